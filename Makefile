@@ -1,0 +1,57 @@
+# Every target makes the virtual environment it needs; nothing but Python 3.11+ and make is assumed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.PHONY: help demo up down test check format bench docs lock clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(VENV)/.runtime: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tierstream needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...")'
+	@echo "Installing tierstream into $(VENV) (about a minute the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	@echo "Installing the development tools into $(VENV)"
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+demo: $(VENV)/.runtime ## route 500 requests through the embedded stack and show what it saved
+	@$(BIN)/tierstream demo
+
+up: $(VENV)/.runtime ## start the embedded stack (Ctrl-C stops it)
+	@$(BIN)/tierstream up
+
+down: $(VENV)/.runtime ## stop a stack that runs in the background
+	@$(BIN)/tierstream down
+
+test: $(VENV)/.dev ## run the tests on a real broker and the real ClickHouse engine
+	@$(BIN)/pytest tests/unit tests/contract tests/delivery tests/e2e
+
+check: $(VENV)/.dev ## lint, types and layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.dev ## rewrite the sources as the linter wants them
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## measure speed and print it
+	@$(BIN)/pytest tests/bench -s
+
+lock: $(VENV)/.dev ## resolve the dependencies anew
+	@$(PIP) uv
+	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra embedded pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra embedded --extra dev pyproject.toml -o requirements-dev.lock
+
+clean: ## remove the virtual environment and the caches, keep the data
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

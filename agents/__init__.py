@@ -1,0 +1,12 @@
+"""Who handles it: one file, one agent, one edge of the topology. `STAGES` is the whole of it."""
+
+from typing import Any
+
+from agents.classify import classify
+from agents.escalate import escalate
+from agents.infer import infer
+from agents.validate import validate
+from streams.stage import Stage
+
+STAGES: tuple[Stage[Any], ...] = (classify, infer, validate, escalate)
+"""Every Faust stage, in the order in which a request meets them."""

@@ -1,0 +1,121 @@
+"""requests -> tier tasks. Decides the tier of each request; bad input becomes a dead letter and a rejection."""
+
+from datetime import datetime, timedelta
+
+from streams.checks import schema_problem
+from streams.outcomes import given_up
+from streams.publisher import Output
+from streams.settings import Settings
+from streams.stage import Context, Outputs, stage
+from topics.base import from_millis
+from topics.codec import DecodeError
+from topics.events import StatusEvent, StatusKind
+from topics.registry import REQUESTS, tier_tasks
+from topics.requests import Request
+from topics.results import ResultStatus
+from topics.tasks import Decision, Source, TierTask
+
+REVISION = 0
+
+
+@stage(source=REQUESTS, emits=(tier_tasks,), in_flight=1_000)
+async def classify(request: Request, ctx: Context) -> Outputs:
+    """Drop what is settled, refuse what can't be served, and send the rest to its tier."""
+    digest = request.digest()
+    settled = ctx.engine.settled
+    if settled.knows(request.request_id, REVISION):
+        return _resent(request, ctx, same_body=settled.same_body(request.request_id, REVISION, digest))
+    deadline = _deadline(request, ctx)
+    _refuse_what_cannot_be_served(request, ctx.engine.settings, deadline, from_millis(ctx.received.timestamp))
+    task = _task(request, digest, ctx, deadline)
+    if deadline <= ctx.now():
+        message = "the deadline passed before the request was routed"
+        return [
+            given_up(ctx.stage, task, (), ResultStatus.EXPIRED, "deadline", message),
+            _hop(task, ctx, "expired"),
+        ]
+    accepted = StatusEvent(kind=StatusKind.ACCEPTED, at=ctx.started_at, unknown_fields=ctx.unknown_fields)
+    routed = StatusEvent(kind=StatusKind.ROUTED, at=ctx.now(), tier=task.tier, detail=task.why)
+    return [
+        Output(tier_tasks(task.tier), task),
+        ctx.status(request.request_id, REVISION, accepted, routed),
+        _hop(task, ctx, "routed"),
+    ]
+
+
+def _resent(request: Request, ctx: Context, *, same_body: bool) -> Outputs:
+    if same_body:
+        return []
+    detail = "the id was used with another body; first wins"
+    event = StatusEvent(kind=StatusKind.ID_REUSED, at=ctx.now(), detail=detail)
+    return [ctx.status(request.request_id, REVISION, event)]
+
+
+def _deadline(request: Request, ctx: Context) -> datetime:
+    """Take the earlier of what the request names, else the default of its service class."""
+    arrived = from_millis(ctx.received.timestamp)
+    named = [request.deadline] if request.deadline else []
+    if request.timeout_ms:
+        named.append(arrived + timedelta(milliseconds=request.timeout_ms))
+    default_s = getattr(ctx.engine.settings.deadlines, request.service_class.value)
+    return min(named, default=arrived + timedelta(seconds=default_s))
+
+
+def _refuse_what_cannot_be_served(request: Request, settings: Settings, deadline: datetime, arrived: datetime) -> None:
+    """Raise for a request that is well-formed but asks for what this deployment can't give.
+
+    Raises:
+        DecodeError: With a message that says which field and why.
+    """
+    problem = None
+    window = timedelta(seconds=settings.delivery.dedup_window_s)
+    if request.min_tier is not None and request.min_tier > settings.top_tier:
+        problem = f"min_tier: there are {settings.top_tier} tiers"
+    elif request.min_tier is not None and request.max_tier is not None and request.min_tier > request.max_tier:
+        problem = "min_tier: is above max_tier"
+    elif deadline - arrived > window:
+        problem = f"deadline: may be at most {window.total_seconds():g} s after the request"
+    elif request.response_schema is not None and (found := schema_problem(request.response_schema)):
+        problem = f"response_schema: {found}"
+    elif not settings.may_serve(request.context.data_class):
+        problem = f"context.data_class: no provider may see {request.context.data_class.value} data"
+    if problem is not None:
+        raise DecodeError("invalid", problem, request.request_id)
+
+
+def _task(request: Request, digest: str, ctx: Context, deadline: datetime) -> TierTask:
+    decision = ctx.engine.router.decide(request, digest)
+    received = ctx.received
+    return TierTask(
+        request=request,
+        digest=digest,
+        revision=REVISION,
+        source=Source(
+            topic=received.topic,
+            partition=received.partition,
+            offset=received.offset,
+            timestamp_ms=received.timestamp,
+        ),
+        deadline=deadline,
+        decision=decision,
+        tier=decision.tier,
+        why=_why(decision),
+    )
+
+
+def _why(decision: Decision) -> str:
+    return f"rule {decision.rule}" if decision.rule else f"classifier {decision.classifier}"
+
+
+def _hop(task: TierTask, ctx: Context, outcome: str) -> Output:
+    decision = task.decision
+    return ctx.hop(
+        task.request.request_id,
+        task.revision,
+        outcome,
+        tier=task.tier,
+        rule=decision.rule,
+        classifier=decision.classifier,
+        scores=decision.scores,
+        detail=", ".join(decision.reasons) or None,
+    )

@@ -1,0 +1,26 @@
+"""escalations -> tier tasks. An answer that was not good enough sends its task one tier up, as far as it may go."""
+
+from streams.outcomes import given_up
+from streams.publisher import Output
+from streams.stage import Context, Outputs, stage
+from topics.events import StatusEvent, StatusKind
+from topics.registry import ESCALATIONS, tier_tasks
+from topics.results import ResultStatus
+from topics.tasks import Escalation
+
+
+@stage(source=ESCALATIONS, emits=(tier_tasks,), in_flight=1_000)
+async def escalate(escalation: Escalation, ctx: Context) -> Outputs:
+    """Send the task up, or end it with its best answer where there is no higher tier for it."""
+    task = escalation.task
+    identity = (task.request.request_id, task.revision)
+    if task.tier >= task.decision.ceiling:
+        ending = given_up(ctx.stage, task, task.attempts, ResultStatus.FAILED, "no_good_answer", escalation.reason)
+        return [ending, ctx.hop(*identity, "exhausted", tier=task.tier, detail=escalation.reason)]
+    up = task.model_copy(update={"tier": task.tier + 1, "why": f"escalated from tier {task.tier}: {escalation.reason}"})
+    event = StatusEvent(kind=StatusKind.ESCALATED, at=ctx.now(), tier=up.tier, detail=escalation.reason)
+    return [
+        Output(tier_tasks(up.tier), up),
+        ctx.status(*identity, event),
+        ctx.hop(*identity, "escalated", tier=up.tier, detail=escalation.reason),
+    ]

@@ -1,0 +1,82 @@
+"""answers -> outcomes or escalations. A judge model looks at answers on critical paths before anyone sees them."""
+
+from streams.judge import Verdict, judge_messages, read_verdict, verdict_schema
+from streams.outcomes import answered
+from streams.publisher import Output
+from streams.settings import ModelSettings, Settings
+from streams.stage import Context, Outputs, attempt_of, stage
+from topics.journal import CallEnded, Purpose
+from topics.registry import ESCALATIONS, VALIDATION
+from topics.requests import Params
+from topics.tasks import Answer, Escalation, TierTask
+
+
+def _in_flight(settings: Settings, _: int) -> int:
+    return settings.validation.in_flight
+
+
+@stage(source=VALIDATION, emits=(ESCALATIONS,), in_flight=_in_flight)
+async def validate(answer: Answer, ctx: Context) -> Outputs:
+    """Publish an answer that passes; escalate one that fails.
+
+    When no judge can be had in time the answer is published as it is: a missing verdict is no reason to withhold it.
+    """
+    task, hops = answer.task, []
+    for model in _judges(task, ctx):
+        if ctx.now() >= task.deadline:
+            break
+        ended = await _ask(answer, task, model, ctx)
+        verdict = read_verdict(ended.content) if ended.content is not None else None
+        outcome = _name(ended, verdict)
+        task = task.model_copy(update={"attempts": (*task.attempts, attempt_of(ended, "judge", outcome))})
+        hops.append(_hop(task, ctx, ended, verdict, outcome))
+        if verdict is None:
+            continue
+        if verdict.verdict == "pass":
+            return [answered(ctx.stage, task, answer.completion, task.attempts), *hops]
+        failed = task.model_copy(update={"best": answer.completion})
+        return [Output(ESCALATIONS, Escalation(task=failed, reason="judge: fail")), *hops]
+    unjudged = ctx.hop(task.request.request_id, task.revision, "unjudged", tier=task.tier)
+    return [answered(ctx.stage, task, answer.completion, task.attempts), *hops, unjudged]
+
+
+def _judges(task: TierTask, ctx: Context) -> list[ModelSettings]:
+    """List the judges that may see the request; what binds the tiers binds them too."""
+    settings = ctx.engine.settings
+    judges = (settings.validation.judge, settings.validation.fallback)
+    data_class = task.request.context.data_class
+    return [judge for judge in judges if judge and data_class in settings.providers[judge.provider].data_classes]
+
+
+async def _ask(answer: Answer, task: TierTask, model: ModelSettings, ctx: Context) -> CallEnded:
+    n = task.tries(ctx.stage)
+    return await ctx.pay(
+        task,
+        n,
+        model,
+        purpose=Purpose.JUDGE,
+        messages=judge_messages(task.request, answer.completion.content),
+        params=Params(temperature=0.0),
+        response_schema=verdict_schema(),
+    )
+
+
+def _name(ended: CallEnded, verdict: Verdict | None) -> str:
+    if ended.error is not None:
+        return ended.error.kind
+    return f"judge_{verdict.verdict}" if verdict is not None else "judge_unreadable"
+
+
+def _hop(task: TierTask, ctx: Context, ended: CallEnded, verdict: Verdict | None, outcome: str) -> Output:
+    return ctx.hop(
+        task.request.request_id,
+        task.revision,
+        outcome,
+        tier=task.tier,
+        attempt_id=ended.attempt_id,
+        provider=ended.provider,
+        model=ended.model,
+        provider_ms=round(ended.provider_ms, 3),
+        cost_usd=ended.cost_usd,
+        detail=f"confidence {verdict.confidence:.2f}" if verdict is not None else None,
+    )

@@ -1,0 +1,128 @@
+"""The sink's side of ClickHouse: which offsets it holds, and inserts that can be repeated."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Final
+
+from clickhouse_connect.driver.exceptions import DataError
+from clickhouse_connect.driver.insert import InsertContext
+
+from analytics.clickhouse import AsyncClient, checked_database, open_client
+from analytics.rows import Position, Row, Table
+
+logger = logging.getLogger(__name__)
+
+_SETTINGS: Final = {
+    # The offsets that a finished insert promises must be in the table, not in a buffer of the server.
+    "async_insert": 0,
+    # One thread writes blocks in the order in which they came, so no hole can stay behind the highest offset.
+    "max_insert_threads": 1,
+}
+
+_UNENCODABLE: Final = (DataError, ValueError, TypeError, OverflowError)
+"""What the client raises while it encodes a value that its column can't hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The rows of one record."""
+
+    position: Position
+    rows: Sequence[tuple[Table, Row]]
+
+
+@dataclass(slots=True)
+class SinkStats:
+    """What a sink has done since it started."""
+
+    records: int = 0
+    rows: int = 0
+    batches: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    """Records that could not be stored, by reason."""
+
+    def skip(self, reason: str) -> None:
+        """Count a record that could not be stored."""
+        self.skipped[reason] = self.skipped.get(reason, 0) + 1
+
+
+class Ledger:
+    """The tables of one database. Connects when it is first used; every method may be retried."""
+
+    def __init__(self, url: str, database: str, stats: SinkStats) -> None:
+        self._url = url
+        self._database = checked_database(database)
+        self._stats = stats
+        self._open = AsyncExitStack()
+        self._client: AsyncClient | None = None
+        self._contexts: dict[Table, InsertContext] = {}
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._open.aclose()
+
+    async def last_offsets(self, table: Table, cluster: str, topic: str) -> Mapping[int, int]:
+        """Return the highest offset that the table holds, by partition; partitions without rows are absent."""
+        client = await self._connected()
+        found = await client.query(
+            "SELECT partition, max(offset) FROM {database:Identifier}.{table:Identifier} "
+            "WHERE cluster = {cluster:String} AND topic = {topic:String} GROUP BY cluster, topic, partition",
+            parameters={"database": self._database, "table": table.value, "cluster": cluster, "topic": topic},
+        )
+        return {int(row[0]): int(row[1]) for row in found.result_rows}
+
+    async def insert(self, entries: Sequence[Entry]) -> None:
+        """Write entries, which are in offset order within each partition.
+
+        A month at a time, because ClickHouse writes a part for each month and only a part appears at once.
+        After a failure the entries may be there in part; what is there is a prefix of each partition, so
+        repeating the whole is safe and so is resuming behind the highest offset.
+        """
+        for _, run in groupby(entries, key=lambda entry: entry.position.month):
+            await self._insert_month(list(run))
+
+    async def _insert_month(self, entries: Sequence[Entry]) -> None:
+        """Insert entries; those that no column can hold are found by halving, counted and left out."""
+        try:
+            await self._write(entries)
+        except _UNENCODABLE as error:
+            if len(entries) > 1:
+                middle = len(entries) // 2
+                await self._insert_month(entries[:middle])
+                await self._insert_month(entries[middle:])
+                return
+            position = entries[0].position
+            self._stats.skip("out_of_range")
+            where = f"{position.topic}-{position.partition}@{position.offset}"
+            # Only the kind of error: its message could repeat the value.
+            logger.warning("Skipped %s: a value fits no column (%s)", where, type(error).__name__)
+
+    async def _write(self, entries: Sequence[Entry]) -> None:
+        by_table: dict[Table, list[Row]] = {}
+        for entry in entries:
+            for table, row in entry.rows:
+                by_table.setdefault(table, []).append(row)
+        # Bodies first: only the other tables are asked where to resume, and they must not run ahead.
+        for table in sorted(by_table, key=lambda table: table is not Table.BODIES):
+            await self._insert_rows(table, by_table[table])
+        self._stats.rows += sum(map(len, by_table.values()))
+        self._stats.records += len(entries)
+
+    async def _insert_rows(self, table: Table, rows: Sequence[Row]) -> None:
+        columns = list(rows[0])
+        client = await self._connected()
+        context = self._contexts.get(table)
+        if context is None:
+            context = await client.create_insert_context(
+                table.value, columns, self._database, column_oriented=True, settings=_SETTINGS
+            )
+            self._contexts[table] = context
+        await client.insert(context=context, data=[[row[column] for row in rows] for column in columns])
+
+    async def _connected(self) -> AsyncClient:
+        if self._client is None:
+            self._client = await self._open.enter_async_context(open_client(self._url))
+        return self._client

@@ -1,0 +1,305 @@
+"""What it cost and how long it took: typed answers to the named queries in `queries/`. Money stays Decimal."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from importlib.resources import files
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from analytics.clickhouse import AsyncClient, checked_database
+
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_END: Final = datetime(2200, 1, 1, tzinfo=UTC)
+_MILLION: Final = Decimal(1_000_000)
+
+Rates = tuple[Decimal, Decimal, Decimal]
+"""US dollars a million tokens: input, output, cached input."""
+
+
+class _Report(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Percentiles(_Report):
+    """Median and 95th percentile, in milliseconds, exact (linear between the neighbours)."""
+
+    p50: float
+    p95: float
+
+
+class TierSummary(_Report):
+    """The requests that one tier answered; tier None: those without an answer."""
+
+    tier: int | None
+    requests: int
+    share: float
+    """Of all requests of the report."""
+    cost_usd: Decimal
+    latency: Percentiles
+    provider: Percentiles
+    """Waiting for providers."""
+    own: Percentiles
+    """Everything else: queues, decisions, hops."""
+
+
+class PurposeSummary(_Report):
+    """The paid calls of one purpose."""
+
+    purpose: str
+    calls: int
+    cost_usd: Decimal
+
+
+class UserSummary(_Report):
+    """What one user's requests cost."""
+
+    user_id: str
+    requests: int
+    cost_usd: Decimal
+    share: float
+    """Of the cost of all requests of the report."""
+
+
+class Summary(_Report):
+    """Cost and latency of the requests that settled in [since, until)."""
+
+    since: datetime
+    until: datetime
+    tag: str | None
+    requests: int
+    statuses: dict[str, int]
+    tiers: tuple[TierSummary, ...]
+    total_cost_usd: Decimal
+    """All paid calls that ended in the window, judges and classifiers included."""
+    results_cost_usd: Decimal
+    """What the results of the window say that their attempts cost."""
+    purposes: tuple[PurposeSummary, ...]
+    unknown_calls: int
+    """Calls that started in the window and never ended."""
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    frontier_cost_usd: Decimal
+    """The tokens of the final answers at the frontier model's rates."""
+    saved_share: float | None
+    """1 - total / frontier; None where nothing was answered."""
+    escalations: int
+    promotions: int
+    validations: int
+    top_users: tuple[UserSummary, ...]
+
+
+class TraceHop(_Report):
+    """One step; `start_ms` counts from the arrival of the request."""
+
+    revision: int
+    stage: str
+    start_ms: float
+    duration_ms: float
+    queue_ms: float
+    provider_ms: float
+    outcome: str
+    tier: int | None
+    attempt_id: UUID | None
+    provider: str
+    model: str
+    cost_usd: Decimal | None
+    rule: str
+    classifier: str
+    scores: tuple[float, ...]
+    detail: str
+
+
+class TraceCall(_Report):
+    """One paid call; `start_ms` counts from the arrival of the request."""
+
+    revision: int
+    call_id: UUID
+    attempt_id: UUID
+    stage: str
+    n: int
+    purpose: str
+    tier: int
+    provider: str
+    model: str
+    start_ms: float
+    provider_ms: float | None
+    outcome: str
+    """ok, error or unknown."""
+    error_kind: str
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cost_usd: Decimal
+
+
+class TraceResult(_Report):
+    """How one revision of the request ended."""
+
+    revision: int
+    status: str
+    error_code: str
+    tier: int | None
+    provider: str
+    model: str
+    attempt_id: UUID | None
+    cost_usd: Decimal
+    latency_ms: float
+    provider_ms: float
+    own_ms: float
+    settled_at: datetime
+
+
+class Trace(_Report):
+    """All that the ledger knows of a request."""
+
+    request_id: str
+    arrived_at: datetime
+    """When the broker appended the request, or the first step where there is no result yet."""
+    hops: tuple[TraceHop, ...]
+    calls: tuple[TraceCall, ...]
+    results: tuple[TraceResult, ...]
+
+
+async def summary(
+    client: AsyncClient,
+    database: str,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    *,
+    frontier_rates: Rates,
+    tag: str | None = None,
+    top: int = 10,
+) -> Summary:
+    """Add up a window of time, as the broker's clock saw it.
+
+    Args:
+        client: Of the server.
+        database: Of the ledger.
+        since: First moment; None: the beginning.
+        until: First moment after the window; None: no end.
+        frontier_rates: Input, output and cached input, in US dollars a million tokens.
+        tag: Only requests that carry it.
+        top: How many users to name.
+    """
+    window = _window(since, until, tag)
+    totals, statuses, tiers, users, steps, purposes, unknown = await asyncio.gather(
+        _query(client, database, "summary_totals", window),
+        _query(client, database, "summary_statuses", window),
+        _query(client, database, "summary_tiers", window),
+        _query(client, database, "summary_users", {**window, "top": top}),
+        _query(client, database, "summary_steps", window),
+        _query(client, database, "summary_calls", window),
+        _query(client, database, "unknown_calls", window),
+    )
+    total = totals[0]
+    spent = sum((row["cost"] for row in purposes), start=Decimal(0))
+    frontier = _frontier_cost(total, frontier_rates)
+    return Summary(
+        since=since or _BEGINNING,
+        until=until or _END,
+        tag=tag,
+        statuses={row["status"]: row["requests"] for row in statuses},
+        tiers=tuple(_tier(row, total["requests"]) for row in tiers),
+        total_cost_usd=spent,
+        purposes=tuple(
+            PurposeSummary(purpose=row["purpose"], calls=row["calls"], cost_usd=row["cost"]) for row in purposes
+        ),
+        unknown_calls=unknown[0]["calls"],
+        frontier_cost_usd=frontier,
+        saved_share=float(1 - spent / frontier) if frontier else None,
+        top_users=tuple(_user(row, total["results_cost_usd"]) for row in users),
+        **total,
+        **steps[0],
+    )
+
+
+async def cost_total(
+    client: AsyncClient,
+    database: str,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    *,
+    tag: str | None = None,
+) -> Decimal:
+    """Add up, exactly, what the paid calls that ended in [since, until) cost in US dollars."""
+    purposes = await _query(client, database, "summary_calls", _window(since, until, tag))
+    return sum((row["cost"] for row in purposes), start=Decimal(0))
+
+
+async def trace(client: AsyncClient, database: str, request_id: str) -> Trace | None:
+    """Collect the steps, calls and results of a request; None where the ledger knows nothing of it."""
+    parameters = {"request_id": request_id}
+    results, hops, calls = await asyncio.gather(
+        _query(client, database, "trace_results", parameters),
+        _query(client, database, "trace_hops", parameters),
+        _query(client, database, "trace_calls", parameters),
+    )
+    moments = [row["source_at"] for row in results] or [row["started_at"] for row in (*hops, *calls)]
+    if not moments:
+        return None
+    arrived_at = min(moments)
+    return Trace(
+        request_id=request_id,
+        arrived_at=arrived_at,
+        hops=tuple(
+            TraceHop(
+                start_ms=_ms(arrived_at, row["started_at"]), duration_ms=_ms(row["started_at"], row["ended_at"]), **row
+            )
+            for row in hops
+        ),
+        calls=tuple(TraceCall(start_ms=_ms(arrived_at, row["started_at"]), **row) for row in calls),
+        results=tuple(TraceResult(**row) for row in results),
+    )
+
+
+def _window(since: datetime | None, until: datetime | None, tag: str | None) -> dict[str, Any]:
+    return {"since": _moment(since or _BEGINNING), "until": _moment(until or _END), "tag": tag or ""}
+
+
+def _moment(at: datetime) -> str:
+    if at.tzinfo is None:
+        raise ValueError("a window needs times with a zone")
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def _ms(start: datetime, end: datetime) -> float:
+    return (end - start).total_seconds() * 1000
+
+
+def _frontier_cost(total: Mapping[str, Any], rates: Rates) -> Decimal:
+    input_rate, output_rate, cached_rate = rates
+    fresh = total["input_tokens"] - total["cached_tokens"]
+    tokens_cost: Decimal = (
+        fresh * input_rate + total["cached_tokens"] * cached_rate + total["output_tokens"] * output_rate
+    )
+    return tokens_cost / _MILLION
+
+
+def _tier(row: Mapping[str, Any], requests: int) -> TierSummary:
+    spans = {name: Percentiles(p50=row[name][0], p95=row[name][1]) for name in ("latency", "provider", "own")}
+    return TierSummary(
+        tier=row["tier"], requests=row["requests"], share=row["requests"] / requests, cost_usd=row["cost"], **spans
+    )
+
+
+def _user(row: Mapping[str, Any], cost: Decimal) -> UserSummary:
+    return UserSummary(
+        user_id=row["user_id"],
+        requests=row["requests"],
+        cost_usd=row["cost"],
+        share=float(row["cost"] / cost) if cost else 0.0,
+    )
+
+
+async def _query(
+    client: AsyncClient, database: str, name: str, parameters: Mapping[str, Any]
+) -> Sequence[dict[str, Any]]:
+    """Run `queries/<name>.sql`; values are bound by the server, never written into the text."""
+    text = (files("analytics") / "queries" / f"{name}.sql").read_text("utf-8")
+    found = await client.query(text, parameters={"database": checked_database(database), **parameters})
+    return list(found.named_results())

@@ -1,0 +1,217 @@
+"""Turn records into rows of the ledger. Pure: one record and where it stood in, rows out."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from topics.base import Record, from_millis
+from topics.events import Hop, Hops
+from topics.journal import CallEnded, CallStarted, Usage
+from topics.results import Result
+from topics.tasks import Attempt
+
+LogBodies = Literal["none", "hash", "full"]
+Row = dict[str, Any]
+"""Values by column name, in the types that the ClickHouse client takes."""
+
+
+class Table(StrEnum):
+    """The tables that the sink fills."""
+
+    REQUESTS = "requests_log"
+    CALLS = "calls_log"
+    HOPS = "hops_log"
+    BODIES = "bodies_log"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a record stands in Kafka; with an index it names a row for ever."""
+
+    cluster: str
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    """When the broker appended it, ms since the epoch."""
+
+    def identity(self, idx: int = 0) -> Row:
+        """The columns that every table starts with."""
+        return {
+            "cluster": self.cluster,
+            "topic": self.topic,
+            "partition": self.partition,
+            "offset": self.offset,
+            "idx": idx,
+            "at": from_millis(self.timestamp_ms),
+        }
+
+    @property
+    def month(self) -> tuple[int, int]:
+        """The partition of the table that the rows belong to."""
+        at = datetime.fromtimestamp(self.timestamp_ms / 1000, UTC)
+        return at.year, at.month
+
+
+def rows_of(record: Record, position: Position, log_bodies: LogBodies) -> list[tuple[Table, Row]]:
+    """Make the rows of a record of `llm.results`, `llm.calls` or `llm.hops`.
+
+    Raises:
+        TypeError: The record belongs to another topic.
+    """
+    match record:
+        case Result():
+            rows = [(Table.REQUESTS, position.identity() | _result_columns(record))]
+            message = record.error.message if record.error else None
+            return rows + _bodies(record, position, log_bodies, record.content, message)
+        case CallStarted() | CallEnded():
+            rows = [(Table.CALLS, position.identity() | _call_columns(record))]
+            if isinstance(record, CallStarted):
+                return rows
+            message = record.error.message if record.error else None
+            return rows + _bodies(record, position, log_bodies, record.content, message)
+        case Hops():
+            return [
+                (Table.HOPS, position.identity(idx) | _hop_columns(record, hop)) for idx, hop in enumerate(record.hops)
+            ]
+        case _:
+            raise TypeError(f"no table keeps a {type(record).__name__}")
+
+
+def _result_columns(result: Result) -> Row:
+    return {
+        "request_id": result.request_id,
+        "revision": result.revision,
+        "status": result.status.value,
+        "error_code": result.error.code if result.error else "",
+        "attempt_id": result.attempt_id,
+        "tier": result.tier,
+        "provider": result.provider or "",
+        "model": result.model or "",
+        "finish_reason": result.finish_reason or "",
+        **_usage_columns(result.usage),
+        "cost_usd": result.cost_usd,
+        "latency_ms": result.latency_ms,
+        "provider_ms": result.provider_ms,
+        "own_ms": result.latency_ms - result.provider_ms,
+        **_route_columns(result.route),
+        "source_topic": result.source.topic,
+        "source_partition": result.source.partition,
+        "source_offset": result.source.offset,
+        "source_at": from_millis(result.source.timestamp_ms),
+        "settled_at": result.settled_at,
+        "tags": list(result.tags),
+        "user_id": result.user_id or "",
+        "feature": result.feature or "",
+        "query_type": result.query_type or "",
+        "service_class": result.service_class.value if result.service_class else "",
+    }
+
+
+def _route_columns(route: Sequence[Attempt]) -> Row:
+    return {
+        "route.attempt_id": [attempt.attempt_id for attempt in route],
+        "route.stage": [attempt.stage for attempt in route],
+        "route.tier": [attempt.tier for attempt in route],
+        "route.provider": [attempt.provider for attempt in route],
+        "route.model": [attempt.model for attempt in route],
+        "route.why": [attempt.why for attempt in route],
+        "route.outcome": [attempt.outcome for attempt in route],
+        "route.cost_usd": [attempt.cost_usd for attempt in route],
+        "route.provider_ms": [attempt.provider_ms for attempt in route],
+    }
+
+
+def _usage_columns(usage: Usage | None) -> Row:
+    return {
+        "usage_source": usage.source if usage else "",
+        "input_tokens": usage.input if usage else 0,
+        "output_tokens": usage.output if usage else 0,
+        "cached_tokens": usage.cached if usage else 0,
+        "reasoning_tokens": usage.reasoning if usage else 0,
+    }
+
+
+def _call_columns(call: CallStarted | CallEnded) -> Row:
+    ended = call if isinstance(call, CallEnded) else None
+    error = ended.error if ended else None
+    rates = ended.rates if ended else None
+    return {
+        "event": "ended" if ended else "started",
+        "request_id": call.request_id,
+        "revision": call.revision,
+        "call_id": call.call_id,
+        "attempt_id": call.attempt_id,
+        "stage": call.stage,
+        "n": call.n,
+        "purpose": call.purpose.value,
+        "tier": call.tier,
+        "provider": call.provider,
+        "model": call.model,
+        "started_at": call.started_at,
+        "deadline": call.deadline if isinstance(call, CallStarted) else None,
+        "ended_at": ended.ended_at if ended else None,
+        "provider_ms": ended.provider_ms if ended else None,
+        "finish_reason": (ended.finish_reason or "") if ended else "",
+        "error_kind": error.kind if error else "",
+        "error_status": error.status if error else None,
+        "retry_after_ms": error.retry_after_ms if error else None,
+        **_usage_columns(ended.usage if ended else None),
+        "input_rate": rates.input if rates else None,
+        "output_rate": rates.output if rates else None,
+        "cached_rate": rates.cached if rates else None,
+        "rates_source": rates.source if rates else "",
+        "cost_usd": ended.cost_usd if ended else 0,
+    }
+
+
+def _hop_columns(record: Hops, hop: Hop) -> Row:
+    return {
+        "request_id": record.request_id,
+        "revision": record.revision,
+        "stage": hop.stage,
+        "started_at": hop.started_at,
+        "ended_at": hop.ended_at,
+        "queue_ms": hop.queue_ms,
+        "provider_ms": hop.provider_ms,
+        "outcome": hop.outcome,
+        "tier": hop.tier,
+        "attempt_id": hop.attempt_id,
+        "provider": hop.provider or "",
+        "model": hop.model or "",
+        "cost_usd": hop.cost_usd,
+        "rule": hop.rule or "",
+        "classifier": hop.classifier or "",
+        "scores": list(hop.scores),
+        "detail": hop.detail or "",
+    }
+
+
+def _bodies(
+    record: Result | CallEnded,
+    position: Position,
+    log_bodies: LogBodies,
+    content: str | None,
+    message: str | None,
+) -> list[tuple[Table, Row]]:
+    """Rows for the texts; error messages count as texts because providers quote prompts in them."""
+    if log_bodies == "none":
+        return []
+    rows = []
+    for part, text in (("content", content), ("error", message)):
+        if text is None:
+            continue
+        data = text.encode()
+        columns = {
+            "request_id": record.request_id,
+            "revision": record.revision,
+            "part": part,
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "size": len(data),
+            "body": text if log_bodies == "full" else "",
+        }
+        rows.append((Table.BODIES, position.identity() | columns))
+    return rows

@@ -1,0 +1,333 @@
+"""Kafka -> ClickHouse. Puts every result, call and hop into the ledger once, whatever fails around it.
+
+What makes that true, in this order:
+
+1. Where to resume is asked of ClickHouse, not of the consumer group: rows carry their topic, partition and offset,
+   so a row and the memory of having written it appear in the same instant. The group's offsets are committed only
+   so that lag can be displayed.
+2. Batches are written one after the other and each in offset order, so behind the highest offset there is no hole.
+3. A batch whose fate is unknown is written again, and so is one that a former owner of the partition still writes:
+   rows with the same identity count once (see `migrations/001_ledger.sql`).
+
+Kafka is the only buffer: while ClickHouse is away the sink stops polling and keeps at most two batches.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+
+from analytics.clickhouse import retry_for_ever
+from analytics.ledger import Entry, Ledger, SinkStats
+from analytics.rows import LogBodies, Position, Table, rows_of
+from topics.base import Record
+from topics.codec import DecodeError, decode
+from topics.registry import CALLS, HOPS, RESULTS, TopicSpec
+
+logger = logging.getLogger(__name__)
+
+_SOURCES: Final[tuple[tuple[TopicSpec[Record], Table], ...]] = (
+    (RESULTS, Table.REQUESTS),
+    (CALLS, Table.CALLS),
+    (HOPS, Table.HOPS),
+)
+_POLL_RECORDS: Final = 500
+_FETCH_BYTES: Final = 16 * 1024 * 1024
+_LONGEST_WAIT_S: Final = 1.0
+_LAST_FLUSH_S: Final = 5.0
+_LAG_WARNING_EVERY_S: Final = 60.0
+
+
+class LedgerAheadError(Exception):
+    """ClickHouse holds offsets that Kafka has not reached: these are not the topics that it was filled from."""
+
+    def __init__(self, topic: str, partition: int, held: int, end: int, database: str) -> None:
+        super().__init__(
+            f"ClickHouse database {database!r} holds offset {held} of {topic}-{partition}, but the topic ends at "
+            f"{end}: the topic was deleted or restored from an older copy. Use another topic prefix or database, or "
+            "delete the rows of this topic, then start the sink again"
+        )
+
+
+class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
+    """The consumer of `llm.results`, `llm.calls` and `llm.hops`; several processes may share the work.
+
+    Args:
+        bootstrap_servers: Of Kafka.
+        prefix: Of the topics and of the group, `<prefix>sink`.
+        clickhouse_url: See `analytics.clickhouse.open_client`.
+        database: Migrated before the sink starts.
+        log_bodies: What is kept of texts.
+        batch_rows: Records that make a batch due at once.
+        flush_interval_s: Seconds after which a smaller batch is due.
+        retention_ms: Of the topics; None: no warning about being late.
+        batch_bytes: Bytes of records that make a batch due at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        bootstrap_servers: str,
+        prefix: str,
+        clickhouse_url: str,
+        database: str,
+        log_bodies: LogBodies = "none",
+        batch_rows: int = 5000,
+        flush_interval_s: float = 0.5,
+        retention_ms: int | None = None,
+        batch_bytes: int = 16 * 1024 * 1024,
+    ) -> None:
+        self.stats = SinkStats()
+        self._bootstrap_servers = bootstrap_servers
+        self._group = f"{prefix}sink"
+        self._sources = {spec.full_name(prefix): (spec, table) for spec, table in _SOURCES}
+        self._ledger = Ledger(clickhouse_url, database, self.stats)
+        self._database = database
+        self._log_bodies = log_bodies
+        self._batch_rows = batch_rows
+        self._batch_bytes = batch_bytes
+        self._flush_interval_s = flush_interval_s
+        self._retention_ms = retention_ms
+        self._cluster = ""
+        self._consumer: Any = None
+        self._assignment: frozenset[TopicPartition] = frozenset()
+        self._assigned = asyncio.Event()
+        self._next: dict[TopicPartition, int] | None = None
+        """Offset after the last record read, of each partition; None until the places are known."""
+        self._buffer: list[Entry] = []
+        self._buffered_bytes = 0
+        self._buffered_since = 0.0
+        self._flush: asyncio.Task[None] | None = None
+        self._in_flight: Sequence[Entry] = ()
+        self._lag_warned_at = 0.0
+
+    async def run(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
+        """Work until `stop` is set, then write what is buffered if ClickHouse takes it at once.
+
+        Args:
+            stop: Ends the work.
+            on_ready: Called once, when the first assignment is being read.
+
+        Raises:
+            LedgerAheadError: ClickHouse was filled from other topics than these.
+            aiokafka.errors.KafkaError: Kafka can't be reached, or the topics may not be read.
+        """
+        self._cluster = await self._cluster_id()
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap_servers,
+            group_id=self._group,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            # Places come from ClickHouse; falling back to a guess would hide a gap.
+            auto_offset_reset="none",
+            fetch_max_bytes=_FETCH_BYTES,
+            # Not polling is how the sink waits for ClickHouse, for days if need be; heartbeats show that it lives.
+            max_poll_interval_ms=2**31 - 1,
+        )
+        self._consumer.subscribe(list(self._sources), listener=self)
+        try:
+            await self._consumer.start()
+            await self._work(stop, on_ready)
+            await self._finish()
+        finally:
+            if self._flush is not None:
+                self._flush.cancel()
+                await asyncio.wait([self._flush])
+            await self._consumer.stop()
+            await self._ledger.close()
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Forget what is not written; the next owner reads it again."""
+        del revoked
+        self._assigned.clear()
+        self._forget_places()
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Take note only: to wait here for ClickHouse would stop the heartbeats."""
+        self._forget_places()
+        self._assignment = frozenset(assigned)
+        self._assigned.set()
+
+    def _forget_places(self) -> None:
+        self._next = None
+        self._buffer = []
+        self._buffered_bytes = 0
+
+    async def _cluster_id(self) -> str:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
+        await admin.start()
+        try:
+            return str((await admin.describe_cluster())["cluster_id"])
+        finally:
+            await admin.close()
+
+    async def _work(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
+        stopped = asyncio.create_task(stop.wait())
+        ready = False
+        try:
+            while not stop.is_set():
+                if self._next is None:
+                    await _unless(stopped, self._find_places())
+                    continue
+                if not ready:
+                    on_ready()
+                    ready = True
+                self._start_flush_if_due()
+                self._warn_when_late()
+                if self._is_full():
+                    waiting = {stopped} if self._flush is None else {stopped, self._flush}
+                    await asyncio.wait(waiting, timeout=_LONGEST_WAIT_S, return_when=asyncio.FIRST_COMPLETED)
+                else:
+                    await self._read()
+        finally:
+            stopped.cancel()
+
+    async def _find_places(self) -> None:
+        """Seek each assigned partition to the record after the last one that ClickHouse holds."""
+        await self._assigned.wait()
+        assignment = self._assignment
+        if self._flush is not None:
+            await asyncio.wait([self._flush])
+        held = {}
+        for topic, (_, table) in self._sources.items():
+            offsets = await retry_for_ever(
+                "read the offsets in ClickHouse",
+                partial(self._ledger.last_offsets, table, self._cluster, topic),
+            )
+            held.update({TopicPartition(topic, partition): offset for partition, offset in offsets.items()})
+        try:
+            begins = await self._consumer.beginning_offsets(list(assignment)) if assignment else {}
+            ends = await self._consumer.end_offsets(list(assignment)) if assignment else {}
+        except KafkaError as error:
+            logger.warning("Could not read the ends of the topics, trying again: %s", error)
+            await asyncio.sleep(_LONGEST_WAIT_S)
+            return
+        if self._assignment is not assignment or not self._assigned.is_set():
+            return
+        places = {tp: self._place(tp, held.get(tp, -1), begins[tp], ends[tp]) for tp in assignment}
+        for tp, offset in places.items():
+            self._consumer.seek(tp, offset)
+        self._next = places
+        logger.info("The sink reads %d partitions", len(places))
+
+    def _place(self, tp: TopicPartition, held: int, begin: int, end: int) -> int:
+        if held >= end:
+            raise LedgerAheadError(tp.topic, tp.partition, held, end, self._database)
+        if begin > held + 1:
+            logger.error(
+                "The ledger has a gap: %d offsets of %s-%d, from %d on, left Kafka before they were stored",
+                begin - held - 1,
+                tp.topic,
+                tp.partition,
+                held + 1,
+            )
+        return max(begin, held + 1)
+
+    async def _read(self) -> None:
+        wait_s = self._flush_interval_s
+        if self._buffer:
+            wait_s = max(self._buffered_since + self._flush_interval_s - time.monotonic(), 0.0)
+            if self._flush is not None:
+                wait_s = max(wait_s, 0.05)
+        try:
+            polled = await self._consumer.getmany(
+                timeout_ms=int(min(wait_s, _LONGEST_WAIT_S) * 1000), max_records=_POLL_RECORDS
+            )
+        except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
+            logger.warning("The place in a topic is gone, looking for it again: %s", type(error).__name__)
+            self._forget_places()
+            return
+        for tp, records in polled.items():
+            # A rebalance during the poll: these are read again from the new place.
+            if self._next is None or tp not in self._next:
+                continue
+            for record in records:
+                self._take(tp, record)
+            self._next[tp] = records[-1].offset + 1
+
+    def _take(self, tp: TopicPartition, record: ConsumerRecord) -> None:
+        spec, _ = self._sources[tp.topic]
+        position = Position(self._cluster, tp.topic, tp.partition, record.offset, record.timestamp)
+        try:
+            decoded = decode(spec, record.value, record.headers)
+        except DecodeError as error:
+            self.stats.skip(error.reason)
+            where = f"{tp.topic}-{tp.partition}@{record.offset}"
+            logger.warning("Skipped %s: %s (%s)", where, error.message, error.reason)
+            return
+        if not self._buffer:
+            self._buffered_since = time.monotonic()
+        rows = rows_of(decoded.record, position, self._log_bodies)
+        self._buffer.append(Entry(position, rows))
+        self._buffered_bytes += len(record.value)
+
+    def _is_full(self) -> bool:
+        return len(self._buffer) >= self._batch_rows or self._buffered_bytes >= self._batch_bytes
+
+    def _start_flush_if_due(self) -> None:
+        if self._flush is not None:
+            if not self._flush.done():
+                return
+            self._flush.result()
+            self._flush = None
+            self._in_flight = ()
+        if not self._buffer or self._next is None:
+            return
+        if self._is_full() or time.monotonic() >= self._buffered_since + self._flush_interval_s:
+            self._in_flight, self._buffer, self._buffered_bytes = self._buffer, [], 0
+            self._flush = asyncio.create_task(self._write(self._in_flight, dict(self._next)))
+
+    async def _write(self, entries: Sequence[Entry], next_offsets: dict[TopicPartition, int]) -> None:
+        await retry_for_ever("write to ClickHouse", partial(self._ledger.insert, entries))
+        self.stats.batches += 1
+        try:
+            await self._consumer.commit(next_offsets)
+        except (KafkaError, IllegalStateError) as error:
+            # Nothing depends on it: the next commit corrects the displayed lag.
+            logger.debug("The offsets for display were not committed: %s", error)
+
+    async def _finish(self) -> None:
+        """Write what is left, within a few seconds; Kafka still has it if that fails."""
+        try:
+            async with asyncio.timeout(_LAST_FLUSH_S):
+                if self._flush is not None:
+                    await self._flush
+                    self._flush = None
+                if self._buffer and self._next is not None:
+                    await self._write(self._buffer, dict(self._next))
+        except TimeoutError:
+            logger.warning("Stopped without writing the last batch; it is read again from Kafka at the next start")
+
+    def _warn_when_late(self) -> None:
+        waiting = self._in_flight or self._buffer
+        if self._retention_ms is None or not waiting:
+            return
+        behind_ms = time.time() * 1000 - waiting[0].position.timestamp_ms
+        if behind_ms > self._retention_ms / 2 and time.monotonic() - self._lag_warned_at > _LAG_WARNING_EVERY_S:
+            self._lag_warned_at = time.monotonic()
+            logger.warning(
+                "The sink is %.1f h behind and Kafka keeps records for %.1f h: rows will be lost unless it catches up",
+                behind_ms / 3_600_000,
+                self._retention_ms / 3_600_000,
+            )
+
+
+async def _unless(stopped: asyncio.Task[Any], work: Any) -> None:  # noqa: ANN401 - any coroutine
+    """Run the work to its end, or cancel it as soon as `stopped` is done."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({stopped, task}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not task.done():
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+    if not task.cancelled():
+        task.result()

@@ -1,0 +1,1 @@
+"""How it flows: settings, the stage runtime, routing, providers and settlement."""

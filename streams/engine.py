@@ -1,0 +1,25 @@
+"""What all stages of a process share, wired once at start."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from streams.clock import Clock
+from streams.pricing import PriceBook
+from streams.providers.base import Provider
+from streams.publisher import Publisher
+from streams.routing.router import Router
+from streams.settings import Settings
+from streams.settled import SettledMemory
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The parts that handlers work with."""
+
+    settings: Settings
+    clock: Clock
+    publisher: Publisher
+    providers: Mapping[str, Provider]
+    prices: PriceBook
+    router: Router
+    settled: SettledMemory

@@ -1,0 +1,319 @@
+"""Running stages on Faust. The only module that imports Faust, which is untyped and has sharp edges.
+
+What it relies on, and why it is shaped as it is:
+
+- An agent with `concurrency` above 1 commits past unfinished work, and an exception that leaves an agent loses the
+  record. So each stage is one agent of concurrency 1 over `noack` events that only feeds an ordered window, and the
+  window acknowledges from its head.
+- `ack` does not look at the generation, so records of an earlier generation are not acknowledged here.
+- One app, which is one consumer group, for each stage: a rebalance or a slow tier stops nobody else.
+- Outputs are published by a producer of ours and awaited, not through Faust's, which is not idempotent and
+  swallows delivery errors when it flushes.
+"""
+
+import asyncio
+import contextlib
+import logging
+import traceback
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import faust
+import mode
+from aiokafka.errors import KafkaError
+from faust.transport.drivers import aiokafka as driver
+
+from streams.calls import PaidCalls, PartitionLostError
+from streams.engine import Engine
+from streams.journal import Journal
+from streams.outcomes import crashed, rejected
+from streams.publisher import TRACE_HEADER, DeliveryError, Output
+from streams.pulse import GroupPulse
+from streams.settings import Settings
+from streams.stage import Context, Received, StageInstance
+from streams.window import OrderedWindow
+from topics.base import Record
+from topics.codec import DecodeError, decode
+from topics.dead_letters import dead_letter
+from topics.registry import DEAD_LETTERS, REQUESTS
+from topics.tasks import Source
+
+log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=Record)
+
+_REBALANCE_SLACK_S = 5.0
+_STOPS_THE_PROCESS = (DeliveryError, KafkaError)
+"""Errors after which only a new process can go on; whatever else a handler raises becomes a dead letter."""
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is untyped
+    """Faust's consumer thread, telling the pulse of each answer of the group coordinator."""
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        pulse: GroupPulse = self.app.pulse
+        coordinator = self._consumer._coordinator  # noqa: SLF001 - aiokafka has no public hook for heartbeats
+        heartbeat = coordinator._do_heartbeat  # noqa: SLF001
+
+        async def beating() -> bool:
+            answered = bool(await heartbeat())
+            if answered:
+                pulse.beat()
+            return answered
+
+        coordinator._do_heartbeat = beating  # noqa: SLF001
+
+
+class _Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped
+    def _new_consumer_thread(self) -> _ConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+
+class _App(faust.App):  # type: ignore[misc] # Faust is untyped
+    """An app whose consumer reports to a pulse."""
+
+    def __init__(self, group: str, *, pulse: GroupPulse, **conf: Any) -> None:  # noqa: ANN401 - Faust's settings
+        self.pulse = pulse
+        super().__init__(group, **conf)
+
+    def _new_transport(self) -> Any:  # noqa: ANN401
+        transport = super()._new_transport()
+        transport.Consumer = _Consumer
+        return transport
+
+
+class StageRunner(Generic[M]):
+    """Runs one stage instance until it is stopped or crashes."""
+
+    def __init__(self, stage: StageInstance[M], engine: Engine, journal: Journal) -> None:
+        self.stage = stage
+        self._engine = engine
+        self._journal = journal
+        self._settings = engine.settings
+        self._pulse = GroupPulse(self._settings.kafka.session_timeout_s)
+        self._calls = PaidCalls(
+            journal=journal,
+            providers=engine.providers,
+            prices=engine.prices,
+            pulse=self._pulse,
+            clock=engine.clock,
+        )
+        self._topic = stage.source.full_name(self._settings.kafka.prefix)
+        # Only what others write can be too large: our own records hold a request and what became of it.
+        self._max_bytes = self._settings.kafka.request_max_bytes if stage.source is REQUESTS else None
+        delivery = self._settings.delivery
+        self._window: OrderedWindow[Any] = OrderedWindow(
+            in_flight=stage.in_flight,
+            span=delivery.window_span,
+            max_bytes=delivery.window_bytes,
+            release=self._release,
+            fail=self._fail,
+        )
+        self._app = _new_app(self._settings, stage.name, self._pulse)
+        self._draining = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._failed = asyncio.Event()
+        self._assigned = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
+        """Consume until `stop` is set, then finish what is in work and leave the group.
+
+        Raises:
+            Exception: The delivery, fencing or assignment error that ended the stage.
+        """
+        app = self._app
+        self._declare_agent()
+        app.on_partitions_assigned.connect(self._on_assigned)
+        app.in_worker = True
+        app.finalize()
+        starting = asyncio.create_task(app.start())
+        waiting = {
+            "stop": asyncio.create_task(stop.wait()),
+            "failed": asyncio.create_task(self._failed.wait()),
+            "ready": asyncio.create_task(self._announce(on_ready)),
+            "crashed": asyncio.create_task(self._watch(starting)),
+        }
+        try:
+            await asyncio.wait(
+                [task for name, task in waiting.items() if name != "ready"], return_when=asyncio.FIRST_COMPLETED
+            )
+            self._draining.set()
+            if self._failure is None and not app.crashed:
+                await self._window.drain(self._settings.delivery.drain_timeout_s)
+        finally:
+            for task in waiting.values():
+                task.cancel()
+            await self._window.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await app.stop()
+        failure = self._failure or app.crash_reason
+        if failure is not None:
+            raise failure
+
+    def _declare_agent(self) -> None:
+        topic = self._app.topic(
+            self._topic, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw"
+        )
+
+        async def feed(stream: Any) -> None:  # noqa: ANN401 - a faust.Stream
+            async for event in stream.noack().events():
+                if self._draining.is_set():
+                    # Not admitted and not acknowledged: the next owner gets it.
+                    await asyncio.Event().wait()
+                message = event.message
+                lane = (message.partition, message.generation_id)
+                size = len(message.value or b"")
+                await self._window.admit(lane, message.offset, size, event, partial(self._handle, event))
+
+        self._app.agent(topic, name=f"{self.stage.name}", concurrency=1)(feed)
+
+    async def _handle(self, event: Any) -> None:  # noqa: ANN401 - a faust.Event
+        message = event.message
+        received = Received(
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            timestamp=int(message.timestamp * 1000),
+            key=message.key,
+            value=message.value,
+            headers=tuple(message.headers or ()),
+            generation=message.generation_id,
+        )
+        trace = dict(received.headers).get(TRACE_HEADER)
+        try:
+            outputs = await self._outputs(received)
+        except PartitionLostError as lost:
+            log.info("%s: left to the new owner: %s", self.stage.name, lost)
+            return
+        await self._engine.publisher.publish(outputs, trace=trace)
+
+    async def _outputs(self, received: Received) -> list[Output]:
+        record: M | None = None
+        try:
+            decoded = decode(self.stage.source, received.value, received.headers, max_bytes=self._max_bytes)
+            record = decoded.record
+            context = self._context(received, decoded.unknown_fields)
+            outputs = list(await self.stage.handler(record, context))
+        except DecodeError as error:
+            return self._refuse(error, received)
+        except (PartitionLostError, asyncio.CancelledError, *_STOPS_THE_PROCESS):
+            raise
+        except Exception as error:  # noqa: BLE001 - one record must not block a partition for ever
+            return self._give_up(error, record, received)
+        undeclared = {output.topic.name for output in outputs} - self.stage.emits
+        if undeclared:
+            raise TypeError(f"stage {self.stage.name} does not declare that it emits {sorted(undeclared)}")
+        return outputs
+
+    def _context(self, received: Received, unknown_fields: tuple[str, ...]) -> Context:
+        return Context(
+            stage=self.stage.name,
+            tier=self.stage.tier,
+            engine=self._engine,
+            calls=self._calls,
+            received=received,
+            unknown_fields=unknown_fields,
+            started_at=self._engine.clock(),
+            is_current=lambda: self._is_current(received.generation),
+        )
+
+    def _refuse(self, error: DecodeError, received: Received) -> list[Output]:
+        letter = self._letter(error, received)
+        outputs = [Output(DEAD_LETTERS, letter)]
+        if self.stage.source is REQUESTS and error.request_id is not None:
+            source = _source(received)
+            outputs.append(
+                rejected(self.stage.name, error.request_id, source, letter.sha256, error.reason, error.message)
+            )
+        return outputs
+
+    def _give_up(self, error: Exception, record: M | None, received: Received) -> list[Output]:
+        kind = type(error).__name__
+        log.error("%s: a handler raised %s at %s", self.stage.name, kind, _source(received))
+        trace = "".join(traceback.format_exception(error))[-20_000:]
+        problem = DecodeError("handler_error", f"the handler raised {kind}", getattr(record, "partition_key", None))
+        outputs = [Output(DEAD_LETTERS, self._letter(problem, received, trace))]
+        if record is not None:
+            ending = crashed(self.stage.name, record, _source(received), f"stage {self.stage.name} failed: {kind}")
+            outputs += [ending] if ending is not None else []
+        return outputs
+
+    def _letter(self, error: DecodeError, received: Received, trace: str | None = None) -> Any:  # noqa: ANN401
+        return dead_letter(
+            self.stage.name,
+            error,
+            received,
+            topic=received.topic,
+            partition=received.partition,
+            at=self._engine.clock(),
+            traceback=trace,
+        )
+
+    def _is_current(self, generation: int) -> bool:
+        return bool(generation == self._app.consumer_generation_id)
+
+    def _release(self, event: Any) -> None:  # noqa: ANN401 - a faust.Event
+        if self._is_current(event.message.generation_id):
+            event.ack()
+
+    async def _fail(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+        self._failed.set()
+
+    async def _on_assigned(self, app: Any, assigned: Any, **_: Any) -> None:  # noqa: ANN401, ARG002 - a Faust signal
+        generation = self._app.consumer_generation_id
+        self._window.retain(lambda lane: lane[1] == generation)  # type: ignore[index]
+        for partition in range(self._settings.kafka.partitions):
+            self._journal.forget(partition)
+        self._assigned.set()
+
+    async def _announce(self, on_ready: Callable[[], None]) -> None:
+        await self._assigned.wait()
+        on_ready()
+
+    async def _watch(self, starting: "asyncio.Task[Any]") -> None:
+        """Return when the app has crashed: Faust notes it and lives on, so somebody has to look."""
+        await starting
+        while not self._app.crashed:  # noqa: ASYNC110 - Faust offers no event for it
+            await asyncio.sleep(0.2)
+
+
+def _source(received: Received) -> Source:
+    return Source(
+        topic=received.topic,
+        partition=received.partition,
+        offset=received.offset,
+        timestamp_ms=received.timestamp,
+    )
+
+
+def _new_app(settings: Settings, stage: str, pulse: GroupPulse) -> Any:  # noqa: ANN401 - a faust.App
+    kafka = settings.kafka
+    longest_call = max(model.timeout_s for _, model in settings.models())
+    return _App(
+        settings.group(stage),
+        pulse=pulse,
+        broker=[f"kafka://{server.strip()}" for server in (kafka.bootstrap_servers or "").split(",")],
+        autodiscover=False,
+        origin=None,
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        stream_wait_empty=True,
+        stream_buffer_maxsize=512,
+        broker_commit_interval=kafka.commit_interval_s,
+        broker_session_timeout=kafka.session_timeout_s,
+        broker_heartbeat_interval=kafka.session_timeout_s / 6,
+        broker_request_timeout=max(30.0, kafka.session_timeout_s + 5),
+        # A rebalance waits for the calls on the wire rather than have them paid twice.
+        broker_rebalance_timeout=longest_call + _REBALANCE_SLACK_S,
+        producer_request_timeout=30.0,
+        consumer_max_fetch_size=kafka.record_max_bytes,
+        consumer_auto_offset_reset="earliest",
+        agent_supervisor=mode.CrashingSupervisor,
+        loghandlers=[],
+        logging_config={"version": 1, "disable_existing_loggers": False},
+    )

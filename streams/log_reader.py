@@ -1,0 +1,116 @@
+"""Reading a stretch of a partition back: from a time or an offset to a known end, outside any consumer group."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streams.settings import KafkaSettings
+
+
+class RawRecord(Protocol):
+    """A record as aiokafka gives it."""
+
+    @property
+    def offset(self) -> int:
+        """Offset in the partition."""
+
+    @property
+    def timestamp(self) -> int:
+        """Broker append time, ms since the epoch."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Key bytes."""
+
+    @property
+    def value(self) -> bytes:
+        """Value bytes."""
+
+    @property
+    def headers(self) -> tuple[tuple[str, bytes], ...]:
+        """Names and values."""
+
+
+class LogReader:
+    """Opens a consumer without a group for each stretch that it reads.
+
+    A consumer that is kept and assigned anew is cheaper, but aiokafka 0.14 can hang when it is stopped without an
+    assignment, and with one it goes on fetching.
+
+    Args:
+        kafka: Where the cluster is.
+        isolation_level: `read_committed` for topics that are written in transactions.
+    """
+
+    def __init__(self, kafka: KafkaSettings, *, isolation_level: str = "read_uncommitted") -> None:
+        self._kafka = kafka
+        self._isolation_level = isolation_level
+
+    async def end_offset(self, tp: TopicPartition) -> int:
+        """Return the offset that the next record will have (with read_committed: the last stable offset)."""
+        async with self._consumer(tp) as consumer:
+            return await _end(consumer, tp)
+
+    async def record_at(self, tp: TopicPartition, offset: int) -> RawRecord | None:
+        """Return the record at an offset; the next one where that offset holds none; None at the end."""
+        async for record in self.read(tp, since_offset=offset, limit=1):
+            return record
+        return None
+
+    async def read(
+        self,
+        tp: TopicPartition,
+        *,
+        since_ms: int | None = None,
+        since_offset: int | None = None,
+        until_offset: int | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[RawRecord]:
+        """Yield the records from a time (ms) or offset up to the end as it is now, or up to `until_offset`."""
+        async with self._consumer(tp) as consumer:
+            end = until_offset if until_offset is not None else await _end(consumer, tp)
+            start = await _start(consumer, tp, since_ms, since_offset, end)
+            consumer.seek(tp, start)
+            count = 0
+            while start < end and (await consumer.position(tp)) < end:
+                for record in (await consumer.getmany(tp, timeout_ms=500)).get(tp, ()):
+                    if record.offset >= end or (limit is not None and count >= limit):
+                        return
+                    yield record
+                    count += 1
+                if limit is not None and count >= limit:
+                    return
+
+    @asynccontextmanager
+    async def _consumer(self, tp: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._kafka.bootstrap_servers,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level=self._isolation_level,
+            fetch_max_wait_ms=100,
+            max_partition_fetch_bytes=self._kafka.record_max_bytes,
+        )
+        await consumer.start()
+        try:
+            consumer.assign([tp])
+            yield consumer
+        finally:
+            await consumer.stop()
+
+
+async def _end(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int:
+    return int((await consumer.end_offsets([tp]))[tp])
+
+
+async def _start(
+    consumer: AIOKafkaConsumer, tp: TopicPartition, since_ms: int | None, since_offset: int | None, end: int
+) -> int:
+    if since_ms is not None:
+        found = (await consumer.offsets_for_times({tp: max(since_ms, 0)}))[tp]
+        return end if found is None else int(found.offset)
+    beginning = int((await consumer.beginning_offsets([tp]))[tp])
+    return max(beginning, since_offset if since_offset is not None else beginning)

@@ -1,0 +1,122 @@
+"""Anthropic's messages, through its SDK.
+
+Sources: https://platform.claude.com/docs/en/api/messages and, for schemas,
+https://platform.claude.com/docs/en/build-with-claude/structured-outputs.
+"""
+
+from typing import Any, ClassVar, Final
+
+import httpx2
+from anthropic import AnthropicError, APIStatusError, AsyncAnthropic, DefaultAioHttpClient, transform_schema
+from pydantic import BaseModel
+
+from streams.providers.base import ChatCall, ChatReply, ErrorKind, ProviderError
+from streams.providers.sdk_provider import Connection, SdkClient, SdkProvider, estimate_usage
+from topics.journal import Tokens, Usage
+
+# Named, or the SDK would take it from the environment, past the settings that say who may see the text.
+_BASE_URL: Final = "https://api.anthropic.com"
+_FINISH_REASONS: Final = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "content_filter",
+    "tool_use": "tool_calls",
+}
+
+
+class _OutputDetails(BaseModel):
+    thinking_tokens: Tokens | None = None
+
+
+class _Usage(BaseModel):
+    input_tokens: Tokens
+    output_tokens: Tokens
+    cache_creation_input_tokens: Tokens | None = None
+    cache_read_input_tokens: Tokens | None = None
+    output_tokens_details: _OutputDetails | None = None
+
+
+class _Block(BaseModel):
+    type: str
+    text: str | None = None
+
+
+class _Message(BaseModel):
+    content: list[_Block]
+    stop_reason: str | None = None
+    usage: _Usage | None = None
+
+
+class AnthropicProvider(SdkProvider):
+    """Anthropic's API; its base URL is the host, without the path `/v1`."""
+
+    path: ClassVar = "/v1/messages"
+    response_type: ClassVar = httpx2.Response
+    status_error_type: ClassVar = APIStatusError
+    error_types: ClassVar = (AnthropicError, httpx2.HTTPError)
+
+    def open_client(self, connection: Connection) -> SdkClient:
+        """Make the SDK's client."""
+        return AsyncAnthropic(
+            api_key=connection.api_key,
+            base_url=connection.base_url or _BASE_URL,
+            max_retries=0,
+            http_client=DefaultAioHttpClient(trust_env=connection.use_proxy),
+        )
+
+    def request_body(self, call: ChatCall) -> dict[str, Any]:
+        """Write a message request.
+
+        The API version that the SDK speaks, 2026-10-21, refuses temperature and top_p; it has no seed either.
+        Those are left out: an answer without them is better than none.
+        """
+        systems = [message.text for message in call.messages if message.role in {"system", "developer"}]
+        turns = [
+            {"role": message.role, "content": message.text}
+            for message in call.messages
+            if message.role in {"user", "assistant"}
+        ]
+        if not turns:
+            # The API wants at least one turn; instructions alone are then what the user says.
+            turns, systems = [{"role": "user", "content": "\n\n".join(systems)}], []
+        body: dict[str, Any] = {"model": call.model, "messages": turns, "max_tokens": call.max_tokens}
+        if systems:
+            body["system"] = "\n\n".join(systems)
+        if call.params.stop is not None:
+            body["stop_sequences"] = list(call.params.stop)
+        if call.response_schema is not None:
+            body["output_config"] = {"format": {"type": "json_schema", "schema": _supported(call.response_schema)}}
+        return body
+
+    def read_reply(self, content: bytes, call: ChatCall) -> ChatReply:
+        """Read a message; its text blocks together are the answer."""
+        message = _Message.model_validate_json(content)
+        text = "".join(block.text or "" for block in message.content if block.type == "text")
+        return ChatReply(
+            content=text,
+            finish_reason=_FINISH_REASONS.get(message.stop_reason or "", "other"),
+            usage=estimate_usage(call, text) if message.usage is None else _read_usage(message.usage),
+        )
+
+
+def _supported(schema: dict[str, Any]) -> dict[str, Any]:
+    """Turn keywords that the API refuses into descriptions; the answer is checked against the whole schema."""
+    try:
+        return transform_schema(schema)
+    except (ValueError, TypeError, AttributeError, AssertionError):
+        message = "anthropic can't follow the response schema: every part of it needs a type"
+        raise ProviderError(ErrorKind.BAD_REQUEST, message) from None
+
+
+def _read_usage(usage: _Usage) -> Usage:
+    """Anthropic counts cached input apart from `input_tokens`; ours includes it."""
+    cached = usage.cache_read_input_tokens or 0
+    thinking = (usage.output_tokens_details.thinking_tokens if usage.output_tokens_details else None) or 0
+    return Usage(
+        input=usage.input_tokens + cached + (usage.cache_creation_input_tokens or 0),
+        output=usage.output_tokens,
+        cached=cached,
+        reasoning=min(thinking, usage.output_tokens),
+    )

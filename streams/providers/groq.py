@@ -1,0 +1,42 @@
+"""Groq, through its SDK.
+
+Source: https://console.groq.com/docs/api-reference#chat-create.
+"""
+
+from typing import Any, ClassVar, Final
+
+import httpx
+from groq import APIStatusError, AsyncGroq, DefaultAioHttpClient, GroqError
+
+from streams.providers.base import ChatCall, ChatReply
+from streams.providers.chat_completions import read_completion, write_request
+from streams.providers.sdk_provider import Connection, SdkClient, SdkProvider
+
+# Named, or the SDK would take it from the environment, past the settings that say who may see the text.
+_BASE_URL: Final = "https://api.groq.com"
+
+
+class GroqProvider(SdkProvider):
+    """Groq's API; its base URL is the host, without the path `/openai/v1`."""
+
+    path: ClassVar = "/openai/v1/chat/completions"
+    response_type: ClassVar = httpx.Response
+    status_error_type: ClassVar = APIStatusError
+    error_types: ClassVar = (GroqError, httpx.HTTPError)
+
+    def open_client(self, connection: Connection) -> SdkClient:
+        """Make the SDK's client."""
+        return AsyncGroq(
+            api_key=connection.api_key,
+            base_url=connection.base_url or _BASE_URL,
+            max_retries=0,
+            http_client=DefaultAioHttpClient(trust_env=connection.use_proxy),
+        )
+
+    def request_body(self, call: ChatCall) -> dict[str, Any]:
+        """Write a chat completion request."""
+        return write_request(call, token_limit="max_completion_tokens")  # noqa: S106 - no password
+
+    def read_reply(self, content: bytes, call: ChatCall) -> ChatReply:
+        """Read a chat completion."""
+        return read_completion(content, call)

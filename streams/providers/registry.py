@@ -1,0 +1,58 @@
+"""From settings to providers. A new protocol is one file and one line here."""
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from streams.providers.anthropic import AnthropicProvider
+from streams.providers.base import Provider
+from streams.providers.groq import GroqProvider
+from streams.providers.openai import OpenAIProvider
+from streams.providers.openai_compatible import OpenAICompatibleProvider
+from streams.providers.sdk_provider import Connection, SdkProvider
+from streams.settings import ProviderSettings, Settings, SettingsError
+
+PROTOCOLS: Final[dict[str, type[SdkProvider]]] = {
+    "anthropic": AnthropicProvider,
+    "groq": GroqProvider,
+    "openai": OpenAIProvider,
+    "openai_compatible": OpenAICompatibleProvider,
+}
+
+_SIMULATED_KEY: Final = "simulated"
+
+
+def build_providers(
+    settings: Settings, *, environ: Mapping[str, str], simulator_url: str | None, simulated: Collection[str]
+) -> dict[str, Provider]:
+    """Build the providers that some model uses, by name. No connection is opened before the first call.
+
+    Args:
+        settings: Names the providers and the variables that hold their keys.
+        environ: Environment variables.
+        simulator_url: Root of the provider simulator, where there is one.
+        simulated: Names of the providers that the simulator stands for.
+
+    Raises:
+        SettingsError: A key, a base URL or the simulator is missing.
+    """
+    used = {model.provider for _, model in settings.models()}
+
+    def connect(name: str, provider: ProviderSettings) -> Provider:
+        protocol = PROTOCOLS[provider.protocol]
+        if name not in simulated:
+            return protocol(_real(name, provider, environ))
+        if simulator_url is None:
+            raise SettingsError(f"provider {name!r} is simulated but no simulator runs; set {provider.api_key_env}")
+        url = f"{simulator_url.rstrip('/')}/{name}{protocol.simulated_path}"
+        return protocol(Connection(name, _SIMULATED_KEY, url, provider.max_concurrency, use_proxy=False))
+
+    return {name: connect(name, provider) for name, provider in settings.providers.items() if name in used}
+
+
+def _real(name: str, provider: ProviderSettings, environ: Mapping[str, str]) -> Connection:
+    key = environ.get(provider.api_key_env, "").strip()
+    if not key:
+        raise SettingsError(f"provider {name!r} has no key; set the environment variable {provider.api_key_env}")
+    if provider.protocol == "openai_compatible" and provider.base_url is None:
+        raise SettingsError(f"provider {name!r} has no address; set providers.{name}.base_url")
+    return Connection(name, key, provider.base_url, provider.max_concurrency, use_proxy=True)

@@ -1,0 +1,38 @@
+"""Whether this process may still act for its consumer group.
+
+A process that was stopped and continued, or cut off from the broker, believes that it owns partitions that
+others have taken over. Its commits are refused by the broker, but a provider would gladly bill its calls.
+"""
+
+import asyncio
+import time
+
+_POLL_S = 0.02
+
+
+class GroupPulse:
+    """Remembers when the group coordinator last answered; `beat` may be called from any thread.
+
+    Args:
+        session_timeout_s: After this many silent seconds the group gives the partitions away; half of it is
+            how old the last answer may be for a call to start.
+    """
+
+    def __init__(self, session_timeout_s: float) -> None:
+        self._limit = session_timeout_s / 2
+        # Monotonic time goes on while a process is stopped, which is just what has to be noticed.
+        self._last = float("-inf")
+
+    def beat(self) -> None:
+        """Note that the coordinator has answered."""
+        self._last = time.monotonic()
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the last answer is recent enough to act on."""
+        return time.monotonic() - self._last < self._limit
+
+    async def wait_fresh(self) -> None:
+        """Wait until the coordinator has answered recently."""
+        while not self.fresh:  # noqa: ASYNC110 - beats come from another thread, and waiting is the rare case
+            await asyncio.sleep(_POLL_S)

@@ -1,0 +1,201 @@
+"""outcomes -> results. Publishes exactly one result for each (request, revision), whatever fails around it.
+
+Each partition has one owner at a time, and the order of its steps is what makes this safe:
+
+(a) fence: initialise the partition's transactional producer, which cuts off a former owner that still lives
+    and ends its open transaction;
+(b) remember: read the markers back over the window, counted from the oldest uncommitted outcome;
+(c) settle: write unseen results and their markers in one transaction, then commit the source offset.
+
+A crash between the two halves of (c) delivers outcomes again that (b) recognises.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
+
+from streams.clock import Clock
+from streams.log_reader import LogReader, RawRecord
+from streams.publisher import Output, Publisher
+from streams.settings import Settings
+from streams.settled import SettledMemory
+from topics.base import from_millis
+from topics.codec import DecodeError, decode
+from topics.dead_letters import dead_letter
+from topics.events import Hop, Hops, Status, StatusEvent, StatusKind
+from topics.registry import DEAD_LETTERS, HOPS, OUTCOMES, RESULTS, SETTLED, STATUS
+from topics.results import Outcome, Result, Settled
+
+log = logging.getLogger(__name__)
+
+STAGE = "settle"
+_BATCH = 500
+_NOT_OURS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
+
+
+class PartitionOwner:
+    """Settles one partition; made anew each time that the partition is assigned."""
+
+    def __init__(self, settings: Settings, partition: int, clock: Clock) -> None:
+        self._settings = settings
+        self._partition = partition
+        self._clock = clock
+        self._horizon = timedelta(seconds=settings.delivery.dedup_window_s)
+        self._memory = SettledMemory(self._horizon)
+        self._stack = AsyncExitStack()
+        transactional_id = f"{settings.group(STAGE)}-{partition}"
+        self._publisher = Publisher(settings.kafka, transactional_id=transactional_id)
+
+    async def open(self, oldest_ms: int) -> None:
+        """Fence and remember. `oldest_ms` is the time of the oldest uncommitted outcome, ms since the epoch."""
+        await self._stack.enter_async_context(self._publisher)
+        reader = LogReader(self._settings.kafka, isolation_level="read_committed")
+        since = oldest_ms - int(self._horizon.total_seconds() * 1000)
+        tp = TopicPartition(SETTLED.full_name(self._settings.kafka.prefix), self._partition)
+        async for record in reader.read(tp, since_ms=since):
+            self._memory.add_record(record)
+        log.info("partition %d: %d settled requests remembered", self._partition, len(self._memory))
+
+    async def close(self) -> None:
+        """Let the producer go."""
+        await self._stack.aclose()
+
+    async def settle(self, records: Sequence[RawRecord]) -> None:
+        """Publish the results of these outcomes that have none yet, all in one transaction.
+
+        Raises:
+            ProducerFenced: Somebody else owns the partition now; nothing was published.
+            DeliveryError: The broker did not take the results; nothing was published.
+        """
+        outputs: list[Output] = []
+        fresh: list[Outcome] = []
+        for record in records:
+            outputs.extend(self._outputs_of(record, fresh))
+        if not outputs:
+            return
+        async with self._publisher.producer.transaction():
+            await self._publisher.publish(outputs)
+        now_ms = int(self._clock().timestamp() * 1000)
+        for outcome in fresh:
+            self._memory.add(outcome.request_id, outcome.revision, outcome.digest, now_ms)
+
+    def _outputs_of(self, record: RawRecord, fresh: list[Outcome]) -> Iterable[Output]:
+        try:
+            outcome = decode(OUTCOMES, record.value, record.headers).record
+        except DecodeError as error:
+            topic = OUTCOMES.full_name(self._settings.kafka.prefix)
+            letter = dead_letter(STAGE, error, record, topic=topic, partition=self._partition, at=self._clock())
+            return [Output(DEAD_LETTERS, letter)]
+        identity = (outcome.request_id, outcome.revision)
+        first = next((o for o in fresh if (o.request_id, o.revision) == identity), None)
+        if first is None and not self._memory.knows(*identity):
+            fresh.append(outcome)
+            return self._result(outcome, record.timestamp)
+        same = first.digest == outcome.digest if first else self._memory.same_body(*identity, outcome.digest)
+        return [] if same else [Output(STATUS, self._status(outcome, StatusKind.ID_REUSED))]
+
+    def _result(self, outcome: Outcome, decided_ms: int) -> list[Output]:
+        now = self._clock()
+        latency_ms = max(now.timestamp() * 1000 - outcome.source.timestamp_ms, 0.0)
+        fields = {name: getattr(outcome, name) for name in Outcome.model_fields if name in Result.model_fields}
+        result = Result(**fields, latency_ms=round(latency_ms, 3), settled_at=now)
+        marker = Settled(request_id=outcome.request_id, revision=outcome.revision, digest=outcome.digest)
+        hop = Hop(
+            stage=STAGE,
+            started_at=from_millis(decided_ms),
+            ended_at=max(now, from_millis(decided_ms)),
+            queue_ms=0.0,
+            outcome=outcome.status,
+            tier=outcome.tier,
+            attempt_id=outcome.attempt_id,
+        )
+        return [
+            Output(RESULTS, result),
+            Output(SETTLED, marker),
+            Output(STATUS, self._status(outcome, StatusKind.SETTLED)),
+            Output(HOPS, Hops(request_id=outcome.request_id, revision=outcome.revision, hops=(hop,))),
+        ]
+
+    def _status(self, outcome: Outcome, kind: StatusKind) -> Status:
+        detail = outcome.status if kind is StatusKind.SETTLED else "the id was used with another body; first wins"
+        event = StatusEvent(kind=kind, at=self._clock(), tier=outcome.tier, detail=detail)
+        return Status(request_id=outcome.request_id, revision=outcome.revision, events=(event,))
+
+
+class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
+    """The consumer of `llm.outcomes`: an owner for each partition that the group gives to this process."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._topic = OUTCOMES.full_name(settings.kafka.prefix)
+        self._owners: dict[TopicPartition, PartitionOwner] = {}
+        self._busy = asyncio.Lock()
+        self._assigned = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
+        """Settle until `stop` is set; any delivery or fencing error ends it by that exception."""
+        kafka = self._settings.kafka
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=kafka.bootstrap_servers,
+            group_id=self._settings.group(STAGE),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=int(kafka.session_timeout_s * 1000),
+            heartbeat_interval_ms=int(kafka.session_timeout_s * 300),
+            max_partition_fetch_bytes=kafka.record_max_bytes,
+            fetch_max_wait_ms=250,
+        )
+        self._consumer.subscribe([self._topic], listener=self)
+        await self._consumer.start()
+        try:
+            while not stop.is_set():
+                batches = await self._consumer.getmany(timeout_ms=200, max_records=_BATCH)
+                if self._assigned.is_set():
+                    on_ready()
+                if batches:
+                    await self._settle(batches)
+        finally:
+            await self._consumer.stop()
+            await self._close(list(self._owners))
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Finish the batch in work, then let the partitions go."""
+        async with self._busy:
+            await self._close(list(revoked))
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Fence former owners and read the markers back."""
+        async with self._busy:
+            await asyncio.gather(*(self._open(tp) for tp in assigned))
+        self._assigned.set()
+
+    async def _open(self, tp: TopicPartition) -> None:
+        owner = PartitionOwner(self._settings, tp.partition, self._clock)
+        self._owners[tp] = owner
+        await owner.open(await self._oldest_uncommitted(tp))
+
+    async def _close(self, tps: list[TopicPartition]) -> None:
+        for tp in tps:
+            owner = self._owners.pop(tp, None)
+            if owner is not None:
+                await owner.close()
+
+    async def _oldest_uncommitted(self, tp: TopicPartition) -> int:
+        committed = await self._consumer.committed(tp)
+        record = await LogReader(self._settings.kafka).record_at(tp, committed or 0)
+        return int(record.timestamp) if record is not None else int(self._clock().timestamp() * 1000)
+
+    async def _settle(self, batches: dict[TopicPartition, list[RawRecord]]) -> None:
+        async with self._busy:
+            ours = {tp: records for tp, records in batches.items() if tp in self._owners}
+            await asyncio.gather(*(self._owners[tp].settle(records) for tp, records in ours.items()))
+            try:
+                await self._consumer.commit({tp: records[-1].offset + 1 for tp, records in ours.items()})
+            except _NOT_OURS:
+                log.info("the group moved on before a commit; the next owner recognises what is settled")

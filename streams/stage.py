@@ -1,0 +1,191 @@
+"""What a stage is: one source topic, the topics it writes, its limits, and a handler for one record."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from streams.calls import PaidCall, PaidCalls
+from streams.engine import Engine
+from streams.publisher import Output
+from streams.settings import ModelSettings, Settings
+from topics.base import Record, from_millis
+from topics.events import Hop, Hops, Status, StatusEvent
+from topics.journal import CallEnded, Purpose, attempt_id
+from topics.registry import DEAD_LETTERS, HOPS, OUTCOMES, STATUS, TopicSpec
+from topics.requests import Message, Params
+from topics.tasks import Attempt, TierTask
+
+M = TypeVar("M", bound=Record)
+
+Outputs = Sequence[Output]
+"""What a handler returns: records that leave together; the source is acknowledged when all are delivered."""
+
+Emits = TopicSpec[Any] | Callable[[int], TopicSpec[Any]]
+_EVERY_STAGE = (STATUS, HOPS, OUTCOMES, DEAD_LETTERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A source record: its place, its bytes, and the generation of the group in which it came."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    """Broker append time, ms since the epoch."""
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """All that a handler may use besides its record."""
+
+    stage: str
+    tier: int
+    """The tier of a stage that exists once for each tier; 0 for the others."""
+    engine: Engine
+    calls: PaidCalls
+    received: Received
+    unknown_fields: tuple[str, ...]
+    started_at: datetime
+    is_current: Callable[[], bool]
+    """Whether the record's partition still belongs to this process."""
+
+    def now(self) -> datetime:
+        """Read the clock."""
+        return self.engine.clock()
+
+    def hop(self, request_id: str, revision: int, outcome: str, **details: Any) -> Output:  # noqa: ANN401 - Hop's fields
+        """Describe this step for the ledger; `details` are further fields of `Hop`."""
+        waited = (self.started_at - from_millis(self.received.timestamp)).total_seconds() * 1000
+        hop = Hop(
+            stage=self.stage,
+            started_at=self.started_at,
+            ended_at=max(self.now(), self.started_at),
+            queue_ms=max(round(waited, 3), 0.0),
+            outcome=outcome,
+            **details,
+        )
+        return Output(HOPS, Hops(request_id=request_id, revision=revision, hops=(hop,)))
+
+    def status(self, request_id: str, revision: int, *events: StatusEvent) -> Output:
+        """Tell the requester what happened."""
+        return Output(STATUS, Status(request_id=request_id, revision=revision, events=events))
+
+    async def recall(self, task: TierTask, n: int) -> CallEnded | None:
+        """Return how the n-th try of this stage ended, if it was made; pays nothing."""
+        attempt = attempt_id(task.request.request_id, task.revision, self.stage, n)
+        return await self.calls.recall(self.received.partition, attempt, task.source.timestamp_ms)
+
+    async def pay(
+        self,
+        task: TierTask,
+        n: int,
+        model: ModelSettings,
+        *,
+        purpose: Purpose,
+        messages: tuple[Message, ...],
+        params: Params,
+        response_schema: dict[str, Any] | None,
+        announce: tuple[Output, ...] = (),
+    ) -> CallEnded:
+        """Make the n-th paid call of this stage for a task, or return how it ended before a restart."""
+        return await self.calls.make(
+            PaidCall(
+                task=task,
+                partition=self.received.partition,
+                stage=self.stage,
+                n=n,
+                purpose=purpose,
+                tier=task.tier,
+                model=model,
+                messages=messages,
+                params=params,
+                response_schema=response_schema,
+                is_current=self.is_current,
+                announce=announce,
+            )
+        )
+
+
+def attempt_of(ended: CallEnded, why: str, outcome: str) -> Attempt:
+    """Turn a finished call into a line of the route."""
+    return Attempt(
+        attempt_id=ended.attempt_id,
+        stage=ended.stage,
+        tier=ended.tier,
+        provider=ended.provider,
+        model=ended.model,
+        why=why,
+        outcome=outcome,
+        cost_usd=ended.cost_usd,
+        provider_ms=round(ended.provider_ms, 3),
+    )
+
+
+Handler = Callable[[M, Context], Awaitable[Outputs]]
+
+
+@dataclass(frozen=True)
+class Stage(Generic[M]):
+    """A handler with its declaration: one edge of the topology."""
+
+    name: str
+    source: TopicSpec[M] | Callable[[int], TopicSpec[M]]
+    """A function of the tier where the stage exists once for each tier."""
+    emits: tuple[Emits, ...]
+    in_flight: int | Callable[[Settings, int], int]
+    handler: Handler[M]
+
+    def instances(self, settings: Settings) -> list["StageInstance[M]"]:
+        """Make the stage's instances: one, or one for each tier."""
+        if isinstance(self.source, TopicSpec):
+            return [self._instance(self.name, 0, self.source, settings)]
+        tiers = range(1, settings.top_tier + 1)
+        return [self._instance(f"{self.name}:{tier}", tier, self.source(tier), settings) for tier in tiers]
+
+    def _instance(self, name: str, tier: int, source: TopicSpec[M], settings: Settings) -> "StageInstance[M]":
+        emits: set[str] = {spec.name for spec in _EVERY_STAGE}
+        for spec in self.emits:
+            if isinstance(spec, TopicSpec):
+                emits.add(spec.name)
+            else:
+                emits.update(spec(t).name for t in range(1, settings.top_tier + 1))
+        limit = self.in_flight if isinstance(self.in_flight, int) else self.in_flight(settings, tier)
+        return StageInstance(name, tier, source, frozenset(emits), limit, self.handler)
+
+
+@dataclass(frozen=True)
+class StageInstance(Generic[M]):
+    """A stage as it runs: one consumer group of its own."""
+
+    name: str
+    tier: int
+    source: TopicSpec[M]
+    emits: frozenset[str]
+    in_flight: int
+    handler: Handler[M]
+
+
+def stage(
+    *,
+    source: TopicSpec[M] | Callable[[int], TopicSpec[M]],
+    emits: tuple[Emits, ...],
+    in_flight: int | Callable[[Settings, int], int],
+) -> Callable[[Handler[M]], Stage[M]]:
+    """Declare a handler as a stage that bears the handler's name.
+
+    Args:
+        source: The topic it consumes, or a function of the tier for a stage that exists once for each tier.
+        emits: The topics it writes, besides status, hops, outcomes and dead letters, which every stage may.
+        in_flight: Most records in work at once; may depend on the settings and the tier.
+    """
+
+    def declare(handler: Handler[M]) -> Stage[M]:
+        return Stage(handler.__name__, source, emits, in_flight, handler)
+
+    return declare

@@ -1,0 +1,60 @@
+"""One cheap call to each real provider whose key is set; it costs a fraction of a cent."""
+
+import os
+from uuid import uuid4
+
+import pytest
+
+from streams.providers.base import ChatCall
+from streams.providers.registry import build_providers
+from streams.settings import load
+from topics.requests import Message, Params
+
+KEYS = {
+    "groq": "GROQ_API_KEY",
+    "together": "TOGETHER_API_KEY",
+    "openai": "OPENAI_API_KEY",
+    "anthropic": "ANTHROPIC_API_KEY",
+}
+SCHEMA = {
+    "type": "object",
+    "properties": {"capital": {"type": "string"}},
+    "required": ["capital"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.skipif(not os.environ.get(key), reason=f"{key} is not set"))
+        for name, key in KEYS.items()
+    ],
+)
+@pytest.mark.parametrize("schema", [None, SCHEMA], ids=["plain", "schema"])
+async def test_answer(name, schema, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = load()
+    model = next(model for _, model in settings.models() if model.provider == name)
+    others = settings.providers.keys() - {name}
+    provider = build_providers(settings, environ=os.environ, simulator_url="http://127.0.0.1", simulated=others)[name]
+    call = ChatCall(
+        call_id=uuid4(),
+        model=model.model,
+        messages=(
+            Message(role="system", content="Answer with facts only."),
+            Message(role="user", content="What is the capital of France?"),
+        ),
+        params=Params(temperature=0),
+        max_tokens=2048,
+        response_schema=schema,
+        extra=model.extra,
+        timeout_s=60,
+    )
+    try:
+        reply = await provider.complete(call)
+    finally:
+        await provider.close()
+    assert "Paris" in reply.content
+    assert reply.finish_reason == "stop"
+    assert reply.usage.source == "provider"

@@ -1,0 +1,249 @@
+"""The sink on a real broker and the real engine: each row once, whatever stops in the middle."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from ledger_records import ClickHouseProcess, call_pair, hops, result
+
+from analytics.clickhouse import open_client
+from analytics.migrate import migrate
+from analytics.sink import LedgerAheadError, Sink
+from topics.base import Record
+from topics.codec import encode
+from topics.registry import CALLS, HOPS, RESULTS
+
+PARTITIONS = 2
+COUNTS = "SELECT (SELECT count() FROM ledger.requests), (SELECT count() FROM ledger.calls), (SELECT count() FROM ledger.hops)"
+
+
+@pytest.fixture
+async def clickhouse(tmp_path: Path) -> AsyncIterator[ClickHouseProcess]:
+    server = ClickHouseProcess(tmp_path)
+    await server.start()
+    async with open_client(server.url) as client:
+        await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)
+    yield server
+    await server.stop()
+
+
+class Deployment:
+    """Topics of their own under a fresh prefix, and sinks that read them."""
+
+    def __init__(self, bootstrap_servers: str, clickhouse: ClickHouseProcess) -> None:
+        self.bootstrap_servers = bootstrap_servers
+        self.prefix = f"sink{uuid.uuid4().hex[:8]}."
+        self.clickhouse = clickhouse
+
+    async def create_topics(self) -> None:
+        async with self.admin() as admin:
+            names = [spec.full_name(self.prefix) for spec in (RESULTS, CALLS, HOPS)]
+            config = {"message.timestamp.type": "LogAppendTime"}
+            await admin.create_topics([NewTopic(name, PARTITIONS, 1, topic_configs=config) for name in names])
+
+    @asynccontextmanager
+    async def admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
+        await admin.start()
+        try:
+            yield admin
+        finally:
+            await admin.close()
+
+    async def produce(self, topic: str, records: Iterable[Record]) -> None:
+        async with AIOKafkaProducer(bootstrap_servers=self.bootstrap_servers, linger_ms=5) as producer:
+            futures = [await self._send(producer, topic, record) for record in records]
+            await asyncio.gather(*futures)
+
+    async def produce_results(self, records: Iterable[Record], *, abort: bool = False) -> None:
+        transactional_id = f"{self.prefix}{uuid.uuid4()}"
+        async with AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap_servers, transactional_id=transactional_id
+        ) as producer:
+            await producer.begin_transaction()
+            futures = [await self._send(producer, "results", record) for record in records]
+            await asyncio.gather(*futures)
+            await (producer.abort_transaction() if abort else producer.commit_transaction())
+
+    async def _send(self, producer: AIOKafkaProducer, topic: str, record: Record) -> asyncio.Future:
+        written = encode(record)
+        return await producer.send(self.prefix + topic, written.value, key=written.key, headers=written.headers)
+
+    async def produce_story(self, numbers: range) -> None:
+        """All records of these requests, and results whose transaction is aborted."""
+        await self.produce("calls", [call for n in numbers for call in call_pair(n)])
+        await self.produce("hops", [hops(n) for n in numbers])
+        await self.produce_results([result(n + 1_000_000) for n in numbers], abort=True)
+        await self.produce_results([result(n) for n in numbers])
+
+    def sink(self, **options) -> Sink:
+        defaults = {"batch_rows": 100, "flush_interval_s": 0.05}
+        return Sink(
+            bootstrap_servers=self.bootstrap_servers,
+            prefix=self.prefix,
+            clickhouse_url=self.clickhouse.url,
+            database="ledger",
+            **{**defaults, **options},
+        )
+
+    @asynccontextmanager
+    async def running(self, sink: Sink, *, kill: bool = False) -> AsyncIterator[Sink]:
+        stop, ready = asyncio.Event(), asyncio.Event()
+        task = asyncio.create_task(sink.run(stop, ready.set))
+        await asyncio.wait({task, asyncio.create_task(ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+        try:
+            yield sink
+        finally:
+            if kill:
+                task.cancel()
+                await asyncio.wait({task})
+            else:
+                stop.set()
+                await task
+
+    async def until(self, requests: int, calls: int, hop_rows: int) -> None:
+        """Wait until the views hold these numbers of rows."""
+        async with open_client(self.clickhouse.url) as client:
+            while (found := (await client.query(COUNTS)).result_rows[0]) != (requests, calls, hop_rows):
+                assert all(have <= want for have, want in zip(found, (requests, calls, hop_rows), strict=True))
+                await asyncio.sleep(0.05)
+
+    async def assert_story(self, numbers: range) -> None:
+        """Every record of these requests is there, once, and nothing else."""
+        await self.until(len(numbers), 2 * len(numbers), 2 * len(numbers))
+        async with open_client(self.clickhouse.url) as client:
+            requests = await client.query("SELECT request_id, cost_usd, latency_ms, settled_at FROM ledger.requests")
+            expected = [result(n) for n in numbers]
+            assert sorted(requests.result_rows) == sorted(
+                (r.request_id, r.cost_usd, r.latency_ms, r.settled_at) for r in expected
+            )
+            calls = await client.query("SELECT call_id, toString(event), cost_usd, input_tokens FROM ledger.calls")
+            ended = [call_pair(n)[1] for n in numbers]
+            assert sorted(calls.result_rows) == sorted(
+                row
+                for call in ended
+                for row in ((call.call_id, "ended", call.cost_usd, call.usage.input), (call.call_id, "started", 0, 0))
+            )
+            steps = await client.query("SELECT request_id, idx, stage, started_at FROM ledger.hops")
+            assert sorted(steps.result_rows) == sorted(
+                (f"r{n}", idx, hop.stage, hop.started_at) for n in numbers for idx, hop in enumerate(hops(n).hops)
+            )
+
+
+@pytest.fixture
+async def deployment(kafka, clickhouse: ClickHouseProcess) -> Deployment:
+    made = Deployment(kafka.bootstrap_servers, clickhouse)
+    await made.create_topics()
+    return made
+
+
+async def test_each_row_comes_once_though_the_sink_is_killed_in_the_middle(deployment):
+    numbers = range(400)
+    await deployment.produce_story(numbers)
+    for _ in range(3):
+        async with deployment.running(deployment.sink(batch_rows=50), kill=True) as sink:
+            while sink.stats.batches < 2:
+                await asyncio.sleep(0)
+    async with deployment.running(deployment.sink()) as sink:
+        await deployment.assert_story(numbers)
+        assert sink.stats.records < 4 * len(numbers)
+    async with deployment.running(deployment.sink()) as again:
+        await deployment.produce("hops", [hops(1000)])
+        await deployment.until(len(numbers), 2 * len(numbers), 2 * len(numbers) + 2)
+        assert again.stats.records == 1
+
+
+async def test_two_sinks_that_write_the_same_rows_do_not_count_them_twice(deployment):
+    numbers = range(100)
+    await deployment.produce_story(numbers)
+    # Another group is what an owner is that has not yet noticed that it lost its partitions.
+    zombie = deployment.sink()
+    zombie._group += "-zombie"
+    async with deployment.running(zombie), deployment.running(deployment.sink()):
+        await deployment.assert_story(numbers)
+        await deployment.produce_story(range(100, 200))
+        await deployment.assert_story(range(200))
+
+
+async def test_two_sinks_of_a_group_share_the_partitions(deployment):
+    await deployment.produce_story(range(50))
+    async with deployment.running(deployment.sink()):
+        async with deployment.running(deployment.sink()):
+            await deployment.produce_story(range(50, 100))
+            await deployment.assert_story(range(100))
+        await deployment.produce_story(range(100, 150))
+        await deployment.assert_story(range(150))
+
+
+async def test_an_outage_of_clickhouse_delays_rows_and_loses_none(deployment, caplog):
+    numbers = range(300)
+    sink = deployment.sink(batch_rows=20, retention_ms=1)
+    async with deployment.running(sink):
+        await deployment.clickhouse.stop()
+        with caplog.at_level(logging.WARNING):
+            await deployment.produce_story(numbers)
+            while "trying again" not in caplog.text or not sink._is_full():
+                await asyncio.sleep(0.01)
+        assert len(sink._buffer) <= 20 + 500
+        await deployment.clickhouse.start()
+        await deployment.assert_story(numbers)
+    assert "behind" in caplog.text
+    assert "answer" not in caplog.text
+
+
+async def test_the_sink_waits_for_a_clickhouse_that_starts_later(deployment):
+    await deployment.produce_story(range(5))
+    await deployment.clickhouse.stop()
+    stop, ready = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(deployment.sink().run(stop, ready.set))
+    await deployment.clickhouse.start()
+    await deployment.assert_story(range(5))
+    assert ready.is_set()
+    stop.set()
+    await task
+
+
+async def test_it_stops_when_clickhouse_is_ahead_of_kafka(deployment):
+    await deployment.produce_story(range(20))
+    async with deployment.running(deployment.sink()):
+        await deployment.assert_story(range(20))
+    async with deployment.admin() as admin:
+        await admin.delete_topics([f"{deployment.prefix}hops"])
+        while f"{deployment.prefix}hops" in await admin.list_topics():
+            await asyncio.sleep(0.05)
+        await admin.create_topics([NewTopic(f"{deployment.prefix}hops", PARTITIONS, 1)])
+    with pytest.raises(LedgerAheadError, match=r"holds offset \d+ of .*hops-\d, but the topic ends at 0"):
+        async with deployment.running(deployment.sink()):
+            pass
+
+
+async def test_records_that_left_kafka_unseen_are_reported_as_a_gap(deployment, caplog):
+    await deployment.produce("hops", [hops(1) for _ in range(10)])
+    async with deployment.admin() as admin:
+        topic = f"{deployment.prefix}hops"
+        await admin.delete_records({TopicPartition(topic, p): RecordsToDelete(before_offset=-1) for p in (0, 1)})
+    await deployment.produce("hops", [hops(1)])
+    async with deployment.running(deployment.sink()):
+        await deployment.until(0, 0, 2)
+    assert "The ledger has a gap: 10 offsets" in caplog.text
+
+
+async def test_unreadable_records_are_skipped_and_counted(deployment, caplog):
+    async with AIOKafkaProducer(bootstrap_servers=deployment.bootstrap_servers) as producer:
+        for value in (b'{"secret": ', b'{"request_id": "x", "secret": 1}', None):
+            await producer.send_and_wait(f"{deployment.prefix}hops", value, partition=0)
+    await deployment.produce("hops", [hops(1)])
+    async with deployment.running(deployment.sink()) as sink:
+        await deployment.until(0, 0, 2)
+        while sum(sink.stats.skipped.values()) < 3:
+            await asyncio.sleep(0.01)
+    assert sink.stats.skipped == {"not_json": 1, "invalid": 1, "empty": 1}
+    assert "secret" not in caplog.text

@@ -1,0 +1,85 @@
+"""Kinds of errors from statuses, bodies and headers."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from streams.providers.base import ErrorKind, Remedy, remedy_of
+from streams.providers.failures import retry_after_ms, status_error
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"retry-after": "2"}, 2000),
+        ({"retry-after": "1.001"}, 1001),
+        ({"retry-after": "0.0001"}, 1),
+        ({"retry-after": "0"}, 0),
+        ({"retry-after-ms": "250.5", "retry-after": "9"}, 251),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9000),
+        ({"retry-after": "Sun, 01 Nov 2026 12:00:30 GMT"}, 30_000),
+        ({"retry-after": "Sun, 01 Nov 2026 12:00:30 -0000"}, 30_000),
+        ({"retry-after": "Sun, 01 Nov 2026 11:00:00 GMT"}, 0),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "1e999999999"}, None),
+        ({"retry-after": "tomorrow"}, None),
+    ],
+)
+def test_retry_after(headers, expected):
+    assert retry_after_ms(headers, NOW) == expected
+
+
+def test_retry_after_date_is_rounded_up():
+    assert retry_after_ms({"retry-after": "Sun, 01 Nov 2026 12:00:01 GMT"}, NOW + timedelta(microseconds=1)) == 1000
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind"),
+    [
+        (400, {"code": "context_length_exceeded", "message": "…"}, ErrorKind.CONTEXT_TOO_LONG),
+        (400, {"type": "invalid_request_error", "message": "prompt is too long: 9 > 8"}, ErrorKind.CONTEXT_TOO_LONG),
+        (413, {"type": "request_too_large", "message": "…"}, ErrorKind.CONTEXT_TOO_LONG),
+        (413, {"code": "rate_limit_exceeded", "type": "tokens", "message": "…"}, ErrorKind.RATE_LIMITED),
+        (400, {"code": "content_policy_violation"}, ErrorKind.CONTENT_POLICY),
+        (400, {"message": "Output blocked by content filtering policy"}, ErrorKind.CONTENT_POLICY),
+        (400, {"code": "unsupported_value", "param": "temperature"}, ErrorKind.BAD_REQUEST),
+        (400, {"code": "model_decommissioned"}, ErrorKind.MODEL_NOT_FOUND),
+        (400, {"code": "json_validate_failed"}, ErrorKind.MALFORMED),
+        (401, {}, ErrorKind.BAD_KEY),
+        (402, {"type": "billing_error"}, ErrorKind.BAD_KEY),
+        (404, {"type": "not_found_error"}, ErrorKind.MODEL_NOT_FOUND),
+        (409, {}, ErrorKind.BAD_REQUEST),
+        (429, {"code": "rate_limit_exceeded"}, ErrorKind.RATE_LIMITED),
+        (429, {"code": "insufficient_quota", "type": "insufficient_quota"}, ErrorKind.BAD_KEY),
+        (500, {}, ErrorKind.SERVER_ERROR),
+        (502, {}, ErrorKind.SERVER_ERROR),
+        (503, {}, ErrorKind.OVERLOADED),
+        (504, {}, ErrorKind.TIMEOUT),
+        (529, {"type": "overloaded_error"}, ErrorKind.OVERLOADED),
+    ],
+)
+def test_kind_of_status(status, error, kind):
+    assert status_error("p", status, {}, json.dumps({"error": error}).encode()).kind is kind
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"error": "no"}', b'{"error": {"code": 7}}', b"[" * 99_999])
+def test_any_body_is_understood(body):
+    error = status_error("p", 500, {}, body)
+    assert (error.kind, str(error)) == (ErrorKind.SERVER_ERROR, "p answered with HTTP 500")
+
+
+def test_message_names_code_and_parameter_and_repeats_no_text():
+    body = {"error": {"code": "invalid_api_key", "param": "SECRET prompt", "message": "key sk-SECRET is wrong"}}
+    assert str(status_error("p", 401, {}, json.dumps(body).encode())) == "p answered with HTTP 401 (invalid_api_key)"
+    body = {"error": {"code": "unsupported_value", "param": "temperature", "message": "SECRET"}}
+    message = str(status_error("p", 400, {}, json.dumps(body).encode()))
+    assert message == "p answered with HTTP 400 (unsupported_value, parameter temperature)"
+
+
+def test_only_length_needs_another_tier():
+    assert {kind for kind in ErrorKind if remedy_of(kind) is not Remedy.NEXT_PROVIDER} == {ErrorKind.CONTEXT_TOO_LONG}

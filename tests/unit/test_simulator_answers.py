@@ -1,0 +1,160 @@
+"""The pure parts of the simulator: tokens, answers, verdicts, made-up JSON and rate limits."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tierstream.simulator.answers import Answer, Script, ScriptError, choose_answer
+from tierstream.simulator.behaviour import Fault, ModelBehaviour
+from tierstream.simulator.chat import ChatRequest, read_conversation
+from tierstream.simulator.filler import generic_text, schema_instance, wrong_text
+from tierstream.simulator.rate_limit import RateLimits
+from tierstream.simulator.tokens import count_tokens, first_tokens
+
+ENTRY = {"prompt": "What is 6 times 7?", "label": 2, "answer": "It is forty-two, as everyone knows."}
+
+
+def answer_of(script: Script, prompt: str, *, tier: int = 1, model: str = "m", errors: float = 0) -> Answer:
+    messages = [{"role": "user", "content": [{"type": "text", "text": prompt}]}]
+    request = ChatRequest(model, read_conversation(messages, ""), None, False, False, None)
+    return choose_answer(script, request, ModelBehaviour(tier=tier, judge_error_rate=errors))
+
+
+def test_tokens_are_counted_and_cut_alike() -> None:
+    text = "Invoice 20481 is due: 3.50 euros, größer als früher."
+    total = count_tokens(text)
+    for limit in range(total + 3):
+        cut = first_tokens(text, limit)
+        assert text.startswith(cut)
+        assert count_tokens(cut) == min(limit, total)
+
+
+def test_a_model_is_right_from_its_label_up() -> None:
+    script = Script([ENTRY])
+    assert answer_of(script, "  What is 6 times 7?\n", tier=2).text == ENTRY["answer"]
+    weak = answer_of(script, ENTRY["prompt"], tier=1)
+    assert weak.text not in {"", ENTRY["answer"]}
+    assert weak == answer_of(script, ENTRY["prompt"], tier=1)
+
+
+def test_no_model_is_right_without_a_label() -> None:
+    script = Script([{**ENTRY, "label": None, "wrong": "41", "failure": "wrong"}])
+    assert answer_of(script, ENTRY["prompt"], tier=9).text == "41"
+
+
+def test_answers_by_model_come_first() -> None:
+    script = Script([{**ENTRY, "answers": {"m": "mine"}}])
+    assert answer_of(script, ENTRY["prompt"], model="m").text == "mine"
+    assert answer_of(script, ENTRY["prompt"], model="n", tier=3).text == ENTRY["answer"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        ("wrong", Answer("41")),
+        ("empty", Answer("")),
+        ("truncated", Answer("It is forty-two", "length")),
+        ("schema", Answer("Here is the record that you asked for: It is forty-two, as everyone knows.")),
+    ],
+)
+def test_failures(failure: str, expected: Answer) -> None:
+    script = Script([{**ENTRY, "wrong": "41", "failure": failure}])
+    assert answer_of(script, ENTRY["prompt"]) == expected
+
+
+def test_hedges_and_wrong_answers_share_the_unspecified_failures() -> None:
+    prompts = [f"question {number}" for number in range(200)]
+    script = Script([{"prompt": p, "label": 3, "answer": "right", "wrong": "WRONG"} for p in prompts])
+    wrong = sum(answer_of(script, prompt).text == "WRONG" for prompt in prompts)
+    assert 70 < wrong < 130
+
+
+@pytest.mark.parametrize("answer", ["12", "Yes", '{"total": 3, "paid": true}', "Prose of some kind.", "[]"])
+def test_wrong_text_differs_from_the_answer(answer: str) -> None:
+    assert wrong_text("p", answer) != answer
+    assert wrong_text("p", answer) == wrong_text("p", answer)
+
+
+def test_unknown_prompts_get_plausible_lengths() -> None:
+    lengths = [count_tokens(generic_text(f"prompt {number}")) for number in range(200)]
+    assert min(lengths) >= 40
+    assert max(lengths) <= 200
+
+
+def judge_prompt(answer: str, question: str = "What is 6 times 7?") -> str:
+    return f"Judge.\n<question>\n{question}\n</question>\n<answer>\n{answer}\n</answer>\nReply in JSON."
+
+
+@pytest.mark.parametrize(
+    ("prompt", "errors", "verdict"),
+    [
+        (judge_prompt(ENTRY["answer"]), 0, "pass"),
+        (judge_prompt("41"), 0, "fail"),
+        (judge_prompt("41"), 1, "pass"),
+        (judge_prompt("anything", question="Unknown?"), 0, "pass"),
+    ],
+)
+def test_judge(prompt: str, errors: float, verdict: str) -> None:
+    reply = json.loads(answer_of(Script([ENTRY]), prompt, errors=errors).text)
+    assert reply["verdict"] == verdict
+    assert 0 <= reply["confidence"] <= 1
+    assert reply["reason"]
+
+
+SCHEMAS: list[dict[str, Any]] = [
+    {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "minLength": 6},
+            "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 2},
+            "count": {"type": "integer", "minimum": 3},
+            "when": {"type": ["string", "null"], "format": "date"},
+            "item": {"$ref": "#/$defs/Item"},
+            "maybe": {"anyOf": [{"type": "boolean"}, {"type": "null"}]},
+        },
+        "required": ["name", "tags", "count", "when", "item", "maybe"],
+        "$defs": {"Item": {"type": "object", "properties": {"x": {"const": 1}}, "required": ["x"]}},
+    },
+    {"type": "array", "items": {"type": "number", "exclusiveMinimum": 0}},
+    {"$ref": "#"},
+]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_made_up_json_satisfies_its_schema(schema: dict[str, Any]) -> None:
+    instance = json.loads(schema_instance(schema))
+    if schema != {"$ref": "#"}:
+        jsonschema.validate(instance, schema)
+
+
+def test_script_files_plain_and_compressed(tmp_path: Path) -> None:
+    plain, packed, broken = tmp_path / "a.jsonl", tmp_path / "b.jsonl.gz", tmp_path / "c.jsonl"
+    plain.write_text(json.dumps(ENTRY) + "\n\n")
+    packed.write_bytes(gzip.compress(json.dumps({**ENTRY, "prompt": "other"}).encode()))
+    broken.write_text(json.dumps({**ENTRY, "lable": 1}))
+    assert len(Script.load([plain, packed])) == 2
+    with pytest.raises(ScriptError, match=r"c\.jsonl, line 1: lable: "):
+        Script.load([broken])
+
+
+def test_faults_take_their_share_of_the_draws() -> None:
+    behaviour = ModelBehaviour(tier=1, rate_429=0.25, rate_hang=0.5)
+    assert [behaviour.fault_at(draw) for draw in (0.1, 0.3, 0.74, 0.76)] == [
+        Fault.TOO_MANY, Fault.HANG, Fault.HANG, None,
+    ]  # fmt: skip
+
+
+def test_limits_refill_evenly() -> None:
+    limits = RateLimits(requests_per_minute=60, tokens_per_minute=600, now=0)
+    assert limits.admit(500, 0) is None
+    limits.charge(200)
+    assert limits.admit(100, 0) == ("tokens", pytest.approx(20))
+    assert limits.admit(100, 20.01) is None
+    state = limits.state(20.01)
+    assert state is not None
+    assert state.requests is not None
+    assert state.requests.remaining == 59

@@ -1,0 +1,169 @@
+"""What a model answers: by script for known prompts, as a judge, and made up for everything else."""
+
+import gzip
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as validated_dataclass
+
+from tierstream.simulator.behaviour import ModelBehaviour, describe_errors
+from tierstream.simulator.chat import ChatRequest, Finish, stable_hash, stable_share
+from tierstream.simulator.filler import generic_text, hedge_text, off_schema_text, schema_instance, wrong_text
+from tierstream.simulator.tokens import count_tokens, first_tokens
+
+Failure = Literal["wrong", "hedge", "truncated", "schema", "empty"]
+
+_QUESTION: Final = re.compile(r"<question>(.*?)</question>", re.DOTALL)
+_ANSWER: Final = re.compile(r"<answer>(.*)</answer>", re.DOTALL)
+_HEDGE_SHARE: Final = 0.5
+
+
+class ScriptError(ValueError):
+    """A script can't be read; the message is one line that names the file and the line."""
+
+
+@validated_dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
+class ScriptEntry:
+    """The right answer to a prompt, and who gives it.
+
+    A model whose tier is at least `label` answers right; None means that no model does. `answers` has
+    texts by model id that go before this rule.
+    """
+
+    prompt: str
+    label: int | None
+    answer: str
+    wrong: str | None = None
+    failure: Failure | None = None
+    answers: dict[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The text of a reply and why it ends."""
+
+    text: str
+    finish: Finish = "stop"
+
+
+_ENTRY: Final = TypeAdapter(ScriptEntry)
+
+
+class Script:
+    """Entries by the text of their prompt, stripped; a later entry replaces an earlier one."""
+
+    def __init__(self, entries: Iterable[ScriptEntry | Mapping[str, Any]] = ()) -> None:
+        self._entries: dict[str, ScriptEntry] = {}
+        for entry in entries:
+            self.add(entry if isinstance(entry, ScriptEntry) else _ENTRY.validate_python(entry))
+
+    @classmethod
+    def load(cls, paths: Iterable[Path]) -> Self:
+        """Read JSONL files, gzip-compressed where they end in `.gz`.
+
+        Raises:
+            ScriptError: A file is missing, or a line is not an entry.
+        """
+        script = cls()
+        for path in paths:
+            try:
+                raw = path.read_bytes()
+                text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
+            except (OSError, EOFError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+                raise ScriptError(f"{path}: can't be read ({reason}); name a JSONL file, plain or .gz") from error
+            script.add_lines(text, str(path))
+        return script
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, entry: ScriptEntry) -> None:
+        """Add an entry."""
+        self._entries[entry.prompt.strip()] = entry
+
+    def add_lines(self, text: str, source: str) -> int:
+        """Add the entries of a JSONL text, all or none, and return their number.
+
+        Raises:
+            ScriptError: A line is not an entry.
+        """
+        entries: list[ScriptEntry] = []
+        # Not splitlines(): JSON strings may hold U+2028 and its like unescaped.
+        for number, line in enumerate(text.split("\n"), start=1):
+            if not line.strip():
+                continue
+            try:
+                entries.append(_ENTRY.validate_json(line))
+            except ValidationError as error:
+                raise ScriptError(f"{source}, line {number}: {describe_errors(error)}") from error
+        for entry in entries:
+            self.add(entry)
+        return len(entries)
+
+    def find(self, prompt: str) -> ScriptEntry | None:
+        """The entry of a prompt."""
+        return self._entries.get(prompt.strip())
+
+
+def choose_answer(script: Script, request: ChatRequest, behaviour: ModelBehaviour) -> Answer:
+    """The answer of a model; it depends on nothing but the script, the request and the behaviour."""
+    prompt = request.conversation.prompt
+    entry = script.find(prompt)
+    if entry is not None:
+        return _scripted(entry, request.model, behaviour.tier)
+    verdict = _judged(script, prompt, request.model, behaviour.judge_error_rate)
+    if verdict is not None:
+        return verdict
+    if request.json_schema is not None:
+        return Answer(schema_instance(request.json_schema))
+    return Answer(generic_text(prompt))
+
+
+def _scripted(entry: ScriptEntry, model: str, tier: int) -> Answer:
+    if entry.answers is not None and model in entry.answers:
+        return Answer(entry.answers[model])
+    if entry.label is not None and tier >= entry.label:
+        return Answer(entry.answer)
+    return _failed(entry)
+
+
+def _failed(entry: ScriptEntry) -> Answer:
+    """The answer of a model that is too weak for the prompt; the same in every such model."""
+    failure = entry.failure
+    if failure is None:
+        failure = "hedge" if stable_share("failure", entry.prompt) < _HEDGE_SHARE else "wrong"
+    match failure:
+        case "wrong":
+            return Answer(wrong_text(entry.prompt, entry.answer) if entry.wrong is None else entry.wrong)
+        case "hedge":
+            return Answer(hedge_text(entry.prompt))
+        case "truncated":
+            return Answer(first_tokens(entry.answer, max(1, count_tokens(entry.answer) // 2)), "length")
+        case "schema":
+            return Answer(off_schema_text(entry.answer))
+        case "empty":
+            return Answer("")
+
+
+def _judged(script: Script, prompt: str, model: str, error_rate: float) -> Answer | None:
+    """The verdict on an answer, or None if the prompt does not ask for one."""
+    question, answer = _QUESTION.search(prompt), _ANSWER.search(prompt)
+    if question is None or answer is None:
+        return None
+    entry = script.find(question[1])
+    passed = entry is None or entry.answer.strip() == answer[1].strip()
+    identity = ("judge", model, question[1].strip(), answer[1].strip())
+    if stable_share(*identity) < error_rate:
+        passed = not passed
+    verdict = {
+        "verdict": "pass" if passed else "fail",
+        "confidence": 0.75 + stable_hash("confidence", *identity) % 25 / 100,
+        "reason": "It answers the question." if passed else "It does not answer the question correctly.",
+    }
+    return Answer(json.dumps(verdict))

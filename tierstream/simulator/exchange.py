@@ -1,0 +1,261 @@
+"""One provider's chat endpoint: reads a call, draws its fate, and sends the response or breaks it."""
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from aiohttp import web
+
+from tierstream.simulator.answers import Answer, Script, choose_answer
+from tierstream.simulator.behaviour import Fault
+from tierstream.simulator.chat import ApiError, ChatRequest, Reply, WireProtocol
+from tierstream.simulator.served_model import CallPlan, ModelRegistry, ServedModel
+from tierstream.simulator.usage_log import ServedCall, UsageLog
+
+CALL_ID_HEADER: Final = "X-Client-Request-Id"
+
+# Each write wakes both sides up; closer ones would cost CPU that nobody sees.
+_WRITE_GAP_S: Final = 0.05
+
+_REFUSALS: Final = {
+    Fault.SERVER_ERROR: (500, "The server had an error while processing your request."),
+    Fault.UNAVAILABLE: (503, "The service is overloaded. Try again later."),
+}
+
+
+class Dropped(Exception):  # noqa: N818 (a fate that was asked for, not an error)
+    """The connection was closed on purpose; there is nothing to send."""
+
+
+def drop_connection(request: web.Request, *, flush: bool) -> None:
+    """Close the client's connection without a proper end, with or without what is still to be sent."""
+    if request.transport is not None:
+        if flush:
+            request.transport.close()
+        else:
+            request.transport.abort()
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    """A reply on its way out: what to send, when (seconds, before the time scale), and what goes wrong."""
+
+    call: ServedCall
+    chat: ChatRequest
+    reply: Reply
+    fault: Fault | None
+    thinking_s: float
+    writing_s: float
+    headers: dict[str, str]
+
+
+class ChatEndpoint:
+    """The chat route of one provider."""
+
+    def __init__(
+        self,
+        provider: str,
+        protocol: WireProtocol,
+        models: ModelRegistry,
+        script: Script,
+        log: UsageLog,
+        *,
+        time_scale: float,
+        stopping: asyncio.Event,
+    ) -> None:
+        self._provider = provider
+        self._protocol = protocol
+        self._models = models
+        self._script = script
+        self._log = log
+        self._time_scale = time_scale
+        self._stopping = stopping
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        """Serve one call and record it, however it ends."""
+        call = self._log.start(self._provider, request.headers.get(CALL_ID_HEADER))
+        # The clock makes it unique enough for a header that only people read.
+        request_id = f"req_{time.time_ns():x}"
+        try:
+            return await self._serve(request, call, request_id)
+        except ApiError as error:
+            return self._refuse(call, error, request_id, None)
+        except (Dropped, ConnectionError):
+            self._log.end(call, "client_closed")
+            return web.Response(status=500)
+        except asyncio.CancelledError:
+            self._log.end(call, "dropped" if self._stopping.is_set() else "client_closed")
+            raise
+
+    async def list_models(self, request: web.Request) -> web.Response:
+        """The models of the provider."""
+        request_id = f"req_{time.time_ns():x}"
+        headers = self._protocol.headers(request_id, None)
+        try:
+            self._protocol.authorize(request.headers)
+        except ApiError as error:
+            body, status = self._protocol.error_body(error, request_id), error.status
+        else:
+            body, status = self._protocol.model_list(self._models.ids(self._provider)), 200
+        return web.Response(body=body, status=status, content_type="application/json", headers=headers)
+
+    async def _serve(self, request: web.Request, call: ServedCall, request_id: str) -> web.StreamResponse:
+        body = await _read_body(request)
+        self._protocol.authorize(request.headers)
+        chat = self._protocol.parse(body)
+        call.identify(model=chat.model, prompt=chat.conversation.prompt, stream=chat.stream)
+        model = self._model_of(chat)
+        if model.behaviour.down:
+            self._drop(request, call, "dropped", flush=False)
+        plan = model.next_call()
+        call.fault = plan.fault
+        try:
+            self._admit(model, chat, plan)
+        except ApiError as error:
+            return self._refuse(call, error, request_id, model)
+        if plan.fault is Fault.HANG:
+            await self._hang(request, call)
+        answer = Answer("") if plan.fault is Fault.EMPTY else choose_answer(self._script, chat, model.behaviour)
+        reply = model.reply(
+            chat,
+            answer.text,
+            truncated=answer.finish == "length",
+            reasons=self._protocol.reasons,
+            number=plan.number,
+        )
+        model.limits.charge(reply.usage.output_tokens)
+        delivery = _Delivery(
+            call=call,
+            chat=chat,
+            reply=reply,
+            fault=plan.fault,
+            thinking_s=model.thinking_s(reply.usage, plan),
+            writing_s=model.writing_s(reply.usage, plan),
+            headers=self._protocol.headers(request_id, model.limits.state(time.monotonic())),
+        )
+        send = self._stream if chat.stream else self._respond
+        return await send(request, delivery)
+
+    def _model_of(self, chat: ChatRequest) -> ServedModel:
+        model = self._models.find(self._provider, chat.model)
+        if model is None:
+            message = f"The model `{chat.model}` does not exist or you do not have access to it."
+            raise ApiError(404, message, code="model_not_found", param="model")
+        return model
+
+    def _admit(self, model: ServedModel, chat: ChatRequest, plan: CallPlan) -> None:
+        """Raise the ApiError of a limit that is exceeded or of a fault that is a status."""
+        tokens, window = chat.conversation.input_tokens, model.behaviour.context_window
+        if tokens >= window:
+            message = f"prompt is too long: {tokens} tokens > {window} maximum"
+            raise ApiError(400, message, code="context_length_exceeded", param="messages")
+        exceeded = model.limits.admit(tokens, time.monotonic())
+        if exceeded is not None or plan.fault is Fault.TOO_MANY:
+            # Vendors name whole seconds; a configured wait is taken as it is.
+            limit, wait_s = (
+                (exceeded[0], math.ceil(exceeded[1])) if exceeded else ("requests", model.behaviour.retry_after_s)
+            )
+            raise ApiError(
+                429,
+                f"Rate limit reached for model `{chat.model}` on {limit} per minute. Try again in {wait_s:.3g}s.",
+                code="rate_limit_exceeded",
+                kind=limit,
+                retry_after_s=wait_s,
+            )
+        if plan.fault in _REFUSALS:
+            status, message = _REFUSALS[plan.fault]
+            raise ApiError(status, message)
+
+    def _refuse(self, call: ServedCall, error: ApiError, request_id: str, model: ServedModel | None) -> web.Response:
+        limits = model.limits.state(time.monotonic()) if model else None
+        headers = self._protocol.headers(request_id, limits)
+        if error.retry_after_s is not None:
+            headers["retry-after"] = f"{error.retry_after_s:.3f}".rstrip("0").rstrip(".")
+        self._log.end(call, error.status)
+        body = self._protocol.error_body(error, request_id)
+        return web.Response(body=body, status=error.status, content_type="application/json", headers=headers)
+
+    def _drop(self, request: web.Request, call: ServedCall, status: str, *, flush: bool) -> NoReturn:
+        self._log.end(call, status)
+        drop_connection(request, flush=flush)
+        raise Dropped
+
+    async def _hang(self, request: web.Request, call: ServedCall) -> NoReturn:
+        try:
+            await self._stopping.wait()
+        finally:
+            self._log.end(call, "hang")
+        drop_connection(request, flush=False)
+        raise Dropped
+
+    async def _pause(self, seconds: float) -> None:
+        if self._time_scale:
+            await asyncio.sleep(seconds * self._time_scale)
+
+    async def _respond(self, request: web.Request, delivery: _Delivery) -> web.StreamResponse:
+        call, reply, headers = delivery.call, delivery.reply, delivery.headers
+        await self._pause(delivery.thinking_s + delivery.writing_s)
+        body = self._protocol.completion(reply)
+        if delivery.fault is Fault.CUT:
+            half = web.StreamResponse(headers={**headers, "Content-Type": "application/json"})
+            half.content_length = len(body)
+            await half.prepare(request)
+            await half.write(body[: len(body) // 2])
+            self._drop(request, call, "cut", flush=True)
+        if delivery.fault is Fault.MALFORMED:
+            self._log.end(call, 200)
+            body = body[: len(body) // 2]
+        else:
+            self._log.end(call, 200, reply.usage)
+        return web.Response(body=body, content_type="application/json", headers=headers)
+
+    async def _stream(self, request: web.Request, delivery: _Delivery) -> web.StreamResponse:
+        call, chat, reply, fault = delivery.call, delivery.chat, delivery.reply, delivery.fault
+        events = self._protocol.events(reply, include_usage=chat.include_usage)
+        await self._pause(delivery.thinking_s)
+        response = web.StreamResponse(headers={**delivery.headers, "Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        pieces = events.pieces
+        if fault in {Fault.CUT, Fault.MALFORMED}:
+            pieces = pieces[: len(pieces) // 2]
+        await self._write_pieces(response, events.head, pieces, delivery.writing_s)
+        if fault is Fault.CUT:
+            self._drop(request, call, "cut", flush=True)
+        if fault is Fault.MALFORMED:
+            self._log.end(call, 200)
+            # The first half of an event, properly ended: it parses as an event but not as JSON.
+            await response.write(events.head[: len(events.head) // 2] + b"\n\n")
+        else:
+            self._log.end(call, 200, reply.usage if self._protocol.returns_usage(chat) else None)
+            await response.write(events.tail)
+        await response.write_eof()
+        return response
+
+    async def _write_pieces(
+        self, response: web.StreamResponse, head: bytes, pieces: list[bytes], seconds: float
+    ) -> None:
+        """Send the opening at once and the pieces evenly over the time, several to a write if it is short."""
+        writes = min(len(pieces), int(seconds * self._time_scale / _WRITE_GAP_S))
+        if writes <= 1:
+            await self._pause(seconds)
+            await response.write(head + b"".join(pieces))
+            return
+        await response.write(head)
+        size = -(-len(pieces) // writes)
+        for start in range(0, len(pieces), size):
+            await self._pause(seconds * min(size, len(pieces) - start) / len(pieces))
+            await response.write(b"".join(pieces[start : start + size]))
+
+
+async def _read_body(request: web.Request) -> Mapping[str, Any]:
+    try:
+        body = json.loads(await request.read())
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise ApiError(400, "We could not parse the JSON body of your request; send a JSON object.")
+    return body

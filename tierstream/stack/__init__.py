@@ -1,0 +1,1 @@
+"""The embedded stack: Kafka and ClickHouse on one machine, without Docker."""

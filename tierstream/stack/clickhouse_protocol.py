@@ -1,0 +1,217 @@
+"""What a ClickHouse HTTP request means: its statement, its data, its settings, its errors.
+
+Pure functions and records; the source is https://clickhouse.com/docs/interfaces/http.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+DEFAULT_FORMAT: Final = "TabSeparated"
+UNKNOWN_EXCEPTION: Final = 1002
+UNKNOWN_SETTING: Final = 115
+
+# What the HTTP server reads itself, and settings that steer only its transport; the engine never sees them.
+_TRANSPORT_PARAMETERS: Final = frozenset(
+    {
+        "add_http_cors_header",
+        "buffer_size",
+        "cancel_http_readonly_queries_on_client_close",
+        "client_protocol_version",
+        "close_session",
+        "compress",
+        "database",
+        "decompress",
+        "default_format",
+        "enable_http_compression",
+        "http_headers_progress_interval_ms",
+        "password",
+        "query",
+        "query_id",
+        "quota_key",
+        "role",
+        "send_progress_in_http_headers",
+        "session_check",
+        "session_id",
+        "session_timeout",
+        "stacktrace",
+        "user",
+        "wait_end_of_query",
+    }
+)
+
+# The table of the server: src/Server/HTTP/exceptionCodeToHTTPStatus.cpp; every other code is a 500.
+_BAD_REQUEST: Final = (
+    *(6, 8, 15, 25, 26, 27, 36, 37, 38, 41, 44, 53, 62, 72),
+    *(117, 123, 167, 168, 223, 321, 376, 427, 441, 675, 676),
+)
+_NOT_FOUND: Final = (46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 152, 336, 511)
+_FORBIDDEN: Final = (192, 193, 497, 512, 516)
+_UNAVAILABLE: Final = (76, 209, 439)
+_HTTP_STATUS: Final[dict[int, int]] = {
+    **dict.fromkeys(_BAD_REQUEST, 400),
+    **dict.fromkeys(_FORBIDDEN, 403),
+    **dict.fromkeys(_NOT_FOUND, 404),
+    **dict.fromkeys(_UNAVAILABLE, 503),
+    48: 501,
+    159: 408,
+    194: 401,
+    229: 413,
+    779: 415,
+}
+
+_CODE: Final = re.compile(r"Code: (\d+)\. ")
+_SETTING_NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_TRAILING_FORMAT: Final = re.compile(rb"\bFORMAT\s+(\w+)\s*(?:\bSETTINGS\b[^()]*)?;?\s*$", re.IGNORECASE)
+_TOKEN: Final = re.compile(
+    rb"'(?:[^'\\]|\\.)*'"
+    rb"|`(?:[^`\\]|\\.)*`"
+    rb'|"(?:[^"\\]|\\.)*"'
+    rb"|--[^\n]*|\#[ !][^\n]*|/\*.*?\*/"
+    rb"|(?P<word>[A-Za-z_]\w*)|(?P<open>\()|(?P<close>\))",
+    re.DOTALL,
+)
+_DATA_FORMAT: Final = re.compile(rb"\s+(\w+)[ \t\f]*;?[ \t\f]*\r?\n?")
+
+
+class ClickHouseError(Exception):
+    """The engine refused a statement.
+
+    Attributes:
+        code: ClickHouse's error code, 1002 when it gave none.
+        message: `Code: N. DB::Exception: ...`, as the server writes it into the response body.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    @classmethod
+    def parse(cls, text: str) -> ClickHouseError:
+        """Find the code in the engine's own text, dropping what a wrapper put before it."""
+        match = _CODE.search(text)
+        if match is None:
+            return cls(UNKNOWN_EXCEPTION, f"Code: {UNKNOWN_EXCEPTION}. DB::Exception: {text}")
+        return cls(int(match[1]), text[match.start() :])
+
+    @property
+    def http_status(self) -> int:
+        """The status that the server sends with this code."""
+        return _HTTP_STATUS.get(self.code, 500)
+
+
+@dataclass(frozen=True, slots=True)
+class InsertData:
+    """An INSERT statement taken apart: the statement without its FORMAT clause, and the data behind it."""
+
+    statement: bytes
+    format: str
+    data: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalTable:
+    """A temporary table that travels with one query.
+
+    Attributes:
+        structure: column names and types as in CREATE TABLE.
+    """
+
+    name: str
+    structure: str
+    format: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One request: the text (statement, and for an INSERT its data) and everything that surrounds it."""
+
+    text: bytes
+    database: str = ""
+    default_format: str = DEFAULT_FORMAT
+    settings: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    external_tables: tuple[ExternalTable, ...] = ()
+
+    @property
+    def output_format(self) -> str:
+        """The format that the statement asks for at its end, else the default."""
+        match = _TRAILING_FORMAT.search(self.text[-4096:])
+        return match[1].decode() if match else self.default_format
+
+
+def split_insert(text: bytes) -> InsertData | None:
+    """Split `INSERT ... FORMAT Name <data>`; None for any other statement.
+
+    VALUES, SELECT and FROM INFILE are left to the engine, which reads them from the statement itself.
+    """
+    depth = 0
+    first = True
+    for token in _TOKEN.finditer(text):
+        if token["open"] or token["close"]:
+            depth += 1 if token["open"] else -1
+        if depth or not token["word"]:
+            continue
+        word = token["word"].upper()
+        if first and word != b"INSERT":
+            return None
+        first = False
+        if word in {b"VALUES", b"SELECT", b"WITH", b"INFILE"}:
+            return None
+        if word == b"FORMAT" and (name := _DATA_FORMAT.match(text, token.end())):
+            return InsertData(text[: token.start()], name[1].decode(), memoryview(text)[name.end() :])
+    return None
+
+
+def engine_settings(arguments: Mapping[str, str], external_names: Iterable[str] = ()) -> dict[str, str]:
+    """Keep the URL arguments that are settings of the engine.
+
+    Raises:
+        ClickHouseError: a name can't be one of a setting.
+    """
+    described = {f"{name}_{suffix}" for name in external_names for suffix in ("format", "structure", "types")}
+    settings: dict[str, str] = {}
+    for name, value in arguments.items():
+        if name in _TRANSPORT_PARAMETERS or name in described or name.startswith("param_"):
+            continue
+        if not _SETTING_NAME.fullmatch(name):
+            message = f"Code: {UNKNOWN_SETTING}. DB::Exception: Unknown setting {name!r}. (UNKNOWN_SETTING)"
+            raise ClickHouseError(UNKNOWN_SETTING, message)
+        settings[name] = value
+    return settings
+
+
+def query_parameters(arguments: Mapping[str, str]) -> dict[str, str]:
+    """Values for `{name:Type}` in the statement, by name, still escaped as ClickHouse's TSV."""
+    prefix = "param_"
+    return {name.removeprefix(prefix): value for name, value in arguments.items() if name.startswith(prefix)}
+
+
+def external_structure(arguments: Mapping[str, str], name: str) -> str:
+    """Columns of an external table, from `<name>_structure` or, numbered, from `<name>_types`.
+
+    Raises:
+        ClickHouseError: the request has neither.
+    """
+    if structure := arguments.get(f"{name}_structure"):
+        return structure
+    if types := arguments.get(f"{name}_types"):
+        return ", ".join(f"_{index} {kind}" for index, kind in enumerate(types.split(","), start=1))
+    raise ClickHouseError(36, f"Code: 36. DB::Exception: External table {name} has no structure. (BAD_ARGUMENTS)")
+
+
+def quote_string(value: str) -> str:
+    """Write a string literal of SQL."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def quote_identifier(name: str) -> str:
+    """Write an identifier of SQL."""
+    escaped = name.replace("\\", "\\\\").replace("`", "\\`")
+    return f"`{escaped}`"

@@ -1,0 +1,239 @@
+"""ClickHouse's HTTP interface on the loopback, in front of the engine inside this process.
+
+`python -m tierstream.stack.clickhouse_server --port 8123 --data DIR`. A client of ClickHouse's HTTP interface
+works against it unchanged; the source is https://clickhouse.com/docs/interfaces/http. There are no sessions,
+each request stands for itself, and results are not compressed: on the loopback that costs more than it saves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import json
+import logging
+import signal
+import socket
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Final
+
+import lz4.frame
+from aiohttp import web
+
+from tierstream.stack.clickhouse_engine import Engine
+from tierstream.stack.clickhouse_protocol import (
+    DEFAULT_FORMAT,
+    ClickHouseError,
+    ExternalTable,
+    Query,
+    engine_settings,
+    external_structure,
+    query_parameters,
+)
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY_BYTES: Final = 256 * 1024**2
+QUERY_THREADS: Final = 8
+"""More than there are cores, so that a few slow reports leave room for inserts."""
+
+SHUTDOWN_SECONDS: Final = 30.0
+EXIT_CANNOT_START: Final = 2
+
+
+class StartError(Exception):
+    """The server can't start; the message says why and what to do."""
+
+
+class ClickHouseHandler:
+    """Translates HTTP requests into queries of the engine."""
+
+    def __init__(self, engine: Engine, executor: ThreadPoolExecutor) -> None:
+        self._engine = engine
+        self._executor = executor
+
+    def application(self) -> web.Application:
+        """Routes of the interface; a body may have up to `MAX_BODY_BYTES` bytes after decoding."""
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app.router.add_get("/ping", self._ping)
+        app.router.add_get("/", self._query)
+        app.router.add_post("/", self._query)
+        return app
+
+    async def _ping(self, request: web.Request) -> web.Response:
+        del request
+        return web.Response(text="Ok.\n")
+
+    async def _query(self, request: web.Request) -> web.Response:
+        # A page in a browser can send requests to the loopback; programs do not send this header.
+        if "Origin" in request.headers:
+            raise web.HTTPForbidden(text="Requests of web pages are not served.\n")
+        if request.method == "GET" and "query" not in request.query:
+            return await self._ping(request)
+        query_id = request.query.get("query_id") or str(uuid.uuid4())
+        headers = {"X-ClickHouse-Query-Id": query_id, "X-ClickHouse-Timezone": self._engine.timezone}
+        try:
+            query = await _read_query(request)
+            loop = asyncio.get_running_loop()
+            reply = await loop.run_in_executor(self._executor, self._engine.run, query)
+        except ClickHouseError as error:
+            headers["X-ClickHouse-Exception-Code"] = str(error.code)
+            return web.Response(status=error.http_status, text=f"{error.message}\n", headers=headers)
+        headers["X-ClickHouse-Format"] = query.output_format
+        headers["X-ClickHouse-Summary"] = json.dumps(reply.summary)
+        return web.Response(body=reply.body, headers=headers)
+
+
+async def _read_query(request: web.Request) -> Query:
+    arguments = dict(request.query)
+    external: dict[str, bytes] = {}
+    body = b""
+    if request.content_type == "multipart/form-data":
+        for name, part in (await request.post()).items():
+            if isinstance(part, web.FileField):
+                external[name] = part.file.read()
+            else:
+                arguments[name] = part if isinstance(part, str) else bytes(part).decode()
+    else:
+        body = _decode(await request.read(), request.headers.get("Content-Encoding", ""))
+    # The server too reads the argument and the body as one text, with a line feed between them.
+    statement = arguments.get("query", "").encode()
+    text = b"\n".join(part for part in (statement, body) if part)
+    if not text.strip():
+        raise ClickHouseError(62, "Code: 62. DB::Exception: Syntax error: Empty query. (SYNTAX_ERROR)")
+    settings = engine_settings(arguments, external)
+    if request.method == "GET":
+        settings["readonly"] = "2"
+    return Query(
+        text=text,
+        database=_argument(request, arguments, "database", ""),
+        default_format=_argument(request, arguments, "default_format", DEFAULT_FORMAT),
+        settings=settings,
+        parameters=query_parameters(arguments),
+        external_tables=_external_tables(arguments, external),
+    )
+
+
+def _argument(request: web.Request, arguments: Mapping[str, str], name: str, default: str) -> str:
+    """The URL wins over the header that says the same."""
+    header = "X-ClickHouse-" + name.removeprefix("default_").capitalize()
+    return str(arguments.get(name) or request.headers.get(header) or default)
+
+
+def _external_tables(arguments: Mapping[str, str], data: Mapping[str, bytes]) -> tuple[ExternalTable, ...]:
+    return tuple(
+        ExternalTable(
+            name=name,
+            structure=external_structure(arguments, name),
+            format=arguments.get(f"{name}_format", DEFAULT_FORMAT),
+            data=content,
+        )
+        for name, content in data.items()
+    )
+
+
+def _decode(body: bytes, encoding: str) -> bytes:
+    """Undo the one encoding that clients of ClickHouse use and aiohttp does not undo itself."""
+    if encoding != "lz4":
+        return body
+    decoded = bytearray()
+    while body:
+        decompressor = lz4.frame.LZ4FrameDecompressor()
+        try:
+            decoded += decompressor.decompress(body, max_length=MAX_BODY_BYTES + 1 - len(decoded))
+        except RuntimeError as error:
+            message = f"Code: 432. DB::Exception: {error}. (UNKNOWN_COMPRESSION_METHOD)"
+            raise ClickHouseError(432, message) from error
+        if len(decoded) > MAX_BODY_BYTES:
+            raise web.HTTPRequestEntityTooLarge(max_size=MAX_BODY_BYTES, actual_size=len(decoded))
+        if not decompressor.eof:
+            message = "Code: 33. DB::Exception: The lz4 body is cut off. (CANNOT_READ_ALL_DATA)"
+            raise ClickHouseError(33, message)
+        body = decompressor.unused_data or b""
+    return bytes(decoded)
+
+
+def _lock_folder(folder: Path) -> IO[bytes]:
+    """Hold the folder for this process. The kernel drops the lock when the process dies, however it dies."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "tierstream.lock").open("ab")
+    except OSError as error:
+        raise StartError(f"can't write to the data folder {folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise StartError(f"another process uses the data folder {folder}: stop it first") from error
+    return lock
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise StartError(f"can't listen on {host}:{port}: {error.strerror}") from error
+
+
+async def _serve(engine: Engine, listener: socket.socket, folder: Path) -> None:
+    """Serve until SIGTERM or SIGINT, then let the running queries finish."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    with ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="query") as executor:
+        app = ClickHouseHandler(engine, executor).application()
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+        await web.SockSite(runner, listener).start()
+        host, port = listener.getsockname()[:2]
+        logger.info("ClickHouse %s listens on http://%s:%d, data in %s", engine.version, host, port, folder)
+        await stopped.wait()
+        await runner.cleanup()
+
+
+def run(host: str, port: int, folder: Path) -> None:
+    """Run the server in this process until it is told to stop.
+
+    Args:
+        host: address to listen on.
+        port: port to listen on; 0 takes a free one, which the log names.
+        folder: where the data lives; made when missing.
+
+    Raises:
+        StartError: the folder or the port can't be used, or the engine is missing.
+    """
+    with _lock_folder(folder), _bind(host, port) as listener:
+        try:
+            engine = Engine(folder)
+        except RuntimeError as error:
+            raise StartError(f"the ClickHouse engine does not start: {error}") from error
+        try:
+            asyncio.run(_serve(engine, listener, folder))
+        finally:
+            engine.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and run; returns the exit code, 2 when the server can't start."""
+    parser = argparse.ArgumentParser(prog="clickhouse_server", description="ClickHouse on the loopback")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, required=True, help="port to listen on, 0 for a free one")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        run(options.host, options.port, options.data.resolve())
+    except StartError as error:
+        logger.error("clickhouse_server: %s", error)  # noqa: TRY400 - the user needs the line, not the stack
+        return EXIT_CANNOT_START
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

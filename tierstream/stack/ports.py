@@ -1,0 +1,54 @@
+"""TCP ports of the stack, all on the loopback interface."""
+
+import random
+import socket
+
+from tierstream.stack.errors import StackError
+
+HOST = "127.0.0.1"
+
+# Below the ephemeral ports of Linux (32768) and macOS (49152). A client that retries a stopped server's port
+# can be given that very port as its own end and connect to itself, and the server then can't come back to it.
+_FREE_PORTS = range(20_000, 32_000)
+_TRIES = 200
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    for port in random.sample(_FREE_PORTS, _TRIES):
+        if is_free(port):
+            return port
+    raise StackError(f"no free port between {_FREE_PORTS.start} and {_FREE_PORTS.stop}")
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the port."""
+    with socket.socket() as probe:
+        # As servers do: connections in TIME_WAIT don't hold a port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def claim_port(port: int, *, service: str, setting: str) -> int:
+    """Return the configured port if it is free, or any free one for 0.
+
+    Args:
+        port: As configured; 0: any.
+        service: Who will listen there, for the error.
+        setting: Its key in the section `[stack]`, for the error.
+
+    Raises:
+        StackError: The port is in use.
+    """
+    if port == 0:
+        return free_port()
+    if not is_free(port):
+        raise StackError(
+            f"port {port} ({service}) is in use: stop what listens there or set [stack] {setting} / "
+            f"TIERSTREAM_STACK__{setting.upper()}"
+        )
+    return port

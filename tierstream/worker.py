@@ -1,0 +1,190 @@
+"""A worker process: runs the stages that it is given until it is told to stop or one of them fails."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from agents import STAGES
+from streams.clock import utc_now
+from streams.engine import Engine
+from streams.faust_runtime import StageRunner
+from streams.journal import Journal
+from streams.log_reader import LogReader
+from streams.pricing import PriceBook
+from streams.providers.registry import build_providers
+from streams.publisher import Publisher
+from streams.routing.features_classifier import FeaturesClassifier
+from streams.routing.policy import Policy
+from streams.routing.router import Router
+from streams.settings import Settings
+from streams.settle import STAGE as SETTLE
+from streams.settle import Settle
+from streams.settled import SettledFollower
+from streams.topic_admin import check_topics
+from topics.registry import CALLS
+
+log = logging.getLogger(__name__)
+
+READY_FILE_VARIABLE = "TIERSTREAM_READY_FILE"
+SIMULATOR_URL_VARIABLE = "TIERSTREAM_SIMULATOR_URL"
+SIMULATED_VARIABLE = "TIERSTREAM_SIMULATED"
+
+
+class WorkerError(Exception):
+    """The worker can't start; the message says what to do."""
+
+
+def stage_names(settings: Settings) -> list[str]:
+    """List every stage that a worker can run, in the order in which a request meets them."""
+    return [instance.name for stage in STAGES for instance in stage.instances(settings)] + [SETTLE]
+
+
+def choose_stages(wanted: Sequence[str], settings: Settings) -> list[str]:
+    """Resolve names such as `infer` (all tiers) or `infer:1`; none at all means every stage.
+
+    Raises:
+        WorkerError: For a name that no stage has.
+    """
+    known = stage_names(settings)
+    if not wanted:
+        return known
+    chosen: set[str] = set()
+    for name in wanted:
+        found = [stage for stage in known if name in {stage, stage.partition(":")[0]}]
+        if not found:
+            raise WorkerError(f"no stage is called {name!r}; there are {', '.join(known)}")
+        chosen.update(found)
+    return [stage for stage in known if stage in chosen]
+
+
+async def run_worker(settings: Settings, stages: Sequence[str]) -> None:
+    """Run the stages until SIGTERM or SIGINT.
+
+    Raises:
+        WorkerError: If the topics are not as they must be.
+        Exception: The error of the first stage that failed; the process must end and be started again.
+    """
+    if problems := await check_topics(settings):
+        raise WorkerError("; ".join(problems))
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    ready = _Readiness(len(stages))
+    async with _engine(settings) as engine:
+        runs = [_run_stage(name, engine)(stop, ready.once(name)) for name in stages]
+        await _until_first_failure(runs, stop)
+
+
+@asynccontextmanager
+async def _engine(settings: Settings) -> AsyncIterator[Engine]:
+    simulated = [name for name in os.environ.get(SIMULATED_VARIABLE, "").split(",") if name]
+    providers = build_providers(
+        settings, environ=os.environ, simulator_url=os.environ.get(SIMULATOR_URL_VARIABLE), simulated=simulated
+    )
+    prices = PriceBook(settings.prices, settings.providers)
+    for _, model in settings.models():
+        # A model without a price would fail each of its calls; better not to start.
+        prices.rates(model.provider, model.model, utc_now())
+    follower = SettledFollower(settings, utc_now)
+    async with Publisher(settings.kafka) as publisher:
+        loaded = asyncio.Event()
+        following = asyncio.create_task(follower.run(loaded))
+        try:
+            await _first(loaded.wait(), following)
+            yield Engine(
+                settings=settings,
+                clock=utc_now,
+                publisher=publisher,
+                providers=providers,
+                prices=prices,
+                router=new_router(settings),
+                settled=follower.memory,
+            )
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            await asyncio.gather(*(provider.close() for provider in providers.values()), return_exceptions=True)
+
+
+def new_router(settings: Settings) -> Router:
+    """Make the router that the settings describe."""
+    return Router(
+        policy=Policy(settings.routing.rules, settings.top_tier),
+        classifier=FeaturesClassifier(),
+        tiers=settings.top_tier,
+        boundary=settings.routing.boundary,
+        sample_rate=settings.validation.sample_rate,
+    )
+
+
+_Run = Callable[[asyncio.Event, Callable[[], None]], Coroutine[Any, Any, None]]
+
+
+def _run_stage(name: str, engine: Engine) -> _Run:
+    if name == SETTLE:
+        return Settle(engine.settings, engine.clock).run
+    instance = next(i for stage in STAGES for i in stage.instances(engine.settings) if i.name == name)
+    settings = engine.settings
+    journal = Journal(
+        stage=name,
+        publisher=engine.publisher,
+        reader=LogReader(settings.kafka),
+        topic=CALLS.full_name(settings.kafka.prefix),
+        horizon=timedelta(seconds=settings.delivery.dedup_window_s),
+        cache_bytes=settings.delivery.answer_cache_bytes,
+        clock=engine.clock,
+    )
+    return StageRunner(instance, engine, journal).run
+
+
+async def _until_first_failure(runs: Sequence[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
+    """Run all; when one ends by an exception, stop the others and raise it."""
+    tasks = [asyncio.create_task(run) for run in runs]
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    stop.set()
+    if pending:
+        await asyncio.wait(pending)
+    for task in [*done, *pending]:
+        if (failure := task.exception()) is not None:
+            raise failure
+
+
+async def _first(wanted: Coroutine[Any, Any, Any], guard: "asyncio.Task[Any]") -> None:
+    """Await `wanted`, unless the guard ends first: then raise what ended it."""
+    waiting = asyncio.create_task(wanted)
+    await asyncio.wait([waiting, guard], return_when=asyncio.FIRST_COMPLETED)
+    if guard.done():
+        waiting.cancel()
+        guard.result()
+
+
+class _Readiness:
+    """Writes the ready file when every stage has its partitions, so that whoever started the worker knows."""
+
+    def __init__(self, stages: int) -> None:
+        self._waiting = stages
+        self._seen: set[str] = set()
+
+    def once(self, name: str) -> Callable[[], None]:
+        def note() -> None:
+            if name not in self._seen:
+                self._seen.add(name)
+                self._check()
+
+        return note
+
+    def _check(self) -> None:
+        path = os.environ.get(READY_FILE_VARIABLE)
+        if len(self._seen) < self._waiting:
+            return
+        log.info("ready: %s", ", ".join(sorted(self._seen)))
+        if path:
+            with contextlib.suppress(OSError):
+                Path(path).write_text(str(os.getpid()), encoding="ascii")

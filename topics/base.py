@@ -1,0 +1,54 @@
+"""The base of every record, and the types that several records share."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+MAX_ID_LENGTH = 256
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable() or value != value.strip():
+        raise ValueError("must be printable, without surrounding spaces")
+    return value
+
+
+Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH), AfterValidator(_printable)]
+"""An id that a producer chooses: 1 to 256 printable characters."""
+
+Label = Annotated[str, Field(max_length=MAX_ID_LENGTH)]
+"""A free-text dimension such as a feature or a role."""
+
+Money = Annotated[Decimal, Field(ge=0, max_digits=38, decimal_places=12)]
+"""US dollars. Twelve decimals hold tokens times a rate of six decimals a million tokens without rounding."""
+
+Timestamp = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone(UTC))]
+"""A moment in UTC; a value without a zone is refused rather than guessed."""
+
+Tier = Annotated[int, Field(ge=1, le=99)]
+"""1 is the cheapest tier; higher is more capable."""
+
+
+class Record(BaseModel):
+    """A value on a topic: frozen, and tolerant of fields that a newer writer added."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
+
+    SCHEMA: ClassVar[str] = ""
+    """Name and major version that travel in the `schema` header; empty on parts of records."""
+
+    @property
+    def partition_key(self) -> str:
+        """The text whose murmur2 decides the partition; nearly always the request id."""
+        raise NotImplementedError(f"{type(self).__name__} is a part of a record, it has no topic of its own")
+
+    def own_headers(self) -> list[tuple[str, bytes]]:
+        """Headers of its own, besides the schema."""
+        return []
+
+
+def from_millis(milliseconds: int) -> datetime:
+    """Turn a Kafka timestamp (ms since the epoch) into a UTC datetime."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -1,0 +1,129 @@
+"""What is told about the work: status for requesters, hops for the ledger, dead letters for operators."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import Base64Bytes, Field
+
+from topics.base import Identifier, Money, Record, Tier, Timestamp
+
+
+class StatusKind(StrEnum):
+    """What happened to a request."""
+
+    ACCEPTED = "accepted"
+    ROUTED = "routed"
+    ATTEMPT_STARTED = "attempt_started"
+    ESCALATED = "escalated"
+    PARKED = "parked"
+    SETTLED = "settled"
+    ID_REUSED = "id_reused"
+
+
+class StatusEvent(Record):
+    """One thing that happened."""
+
+    kind: StatusKind
+    at: Timestamp
+    tier: Tier | None = None
+    provider: str | None = None
+    model: str | None = None
+    detail: str | None = None
+    unknown_fields: tuple[str, ...] = ()
+    """Fields of the request that nobody reads, so that a typing error is seen."""
+
+
+class Status(Record):
+    """Events of one request that left a stage together."""
+
+    SCHEMA: ClassVar[str] = "status/1"
+
+    request_id: Identifier
+    revision: int = 0
+    events: tuple[StatusEvent, ...]
+
+    @property
+    def partition_key(self) -> str:
+        """The request id."""
+        return self.request_id
+
+
+class Hop(Record):
+    """One step of one request through one stage."""
+
+    stage: str
+    started_at: Timestamp
+    ended_at: Timestamp
+    queue_ms: float
+    """From the broker's append of the record that caused the step to its start."""
+    outcome: str
+    tier: Tier | None = None
+    attempt_id: UUID | None = None
+    provider: str | None = None
+    model: str | None = None
+    provider_ms: float = 0.0
+    cost_usd: Money | None = None
+    rule: str | None = None
+    classifier: str | None = None
+    scores: tuple[float, ...] = ()
+    detail: str | None = None
+
+
+class Hops(Record):
+    """Hops that left a stage together; a row each in ClickHouse."""
+
+    SCHEMA: ClassVar[str] = "hops/1"
+
+    request_id: Identifier
+    revision: int = 0
+    hops: Annotated[tuple[Hop, ...], Field(min_length=1)]
+
+    @property
+    def partition_key(self) -> str:
+        """The request id."""
+        return self.request_id
+
+
+class DeadLetter(Record):
+    """A record that could not be served, with all that is needed to look at it and to send it again."""
+
+    SCHEMA: ClassVar[str] = "dead-letter/1"
+
+    stage: str
+    reason: str
+    message: str
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    request_id: Identifier | None = None
+    key: Base64Bytes | None = None
+    headers: tuple[tuple[str, Base64Bytes | None], ...] = ()
+    value: Base64Bytes | None = None
+    """The original bytes, or the first MiB of them."""
+    size: int
+    sha256: str
+    truncated: bool = False
+    traceback: str | None = None
+    retries: int = 0
+    at: Timestamp
+
+    @property
+    def partition_key(self) -> str:
+        """The request id where one was read, else where the record came from."""
+        return self.request_id or f"{self.topic}:{self.partition}:{self.offset}"
+
+
+class PartitionCount(Record):
+    """How many partitions every topic of the prefix has; fixed for the life of the prefix."""
+
+    SCHEMA: ClassVar[str] = "partition-count/1"
+
+    setting: Literal["partitions"] = "partitions"
+    partitions: Annotated[int, Field(ge=1)]
+
+    @property
+    def partition_key(self) -> str:
+        """The setting's name, which is also what compaction keeps one of."""
+        return self.setting

@@ -1,0 +1,119 @@
+"""The journal of paid calls: written before and after each, so that none is lost or silently repeated."""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from pydantic import Field
+
+from topics.base import Identifier, Money, Record, Tier, Timestamp
+
+_ATTEMPTS = uuid5(NAMESPACE_URL, "tierstream:attempt")
+
+ATTEMPT_HEADER = "attempt-id"
+STAGE_HEADER = "stage"
+
+Tokens = Annotated[int, Field(ge=0)]
+Rate = Annotated[Decimal, Field(ge=0, decimal_places=6)]
+"""US dollars a million tokens."""
+
+
+def attempt_id(request_id: str, revision: int, stage: str, n: int) -> UUID:
+    """Name the n-th try of a stage, the same in every process and after every restart."""
+    return uuid5(_ATTEMPTS, "\x1f".join((request_id, str(revision), stage, str(n))))
+
+
+class Purpose(StrEnum):
+    """Why a call was paid for."""
+
+    INFER = "infer"
+    JUDGE = "judge"
+    CLASSIFY = "classify"
+    SHADOW = "shadow"
+
+
+class Usage(Record):
+    """Tokens of one call. `input` includes `cached`, `output` includes `reasoning`."""
+
+    input: Tokens
+    output: Tokens
+    cached: Tokens = 0
+    reasoning: Tokens = 0
+    source: Literal["provider", "estimated"] = "provider"
+
+
+class Rates(Record):
+    """The prices that a call was billed at, in US dollars a million tokens."""
+
+    input: Rate
+    output: Rate
+    cached: Rate
+    source: str
+    """Where the prices come from: `config`, or the price list and its version."""
+
+    def cost(self, usage: Usage) -> Decimal:
+        """Price a call in US dollars, exactly."""
+        million = Decimal(1_000_000)
+        fresh = usage.input - usage.cached
+        return (fresh * self.input + usage.cached * self.cached + usage.output * self.output) / million
+
+
+class CallError(Record):
+    """Why a call failed, in terms that decide what happens next."""
+
+    kind: str
+    message: str
+    status: int | None = None
+    retry_after_ms: int | None = None
+
+
+class _Call(Record):
+    call_id: UUID
+    """One trip over the wire; the attempt keeps its id when a crash makes it travel twice."""
+    attempt_id: UUID
+    request_id: Identifier
+    revision: int
+    stage: str
+    n: int
+    purpose: Purpose
+    tier: Tier
+    provider: str
+    model: str
+    started_at: Timestamp
+
+    @property
+    def partition_key(self) -> str:
+        """The request id."""
+        return self.request_id
+
+    def own_headers(self) -> list[tuple[str, bytes]]:
+        """Name attempt and stage outside the value, so that the journal can be indexed without parsing answers."""
+        return [(ATTEMPT_HEADER, self.attempt_id.bytes), (STAGE_HEADER, self.stage.encode())]
+
+
+class CallStarted(_Call):
+    """Acknowledged by the broker before the request leaves for the provider."""
+
+    SCHEMA: ClassVar[str] = "call-started/1"
+
+    deadline: Timestamp
+
+
+class CallEnded(_Call):
+    """How a call came out: the answer or the error, and the money."""
+
+    SCHEMA: ClassVar[str] = "call-ended/1"
+
+    ended_at: Timestamp
+    content: str | None = None
+    finish_reason: str | None = None
+    error: CallError | None = None
+    usage: Usage | None = None
+    rates: Rates | None = None
+    cost_usd: Money = Decimal(0)
+
+    @property
+    def provider_ms(self) -> float:
+        """Time on the wire and at the provider, in milliseconds."""
+        return (self.ended_at - self.started_at).total_seconds() * 1000

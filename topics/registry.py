@@ -1,0 +1,138 @@
+"""The topics: their names, what they carry, and how the broker keeps them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+from topics.base import Record
+from topics.events import DeadLetter, Hops, PartitionCount, Status
+from topics.journal import CallEnded, CallStarted
+from topics.requests import Request
+from topics.results import Outcome, Result, Settled
+from topics.tasks import Answer, Escalation, TierTask
+
+M_co = TypeVar("M_co", bound=Record, covariant=True)
+
+
+@dataclass(frozen=True)
+class TopicSpec(Generic[M_co]):
+    """A topic, its records and its retention. `name` has no prefix; the deployment adds it."""
+
+    name: str
+    records: tuple[type[M_co], ...]
+    writes: str
+    """Who produces to it."""
+    reads: str
+    """Who consumes it."""
+    about: str
+    cleanup: Literal["delete", "compact"] = "delete"
+    public: bool = True
+    """Whether other services may rely on it."""
+
+    def full_name(self, prefix: str) -> str:
+        """Name of the topic on the cluster."""
+        return prefix + self.name
+
+
+REQUESTS = TopicSpec(
+    "requests",
+    (Request,),
+    "any service",
+    "classify",
+    "What is asked. Any key; `request_id` and `messages` are enough.",
+)
+STATUS = TopicSpec("status", (Status,), "every stage", "any service", "What happens to a request, as it happens.")
+CALLS = TopicSpec(
+    "calls",
+    (CallStarted, CallEnded),
+    "stages that pay for calls",
+    "the same stages, as memory; the sink, as ledger",
+    "The journal of paid calls: one record before each call, one after.",
+)
+VALIDATION = TopicSpec(
+    "validation",
+    (Answer,),
+    "infer",
+    "validate",
+    "Answers on a critical path that await a judge.",
+    public=False,
+)
+ESCALATIONS = TopicSpec(
+    "escalations",
+    (Escalation,),
+    "infer, validate",
+    "escalate",
+    "Answers that were not good enough.",
+    public=False,
+)
+OUTCOMES = TopicSpec(
+    "outcomes",
+    (Outcome,),
+    "every deciding stage",
+    "settle",
+    "Decided endings, possibly duplicates.",
+    public=False,
+)
+RESULTS = TopicSpec(
+    "results",
+    (Result,),
+    "settle",
+    "any service; the sink",
+    "Exactly one result a request: read with `isolation_level=read_committed`.",
+)
+SETTLED = TopicSpec(
+    "settled",
+    (Settled,),
+    "settle",
+    "settle and classify, as memory",
+    "Markers of published results.",
+    public=False,
+)
+HOPS = TopicSpec("hops", (Hops,), "every stage", "the sink", "The steps of each request; a row each in ClickHouse.")
+CONTROL = TopicSpec(
+    "control",
+    (PartitionCount,),
+    "stages, CLI",
+    "stages, CLI",
+    "What all processes of a deployment share.",
+    "compact",
+    public=False,
+)
+DEAD_LETTERS = TopicSpec(
+    "dead-letters",
+    (DeadLetter,),
+    "every stage",
+    "the CLI",
+    "Records that could not be served, with their bytes.",
+)
+
+
+def tier_tasks(tier: int) -> TopicSpec[TierTask]:
+    """Return the topic of one tier; 1 is the cheapest."""
+    return TopicSpec(
+        f"tier{tier}",
+        (TierTask,),
+        "classify, escalate, infer",
+        f"infer:{tier}",
+        f"Tasks for tier {tier}.",
+        public=False,
+    )
+
+
+def all_topics(tiers: int) -> Iterator[TopicSpec[Record]]:
+    """Yield every topic of a deployment with that many tiers, in the order in which a request meets them."""
+    yield REQUESTS
+    yield STATUS
+    for tier in range(1, tiers + 1):
+        yield tier_tasks(tier)
+    yield from (
+        CALLS,
+        VALIDATION,
+        ESCALATIONS,
+        OUTCOMES,
+        RESULTS,
+        SETTLED,
+        HOPS,
+        CONTROL,
+        DEAD_LETTERS,
+    )

@@ -1,0 +1,124 @@
+"""The request: the one record that other services write."""
+
+import hashlib
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, JsonValue
+
+from topics.base import Identifier, Label, Money, Record, Tier, Timestamp
+
+
+class Tolerance(StrEnum):
+    """How much an error in the answer hurts the requester's work."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
+class Impact(StrEnum):
+    """What a wrong answer costs the business."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    CRITICAL = "critical"
+
+
+class DataClass(StrEnum):
+    """Which providers may see the text: the config names the classes that each may."""
+
+    PUBLIC = "public"
+    INTERNAL = "internal"
+    RESTRICTED = "restricted"
+
+
+class ServiceClass(StrEnum):
+    """How long the requester waits; decides the default deadline."""
+
+    INTERACTIVE = "interactive"
+    STANDARD = "standard"
+    BULK = "bulk"
+
+
+class TextPart(Record):
+    """One part of a message's content; only text parts are served."""
+
+    type: Literal["text"]
+    text: str
+
+
+class Message(Record):
+    """One chat message in OpenAI's shape."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | tuple[TextPart, ...]
+    name: Label | None = None
+
+    @property
+    def text(self) -> str:
+        """The content as one string."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content)
+
+
+class Params(Record):
+    """Sampling parameters; what is absent is the provider's default."""
+
+    max_tokens: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    stop: Annotated[tuple[str, ...], Field(max_length=4)] | None = None
+    seed: int | None = None
+
+
+class RequestContext(Record):
+    """What the requester knows about the stakes; the routing policy reads it."""
+
+    user_role: Label | None = None
+    error_tolerance: Tolerance = Tolerance.NORMAL
+    business_impact: Impact = Impact.NORMAL
+    self_validating: bool = False
+    data_class: DataClass = DataClass.INTERNAL
+
+
+class Request(Record):
+    """What a service asks. `request_id` and `messages` are enough."""
+
+    SCHEMA: ClassVar[str] = "request/1"
+
+    request_id: Identifier
+    messages: Annotated[tuple[Message, ...], Field(min_length=1)]
+    conversation_id: Identifier | None = None
+    user_id: Label | None = None
+    feature: Label | None = None
+    query_type: Label | None = None
+    params: Params = Params()
+    response_schema: dict[str, JsonValue] | None = None
+    context: RequestContext = RequestContext()
+    service_class: ServiceClass = ServiceClass.STANDARD
+    timeout_ms: Annotated[int, Field(gt=0)] | None = None
+    deadline: Timestamp | None = None
+    stream: bool = False
+    min_tier: Tier | None = None
+    max_tier: Tier | None = None
+    max_cost_usd: Money | None = None
+    tags: tuple[Label, ...] = ()
+
+    @property
+    def partition_key(self) -> str:
+        """The request id."""
+        return self.request_id
+
+    @property
+    def question(self) -> str:
+        """Text of the last user message, or of the last message where no user speaks."""
+        for message in reversed(self.messages):
+            if message.role == "user":
+                return message.text
+        return self.messages[-1].text
+
+    def digest(self) -> str:
+        """SHA-256 of what is asked, to tell a resend from another request under the same id."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()

@@ -1,0 +1,91 @@
+"""What comes out: the outcome a stage decides, the one result made of it, and the marker that it exists."""
+
+from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
+
+from topics.base import Identifier, Label, Money, Record, Tier, Timestamp
+from topics.journal import Usage
+from topics.requests import ServiceClass
+from topics.tasks import Attempt, Source
+
+
+class ResultStatus(StrEnum):
+    """How a request ended."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    """An answer exists but failed a check, and no higher tier gave a better one."""
+    REJECTED = "rejected"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+class ResultError(Record):
+    """Why there is no answer."""
+
+    code: str
+    message: str
+
+
+class _Ending(Record):
+    request_id: Identifier
+    revision: int = 0
+    status: ResultStatus
+    attempt_id: UUID | None = None
+    content: str | None = None
+    error: ResultError | None = None
+    tier: Tier | None = None
+    provider: str | None = None
+    model: str | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    cost_usd: Money
+    provider_ms: float = 0.0
+    """Time spent waiting for providers, over all attempts, in milliseconds."""
+    route: tuple[Attempt, ...] = ()
+    source: Source
+    tags: tuple[Label, ...] = ()
+    user_id: Label | None = None
+    feature: Label | None = None
+    query_type: Label | None = None
+    service_class: ServiceClass | None = None
+
+    @property
+    def partition_key(self) -> str:
+        """The request id."""
+        return self.request_id
+
+
+class Outcome(_Ending):
+    """A decided ending, possibly one of several for the same request; settle publishes the first."""
+
+    SCHEMA: ClassVar[str] = "outcome/1"
+
+    digest: str
+    stage: str
+
+
+class Result(_Ending):
+    """The one answer to (`request_id`, `revision`)."""
+
+    SCHEMA: ClassVar[str] = "result/1"
+
+    latency_ms: float
+    """From the broker's append of the request to the settlement."""
+    settled_at: Timestamp
+
+
+class Settled(Record):
+    """Marker, in the result's transaction, by which later copies are recognised."""
+
+    SCHEMA: ClassVar[str] = "settled/1"
+
+    request_id: Identifier
+    revision: int
+    digest: str
+
+    @property
+    def partition_key(self) -> str:
+        """The request id."""
+        return self.request_id

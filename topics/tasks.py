@@ -1,0 +1,125 @@
+"""Work in progress: what the stages hand to each other about one request."""
+
+from decimal import Decimal
+from typing import Annotated, ClassVar
+from uuid import UUID
+
+from pydantic import Field
+
+from topics.base import Label, Money, Record, Tier, Timestamp
+from topics.journal import Usage
+from topics.requests import Request
+
+
+class Source(Record):
+    """Where the request came in; `timestamp_ms` is the broker's append time, ms since the epoch."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+
+class Decision(Record):
+    """Which tier a request starts on, and everything that led there."""
+
+    tier: Tier
+    rule: str | None
+    """Name of the policy rule that decided or bounded the tier."""
+    scores: tuple[Annotated[float, Field(ge=0, le=1)], ...]
+    """Probability for each tier, cheapest first, that it is the lowest one that will do."""
+    boundary: tuple[float, float]
+    classifier: str
+    """Name and version of the classifier that scored."""
+    query_type: str
+    validate_answer: bool
+    """Whether a judge must see the answer before it is published."""
+    floor: Tier
+    ceiling: Tier
+    reasons: tuple[str, ...] = ()
+
+
+class Attempt(Record):
+    """A finished try to answer: a line of the result's route."""
+
+    attempt_id: UUID
+    stage: str
+    tier: Tier
+    provider: str
+    model: str
+    why: str
+    outcome: str
+    cost_usd: Money
+    provider_ms: float
+
+
+class Completion(Record):
+    """An answer that a model gave."""
+
+    attempt_id: UUID
+    tier: Tier
+    provider: str
+    model: str
+    content: str
+    finish_reason: str
+    usage: Usage
+
+
+class TierTask(Record):
+    """A request on its way through the tiers."""
+
+    SCHEMA: ClassVar[str] = "tier-task/1"
+
+    request: Request
+    digest: str
+    revision: int = 0
+    source: Source
+    deadline: Timestamp
+    decision: Decision
+    tier: Tier
+    why: str
+    attempts: tuple[Attempt, ...] = ()
+    best: Completion | None = None
+    """The answer to fall back on when no higher tier gives a better one."""
+
+    @property
+    def partition_key(self) -> str:
+        """The request id."""
+        return self.request.request_id
+
+    @property
+    def cost_usd(self) -> Decimal:
+        """What all attempts have cost so far, in US dollars."""
+        return sum((attempt.cost_usd for attempt in self.attempts), start=Decimal(0))
+
+    def tries(self, stage: str) -> int:
+        """How many attempts the stage has made for this task."""
+        return sum(attempt.stage == stage for attempt in self.attempts)
+
+
+class Answer(Record):
+    """An answer that waits for a judge."""
+
+    SCHEMA: ClassVar[str] = "answer/1"
+
+    task: TierTask
+    completion: Completion
+
+    @property
+    def partition_key(self) -> str:
+        """The request id."""
+        return self.task.partition_key
+
+
+class Escalation(Record):
+    """An answer that was not good enough; its task goes one tier up."""
+
+    SCHEMA: ClassVar[str] = "escalation/1"
+
+    task: TierTask
+    reason: Label
+
+    @property
+    def partition_key(self) -> str:
+        """The request id."""
+        return self.task.partition_key
