@@ -238,7 +238,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
                 wait_s = max(wait_s, 0.05)
         try:
             polled = await self._consumer.getmany(
-                timeout_ms=int(min(wait_s, _LONGEST_WAIT_S) * 1000), max_records=_POLL_RECORDS
+                timeout_ms=int(min(wait_s, _LONGEST_WAIT_S) * 1000), max_records=min(_POLL_RECORDS, self._batch_rows)
             )
         except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
             logger.warning("The place in a topic is gone, looking for it again: %s", type(error).__name__)

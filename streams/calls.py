@@ -75,12 +75,18 @@ class PaidCalls:
             PartitionLostError: The call was not made, somebody else owns the task.
             DeliveryError: The journal could not be written.
         """
-        running = self._on_the_wire.get(call.attempt)
-        if running is None:
-            running = asyncio.create_task(self._recall_or_pay(call))
-            self._on_the_wire[call.attempt] = running
-            running.add_done_callback(lambda _: self._on_the_wire.pop(call.attempt, None))
-        return await asyncio.shield(running)
+        while True:
+            running = self._on_the_wire.get(call.attempt)
+            if running is None:
+                running = asyncio.create_task(self._recall_or_pay(call))
+                self._on_the_wire[call.attempt] = running
+                running.add_done_callback(lambda _: self._on_the_wire.pop(call.attempt, None))
+            try:
+                return await asyncio.shield(running)
+            except PartitionLostError:
+                # The copy that led may have come in an earlier generation, in which this one did not.
+                if not call.is_current():
+                    raise
 
     async def recall(self, partition: int, attempt: UUID, asked_at_ms: int) -> CallEnded | None:
         """Return how an attempt ended, from the journal; None if it did not or is still on the wire."""
@@ -130,7 +136,8 @@ class PaidCalls:
             ended = CallEnded(
                 **identity,
                 ended_at=self._clock(),
-                content=reply.content,
+                # A lone surrogate, half of a character that a model never finished, can't be written as UTF-8.
+                content=reply.content.encode(errors="replace").decode(),
                 finish_reason=reply.finish_reason,
                 usage=reply.usage,
                 rates=rates,

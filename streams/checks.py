@@ -1,18 +1,22 @@
 """Free checks: what can be seen of an answer without paying for a judge."""
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
+from pydantic_core import from_json
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from topics.requests import Request
 
-_FENCE = re.compile(r"^\s*```[a-zA-Z]*\s*\n(.*?)\n?```\s*$", re.DOTALL)
+# Applied to stripped text; it backtracks nowhere, because a model that loops can return any number of newlines.
+_FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\n(.*)```\Z", re.DOTALL)
+
+_MOST_LEVELS = 64
+"""The stages wrap the request in records of their own, and JSON is read to 200 levels."""
 
 # A hedge counts only near the start of a short answer: a long text that admits a limit in passing is no refusal.
 _HEDGE_CHARACTERS = 400
@@ -45,7 +49,7 @@ def failed_check(request: Request, content: str, finish_reason: str) -> str | No
 def matches_schema(content: str, schema: dict[str, Any]) -> bool:
     """Whether the answer is JSON, bare or in one code fence, that satisfies the schema."""
     try:
-        instance = json.loads(unfenced(content))
+        instance = from_json(unfenced(content), allow_inf_nan=False)
         return _validator(schema).is_valid(instance)
     except (ValueError, RecursionError, Unresolvable):
         return False
@@ -53,14 +57,16 @@ def matches_schema(content: str, schema: dict[str, Any]) -> bool:
 
 def unfenced(content: str) -> str:
     """Take the text out of the code fence that some models put around JSON."""
-    fenced = _FENCE.match(content)
-    return fenced.group(1) if fenced else content
+    fenced = _FENCE.match(content.strip())
+    return fenced.group(1).strip("\n") if fenced else content
 
 
 def schema_problem(schema: dict[str, Any]) -> str | None:
     """Say what is wrong with a request's own schema; None if it is a valid JSON Schema."""
+    if _levels(schema) > _MOST_LEVELS:
+        return f"is nested more than {_MOST_LEVELS} levels deep"
     try:
-        Draft202012Validator.check_schema(schema)
+        Draft202012Validator.check_schema(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
     except SchemaError as error:
         return error.message[:300]
     if any(not reference.startswith("#") for reference in _references(schema)):
@@ -71,6 +77,14 @@ def schema_problem(schema: dict[str, Any]) -> str | None:
 def _validator(schema: dict[str, Any]) -> Draft202012Validator:
     # An empty registry: a schema from outside must not make this process fetch what it points to.
     return Draft202012Validator(schema, registry=Registry())
+
+
+def _levels(node: object) -> int:
+    if isinstance(node, dict):
+        return 1 + max(map(_levels, node.values()), default=0)
+    if isinstance(node, list):
+        return 1 + max(map(_levels, node), default=0)
+    return 0
 
 
 def _references(node: object) -> Iterator[str]:

@@ -263,6 +263,8 @@ class StageRunner(Generic[M]):
         self._failed.set()
 
     async def _on_assigned(self, app: Any, assigned: Any, **_: Any) -> None:  # noqa: ANN401, ARG002 - a Faust signal
+        # An assignment is an answer of the coordinator too, and the first heartbeat is seconds away.
+        self._pulse.beat()
         generation = self._app.consumer_generation_id
         self._window.retain(lambda lane: lane[1] == generation)  # type: ignore[index]
         for partition in range(self._settings.kafka.partitions):
@@ -304,6 +306,7 @@ def _new_app(settings: Settings, stage: str, pulse: GroupPulse) -> Any:  # noqa:
         table_standby_replicas=0,
         stream_wait_empty=True,
         stream_buffer_maxsize=512,
+        consumer_group_instance_id=kafka.instance,
         broker_commit_interval=kafka.commit_interval_s,
         broker_session_timeout=kafka.session_timeout_s,
         broker_heartbeat_interval=kafka.session_timeout_s / 6,

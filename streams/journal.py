@@ -153,7 +153,7 @@ class Journal:
 
     async def _fetch(self, partition: int, attempt: UUID, offset: int) -> CallEnded | None:
         record = await self._reader.record_at(TopicPartition(self._topic, partition), offset)
-        if record is None:
+        if record is None or record.offset != offset:
             return None
         self._answers.put(attempt.bytes, record.value)
         return _read_ended(record.value)

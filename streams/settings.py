@@ -39,6 +39,9 @@ class KafkaSettings(_Section):
     record_max_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
     session_timeout_s: Annotated[float, Field(ge=1)] = 10.0
     commit_interval_s: Annotated[float, Field(gt=0)] = 0.5
+    instance: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")] | None = None
+    """Static membership: a process that comes back under the same name within the session timeout keeps its
+    partitions without a rebalance. Must differ between the processes of a deployment."""
 
 
 class DeliverySettings(_Section):

@@ -14,7 +14,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 
 STAGE = "settle"
 _BATCH = 500
+_POLL_MS = 200
 _NOT_OURS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 
 
@@ -134,9 +137,9 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         self._settings = settings
         self._clock = clock
         self._topic = OUTCOMES.full_name(settings.kafka.prefix)
-        self._owners: dict[TopicPartition, PartitionOwner] = {}
-        self._busy = asyncio.Lock()
+        self._owned: dict[TopicPartition, _Owned] = {}
         self._assigned = asyncio.Event()
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
         """Settle until `stop` is set; any delivery or fencing error ends it by that exception."""
@@ -144,58 +147,92 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=kafka.bootstrap_servers,
             group_id=self._settings.group(STAGE),
+            group_instance_id=kafka.instance,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=int(kafka.session_timeout_s * 1000),
-            heartbeat_interval_ms=int(kafka.session_timeout_s * 300),
+            heartbeat_interval_ms=int(kafka.session_timeout_s * 1000 / 6),
             max_partition_fetch_bytes=kafka.record_max_bytes,
             fetch_max_wait_ms=250,
         )
         self._consumer.subscribe([self._topic], listener=self)
         await self._consumer.start()
+        stopping = asyncio.create_task(stop.wait())
+        ends: list[asyncio.Future[Any]] = [stopping, self._failure]
         try:
-            while not stop.is_set():
-                batches = await self._consumer.getmany(timeout_ms=200, max_records=_BATCH)
+            while not any(end.done() for end in ends):
+                await asyncio.wait(ends, timeout=kafka.commit_interval_s, return_when=asyncio.FIRST_COMPLETED)
                 if self._assigned.is_set():
                     on_ready()
-                if batches:
-                    await self._settle(batches)
+                await self._commit()
         finally:
+            stopping.cancel()
+            await self._let_go(list(self._owned))
             await self._consumer.stop()
-            await self._close(list(self._owners))
+        if self._failure.done():
+            self._failure.result()
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Finish the batch in work, then let the partitions go."""
-        async with self._busy:
-            await self._close(list(revoked))
+        """Finish the transactions in work and commit, then let the partitions go."""
+        await self._let_go(list(revoked))
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Fence former owners and read the markers back."""
-        async with self._busy:
-            await asyncio.gather(*(self._open(tp) for tp in assigned))
+        """Start an owner for each partition."""
+        for tp in assigned:
+            stopping = asyncio.Event()
+            task = asyncio.create_task(self._own(tp, stopping))
+            task.add_done_callback(self._note_failure)
+            self._owned[tp] = _Owned(task, stopping)
         self._assigned.set()
 
-    async def _open(self, tp: TopicPartition) -> None:
+    async def _own(self, tp: TopicPartition, stopping: asyncio.Event) -> None:
         owner = PartitionOwner(self._settings, tp.partition, self._clock)
-        self._owners[tp] = owner
-        await owner.open(await self._oldest_uncommitted(tp))
+        try:
+            await owner.open(await self._oldest_uncommitted(tp))
+            while not stopping.is_set():
+                batch = await self._consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=_BATCH)
+                if records := batch.get(tp):
+                    await owner.settle(records)
+                    self._owned[tp].position = records[-1].offset + 1
+        finally:
+            await owner.close()
 
-    async def _close(self, tps: list[TopicPartition]) -> None:
+    async def _let_go(self, tps: list[TopicPartition]) -> None:
         for tp in tps:
-            owner = self._owners.pop(tp, None)
-            if owner is not None:
-                await owner.close()
+            self._owned[tp].stopping.set()
+        await asyncio.gather(*(self._owned[tp].task for tp in tps), return_exceptions=True)
+        await self._commit()
+        for tp in tps:
+            del self._owned[tp]
+
+    async def _commit(self) -> None:
+        positions = {tp: owned.position for tp, owned in self._owned.items() if owned.position > owned.committed}
+        if not positions:
+            return
+        try:
+            await self._consumer.commit(positions)
+        except _NOT_OURS:
+            log.info("the group moved on before a commit; the next owner recognises what is settled")
+            return
+        for tp, position in positions.items():
+            self._owned[tp].committed = position
 
     async def _oldest_uncommitted(self, tp: TopicPartition) -> int:
         committed = await self._consumer.committed(tp)
         record = await LogReader(self._settings.kafka).record_at(tp, committed or 0)
         return int(record.timestamp) if record is not None else int(self._clock().timestamp() * 1000)
 
-    async def _settle(self, batches: dict[TopicPartition, list[RawRecord]]) -> None:
-        async with self._busy:
-            ours = {tp: records for tp, records in batches.items() if tp in self._owners}
-            await asyncio.gather(*(self._owners[tp].settle(records) for tp, records in ours.items()))
-            try:
-                await self._consumer.commit({tp: records[-1].offset + 1 for tp, records in ours.items()})
-            except _NOT_OURS:
-                log.info("the group moved on before a commit; the next owner recognises what is settled")
+    def _note_failure(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and not self._failure.done():
+            self._failure.set_exception(error)
+
+
+@dataclass(slots=True)
+class _Owned:
+    """A partition of ours: who settles it and how far it is."""
+
+    task: "asyncio.Task[None]"
+    stopping: asyncio.Event
+    position: int = 0
+    """The next offset to settle; 0 before anything was."""
+    committed: int = 0

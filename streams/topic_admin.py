@@ -46,16 +46,20 @@ async def admin_client(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClien
         await client.close()
 
 
+def retention_ms(settings: Settings) -> int:
+    """Return how long the broker keeps records: a week, and at least twice the window of recognised duplicates."""
+    return max(_RETENTION_MS, int(settings.delivery.dedup_window_s * 2000))
+
+
 def topic_config(spec: TopicSpec[Record], settings: Settings) -> dict[str, str]:
     """Return the broker's settings for a topic."""
-    retention_ms = max(_RETENTION_MS, int(settings.delivery.dedup_window_s * 2000))
     config = {
         "cleanup.policy": spec.cleanup,
         "max.message.bytes": str(settings.kafka.record_max_bytes),
         "message.timestamp.type": "LogAppendTime",
     }
     if spec.cleanup == "delete":
-        config["retention.ms"] = str(retention_ms)
+        config["retention.ms"] = str(retention_ms(settings))
     return config
 
 

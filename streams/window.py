@@ -59,6 +59,7 @@ class OrderedWindow(Generic[T]):
         self._bytes = 0
         self._changed = asyncio.Event()
         self._failed = False
+        self._draining = False
 
     @property
     def running(self) -> int:
@@ -96,7 +97,8 @@ class OrderedWindow(Generic[T]):
         self._changed.set()
 
     async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109 - the caller states one budget for the whole drain
-        """Wait until nothing is in work; False when that took longer than `timeout` seconds."""
+        """Admit nothing more and wait until nothing is in work; False when that took longer than `timeout` seconds."""
+        self._draining = True
         if not self._tasks:
             return True
         _, pending = await asyncio.wait(self._tasks, timeout=timeout)
@@ -111,7 +113,7 @@ class OrderedWindow(Generic[T]):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _has_room(self, lane: Hashable, offset: int, size: int) -> bool:
-        if self._failed:
+        if self._failed or self._draining:
             return False
         in_flight, span, max_bytes = self._limits
         if self._running >= in_flight or (self._bytes and self._bytes + size > max_bytes):

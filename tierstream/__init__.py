@@ -1,0 +1,1 @@
+"""How you start it: the command line, the embedded stack, the provider simulator and the demo."""

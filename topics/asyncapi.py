@@ -44,6 +44,10 @@ def asyncapi_document(
 
     Source: https://www.asyncapi.com/docs/reference/specification/v3.0.0 and its Kafka bindings 0.5.0.
     """
+    models = list(_models(specs))
+    payloads, schemas = models_json_schema(
+        [(model, _mode(spec)) for spec, model in models], ref_template="#/components/schemas/{model}"
+    )
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -56,8 +60,8 @@ def asyncapi_document(
         "channels": {spec.name: _channel(spec, prefix, topic_configs.get(spec.name, {})) for spec in specs},
         "operations": {f"{_action(spec)}-{spec.name}": _operation(spec) for spec in specs},
         "components": {
-            "messages": {model.__name__: _message(model) for _, model in _models(specs)},
-            "schemas": _component_schemas(specs),
+            "messages": {model.__name__: _message(model, payloads[model, _mode(spec)]) for spec, model in models},
+            "schemas": schemas["$defs"],
         },
     }
 
@@ -122,7 +126,7 @@ def _operation(spec: TopicSpec[Record]) -> Json:
     }
 
 
-def _message(model: type[Record]) -> Json:
+def _message(model: type[Record], payload: Json) -> Json:
     is_request = model in REQUESTS.records
     headers: Json = {
         "type": "object",
@@ -133,28 +137,16 @@ def _message(model: type[Record]) -> Json:
     }
     if not is_request:
         headers["required"] = [SCHEMA_HEADER]
-    key = "Any key." if is_request else "The text whose murmur2 decides the partition; the request id where there is one."
+    key = "Any key." if is_request else "The request id where there is one; its murmur2 decides the partition."
     message: Json = {
         "name": model.SCHEMA,
         "title": model.__name__,
         "summary": (model.__doc__ or "").partition("\n")[0],
         "contentType": "application/json",
         "headers": headers,
-        "payload": {"$ref": f"#/components/schemas/{model.__name__}"},
+        "payload": payload,
         "bindings": {"kafka": {"key": {"type": "string", "description": key}, "bindingVersion": _KAFKA_BINDING}},
     }
     if is_request:
         message["examples"] = [{"name": "shortest", "payload": _REQUEST_EXAMPLE}]
     return message
-
-
-def _component_schemas(specs: Sequence[TopicSpec[Record]]) -> Json:
-    names, schemas = models_json_schema(
-        [(model, _mode(spec)) for spec, model in _models(specs)], ref_template="#/components/schemas/{model}"
-    )
-    definitions: Json = dict(schemas["$defs"])
-    for (model, _), reference in names.items():
-        # A record that is also a part of another has two definitions, one to read and one to write; its own message
-        # keeps the plain name.
-        definitions.setdefault(str(model.__name__), reference)
-    return definitions

@@ -24,7 +24,16 @@ Label = Annotated[str, Field(max_length=MAX_ID_LENGTH)]
 Money = Annotated[Decimal, Field(ge=0, max_digits=38, decimal_places=12)]
 """US dollars. Twelve decimals hold tokens times a rate of six decimals a million tokens without rounding."""
 
-Timestamp = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone(UTC))]
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        # Within a day of the calendar's ends the same moment may have no date in UTC.
+        raise ValueError("must be a date that UTC can express") from None
+
+
+Timestamp = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 """A moment in UTC; a value without a zone is refused rather than guessed."""
 
 Tier = Annotated[int, Field(ge=1, le=99)]

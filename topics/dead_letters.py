@@ -1,6 +1,7 @@
 """Making a dead letter of a record that could not be served."""
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Protocol
 
@@ -45,7 +46,7 @@ def dead_letter(
     at: datetime,
     traceback: str | None = None,
 ) -> DeadLetter:
-    """Keep the record's bytes (the first MiB of them), where it came from and why it failed."""
+    """Keep the record's bytes (the first MiB each of key, headers and value), where it came from and why it failed."""
     value = record.value or b""
     retries = header(record.headers, RETRIES_HEADER)
     return DeadLetter.model_construct(
@@ -57,8 +58,8 @@ def dead_letter(
         offset=record.offset,
         timestamp_ms=record.timestamp,
         request_id=error.request_id,
-        key=record.key,
-        headers=tuple(record.headers),
+        key=record.key[:KEPT_BYTES] if record.key is not None else None,
+        headers=tuple(_fitting(record.headers)),
         value=value[:KEPT_BYTES] if record.value is not None else None,
         size=len(value),
         sha256=hashlib.sha256(value).hexdigest(),
@@ -67,3 +68,13 @@ def dead_letter(
         retries=int(retries) if retries and retries.isdecimal() else 0,
         at=at,
     )
+
+
+def _fitting(headers: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+    """Yield headers up to the limit: in base64 all of a largest record's would make a letter that no topic takes."""
+    size = 0
+    for name, value in headers:
+        size += len(name) + len(value or b"")
+        if size > KEPT_BYTES:
+            return
+        yield name, value

@@ -4,9 +4,12 @@ import hashlib
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import FailFast, Field, JsonValue
 
 from topics.base import Identifier, Label, Money, Record, Tier, Timestamp
+
+_LONGEST_TIMEOUT_MS = 365 * 24 * 3600 * 1000
+"""Far above any window, and low enough that adding it to a moment can't leave the calendar."""
 
 
 class Tolerance(StrEnum):
@@ -89,7 +92,8 @@ class Request(Record):
     SCHEMA: ClassVar[str] = "request/1"
 
     request_id: Identifier
-    messages: Annotated[tuple[Message, ...], Field(min_length=1)]
+    # One bad message is reason enough: a megabyte of them would take seconds to list.
+    messages: Annotated[tuple[Message, ...], Field(min_length=1), FailFast()]
     conversation_id: Identifier | None = None
     user_id: Label | None = None
     feature: Label | None = None
@@ -98,7 +102,7 @@ class Request(Record):
     response_schema: dict[str, JsonValue] | None = None
     context: RequestContext = RequestContext()
     service_class: ServiceClass = ServiceClass.STANDARD
-    timeout_ms: Annotated[int, Field(gt=0)] | None = None
+    timeout_ms: Annotated[int, Field(gt=0, le=_LONGEST_TIMEOUT_MS)] | None = None
     deadline: Timestamp | None = None
     stream: bool = False
     min_tier: Tier | None = None

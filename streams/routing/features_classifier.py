@@ -26,7 +26,7 @@ _EXPLAINING = re.compile(
     r"|translate|interpret|pros and cons|classif|prioriti[sz]e|forecast|estimate)",
     re.IGNORECASE,
 )
-_LISTED = re.compile(r"(^|\n)\s*(\d+[.)]|[-*•])\s+\S")
+_LISTED = re.compile(r"(^|\n)[ \t]*(\d+[.)]|[-*•])\s+\S")
 _MATHS = re.compile(
     r"[∑∫√≤≥≠±∂λσμ]|\b(integral|derivative|matrix|theorem|probability|standard deviation|p-value|npv|irr)\b",
     re.IGNORECASE,

@@ -50,7 +50,7 @@ class Policy:
                 ceiling, moving = self._number(rule.ceiling), rule.name
             if rule.validate_answer is not None:
                 validate = rule.validate_answer
-        ceiling = min(ceiling, request.max_tier or self._top)
+        ceiling = min(max(ceiling, request.min_tier or 1), request.max_tier or self._top, self._top)
         floor = min(max(floor, request.min_tier or 1), ceiling)
         return Bounds(floor, ceiling, tier, validate, deciding or moving, tuple(reasons))
 

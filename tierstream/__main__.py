@@ -1,0 +1,5 @@
+"""`python -m tierstream`: the command line."""
+
+from tierstream.cli import main
+
+main()

@@ -1,0 +1,5 @@
+"""`python -m tierstream.cli`, for whoever starts commands as processes."""
+
+from tierstream.cli import main
+
+main()

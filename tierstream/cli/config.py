@@ -1,0 +1,191 @@
+"""`tierstream config`: what the settings come to, and whether a worker could run with them."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Annotated, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from streams.clock import utc_now
+from streams.pricing import PriceBook, UnknownPriceError
+from streams.settings import Settings
+from tierstream.cli.connection import load_settings
+from tierstream.cli.errors import FAILED
+from tierstream.cli.render import show_json
+
+_HIDDEN = "***"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True)
+    group.callback()(_config)
+    group.command(
+        epilog="Examples: `tierstream config check` · `tierstream --config prod.toml config check --require-keys`"
+    )(check)
+    app.add_typer(group, name="config", help="Look at the settings.")
+
+
+def _config() -> None:
+    """Look at the settings."""
+
+
+@dataclass
+class Findings:
+    """What a check found."""
+
+    problems: list[str] = field(default_factory=list)
+    """Each would stop a worker."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def check(
+    ctx: typer.Context,
+    require_keys: Annotated[
+        bool, typer.Option("--require-keys", help="A missing key is a problem: no provider may be simulated.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the settings as they were put together, with keys and prices; exit code 1 if a worker could not run.
+
+    Keys are looked up, never shown. Needs neither a broker nor a provider.
+    """
+    settings = load_settings(ctx)
+    findings = Findings()
+    providers = _providers(settings, os.environ, findings, require_keys=require_keys)
+    models = _models(settings, findings)
+    if as_json:
+        show_json(
+            {
+                "settings": resolved(settings),
+                "providers": providers,
+                "models": models,
+                "problems": findings.problems,
+                "warnings": findings.warnings,
+            }
+        )
+    else:
+        _show(settings, providers, models, findings)
+    if findings.problems:
+        raise typer.Exit(FAILED)
+
+
+def resolved(settings: Settings) -> dict[str, Any]:
+    """Return all values of the settings, with passwords in URLs hidden."""
+    values: dict[str, Any] = settings.model_dump(mode="json")
+    if settings.clickhouse.url is not None:
+        values["clickhouse"]["url"] = without_password(settings.clickhouse.url)
+    for name, provider in settings.providers.items():
+        if provider.base_url is not None:
+            values["providers"][name]["base_url"] = without_password(provider.base_url)
+    return values
+
+
+def without_password(url: str) -> str:
+    """Hide what may be a secret in a URL: its password, and what follows the question mark."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    name, colon, _ = user.partition(":")
+    netloc = f"{name}{colon and colon + _HIDDEN}{at}{host}"
+    return urlunsplit((parts.scheme, netloc, parts.path, parts.query and _HIDDEN, ""))
+
+
+def _providers(
+    settings: Settings, environ: Mapping[str, str], findings: Findings, *, require_keys: bool
+) -> list[dict[str, Any]]:
+    used = {model.provider for _, model in settings.models()}
+    rows = []
+    for name, provider in settings.providers.items():
+        has_key = bool(environ.get(provider.api_key_env, "").strip())
+        row = {"name": name, "protocol": provider.protocol, "key_variable": provider.api_key_env, "key": has_key}
+        rows.append({**row, "used": name in used, "simulated": name in used and not has_key})
+        if name not in used:
+            continue
+        if not has_key:
+            line = f"provider {name}: {provider.api_key_env} is not set"
+            if require_keys:
+                findings.problems.append(line)
+            else:
+                findings.warnings.append(f"{line}; `tierstream up` simulates it, a worker of its own does not start")
+        elif provider.protocol == "openai_compatible" and provider.base_url is None:
+            findings.problems.append(f"provider {name}: set providers.{name}.base_url")
+    return rows
+
+
+def _models(settings: Settings, findings: Findings) -> list[dict[str, Any]]:
+    prices = PriceBook(settings.prices, settings.providers)
+    rows = []
+    for place, model in settings.models():
+        row: dict[str, Any] = {"place": place, "model": model.ref, "timeout_s": model.timeout_s}
+        try:
+            rates = prices.rates(model.provider, model.model, utc_now())
+        except UnknownPriceError as error:
+            row["price"] = None
+            findings.problems.append(f"{place}: {error}")
+        else:
+            row["price"] = {"input": str(rates.input), "output": str(rates.output), "source": rates.source}
+        successor = settings.retired.get(model.ref)
+        if successor is not None:
+            row["successor"] = successor
+            findings.warnings.append(f"{place}: {model.ref} is retired and no longer answers: use {successor}")
+        rows.append(row)
+    return rows
+
+
+def _show(
+    settings: Settings, providers: list[dict[str, Any]], models: list[dict[str, Any]], findings: Findings
+) -> None:
+    console = Console(highlight=False)
+    values = resolved(settings)
+    table = Table("setting", "value", box=box.SIMPLE)
+    for section in ("kafka", "delivery", "clickhouse", "routing", "validation", "deadlines", "stack"):
+        for name, value in _flat(section, values[section]):
+            table.add_row(name, str(value))
+    console.print(table)
+    table = Table("provider", "protocol", "key", "", box=box.SIMPLE)
+    for row in providers:
+        note = "simulated" if row["simulated"] else "" if row["used"] else "not used"
+        table.add_row(
+            row["name"], row["protocol"], f"{row['key_variable']} {'is set' if row['key'] else 'is not set'}", note
+        )
+    console.print(table)
+    table = Table("place", "model", "$/M in", "$/M out", "source", box=box.SIMPLE)
+    for column in table.columns:
+        column.overflow = "fold"
+    for row in models:
+        price = row["price"]
+        table.add_row(
+            row["place"].replace("[", r"\["),
+            row["model"],
+            _amount(price and price["input"]),
+            _amount(price and price["output"]),
+            price["source"] if price else "",
+        )
+    console.print(table)
+    for warning in findings.warnings:
+        console.print(f"warning: {warning}", soft_wrap=True, markup=False)
+    for problem in findings.problems:
+        console.print(f"problem: {problem}", soft_wrap=True, markup=False)
+    if not findings.problems:
+        console.print("no problem found")
+
+
+def _amount(price: str | None) -> str:
+    return "unknown" if price is None else f"{Decimal(price).normalize():f}"
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - JSON values
+    """Yield dotted names and values; rules are named only."""
+    if name == "routing.rules":
+        yield name, ", ".join(rule["name"] for rule in value)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(f"{name}.{key}", inner)
+    elif value is not None:
+        yield name, value

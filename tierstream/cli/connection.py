@@ -1,0 +1,84 @@
+"""The settings of a command, with the addresses of the embedded stack where none are configured."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from streams.settings import Settings, SettingsError, load
+from tierstream.stack.state import addresses
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """The options before the command."""
+
+    config_file: Path | None
+    verbose: int
+
+
+def invocation(ctx: typer.Context) -> Invocation:
+    """Return the options before the command."""
+    found = ctx.find_object(Invocation)
+    if found is None:
+        raise RuntimeError("the command runs outside the application")
+    return found
+
+
+def load_settings(ctx: typer.Context) -> Settings:
+    """Load the settings as they are configured, whether or not anything runs.
+
+    Raises:
+        SettingsError: One line that names the place and the problem.
+    """
+    return load(invocation(ctx).config_file)
+
+
+def load_with_kafka(ctx: typer.Context) -> Settings:
+    """Load the settings with an address of Kafka.
+
+    Raises:
+        SettingsError: There is none, or the settings can't be used.
+    """
+    return with_kafka(load_settings(ctx))
+
+
+def with_kafka(settings: Settings) -> Settings:
+    """Fill in the address of the embedded broker where none is configured.
+
+    Raises:
+        SettingsError: No embedded stack is running.
+    """
+    if settings.kafka.bootstrap_servers is not None:
+        return settings
+    running = addresses(settings.stack.data_dir)
+    if running is None:
+        raise SettingsError("no Kafka: set KAFKA_BOOTSTRAP_SERVERS or start the embedded stack with `tierstream up`")
+    kafka = settings.kafka.model_copy(update={"bootstrap_servers": running.kafka})
+    return settings.model_copy(update={"kafka": kafka})
+
+
+def with_clickhouse(settings: Settings) -> Settings:
+    """Fill in the URL of the embedded ClickHouse engine where none is configured.
+
+    Raises:
+        SettingsError: No embedded stack is running.
+    """
+    if settings.clickhouse.url is not None:
+        return settings
+    running = addresses(settings.stack.data_dir)
+    if running is None:
+        raise SettingsError("no ClickHouse: set CLICKHOUSE_URL or start the embedded stack with `tierstream up`")
+    clickhouse = settings.clickhouse.model_copy(update={"url": running.clickhouse})
+    return settings.model_copy(update={"clickhouse": clickhouse})
+
+
+def simulator_environment(settings: Settings) -> dict[str, str]:
+    """Return the variables by which a worker of its own uses the simulator of the running embedded stack."""
+    running = addresses(settings.stack.data_dir)
+    if running is None or running.simulator is None:
+        return {}
+    return {
+        "TIERSTREAM_SIMULATOR_URL": running.simulator,
+        "TIERSTREAM_SIMULATED": ",".join(running.simulated),
+    }

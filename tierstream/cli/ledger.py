@@ -1,0 +1,165 @@
+"""`tierstream trace` and `tierstream report`: questions to the ledger in ClickHouse."""
+
+import asyncio
+import re
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streams.clock import utc_now
+from streams.settings import Settings
+from tierstream.cli.connection import load_settings, with_clickhouse
+from tierstream.cli.errors import FAILED, show_error
+from tierstream.cli.render import show_json
+
+if TYPE_CHECKING:
+    from analytics.reports import Summary, Trace
+
+_AGO = re.compile(r"^(\d+)([smhd])$")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog="Example: `tierstream trace 7f3a… --json`")(trace)
+    reports = typer.Typer(help="Figures from the ledger.", no_args_is_help=True)
+    reports.command(epilog="Examples: `tierstream report summary --since 24h` · `… --tag nightly --json`")(summary)
+    app.add_typer(reports, name="report")
+
+
+def trace(
+    ctx: typer.Context,
+    request_id: Annotated[str, typer.Argument(metavar="ID", help="The request's id.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show the hops of a request: where it went, how long each step took and what it cost.
+
+    Exit code 1 if the ledger knows nothing of it; the sink writes about a second behind.
+    """
+    found = asyncio.run(_trace(with_clickhouse(load_settings(ctx)), request_id))
+    if found is None:
+        show_error(f"the ledger knows nothing of request {request_id!r}")
+        raise typer.Exit(FAILED)
+    if as_json:
+        show_json(found.model_dump(mode="json"))
+    else:
+        _show_trace(found)
+
+
+def summary(
+    ctx: typer.Context,
+    since: Annotated[str | None, typer.Option(metavar="WHEN", help="From then on: 30m, 24h, 7d or a time.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="WHEN", help="Up to then.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only requests that carry it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show cost, share and latency by tier, and what all of it would have cost on the frontier model."""
+    settings = with_clickhouse(load_settings(ctx))
+    found = asyncio.run(_summary(settings, _moment(since), _moment(until), tag))
+    if as_json:
+        show_json(found.model_dump(mode="json"))
+    else:
+        _show_summary(found, settings.frontier_ref)
+
+
+async def _trace(settings: Settings, request_id: str) -> "Trace | None":
+    from analytics import reports  # noqa: PLC0415 - the client takes half a second to import
+    from analytics.clickhouse import open_client  # noqa: PLC0415
+
+    async with open_client(settings.clickhouse.url or "") as client:
+        return await reports.trace(client, settings.clickhouse.database, request_id)
+
+
+async def _summary(settings: Settings, since: datetime | None, until: datetime | None, tag: str | None) -> "Summary":
+    from analytics import reports  # noqa: PLC0415
+    from analytics.clickhouse import open_client  # noqa: PLC0415
+    from streams.pricing import PriceBook  # noqa: PLC0415
+
+    provider, model = settings.frontier_ref.split("/", 1)
+    rates = PriceBook(settings.prices, settings.providers).rates(provider, model, utc_now())
+    async with open_client(settings.clickhouse.url or "") as client:
+        return await reports.summary(
+            client,
+            settings.clickhouse.database,
+            since,
+            until,
+            frontier_rates=(rates.input, rates.output, rates.cached),
+            tag=tag,
+        )
+
+
+def _moment(text: str | None) -> datetime | None:
+    """Read `30m` as that long ago, anything else as an ISO time, in UTC where it names no zone."""
+    if text is None:
+        return None
+    if ago := _AGO.match(text):
+        return utc_now() - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither like 30m, 24h, 7d nor an ISO time") from None
+    return found if found.tzinfo else found.replace(tzinfo=utc_now().tzinfo)
+
+
+def _show_trace(found: "Trace") -> None:
+    table = Table(title=f"request {found.request_id}, arrived {found.arrived_at:%Y-%m-%d %H:%M:%S.%f} UTC")
+    for column in ("at", "stage", "took", "queued", "outcome", "tier", "model", "cost", "detail"):
+        table.add_column(column)
+    for hop in found.hops:
+        table.add_row(
+            f"+{hop.start_ms:.0f} ms",
+            hop.stage,
+            f"{hop.duration_ms:.1f} ms",
+            f"{hop.queue_ms:.1f} ms",
+            hop.outcome,
+            str(hop.tier or ""),
+            f"{hop.provider}/{hop.model}" if hop.model else "",
+            f"${hop.cost_usd:.6f}" if hop.cost_usd is not None else "",
+            hop.rule or hop.detail or hop.classifier,
+        )
+    console = Console()
+    console.print(table)
+    for result in found.results:
+        error = f" ({result.error_code})" if result.error_code else ""
+        console.print(
+            f"result: {result.status}{error}, ${result.cost_usd:.6f}, {result.latency_ms:.0f} ms, of which "
+            f"{result.provider_ms:.0f} ms waiting for providers"
+        )
+    if not found.results:
+        console.print("no result yet")
+
+
+def _show_summary(found: "Summary", frontier: str) -> None:
+    console = Console()
+    if not found.requests:
+        console.print("no requests settled in this window")
+        return
+    table = Table(title=f"{found.requests} requests")
+    for column in ("tier", "requests", "share", "cost", "latency p50", "p95", "provider p50", "own p50", "own p95"):
+        table.add_column(column, justify="right")
+    for tier in found.tiers:
+        spans = (tier.latency.p50, tier.latency.p95, tier.provider.p50, tier.own.p50, tier.own.p95)
+        table.add_row(
+            str(tier.tier or "none"),
+            str(tier.requests),
+            f"{tier.share:.1%}",
+            f"${tier.cost_usd:.6f}",
+            *(f"{value:.0f} ms" for value in spans),
+        )
+    console.print(table)
+    console.print("status    " + ", ".join(f"{status} {count}" for status, count in found.statuses.items()))
+    saved = f"; saved {found.saved_share:.1%}" if found.saved_share is not None else ""
+    console.print(f"cost      ${found.total_cost_usd:.6f}; on {frontier}: ${found.frontier_cost_usd:.6f}{saved}")
+    calls = ", ".join(f"{purpose.purpose} {purpose.calls} (${purpose.cost_usd:.6f})" for purpose in found.purposes)
+    console.print(f"calls     {calls}; {found.unknown_calls} of unknown outcome")
+    console.print(
+        f"routing   {found.escalations} escalations, {found.promotions} promotions, {found.validations} judged"
+    )
+    if found.top_users:
+        users = ", ".join(f"{user.user_id or 'none'} {user.share:.0%}" for user in found.top_users[:5])
+        console.print(f"users     {users} of the cost")

@@ -1,0 +1,28 @@
+"""Where log lines go: to stderr, our own above all; what libraries have to say only on request."""
+
+import logging
+import sys
+from typing import Final
+
+_OWN: Final = ("topics", "streams", "agents", "analytics", "tierstream")
+_LEVELS: Final = (
+    # (our own packages, everybody else)
+    (logging.WARNING, logging.CRITICAL),
+    (logging.INFO, logging.ERROR),
+    (logging.DEBUG, logging.INFO),
+)
+
+
+def configure_logging(verbose: int, *, service: bool = False) -> None:
+    """Send log lines to stderr.
+
+    Args:
+        verbose: How often `--verbose` was given.
+        service: Whether the command is a service, whose log is all that it shows.
+    """
+    own, others = _LEVELS[min(verbose + service, len(_LEVELS) - 1)]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=others, handlers=[handler], force=True)
+    for name in _OWN:
+        logging.getLogger(name).setLevel(own)

@@ -1,0 +1,97 @@
+"""`tierstream results`: read what was published."""
+
+import asyncio
+import re
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from streams.clock import utc_now
+from streams.settings import Settings
+from tierstream.cli.connection import load_with_kafka
+from tierstream.cli.errors import FAILED, show_error
+from tierstream.cli.render import show_answer, show_result
+from tierstream.client import ResultReader, Start, find_result, require_topics
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        epilog="Examples: `tierstream results --since 10m` · `tierstream results --follow --json` · "
+        "`tierstream results --request ID`"
+    )(results)
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read a duration such as `90`, `30s`, `10m`, `2h` or `1d`.
+
+    Raises:
+        typer.BadParameter: It is none.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is not a duration: write 30s, 10m, 2h or 1d")
+    try:
+        return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+    except OverflowError:
+        raise typer.BadParameter(f"{text!r} is too long") from None
+
+
+def results(
+    ctx: typer.Context,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is published from now on.")] = False,
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="Start with the oldest that is kept.")
+    ] = False,
+    since: Annotated[
+        timedelta | None,
+        typer.Option(parser=parse_duration, metavar="AGO", help="Start that long ago: 30s, 10m, 2h, 1d; default: 1h."),
+    ] = None,
+    request: Annotated[str | None, typer.Option(metavar="ID", help="Only this request's; waits for it.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after that many.")] = None,
+    timeout: Annotated[float, typer.Option(min=0, metavar="S", help="How long to wait with --request.")] = 30.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+) -> None:
+    """Read published results; one line each.
+
+    Without --follow it stops at the newest; with --follow alone it starts there.
+    """
+    if from_beginning and since is not None:
+        raise typer.BadParameter("give either --from-beginning or --since")
+    if request is not None and (follow or from_beginning or since is not None or limit is not None):
+        raise typer.BadParameter("--request goes with --timeout and --json only")
+    settings = load_with_kafka(ctx)
+    if request is not None:
+        asyncio.run(_wait_for(settings, request, timeout, as_json=as_json))
+        return
+    start: Start = "end" if follow else utc_now() - timedelta(hours=1)
+    if from_beginning:
+        start = "beginning"
+    elif since is not None:
+        start = utc_now() - since
+    asyncio.run(_read(settings, start, follow=follow, limit=limit, as_json=as_json))
+
+
+async def _wait_for(settings: Settings, request_id: str, timeout_s: float, *, as_json: bool) -> None:
+    await require_topics(settings.kafka)
+    lookback = timedelta(seconds=settings.delivery.dedup_window_s)
+    result = await find_result(settings.kafka, request_id, lookback=lookback, timeout_s=timeout_s)
+    if result is None:
+        show_error(f"no result of {request_id} within {timeout_s:g} s, nor in the last {lookback}")
+        raise typer.Exit(FAILED)
+    show_answer(result, as_json=as_json)
+
+
+async def _read(settings: Settings, start: Start, *, follow: bool, limit: int | None, as_json: bool) -> None:
+    await require_topics(settings.kafka)
+    shown = 0
+    async with ResultReader(settings.kafka, start=start) as reader:
+        async for result in aiter(reader) if follow else reader.until_end():
+            show_result(result, as_json=as_json)
+            shown += 1
+            if shown == limit:
+                return

@@ -1,0 +1,126 @@
+"""The services of a stack, made from the settings: commands, environments, ports and health checks."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from streams.settings import Settings
+from tierstream.stack.health import HealthCheck
+from tierstream.stack.kafka import KafkaProcess, java_environment
+from tierstream.stack.plan import Plan
+from tierstream.stack.ports import HOST, claim_port
+from tierstream.stack.state import Addresses
+from tierstream.stack.supervisor import Service
+
+_KAFKA_STOP_S = 20.0
+_DRAIN_MARGIN_S = 10.0
+
+
+class Services:
+    """Makes the services of one stack; ports are claimed once, here."""
+
+    def __init__(self, settings: Settings, plan: Plan, data_dir: Path, config: Path | None) -> None:
+        """Claim the ports of the embedded parts.
+
+        Raises:
+            StackError: A port is in use.
+        """
+        stack = settings.stack
+        self._settings = settings
+        self._data_dir = data_dir
+        self._config = config
+        self._kafka: KafkaProcess | None = None
+        kafka, clickhouse = settings.kafka.bootstrap_servers, settings.clickhouse.url
+        if kafka is None:
+            self._kafka = KafkaProcess(
+                data_dir=data_dir / "kafka",
+                port=claim_port(stack.kafka_port, service="kafka", setting="kafka_port"),
+                controller_port=claim_port(
+                    stack.kafka_controller_port, service="kafka controller", setting="kafka_controller_port"
+                ),
+                heap_mb=stack.kafka_heap_mb,
+                record_max_bytes=settings.kafka.record_max_bytes,
+            )
+            kafka = self._kafka.bootstrap_servers
+        if clickhouse is None:
+            port = claim_port(stack.clickhouse_port, service="clickhouse", setting="clickhouse_port")
+            clickhouse = f"http://{HOST}:{port}"
+        simulator = None
+        if plan.simulator:
+            port = claim_port(stack.simulator_port, service="simulator", setting="simulator_port")
+            simulator = f"http://{HOST}:{port}"
+        self.addresses = Addresses(kafka=kafka, clickhouse=clickhouse, simulator=simulator, simulated=plan.simulated)
+
+    @property
+    def kafka_process(self) -> KafkaProcess | None:
+        """The embedded broker; None if another one is used."""
+        return self._kafka
+
+    def kafka(self, process: KafkaProcess, command: tuple[str, ...]) -> Service:
+        """Make the service of the embedded broker from the command that `prepare` returned."""
+        return Service(
+            name="kafka",
+            command=command,
+            env=self._without_keys(java_environment()),
+            health=process.health,
+            url=process.bootstrap_servers,
+            stop_timeout_s=_KAFKA_STOP_S,
+        )
+
+    def clickhouse(self) -> Service:
+        """Make the service of the embedded ClickHouse."""
+        url = self.addresses.clickhouse
+        return self._http_service(
+            "clickhouse",
+            url,
+            f"{url}/ping",
+            ("tierstream.stack.clickhouse_server", "--data", str(self._data_dir / "clickhouse")),
+        )
+
+    def simulator(self, url: str) -> Service:
+        """Make the service of the provider simulator, which listens at the URL."""
+        stack = self._settings.stack
+        arguments = ["tierstream.simulator", "--usage-log", str(self._data_dir / "logs" / "simulator-usage.jsonl")]
+        arguments += ["--time-scale", str(stack.simulator_time_scale)]
+        if stack.simulator_config:
+            arguments += ["--config", str(stack.simulator_config)]
+        for script in stack.simulator_scripts:
+            arguments += ["--script", str(script)]
+        return self._http_service("simulator", url, f"{url}/health", arguments)
+
+    def stage(self, name: str, command: Sequence[str]) -> Service:
+        """Make the service of a worker or the sink, which writes its pid to the ready file when it is ready."""
+        ready_file = self._data_dir / "run" / f"{name}.ready"
+        environment = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": self.addresses.kafka,
+            "CLICKHOUSE_URL": self.addresses.clickhouse,
+            "TIERSTREAM_SIMULATOR_URL": self.addresses.simulator or "",
+            "TIERSTREAM_SIMULATED": ",".join(self.addresses.simulated),
+            "TIERSTREAM_READY_FILE": str(ready_file),
+        }
+        if self._config:
+            environment["TIERSTREAM_CONFIG"] = str(self._config.absolute())
+        return Service(
+            name=name,
+            command=tuple(command),
+            env=environment,
+            health=HealthCheck(kind="ready_file", target=str(ready_file)),
+            stop_timeout_s=self._settings.delivery.drain_timeout_s + _DRAIN_MARGIN_S,
+        )
+
+    def _http_service(self, name: str, url: str, health_url: str, arguments: Sequence[str]) -> Service:
+        port = url.rpartition(":")[2]
+        return Service(
+            name=name,
+            command=(sys.executable, "-m", *arguments, "--host", HOST, "--port", port),
+            env=self._without_keys(os.environ.copy()),
+            health=HealthCheck(kind="http", target=health_url),
+            url=url,
+        )
+
+    def _without_keys(self, environment: dict[str, str]) -> dict[str, str]:
+        """Leave out the providers' keys: only workers need them."""
+        keys = {provider.api_key_env for provider in self._settings.providers.values()}
+        return {name: value for name, value in environment.items() if name not in keys}

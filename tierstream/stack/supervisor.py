@@ -1,0 +1,171 @@
+"""Keeps services running: starts them, waits for their health, restarts what crashes, stops them in reverse."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tierstream.stack.errors import StackError
+from tierstream.stack.health import HealthCheck, wait_healthy
+from tierstream.stack.process import Child
+from tierstream.stack.state import ServiceState
+
+_CRASHES_MAX = 5
+_CRASH_WINDOW_S = 60.0
+_BACKOFF_MAX_S = 4.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """How to run one service and how to tell that it is healthy."""
+
+    name: str
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    health: HealthCheck
+    url: str | None = None
+    start_timeout_s: float = 60.0
+    stop_timeout_s: float = 15.0
+
+
+@dataclass(frozen=True)
+class StackEvent:
+    """Something to tell whoever watches the stack."""
+
+    kind: Literal["resolving", "starting", "healthy", "crashed", "stopping", "stopped"]
+    service: str
+    detail: str = ""
+
+
+class Supervisor:
+    """Runs services in the order in which they were started. One event loop owns it."""
+
+    def __init__(
+        self,
+        log_dir: Path,
+        *,
+        on_event: Callable[[StackEvent], None],
+        on_change: Callable[[], None],
+        backoff_s: float = 0.25,
+    ) -> None:
+        """Prepare without starting anything.
+
+        Args:
+            log_dir: Gets `<name>.log` of each service.
+            on_event: Told what happens; must not block.
+            on_change: Called whenever a service has got another process.
+            backoff_s: Before the first restart; doubled for each further one, up to 4 s.
+        """
+        self._log_dir = log_dir
+        self._on_event = on_event
+        self._on_change = on_change
+        self._backoff_s = backoff_s
+        self._services: dict[str, Service] = {}
+        self._children: dict[str, Child] = {}
+        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._failure: asyncio.Future[StackError] = asyncio.get_running_loop().create_future()
+
+    def states(self) -> tuple[ServiceState, ...]:
+        """Describe the services with their present processes."""
+        return tuple(
+            ServiceState(
+                name=name,
+                process=child.identity,
+                health=self._services[name].health,
+                url=self._services[name].url,
+            )
+            for name, child in self._children.items()
+        )
+
+    async def start(self, service: Service) -> None:
+        """Start a service and wait until it is healthy; from then on it is restarted when it crashes.
+
+        Raises:
+            StackError: It ended or was not healthy in time.
+        """
+        began = time.monotonic()
+        self._services[service.name] = service
+        child = self._spawn(service)
+        await self._wait_healthy(child, service)
+        self._tell("healthy", service, f"{time.monotonic() - began:.1f} s")
+        self._watches[service.name] = asyncio.create_task(self._watch(service), name=f"watch {service.name}")
+
+    async def failure(self) -> StackError:
+        """Wait until a service can't be kept running, and return why."""
+        return await asyncio.shield(self._failure)
+
+    async def stop(self) -> None:
+        """Stop everything, the service that was started last first."""
+        for watch in self._watches.values():
+            watch.cancel()
+        await asyncio.gather(*self._watches.values(), return_exceptions=True)
+        self._watches.clear()
+        for name, child in reversed(list(self._children.items())):
+            service = self._services[name]
+            if child.exit_code is None:
+                self._tell("stopping", service)
+                await child.stop(service.stop_timeout_s)
+                self._tell("stopped", service)
+        self._children.clear()
+
+    async def _watch(self, service: Service) -> None:
+        try:
+            await self._restart_for_ever(service)
+        except StackError as error:
+            if not self._failure.done():
+                self._failure.set_result(error)
+
+    async def _restart_for_ever(self, service: Service) -> None:
+        crashes: deque[float] = deque(maxlen=_CRASHES_MAX)
+        while True:
+            code = await self._children[service.name].wait()
+            crashes.append(time.monotonic())
+            self._tell("crashed", service, f"exit code {code}")
+            if len(crashes) == _CRASHES_MAX and crashes[-1] - crashes[0] < _CRASH_WINDOW_S:
+                raise StackError(
+                    f"{service.name} stopped {_CRASHES_MAX} times within a minute (exit code {code}): "
+                    f"see {self._log_file(service)}"
+                )
+            await asyncio.sleep(min(self._backoff_s * 2 ** (len(crashes) - 1), _BACKOFF_MAX_S))
+            await self._restart(service)
+
+    async def _restart(self, service: Service) -> None:
+        child = self._spawn(service)
+        try:
+            await self._wait_healthy(child, service)
+        except StackError:
+            # It has ended by now, so the loop counts it as one more crash.
+            return
+        self._tell("healthy", service, "restarted")
+
+    def _spawn(self, service: Service) -> Child:
+        self._tell("starting", service)
+        if service.health.kind == "ready_file":
+            Path(service.health.target).unlink(missing_ok=True)
+        try:
+            child = Child.start(service.command, env=service.env, log_file=self._log_file(service))
+        except OSError as error:
+            raise StackError(f"{service.name} can't be started: {error}") from None
+        self._children[service.name] = child
+        self._on_change()
+        return child
+
+    async def _wait_healthy(self, child: Child, service: Service) -> None:
+        await wait_healthy(
+            child,
+            service.health,
+            name=service.name,
+            log_file=self._log_file(service),
+            timeout_s=service.start_timeout_s,
+        )
+
+    def _log_file(self, service: Service) -> Path:
+        return self._log_dir / f"{service.name}.log"
+
+    def _tell(
+        self, kind: Literal["starting", "healthy", "crashed", "stopping", "stopped"], service: Service, detail: str = ""
+    ) -> None:
+        self._on_event(StackEvent(kind, service.name, detail))
