@@ -35,7 +35,7 @@ async def infer(task: TierTask, ctx: Context) -> Outputs:
         failed = failed_check(task.request, completion.content, completion.finish_reason) if completion else None
         outcome = ended.error.kind if ended.error else failed or "ok"
         task = task.model_copy(update={"attempts": (*task.attempts, attempt_of(ended, task.why, outcome))})
-        hops.append(_hop(task, ctx, ended, outcome))
+        hops.append(_hop(task, ctx, outcome))
         if completion is not None:
             return [*_answered(task, ctx, completion, failed), *hops]
         if ended.error is not None and remedy_of(ErrorKind(ended.error.kind)) is not Remedy.NEXT_PROVIDER:
@@ -121,7 +121,7 @@ def _promoted(task: TierTask, ctx: Context) -> Outputs:
     return [Output(tier_tasks(up.tier), up), ctx.status(task.request.request_id, task.revision, event)]
 
 
-def _hop(task: TierTask, ctx: Context, ended: CallEnded, outcome: str) -> Output:
+def _hop(task: TierTask, ctx: Context, outcome: str) -> Output:
     attempt: Attempt = task.attempts[-1]
     return ctx.hop(
         task.request.request_id,
@@ -133,5 +133,5 @@ def _hop(task: TierTask, ctx: Context, ended: CallEnded, outcome: str) -> Output
         model=attempt.model,
         provider_ms=attempt.provider_ms,
         cost_usd=attempt.cost_usd,
-        detail=ended.error.message if ended.error else attempt.why,
+        detail=attempt.why,
     )

@@ -4,18 +4,21 @@ Sources: https://platform.claude.com/docs/en/api/messages and, for schemas,
 https://platform.claude.com/docs/en/build-with-claude/structured-outputs.
 """
 
+import json
 from typing import Any, ClassVar, Final
 
 import httpx2
 from anthropic import AnthropicError, APIStatusError, AsyncAnthropic, DefaultAioHttpClient, transform_schema
 from pydantic import BaseModel
 
-from streams.providers.base import ChatCall, ChatReply, ErrorKind, ProviderError
+from streams.providers.base import ChatCall, ChatReply
 from streams.providers.sdk_provider import Connection, SdkClient, SdkProvider, estimate_usage
 from topics.journal import Tokens, Usage
 
 # Named, or the SDK would take it from the environment, past the settings that say who may see the text.
 _BASE_URL: Final = "https://api.anthropic.com"
+# The answer is checked against the schema in any case; asking is better than giving up the provider.
+_SCHEMA_INSTRUCTION: Final = "Reply with one JSON value that satisfies this JSON Schema, and with nothing else: "
 _FINISH_REASONS: Final = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -82,12 +85,16 @@ class AnthropicProvider(SdkProvider):
             # The API wants at least one turn; instructions alone are then what the user says.
             turns, systems = [{"role": "user", "content": "\n\n".join(systems)}], []
         body: dict[str, Any] = {"model": call.model, "messages": turns, "max_tokens": call.max_tokens}
+        if call.response_schema is not None:
+            supported = _supported(call.response_schema)
+            if supported is not None:
+                body["output_config"] = {"format": {"type": "json_schema", "schema": supported}}
+            else:
+                systems.append(_SCHEMA_INSTRUCTION + json.dumps(call.response_schema, ensure_ascii=False))
         if systems:
             body["system"] = "\n\n".join(systems)
         if call.params.stop is not None:
             body["stop_sequences"] = list(call.params.stop)
-        if call.response_schema is not None:
-            body["output_config"] = {"format": {"type": "json_schema", "schema": _supported(call.response_schema)}}
         return body
 
     def read_reply(self, content: bytes, call: ChatCall) -> ChatReply:
@@ -101,13 +108,12 @@ class AnthropicProvider(SdkProvider):
         )
 
 
-def _supported(schema: dict[str, Any]) -> dict[str, Any]:
-    """Turn keywords that the API refuses into descriptions; the answer is checked against the whole schema."""
+def _supported(schema: dict[str, Any]) -> dict[str, Any] | None:
+    """Turn keywords that the API refuses into descriptions; None for a schema that it can't be held to at all."""
     try:
         return transform_schema(schema)
     except (ValueError, TypeError, AttributeError, AssertionError):
-        message = "anthropic can't follow the response schema: every part of it needs a type"
-        raise ProviderError(ErrorKind.BAD_REQUEST, message) from None
+        return None
 
 
 def _read_usage(usage: _Usage) -> Usage:

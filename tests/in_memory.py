@@ -1,0 +1,243 @@
+"""The I/O edges of the stages, held in memory: a log to publish to and read back, and providers that answer at once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from streams.calls import PaidCalls
+from streams.engine import Engine
+from streams.journal import Journal
+from streams.pricing import PriceBook
+from streams.providers.base import ChatCall, ChatReply, ProviderError
+from streams.publisher import Delivered, Output
+from streams.pulse import GroupPulse
+from streams.routing.features_classifier import FeaturesClassifier
+from streams.routing.policy import Policy
+from streams.routing.router import Router
+from streams.settings import Settings
+from streams.settled import SettledMemory
+from streams.stage import Context, Received
+from topics.base import Record
+from topics.codec import encode
+from topics.journal import Usage
+from topics.partitioning import partition_for
+from topics.requests import Message, Request, RequestContext
+from topics.tasks import Decision, Source, TierTask
+
+BASE = datetime(2026, 3, 1, 12, tzinfo=UTC)
+BASE_MS = int(BASE.timestamp() * 1000)
+JOURNAL = "llm.calls"
+USAGE = Usage(input=1000, output=100)
+
+CLASSES = ["public", "internal"]
+SETTINGS: dict[str, Any] = {
+    "providers": {
+        "fast": {"protocol": "groq", "api_key_env": "FAST", "data_classes": CLASSES},
+        "spare": {"protocol": "groq", "api_key_env": "SPARE", "data_classes": CLASSES},
+        "trusted": {"protocol": "openai", "api_key_env": "TRUSTED", "data_classes": [*CLASSES, "restricted"]},
+    },
+    "tiers": [
+        {"name": "one", "models": [{"provider": "fast", "model": "a"}, {"provider": "spare", "model": "b"}]},
+        {"name": "two", "models": [{"provider": "trusted", "model": "c"}]},
+        {"name": "three", "models": [{"provider": "trusted", "model": "d"}]},
+    ],
+    "prices": {f"{ref}": {"input": 1, "output": 10} for ref in ("fast/a", "spare/b", "trusted/c", "trusted/d")},
+    "routing": {"frontier": "trusted/d"},
+    "validation": {
+        "judge": {"provider": "trusted", "model": "c"},
+        "fallback": {"provider": "spare", "model": "b"},
+    },
+}
+CALL_COST = Decimal("0.002")
+"""Of one call at these prices, with `USAGE`."""
+
+
+class Clock:
+    """Time that only a test moves."""
+
+    def __init__(self) -> None:
+        self.now = BASE
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A record as a partition keeps it."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+@dataclass
+class Log:
+    """Stands for the publisher and for the reader of one cluster."""
+
+    clock: Clock
+    partitions: int = 6
+    stored: dict[tuple[str, int], list[Stored]] = field(default_factory=dict)
+    published: list[Record] = field(default_factory=list)
+    reads: list[tuple[int, int]] = field(default_factory=list)
+    """Of each stretch that was read: how many records, and the offset of its first."""
+    fetches: int = 0
+
+    async def publish(self, outputs: Sequence[Output], *, trace: bytes | None = None) -> list[Delivered]:
+        return [self.append(output) for output in outputs]
+
+    def append(self, output: Output) -> Delivered:
+        encoded = encode(output.record)
+        partition = partition_for(output.record.partition_key, self.partitions)
+        place = self.stored.setdefault((output.topic.full_name("llm."), partition), [])
+        at = int(self.clock().timestamp() * 1000)
+        place.append(Stored(len(place), at, encoded.key, encoded.value, tuple(encoded.headers)))
+        self.published.append(output.record)
+        return Delivered(partition, len(place) - 1, at)
+
+    async def end_offset(self, tp: Any) -> int:
+        return len(self.stored.get((tp.topic, tp.partition), []))
+
+    async def record_at(self, tp: Any, offset: int) -> Stored | None:
+        self.fetches += 1
+        held = self.stored.get((tp.topic, tp.partition), [])
+        return next((record for record in held if record.offset >= offset), None)
+
+    async def read(
+        self, tp: Any, *, since_ms: int | None = None, until_offset: int | None = None
+    ) -> AsyncIterator[Stored]:
+        found = [r for r in self.stored.get((tp.topic, tp.partition), []) if r.timestamp >= (since_ms or 0)]
+        found = [r for r in found if until_offset is None or r.offset < until_offset]
+        self.reads.append((len(found), found[0].offset if found else -1))
+        for record in found:
+            await asyncio.sleep(0)
+            yield record
+
+
+class FakeProvider:
+    """Answers from a script: texts, replies and errors in turn; the last one again when the script is used up."""
+
+    def __init__(self, *script: str | ChatReply | Exception) -> None:
+        self.name = "fake"
+        self.script = list(script) or ["an answer"]
+        self.calls: list[ChatCall] = []
+        self.gate: asyncio.Event | None = None
+        self.on_call: Callable[[], Awaitable[None]] | None = None
+
+    async def complete(self, call: ChatCall) -> ChatReply:
+        self.calls.append(call)
+        if self.on_call is not None:
+            await self.on_call()
+        if self.gate is not None:
+            await self.gate.wait()
+        step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        if isinstance(step, Exception):
+            raise step
+        return step if isinstance(step, ChatReply) else ChatReply(step, "stop", USAGE)
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass
+class Bench:
+    """One process: its engine, and what it is made of."""
+
+    settings: Settings
+    clock: Clock
+    log: Log
+    providers: Mapping[str, FakeProvider]
+    settled: SettledMemory
+    engine: Engine
+    pulse: GroupPulse
+
+    def journal(self, stage: str, *, cache_bytes: int = 1_000_000, horizon_s: float = 3600) -> Journal:
+        return Journal(
+            stage=stage,
+            publisher=self.log,  # type: ignore[arg-type]
+            reader=self.log,  # type: ignore[arg-type]
+            topic=JOURNAL,
+            horizon=timedelta(seconds=horizon_s),
+            cache_bytes=cache_bytes,
+            clock=self.clock,
+        )
+
+    def calls(self, stage: str) -> PaidCalls:
+        return PaidCalls(
+            journal=self.journal(stage),
+            providers=self.providers,
+            prices=self.engine.prices,
+            pulse=self.pulse,
+            clock=self.clock,
+        )
+
+    def context(self, stage: str, request_id: str = "r1", **fields: Any) -> Context:
+        tier = int(stage.partition(":")[2] or 0)
+        received = Received(
+            "llm.source", partition_for(request_id, self.log.partitions), 7, BASE_MS, b"k", b"v", (), generation=1
+        )
+        defaults = {"unknown_fields": (), "is_current": lambda: True, "calls": self.calls(stage), "received": received}
+        return Context(stage=stage, tier=tier, engine=self.engine, started_at=self.clock(), **defaults | fields)
+
+    def published(self, *kinds: type[Record]) -> Iterator[Record]:
+        return (record for record in self.log.published if isinstance(record, kinds))
+
+
+def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
+    clock = Clock()
+    log = Log(clock)
+    providers = {name: scripts.get(name, FakeProvider()) for name in settings.providers}
+    settled = SettledMemory(timedelta(hours=1))
+    router = Router(
+        policy=Policy(settings.routing.rules, settings.top_tier),
+        classifier=FeaturesClassifier(),
+        tiers=settings.top_tier,
+        boundary=settings.routing.boundary,
+        sample_rate=settings.validation.sample_rate,
+    )
+    prices = PriceBook(settings.prices, settings.providers)
+    engine = Engine(settings, clock, log, providers, prices, router, settled)  # type: ignore[arg-type]
+    pulse = GroupPulse(10)
+    pulse.beat()
+    return Bench(settings, clock, log, providers, settled, engine, pulse)
+
+
+def new_request(text: str = "What is 2 + 2?", request_id: str = "r1", **fields: Any) -> Request:
+    context = RequestContext(**fields.pop("context", {}))
+    return Request(request_id=request_id, messages=(Message(role="user", content=text),), context=context, **fields)
+
+
+def new_task(request: Request | None = None, *, tier: int = 1, **fields: Any) -> TierTask:
+    request = request or new_request()
+    decision = Decision(
+        tier=tier,
+        rule=None,
+        scores=(1.0, 0.0, 0.0),
+        boundary=(0.45, 0.55),
+        classifier="features/1",
+        query_type="faq",
+        validate_answer=fields.pop("validate_answer", False),
+        floor=1,
+        ceiling=fields.pop("ceiling", 3),
+    )
+    defaults = {
+        "digest": request.digest(),
+        "source": Source(topic="llm.requests", partition=0, offset=1, timestamp_ms=BASE_MS),
+        "deadline": BASE + timedelta(seconds=60),
+        "decision": decision,
+        "tier": tier,
+        "why": "classifier features/1",
+    }
+    return TierTask(request=request, **defaults | fields)
+
+
+def provider_error(kind: Any, **fields: Any) -> ProviderError:
+    return ProviderError(kind, f"it is {kind}", **fields)

@@ -1,0 +1,246 @@
+"""Hypothesis strategies for every record of the contract."""
+
+from datetime import UTC, datetime
+
+from hypothesis import strategies as st
+
+from topics.events import Hop, Hops, PartitionCount, Status, StatusEvent, StatusKind
+from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
+from topics.requests import (
+    DataClass,
+    Impact,
+    Message,
+    Params,
+    Request,
+    RequestContext,
+    ServiceClass,
+    TextPart,
+    Tolerance,
+)
+from topics.results import Outcome, Result, ResultError, ResultStatus, Settled
+from topics.tasks import Answer, Attempt, Completion, Decision, Escalation, Source, TierTask
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+ids = st.text(min_size=1, max_size=60).filter(lambda t: t.isprintable() and t == t.strip())
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+tiers = st.integers(1, 99)
+counts = st.integers(0, 2**53)
+revisions = st.integers(0, 5)
+moments = st.datetimes(
+    datetime(1971, 1, 1),
+    datetime(9000, 1, 1),
+    timezones=st.just(UTC),  # noqa: DTZ001 - the zone is the next argument
+)
+money = st.decimals(0, 10**12, places=12)
+rate = st.decimals(0, 10**5, places=6)
+shares = st.floats(0, 1)
+millis = st.floats(0, 10**9)
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def maybe(strategy):
+    return st.none() | strategy
+
+
+def some(strategy, least=0):
+    return st.lists(strategy, min_size=least, max_size=3).map(tuple)
+
+
+parts = st.builds(TextPart, type=st.just("text"), text=texts)
+roles = st.sampled_from(("system", "developer", "user", "assistant"))
+messages = st.builds(Message, role=roles, content=texts | some(parts), name=maybe(texts))
+params = st.builds(
+    Params,
+    max_tokens=maybe(st.integers(1, 1_000_000)),
+    temperature=maybe(st.floats(0, 2)),
+    top_p=maybe(st.floats(0.01, 1)),
+    stop=maybe(some(texts)),
+    seed=maybe(st.integers(-(2**63), 2**64)),
+)
+contexts = st.builds(
+    RequestContext,
+    user_role=maybe(texts),
+    error_tolerance=st.sampled_from(Tolerance),
+    business_impact=st.sampled_from(Impact),
+    self_validating=st.booleans(),
+    data_class=st.sampled_from(DataClass),
+)
+requests = st.builds(
+    Request,
+    request_id=ids,
+    messages=some(messages, least=1),
+    conversation_id=maybe(ids),
+    user_id=maybe(texts),
+    feature=maybe(texts),
+    query_type=maybe(texts),
+    params=params,
+    response_schema=maybe(st.dictionaries(texts, json_values, max_size=3)),
+    context=contexts,
+    service_class=st.sampled_from(ServiceClass),
+    timeout_ms=maybe(st.integers(1, 10**9)),
+    deadline=maybe(moments),
+    stream=st.booleans(),
+    min_tier=maybe(tiers),
+    max_tier=maybe(tiers),
+    max_cost_usd=maybe(money),
+    tags=some(texts),
+)
+usages = st.builds(Usage, input=counts, output=counts, source=st.sampled_from(("provider", "estimated")))
+rates = st.builds(Rates, input=rate, output=rate, cached=rate, source=texts)
+errors = st.builds(CallError, kind=names, message=texts, status=maybe(counts), retry_after_ms=maybe(counts))
+_call = {
+    "call_id": st.uuids(),
+    "attempt_id": st.uuids(),
+    "request_id": ids,
+    "revision": revisions,
+    "stage": names,
+    "n": st.integers(0, 9),
+    "purpose": st.sampled_from(Purpose),
+    "tier": tiers,
+    "provider": names,
+    "model": names,
+    "started_at": moments,
+}
+call_started = st.builds(CallStarted, **_call, deadline=moments)
+call_ended = st.builds(
+    CallEnded,
+    **_call,
+    ended_at=moments,
+    content=maybe(texts),
+    finish_reason=maybe(names),
+    error=maybe(errors),
+    usage=maybe(usages),
+    rates=maybe(rates),
+    cost_usd=money,
+)
+sources = st.builds(Source, topic=names, partition=st.integers(0, 999), offset=counts, timestamp_ms=counts)
+decisions = st.builds(
+    Decision,
+    tier=tiers,
+    rule=maybe(names),
+    scores=some(shares),
+    boundary=st.tuples(shares, shares),
+    classifier=names,
+    query_type=names,
+    validate_answer=st.booleans(),
+    floor=tiers,
+    ceiling=tiers,
+    reasons=some(names),
+)
+attempts = st.builds(
+    Attempt,
+    attempt_id=st.uuids(),
+    stage=names,
+    tier=tiers,
+    provider=names,
+    model=names,
+    why=texts,
+    outcome=names,
+    cost_usd=money,
+    provider_ms=millis,
+)
+completions = st.builds(
+    Completion,
+    attempt_id=st.uuids(),
+    tier=tiers,
+    provider=names,
+    model=names,
+    content=texts,
+    finish_reason=names,
+    usage=usages,
+)
+tasks = st.builds(
+    TierTask,
+    request=requests,
+    digest=names,
+    revision=revisions,
+    source=sources,
+    deadline=moments,
+    decision=decisions,
+    tier=tiers,
+    why=texts,
+    attempts=some(attempts),
+    best=maybe(completions),
+)
+answers = st.builds(Answer, task=tasks, completion=completions)
+escalations = st.builds(Escalation, task=tasks, reason=texts)
+_ending = {
+    "request_id": ids,
+    "revision": revisions,
+    "status": st.sampled_from(ResultStatus),
+    "attempt_id": maybe(st.uuids()),
+    "content": maybe(texts),
+    "error": maybe(st.builds(ResultError, code=names, message=texts)),
+    "tier": maybe(tiers),
+    "provider": maybe(names),
+    "model": maybe(names),
+    "finish_reason": maybe(names),
+    "usage": maybe(usages),
+    "cost_usd": money,
+    "provider_ms": millis,
+    "route": some(attempts),
+    "source": sources,
+    "tags": some(texts),
+    "user_id": maybe(texts),
+    "feature": maybe(texts),
+    "query_type": maybe(texts),
+    "service_class": maybe(st.sampled_from(ServiceClass)),
+}
+outcomes = st.builds(Outcome, **_ending, digest=names, stage=names)
+results = st.builds(Result, **_ending, latency_ms=millis, settled_at=moments)
+settled = st.builds(Settled, request_id=ids, revision=revisions, digest=names)
+status_events = st.builds(
+    StatusEvent,
+    kind=st.sampled_from(StatusKind),
+    at=moments,
+    tier=maybe(tiers),
+    provider=maybe(names),
+    model=maybe(names),
+    detail=maybe(texts),
+    unknown_fields=some(names),
+)
+statuses = st.builds(Status, request_id=ids, revision=revisions, events=some(status_events))
+hop = st.builds(
+    Hop,
+    stage=names,
+    started_at=moments,
+    ended_at=moments,
+    queue_ms=millis,
+    outcome=names,
+    tier=maybe(tiers),
+    attempt_id=maybe(st.uuids()),
+    provider=maybe(names),
+    model=maybe(names),
+    provider_ms=millis,
+    cost_usd=maybe(money),
+    rule=maybe(names),
+    classifier=maybe(names),
+    scores=some(shares),
+    detail=maybe(texts),
+)
+hops = st.builds(Hops, request_id=ids, revision=revisions, hops=some(hop, least=1))
+partition_counts = st.builds(PartitionCount, partitions=st.integers(1, 1000))
+
+by_record = {
+    Request: requests,
+    TierTask: tasks,
+    Answer: answers,
+    Escalation: escalations,
+    CallStarted: call_started,
+    CallEnded: call_ended,
+    Outcome: outcomes,
+    Result: results,
+    Settled: settled,
+    Status: statuses,
+    Hops: hops,
+    PartitionCount: partition_counts,
+}
+"""Every record but the dead letter, which is made from bytes and not from values."""
