@@ -51,6 +51,7 @@ bench: $(VENV)/.dev ## measure speed and print it
 lock: $(VENV)/.dev ## resolve the dependencies anew
 	@$(PIP) uv
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra embedded pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile -q --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements-worker.lock
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra embedded --extra dev pyproject.toml -o requirements-dev.lock
 
 clean: ## remove the virtual environment and the caches, keep the data

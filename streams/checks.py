@@ -13,7 +13,7 @@ from referencing.exceptions import Unresolvable
 from topics.requests import Request
 
 # Applied to stripped text; it backtracks nowhere, because a model that loops can return any number of newlines.
-_FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\n(.*)```\Z", re.DOTALL)
+_FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\r?\n(.*)```\Z", re.DOTALL)
 
 _MOST_LEVELS = 64
 """The stages wrap the request in records of their own, and JSON is read to 200 levels."""
@@ -49,7 +49,7 @@ def failed_check(request: Request, content: str, finish_reason: str) -> str | No
 def matches_schema(content: str, schema: dict[str, Any]) -> bool:
     """Whether the answer is JSON, bare or in one code fence, that satisfies the schema."""
     try:
-        instance = from_json(unfenced(content), allow_inf_nan=False)
+        instance = from_json(unfenced(content).encode(), allow_inf_nan=False)
         return _validator(schema).is_valid(instance)
     except (ValueError, RecursionError, Unresolvable):
         return False

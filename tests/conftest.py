@@ -1,11 +1,14 @@
-"""Fixtures for everybody: one broker for the whole session."""
+"""Fixtures for everybody: one broker for the whole session, and deployments and servers on top of it."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+from deployment import Deployment
 
+from tierstream.simulator.server import RunningSimulator, running_simulator
 from tierstream.stack.kafka import EmbeddedKafka
 
 
@@ -20,3 +23,19 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
             yield broker
         finally:
             waiter.submit(asyncio.run, broker.stop()).result()
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[RunningSimulator]:
+    """A provider simulator in the test's loop that answers at once, and whose judges do not err."""
+    async with running_simulator(time_scale=0) as running:
+        running.set_behaviour(judge_error_rate=0)
+        yield running
+
+
+@pytest.fixture
+async def deployment(kafka: EmbeddedKafka, simulator: RunningSimulator, tmp_path: Path) -> AsyncIterator[Deployment]:
+    """Topics under a prefix of the test's own; no process runs yet."""
+    made = Deployment(kafka.bootstrap_servers, tmp_path, simulator_url=simulator.url)
+    async with made.running():
+        yield made

@@ -241,3 +241,8 @@ def new_task(request: Request | None = None, *, tier: int = 1, **fields: Any) ->
 
 def provider_error(kind: Any, **fields: Any) -> ProviderError:
     return ProviderError(kind, f"it is {kind}", **fields)
+
+
+def home_of(request_id: str) -> int:
+    """The partition of everything that is written about a request."""
+    return partition_for(request_id, 6)

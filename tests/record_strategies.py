@@ -26,11 +26,7 @@ names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=1
 tiers = st.integers(1, 99)
 counts = st.integers(0, 2**53)
 revisions = st.integers(0, 5)
-moments = st.datetimes(
-    datetime(1971, 1, 1),
-    datetime(9000, 1, 1),
-    timezones=st.just(UTC),  # noqa: DTZ001 - the zone is the next argument
-)
+moments = st.integers(0, 7000 * 365 * 86_400).map(lambda seconds: datetime.fromtimestamp(seconds + 0.125, UTC))
 money = st.decimals(0, 10**12, places=12)
 rate = st.decimals(0, 10**5, places=6)
 shares = st.floats(0, 1)

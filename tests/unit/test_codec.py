@@ -1,4 +1,4 @@
-"""The codec: every record survives the journey, and no bytes whatever raise anything but a DecodeError that keeps texts to itself."""
+"""The codec: every record survives the journey; other bytes raise a DecodeError that keeps texts to itself."""
 
 import json
 import random
@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from in_memory import BASE, new_request, new_task
 from record_strategies import by_record, requests
 
-from topics.codec import SCHEMA_HEADER, DecodeError, decode, encode, header
+from topics.codec import SCHEMA_HEADER, DecodeError, Headers, decode, encode, header
 from topics.dead_letters import KEPT_BYTES, RETRIES_HEADER, dead_letter
 from topics.registry import CALLS, DEAD_LETTERS, REQUESTS, all_topics, tier_tasks
 from topics.requests import Request
 
 SECRET = "the-merger-with-ACME"
+REASONS = {"not_json", "invalid", "empty"}
+PIECES = (b"", b"\x00", b"\xff", b'"', b"{", b"]", b"1e999", b"NaN", b"null", b"\\ud800", b"9" * 5000)
 SPECS = {model: spec for spec in all_topics(3) for model in spec.records}
 SHORTEST = {"request_id": "r1", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -30,6 +32,15 @@ def refusal(value: bytes | None, *headers: tuple[str, bytes | None], max_bytes: 
     assert "\n" not in caught.value.message
     assert SECRET not in caught.value.message
     return caught.value
+
+
+def attempt(spec, value: bytes, headers: Headers = ()) -> DecodeError | None:
+    """Decode bytes that may be good or bad; anything but a DecodeError is a failure of the test."""
+    try:
+        decode(spec, value, headers)
+    except DecodeError as error:
+        return error
+    return None
 
 
 def test_every_record_of_the_registry_is_covered():
@@ -53,20 +64,15 @@ def _mutated(value: bytes, seed: int) -> bytes:
     chance, mutated = random.Random(seed), bytearray(value)
     for _ in range(chance.randint(1, 4)):
         at = chance.randrange(len(mutated) + 1)
-        piece = chance.choice(
-            [b"", b"\x00", b"\xff", b'"', b"{", b"]", b"1e999", b"NaN", b"null", b"\\ud800", b"9" * 5000]
-        )
-        mutated[at : at + chance.randint(0, 6)] = piece
+        mutated[at : at + chance.randint(0, 6)] = chance.choice(PIECES)
     return bytes(mutated)
 
 
 @settings(max_examples=300, deadline=None)
 @given(requests, st.integers(0, 2**32))
 def test_mutated_requests_are_read_or_refused(request, seed):
-    try:
-        decode(REQUESTS, _mutated(encode(request).value, seed), [])
-    except DecodeError as error:
-        assert error.reason in {"not_json", "invalid", "empty"}
+    error = attempt(REQUESTS, _mutated(encode(request).value, seed))
+    assert error is None or error.reason in REASONS
 
 
 @pytest.mark.parametrize("model", by_record, ids=lambda model: model.__name__)
@@ -74,19 +80,15 @@ def test_mutated_requests_are_read_or_refused(request, seed):
 @given(data=st.data())
 def test_mutated_records_are_read_or_refused(model, data):
     encoded = encode(data.draw(by_record[model]))
-    try:
-        decode(SPECS[model], _mutated(encoded.value, data.draw(st.integers(0, 2**32))), encoded.headers)
-    except DecodeError as error:
-        assert error.reason in {"not_json", "invalid", "empty"}
+    error = attempt(SPECS[model], _mutated(encoded.value, data.draw(st.integers(0, 2**32))), encoded.headers)
+    assert error is None or error.reason in REASONS
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=60), st.lists(st.tuples(st.text(max_size=8), st.none() | st.binary(max_size=8)), max_size=3))
 def test_any_bytes_and_headers_are_read_or_refused(value, headers):
-    try:
-        decode(REQUESTS, value, headers)
-    except DecodeError as error:
-        assert error.message
+    error = attempt(REQUESTS, value, headers)
+    assert error is None or error.reason in {*REASONS, "unknown_schema"}
 
 
 @settings(max_examples=150, deadline=None)
@@ -95,9 +97,8 @@ def test_any_bytes_and_headers_are_read_or_refused(value, headers):
     st.sampled_from([SECRET, [SECRET], {"type": SECRET}, {"user_role": [SECRET]}, {"max_tokens": SECRET}]),
 )
 def test_texts_stay_out_of_error_messages(field, value):
-    try:
-        decode(REQUESTS, body(**{field: value}), [])
-    except DecodeError as error:
+    error = attempt(REQUESTS, body(**{field: value}))
+    if error is not None:
         assert SECRET not in error.message
         assert SECRET not in repr(error)
         assert error.request_id == "r1"
@@ -160,14 +161,12 @@ def test_no_value(value):
 
 
 @pytest.mark.parametrize(
-    "moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", 1e300, -1, "2026-01-01T00:00:00"]
+    "moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", 1e300, "2026-01-01T00:00:00"]
 )
 def test_a_deadline_at_the_ends_of_the_calendar_is_refused_like_any_other(moment):
-    try:
-        assert encode(decode(REQUESTS, body(deadline=moment), []).record)
-    except DecodeError as error:
-        assert error.request_id == "r1"
-        assert error.message.startswith("deadline: ")
+    error = refusal(body(deadline=moment))
+    assert error.request_id == "r1"
+    assert error.message.startswith("deadline: ")
 
 
 @pytest.mark.parametrize("timeout", [0, -1, 10**11, 10**25, 1.5, "soon"])

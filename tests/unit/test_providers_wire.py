@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from streams.providers.anthropic import AnthropicProvider
-from streams.providers.base import ChatCall, ErrorKind, ProviderError
+from streams.providers.base import ChatCall
 from streams.providers.groq import GroqProvider
 from streams.providers.openai import OpenAIProvider
 from streams.providers.openai_compatible import OpenAICompatibleProvider
@@ -95,10 +95,12 @@ def test_anthropic_instructions_alone_become_the_turn():
     assert "system" not in body
 
 
-def test_anthropic_refuses_a_schema_that_it_can_not_follow():
-    with pytest.raises(ProviderError) as caught:
-        provider(AnthropicProvider).request_body(call(schema={"properties": {"a": True}}))
-    assert caught.value.kind is ErrorKind.BAD_REQUEST
+def test_anthropic_is_asked_for_a_schema_that_it_can_not_be_held_to():
+    schema = {"type": "object", "properties": {"a": {"type": ["string", "null"]}}}
+    body = provider(AnthropicProvider).request_body(call(schema=schema))
+    assert "output_config" not in body
+    assert body["system"].startswith("be brief\n\nReply with one JSON value")
+    assert json.dumps(schema) in body["system"]
 
 
 def completion(message, finish="stop", **fields):

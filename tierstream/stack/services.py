@@ -100,6 +100,9 @@ class Services:
             "TIERSTREAM_SIMULATED": ",".join(self.addresses.simulated),
             "TIERSTREAM_READY_FILE": str(ready_file),
         }
+        if self._kafka is not None:
+            # On a broker of our own nobody else bears these names; a restarted worker then goes on at once.
+            environment["TIERSTREAM_KAFKA__INSTANCE"] = name
         if self._config:
             environment["TIERSTREAM_CONFIG"] = str(self._config.absolute())
         return Service(

@@ -1,0 +1,190 @@
+"""Paid calls: the journal around them, sharing, recall, ownership, errors and prices."""
+
+import asyncio
+import dataclasses
+from decimal import Decimal
+
+import pytest
+from in_memory import CALL_COST, SETTINGS, USAGE, Bench, FakeProvider, home_of, new_bench, new_task, provider_error
+
+from streams.calls import PaidCall, PartitionLostError
+from streams.providers.base import ChatReply, ErrorKind
+from streams.pulse import GroupPulse
+from streams.settings import Settings
+from topics.journal import CallEnded, CallStarted, Purpose
+from topics.requests import Params
+
+STAGE = "infer:1"
+
+
+@pytest.fixture
+def provider() -> FakeProvider:
+    return FakeProvider()
+
+
+@pytest.fixture
+def bench(provider) -> Bench:
+    return new_bench(Settings(**SETTINGS), fast=provider)
+
+
+def paid_call(bench: Bench, *, n: int = 0, current=lambda: True, **fields) -> PaidCall:
+    task = fields.pop("task", None) or new_task()
+    return PaidCall(
+        task=task,
+        partition=home_of(task.request.request_id),
+        stage=STAGE,
+        n=n,
+        purpose=Purpose.INFER,
+        tier=1,
+        model=bench.settings.tiers[0].models[0],
+        messages=task.request.messages,
+        params=fields.pop("params", task.request.params),
+        response_schema=None,
+        is_current=current,
+        **fields,
+    )
+
+
+def kinds(bench: Bench) -> list[type]:
+    return [type(record) for record in bench.log.published]
+
+
+async def test_it_is_journalled_before_and_after(bench, provider):
+    async def on_the_wire() -> None:
+        assert kinds(bench) == [CallStarted]
+        bench.clock.advance(2)
+
+    provider.on_call = on_the_wire
+    call = paid_call(bench)
+    ended = await bench.calls(STAGE).make(call)
+    assert kinds(bench) == [CallStarted, CallEnded]
+    started, written = bench.log.published
+    assert written == ended
+    assert (started.call_id, started.attempt_id) == (ended.call_id, call.attempt)
+    assert (started.deadline, ended.provider_ms) == (call.task.deadline, 2000)
+    assert (ended.content, ended.usage, ended.cost_usd) == ("an answer", USAGE, CALL_COST)
+    assert ended.rates.source == "config"
+    [sent] = provider.calls
+    assert (sent.call_id, sent.model, sent.max_tokens, sent.timeout_s) == (started.call_id, "a", 1024, 30)
+
+
+async def test_what_the_request_names_wins_and_time_ends_at_the_deadline(bench, provider):
+    bench.clock.advance(50)
+    await bench.calls(STAGE).make(paid_call(bench, params=Params(max_tokens=7)))
+    assert (provider.calls[0].max_tokens, provider.calls[0].timeout_s) == (7, 10)
+
+
+async def test_after_the_deadline_nothing_leaves(bench, provider):
+    bench.clock.advance(60)
+    ended = await bench.calls(STAGE).make(paid_call(bench))
+    assert (ended.error.kind, ended.cost_usd, provider.calls) == ("timeout", 0, [])
+    assert kinds(bench) == [CallStarted, CallEnded]
+
+
+async def test_copies_share_the_call_on_the_wire(bench, provider):
+    provider.gate = asyncio.Event()
+    calls = bench.calls(STAGE)
+    copies = [asyncio.create_task(calls.make(paid_call(bench))) for _ in range(3)]
+    other = asyncio.create_task(calls.make(paid_call(bench, n=1)))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    copies[0].cancel()
+    provider.gate.set()
+    first, *rest = await asyncio.gather(*copies, other, return_exceptions=True)
+    assert isinstance(first, asyncio.CancelledError)
+    assert rest[0] == rest[1] != rest[2]
+    assert len(provider.calls) == 2
+    assert calls._on_the_wire == {}
+
+
+async def test_a_recalled_attempt_is_not_paid_again(bench, provider):
+    ended = await bench.calls(STAGE).make(paid_call(bench))
+    restarted = bench.calls(STAGE)
+    assert await restarted.make(paid_call(bench)) == ended
+    assert await restarted.recall(home_of("r1"), ended.attempt_id, 0) == ended
+    assert len(provider.calls) == 1
+    assert kinds(bench) == [CallStarted, CallEnded]
+
+
+async def test_recall_alone_pays_nothing(bench, provider):
+    call = paid_call(bench)
+    assert await bench.calls(STAGE).recall(call.partition, call.attempt, 0) is None
+    assert provider.calls == []
+
+
+async def test_who_lost_the_partition_does_not_call(bench, provider):
+    calls = bench.calls(STAGE)
+    with pytest.raises(PartitionLostError):
+        await calls.make(paid_call(bench, current=lambda: False))
+    assert (provider.calls, bench.log.published) == ([], [])
+    assert (await calls.make(paid_call(bench))).content == "an answer"
+
+
+async def test_a_process_that_does_not_hear_from_its_group_waits(bench, provider):
+    bench = dataclasses.replace(bench, pulse=GroupPulse(1000))
+    current = [True]
+    making = asyncio.create_task(bench.calls(STAGE).make(paid_call(bench, current=lambda: current[0])))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not making.done()
+    assert provider.calls == []
+    current[0] = False
+    bench.pulse.beat()
+    with pytest.raises(PartitionLostError):
+        await making
+    assert (provider.calls, bench.log.published) == ([], [])
+
+
+async def test_a_copy_of_the_current_generation_does_not_inherit_the_loss_of_an_earlier_one(bench, provider):
+    bench = dataclasses.replace(bench, pulse=GroupPulse(1000))
+    calls = bench.calls(STAGE)
+    former = asyncio.create_task(calls.make(paid_call(bench, current=lambda: False)))
+    await asyncio.sleep(0)
+    current = asyncio.create_task(calls.make(paid_call(bench)))
+    await asyncio.sleep(0)
+    bench.pulse.beat()
+    with pytest.raises(PartitionLostError):
+        await former
+    assert (await current).content == "an answer"
+    assert len(provider.calls) == 1
+
+
+@pytest.mark.parametrize(("usage", "cost"), [(None, Decimal(0)), (USAGE, CALL_COST)])
+async def test_an_error_ends_the_call_with_what_it_cost(bench, provider, usage, cost):
+    error = provider_error(ErrorKind.RATE_LIMITED, status=429, retry_after_ms=1500, usage=usage)
+    provider.script = [error, "fine"]
+    calls = bench.calls(STAGE)
+    ended = await calls.make(paid_call(bench))
+    assert (ended.error.kind, ended.error.status, ended.error.retry_after_ms) == ("rate_limited", 429, 1500)
+    assert (ended.content, ended.usage, ended.cost_usd) == (None, usage, cost)
+    assert await calls.make(paid_call(bench)) == ended
+    assert (await calls.make(paid_call(bench, n=1))).content == "fine"
+
+
+async def test_a_half_character_does_not_lose_a_paid_answer(bench, provider):
+    provider.script = [ChatReply("half \ud83d", "length", USAGE)]
+    assert (await bench.calls(STAGE).make(paid_call(bench))).content == "half ?"
+    assert kinds(bench) == [CallStarted, CallEnded]
+
+
+async def test_what_is_announced_goes_out_with_the_start_and_only_if_the_call_is_made(bench, provider):
+    announce = bench.context(STAGE).status("r1", 0)
+    await bench.calls(STAGE).make(paid_call(bench, announce=(announce,)))
+    assert bench.log.published[1] == announce.record
+    await bench.calls(STAGE).make(paid_call(bench, announce=(announce,)))
+    assert len(bench.log.published) == 3
+
+
+async def test_a_crash_of_the_provider_reaches_the_handler_and_is_not_remembered(bench, provider):
+    provider.script = [RuntimeError("bug"), "fine"]
+    calls = bench.calls(STAGE)
+    with pytest.raises(RuntimeError, match="bug"):
+        await calls.make(paid_call(bench))
+    assert (await calls.make(paid_call(bench))).content == "fine"
+
+
+async def test_the_task_names_the_attempt(bench):
+    task = new_task().model_copy(update={"revision": 3})
+    call = paid_call(bench, task=task)
+    assert call.attempt != paid_call(bench).attempt
+    assert call.attempt == paid_call(bench, task=task.model_copy(update={"why": "other"})).attempt

@@ -1,0 +1,209 @@
+"""The decision: the account's own cases, the boundary, and that any text whatever gets a tier, always the same one."""
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from in_memory import new_request
+from record_strategies import requests
+
+from streams.routing.classifier import tier_probabilities
+from streams.routing.features_classifier import FeaturesClassifier
+from streams.routing.policy import Policy
+from streams.routing.query_type import QueryType, query_type
+from streams.routing.router import Router
+from streams.settings import RoutingSettings, load
+from topics.requests import Request
+
+
+class Fixed:
+    """A classifier that says what it was told to."""
+
+    version = "fixed/1"
+
+    def __init__(self, *needs: float) -> None:
+        self.needs = needs
+
+    def needs_more_than(self, request, query_type, tiers):
+        return self.needs
+
+
+def new_router(classifier=None, *, rules=(), tiers: int = 3, sample_rate: float = 0.0) -> Router:
+    return Router(
+        policy=Policy(rules, tiers),
+        classifier=classifier or FeaturesClassifier(),
+        tiers=tiers,
+        boundary=RoutingSettings().boundary,
+        sample_rate=sample_rate,
+    )
+
+
+@pytest.fixture
+def rules(tmp_path, monkeypatch):
+    """The shipped ones."""
+    monkeypatch.chdir(tmp_path)
+    return load().routing.rules
+
+
+def decide(router: Router, request: Request):
+    return router.decide(request, request.digest())
+
+
+EXTRACTION = {
+    "text": "Extract name, e-mail and order number from this mail as JSON: ...",
+    "response_schema": {"type": "object"},
+    "service_class": "bulk",
+}
+
+
+@pytest.mark.parametrize("tiers", [2, 3, 4, 5])
+def test_a_ceo_on_projections_gets_the_best_however_simple_the_question(rules, tiers):
+    request = new_request("Are our Q3 projections ok?", context={"user_role": "CEO"})
+    decision = decide(new_router(rules=rules, tiers=tiers), request)
+    assert (decision.tier, decision.rule) == (tiers, "executive-finance")
+
+
+def test_a_ceo_on_lunch_does_not(rules):
+    assert decide(new_router(rules=rules), new_request("Where is lunch?", context={"user_role": "ceo"})).tier == 1
+
+
+def test_bulk_extraction_with_its_own_validation_goes_to_tier_1(rules):
+    hard = EXTRACTION["text"] + " Prove, derive and justify each step by step." * 20
+    request = new_request(**EXTRACTION | {"text": hard}, context={"self_validating": True})
+    decision = decide(new_router(rules=rules), request)
+    assert (decision.tier, decision.rule, decision.query_type) == (1, "bulk-with-own-validation", "extraction")
+
+
+def test_critical_legal_work_goes_to_the_top_and_is_validated(rules):
+    context = {"user_role": "legal", "business_impact": "critical"}
+    decision = decide(new_router(rules=rules), new_request("Is this clause fine?", context=context))
+    assert (decision.tier, decision.rule, decision.floor) == (3, "legal-review", 3)
+    assert decision.validate_answer
+
+
+@pytest.mark.parametrize(
+    "question", ["What are your opening hours?", "Do you ship to Norway?", "¿Dónde está mi pedido?", "hi"]
+)
+def test_a_plain_question_goes_to_tier_1(rules, question):
+    decision = decide(new_router(rules=rules), new_request(question))
+    assert (decision.tier, decision.rule, decision.validate_answer) == (1, None, False)
+
+
+def test_frontier_work_goes_up_without_any_rule():
+    question = (
+        "Design a distributed rate limiter: prove that it has no race condition, evaluate the trade-offs of three "
+        "architectures, justify the complexity of each, and derive the sensitivity to clock drift. It must survive a "
+        "partition without losing counts, unless at least two replicas fail.\n1. State assumptions\n2. Give code\n"
+        "3. Compare with token buckets\n4. List scenarios"
+    )
+    assert decide(new_router(), new_request(question)).tier == 3
+
+
+@pytest.mark.parametrize(
+    ("needs", "tier", "boundary"),
+    [
+        ((0.44, 0.1), 1, False),
+        ((0.45, 0.1), 2, True),
+        ((0.55, 0.1), 2, True),
+        ((0.56, 0.1), 2, False),
+        ((0.9, 0.44), 2, False),
+        ((0.9, 0.5), 3, True),
+        ((0.9, 0.9), 3, False),
+        ((0.0, 0.0), 1, False),
+        ((1.0, 1.0), 3, False),
+    ],
+)
+def test_whoever_is_at_the_boundary_goes_one_tier_up(needs, tier, boundary):
+    decision = decide(new_router(Fixed(*needs)), new_request())
+    assert decision.tier == tier
+    assert ("boundary" in decision.reasons) is boundary
+
+
+def test_the_requests_own_bounds_bind_rules_and_classifier(rules):
+    ceo = {"user_role": "ceo"}
+    question = "What is our revenue forecast?"
+    assert decide(new_router(rules=rules), new_request(question, context=ceo, max_tier=1)).tier == 1
+    bulk = new_request(**EXTRACTION, context={"self_validating": True}, min_tier=2)
+    assert decide(new_router(rules=rules), bulk).tier == 2
+    assert decide(new_router(Fixed(0, 0)), new_request(min_tier=3)).tier == 3
+    assert decide(new_router(Fixed(1, 1)), new_request(max_tier=2)).tier == 2
+    assert decide(new_router(Fixed(1, 1)), new_request(max_tier=99)).tier == 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(requests, st.integers(2, 5))
+def test_any_request_gets_a_tier_always_the_same(request, tiers):
+    router = new_router(tiers=tiers)
+    decision = decide(router, request)
+    assert decide(new_router(tiers=tiers), request) == decision
+    assert decision.floor <= decision.tier <= decision.ceiling <= tiers
+    assert len(decision.scores) == tiers
+    assert sum(decision.scores) == pytest.approx(1, abs=1e-5)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=300), st.integers(2, 5))
+def test_probabilities_do_not_increase_with_the_tier(text, tiers):
+    needs = list(FeaturesClassifier().needs_more_than(new_request(text), "other", tiers))
+    assert len(needs) == tiers - 1
+    assert all(0 <= low <= high <= 1 for high, low in itertools.pairwise(needs))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=5).map(lambda values: sorted(values, reverse=True)))
+def test_tier_probabilities_are_a_distribution(needs):
+    scores = tier_probabilities(needs)
+    assert len(scores) == len(needs) + 1
+    assert all(0 <= score <= 1 for score in scores)
+    assert sum(scores) == pytest.approx(1, abs=1e-5)
+
+
+def test_harder_work_scores_higher():
+    classifier = FeaturesClassifier()
+    questions = [
+        "hi",
+        "Explain why the sky is blue",
+        "Explain why, and prove by step by step derivation with at least 3 scenarios",
+    ]
+    scores = [classifier.difficulty(new_request(question), "other") for question in questions]
+    assert scores == sorted(scores)
+
+
+LONG = [piece * 20_000 for piece in ("abcde", "why explain ", "\n\n\n", "\n\t", "1.1.1.", "return ", "💥\x00")]
+
+
+@pytest.mark.parametrize("text", LONG, ids=lambda text: repr(text[:6]))
+def test_of_a_long_text_only_the_ends_are_read(text):
+    classifier = FeaturesClassifier()
+    ends = text[:4000], text[-4000:]
+    scores = {classifier.difficulty(new_request(middle.join(ends)), "other") for middle in (text, "prove " * 9000)}
+    assert len(scores) == 1
+    assert decide(new_router(), new_request(text)).tier in {1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("Extract the fields from this invoice", QueryType.EXTRACTION),
+        ("Write a regex in python", QueryType.CODE),
+        ("Analyse the churn by cohort", QueryType.ANALYSIS),
+        ("Draft a reply to this complaint", QueryType.SUPPORT),
+        ("Where are you?", QueryType.FAQ),
+        ("Tell me a story.", QueryType.OTHER),
+    ],
+)
+def test_query_types(question, kind):
+    assert query_type(new_request(question)) == kind
+
+
+def test_the_producers_label_and_the_schema_come_first():
+    assert query_type(new_request("Write a regex", query_type="mine", response_schema={})) == "mine"
+    assert query_type(new_request("Write a regex", response_schema={})) == QueryType.EXTRACTION
+
+
+def test_samples_are_chosen_by_the_digest():
+    chosen = {rate: new_router(sample_rate=rate) for rate in (0.0, 0.25, 1.0)}
+    requests = [new_request(request_id=f"r{number}") for number in range(400)]
+    counts = {rate: sum(decide(r, q).validate_answer for q in requests) for rate, r in chosen.items()}
+    assert (counts[0.0], counts[1.0]) == (0, 400)
+    assert 60 < counts[0.25] < 140

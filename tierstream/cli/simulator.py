@@ -1,0 +1,10 @@
+"""`tierstream simulator`: the provider simulator as a service of its own."""
+
+import typer
+
+from tierstream.simulator.__main__ import main
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("simulator", epilog="Example: `tierstream simulator --port 8089 --time-scale 0`")(main)
