@@ -1,6 +1,7 @@
 # The image of workers, sink, topic creation and simulator. Kafka and ClickHouse run elsewhere, so the embedded
 # stack's extra (a Java runtime and the ClickHouse engine) stays out.
-FROM python:3.13.11-slim AS build
+# The full image has a compiler, which faust-streaming needs where it has no wheel (ARM).
+FROM python:3.13.11 AS build
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/tierstream
@@ -8,7 +9,7 @@ WORKDIR /src
 
 # Dependencies in a layer of their own: they change less often than the sources.
 COPY requirements-worker.lock ./
-RUN /opt/tierstream/bin/pip install --require-hashes --only-binary :all: -r requirements-worker.lock
+RUN /opt/tierstream/bin/pip install --require-hashes -r requirements-worker.lock
 
 COPY pyproject.toml README.md LICENSE ./
 COPY topics topics

@@ -9,22 +9,23 @@ from streams.settings import Settings
 from streams.stage import Context, Outputs, stage
 from topics.base import from_millis
 from topics.codec import DecodeError
+from topics.dead_letters import revision_of
 from topics.events import StatusEvent, StatusKind
 from topics.registry import REQUESTS, tier_tasks
 from topics.requests import Request
 from topics.results import ResultStatus
 from topics.tasks import Decision, Source, TierTask
 
-REVISION = 0
-
 
 @stage(source=REQUESTS, emits=(tier_tasks,), in_flight=1_000)
 async def classify(request: Request, ctx: Context) -> Outputs:
     """Drop what is settled, refuse what can't be served, and send the rest to its tier."""
     digest = request.digest()
+    revision = revision_of(ctx.received.headers)
     settled = ctx.engine.settled
-    if settled.knows(request.request_id, REVISION):
-        return _resent(request, ctx, same_body=settled.same_body(request.request_id, REVISION, digest))
+    if settled.knows(request.request_id, revision):
+        same_body = settled.same_body(request.request_id, revision, digest)
+        return _resent(request, revision, ctx, same_body=same_body)
     deadline = _deadline(request, ctx)
     _refuse_what_cannot_be_served(request, ctx.engine.settings, deadline, from_millis(ctx.received.timestamp))
     task = _task(request, digest, ctx, deadline)
@@ -38,17 +39,17 @@ async def classify(request: Request, ctx: Context) -> Outputs:
     routed = StatusEvent(kind=StatusKind.ROUTED, at=ctx.now(), tier=task.tier, detail=task.why)
     return [
         Output(tier_tasks(task.tier), task),
-        ctx.status(request.request_id, REVISION, accepted, routed),
+        ctx.status(request.request_id, revision, accepted, routed),
         _hop(task, ctx, "routed"),
     ]
 
 
-def _resent(request: Request, ctx: Context, *, same_body: bool) -> Outputs:
+def _resent(request: Request, revision: int, ctx: Context, *, same_body: bool) -> Outputs:
     if same_body:
         return []
     detail = "the id was used with another body; first wins"
     event = StatusEvent(kind=StatusKind.ID_REUSED, at=ctx.now(), detail=detail)
-    return [ctx.status(request.request_id, REVISION, event)]
+    return [ctx.status(request.request_id, revision, event)]
 
 
 def _deadline(request: Request, ctx: Context) -> datetime:
@@ -89,7 +90,7 @@ def _task(request: Request, digest: str, ctx: Context, deadline: datetime) -> Ti
     return TierTask(
         request=request,
         digest=digest,
-        revision=REVISION,
+        revision=revision_of(received.headers),
         source=Source(
             topic=received.topic,
             partition=received.partition,

@@ -1,19 +1,17 @@
 """What it cost and how long it took: typed answers to the named queries in `queries/`. Money stays Decimal."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
-from importlib.resources import files
 from typing import Any, Final
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from analytics.clickhouse import AsyncClient, checked_database
+from analytics.clickhouse import AsyncClient
+from analytics.named_query import BEGINNING, END, named_query, time_window
 
-_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_END: Final = datetime(2200, 1, 1, tzinfo=UTC)
 _MILLION: Final = Decimal(1_000_000)
 
 Rates = tuple[Decimal, Decimal, Decimal]
@@ -186,22 +184,22 @@ async def summary(
         tag: Only requests that carry it.
         top: How many users to name.
     """
-    window = _window(since, until, tag)
+    window = time_window(since, until, tag)
     totals, statuses, tiers, users, steps, purposes, unknown = await asyncio.gather(
-        _query(client, database, "summary_totals", window),
-        _query(client, database, "summary_statuses", window),
-        _query(client, database, "summary_tiers", window),
-        _query(client, database, "summary_users", {**window, "top": top}),
-        _query(client, database, "summary_steps", window),
-        _query(client, database, "summary_calls", window),
-        _query(client, database, "unknown_calls", window),
+        named_query(client, database, "summary_totals", window),
+        named_query(client, database, "summary_statuses", window),
+        named_query(client, database, "summary_tiers", window),
+        named_query(client, database, "summary_users", {**window, "top": top}),
+        named_query(client, database, "summary_steps", window),
+        named_query(client, database, "summary_calls", window),
+        named_query(client, database, "unknown_calls", window),
     )
     total = totals[0]
     spent = sum((row["cost"] for row in purposes), start=Decimal(0))
     frontier = _frontier_cost(total, frontier_rates)
     return Summary(
-        since=since or _BEGINNING,
-        until=until or _END,
+        since=since or BEGINNING,
+        until=until or END,
         tag=tag,
         statuses={row["status"]: row["requests"] for row in statuses},
         tiers=tuple(_tier(row, total["requests"]) for row in tiers),
@@ -227,7 +225,7 @@ async def cost_total(
     tag: str | None = None,
 ) -> Decimal:
     """Add up, exactly, what the paid calls that ended in [since, until) cost in US dollars."""
-    purposes = await _query(client, database, "summary_calls", _window(since, until, tag))
+    purposes = await named_query(client, database, "summary_calls", time_window(since, until, tag))
     return sum((row["cost"] for row in purposes), start=Decimal(0))
 
 
@@ -235,9 +233,9 @@ async def trace(client: AsyncClient, database: str, request_id: str) -> Trace | 
     """Collect the steps, calls and results of a request; None where the ledger knows nothing of it."""
     parameters = {"request_id": request_id}
     results, hops, calls = await asyncio.gather(
-        _query(client, database, "trace_results", parameters),
-        _query(client, database, "trace_hops", parameters),
-        _query(client, database, "trace_calls", parameters),
+        named_query(client, database, "trace_results", parameters),
+        named_query(client, database, "trace_hops", parameters),
+        named_query(client, database, "trace_calls", parameters),
     )
     moments = [row["source_at"] for row in results] or [row["started_at"] for row in (*hops, *calls)]
     if not moments:
@@ -255,16 +253,6 @@ async def trace(client: AsyncClient, database: str, request_id: str) -> Trace | 
         calls=tuple(TraceCall(start_ms=_ms(arrived_at, row["started_at"]), **row) for row in calls),
         results=tuple(TraceResult(**row) for row in results),
     )
-
-
-def _window(since: datetime | None, until: datetime | None, tag: str | None) -> dict[str, Any]:
-    return {"since": _moment(since or _BEGINNING), "until": _moment(until or _END), "tag": tag or ""}
-
-
-def _moment(at: datetime) -> str:
-    if at.tzinfo is None:
-        raise ValueError("a window needs times with a zone")
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 def _ms(start: datetime, end: datetime) -> float:
@@ -294,12 +282,3 @@ def _user(row: Mapping[str, Any], cost: Decimal) -> UserSummary:
         cost_usd=row["cost"],
         share=float(row["cost"] / cost) if cost else 0.0,
     )
-
-
-async def _query(
-    client: AsyncClient, database: str, name: str, parameters: Mapping[str, Any]
-) -> Sequence[dict[str, Any]]:
-    """Run `queries/<name>.sql`; values are bound by the server, never written into the text."""
-    text = (files("analytics") / "queries" / f"{name}.sql").read_text("utf-8")
-    found = await client.query(text, parameters={"database": checked_database(database), **parameters})
-    return list(found.named_results())

@@ -78,6 +78,9 @@ class _App(faust.App):  # type: ignore[misc] # Faust is untyped
         self.pulse = pulse
         super().__init__(group, **conf)
 
+    def _create_directories(self) -> None:
+        """Leave the working directory as it is: the folders are for tables, and there are none."""
+
     def _new_transport(self) -> Any:  # noqa: ANN401
         transport = super()._new_transport()
         transport.Consumer = _Consumer
@@ -112,7 +115,6 @@ class StageRunner(Generic[M]):
             fail=self._fail,
         )
         self._app = _new_app(self._settings, stage.name, self._pulse)
-        self._draining = asyncio.Event()
         self._failure: BaseException | None = None
         self._failed = asyncio.Event()
         self._assigned = asyncio.Event()
@@ -139,13 +141,14 @@ class StageRunner(Generic[M]):
             await asyncio.wait(
                 [task for name, task in waiting.items() if name != "ready"], return_when=asyncio.FIRST_COMPLETED
             )
-            self._draining.set()
             if self._failure is None and not app.crashed:
                 await self._window.drain(self._settings.delivery.drain_timeout_s)
         finally:
             for task in waiting.values():
                 task.cancel()
             await self._window.cancel()
+            # What the window did not admit stays unacknowledged for the next owner; waiting for it would not end.
+            app.conf.stream_wait_empty = False
             with contextlib.suppress(asyncio.CancelledError):
                 await app.stop()
         failure = self._failure or app.crash_reason
@@ -159,9 +162,6 @@ class StageRunner(Generic[M]):
 
         async def feed(stream: Any) -> None:  # noqa: ANN401 - a faust.Stream
             async for event in stream.noack().events():
-                if self._draining.is_set():
-                    # Not admitted and not acknowledged: the next owner gets it.
-                    await asyncio.Event().wait()
                 message = event.message
                 lane = (message.partition, message.generation_id)
                 size = len(message.value or b"")
@@ -280,6 +280,11 @@ class StageRunner(Generic[M]):
         await starting
         while not self._app.crashed:  # noqa: ASYNC110 - Faust offers no event for it
             await asyncio.sleep(0.2)
+
+
+# The services log under the module that defines them; what Faust says of its own workings is not our log.
+for _service in (_App, _Consumer, _ConsumerThread):
+    _service.logger = logging.getLogger("faust")
 
 
 def _source(received: Received) -> Source:

@@ -1,15 +1,20 @@
-"""Making a dead letter of a record that could not be served."""
+"""Making a dead letter of a record that could not be served, and knowing a record that was sent again."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Protocol
 
-from topics.codec import DecodeError, header
+from topics.codec import DecodeError, Headers, header
 from topics.events import DeadLetter
 
 KEPT_BYTES = 1024 * 1024
 RETRIES_HEADER = "dead-letter-retries"
+LETTER_HEADER = "dead-letter"
+"""On a record that was sent again: `partition:offset` of its letter."""
+REVISION_HEADER = "revision"
+"""On a request that was sent again: the revision that its result will have."""
+_MAX_DIGITS = 9
 
 
 class Received(Protocol):
@@ -48,7 +53,6 @@ def dead_letter(
 ) -> DeadLetter:
     """Keep the record's bytes (the first MiB each of key, headers and value), where it came from and why it failed."""
     value = record.value or b""
-    retries = header(record.headers, RETRIES_HEADER)
     return DeadLetter.model_construct(
         stage=stage,
         reason=error.reason,
@@ -65,9 +69,20 @@ def dead_letter(
         sha256=hashlib.sha256(value).hexdigest(),
         truncated=len(value) > KEPT_BYTES,
         traceback=traceback,
-        retries=int(retries) if retries and retries.isdecimal() else 0,
+        retries=_number(record.headers, RETRIES_HEADER),
         at=at,
     )
+
+
+def revision_of(headers: Headers) -> int:
+    """Return the revision that a retry gave to a request; 0 for a producer's own, which may not pick one."""
+    return _number(headers, REVISION_HEADER) if header(headers, LETTER_HEADER) is not None else 0
+
+
+def _number(headers: Headers, name: str) -> int:
+    """Read a count from a header; 0 for anything else that a producer may have written there."""
+    text = header(headers, name) or ""
+    return int(text) if text.isdecimal() and len(text) <= _MAX_DIGITS else 0
 
 
 def _fitting(headers: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Base64Bytes, Field
 
-from topics.base import Identifier, Money, Record, Tier, Timestamp
+from topics.base import Identifier, Label, Money, Record, Tier, Timestamp
 
 
 class StatusKind(StrEnum):
@@ -113,6 +113,28 @@ class DeadLetter(Record):
     def partition_key(self) -> str:
         """The request id where one was read, else where the record came from."""
         return self.request_id or f"{self.topic}:{self.partition}:{self.offset}"
+
+
+class DeadLetterNote(Record):
+    """What an operator did with a dead letter; it lies in the letter's partition, behind it."""
+
+    SCHEMA: ClassVar[str] = "dead-letter-note/1"
+
+    letter_partition: int
+    letter_offset: int
+    letter_key: str
+    """The letter's partition key."""
+    action: Literal["retried", "purged"]
+    at: Timestamp
+    by: Label
+    request_id: Identifier | None = None
+    revision: int | None = None
+    """Which revision of the request a retry asks for; None where no request could be read."""
+
+    @property
+    def partition_key(self) -> str:
+        """The letter's."""
+        return self.letter_key
 
 
 class PartitionCount(Record):

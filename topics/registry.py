@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from topics.base import Record
-from topics.events import DeadLetter, Hops, PartitionCount, Status
+from topics.events import DeadLetter, DeadLetterNote, Hops, PartitionCount, Status
 from topics.journal import CallEnded, CallStarted
 from topics.requests import Request
 from topics.results import Outcome, Result, Settled
@@ -100,10 +100,10 @@ CONTROL = TopicSpec(
 )
 DEAD_LETTERS = TopicSpec(
     "dead-letters",
-    (DeadLetter,),
-    "every stage",
+    (DeadLetter, DeadLetterNote),
+    "every stage; the CLI",
     "the CLI",
-    "Records that could not be served, with their bytes.",
+    "Records that could not be served, with their bytes, and what became of them.",
 )
 
 

@@ -102,9 +102,10 @@ def test_a_schema_may_not_be_too_deep_for_the_records_around_it():
     assert "64 levels" in str(schema_problem({"enum": [[schema]]}))
 
 
-@pytest.mark.parametrize(
-    "schema", [{}, PERSON, {"$defs": {"a": PERSON}, "$ref": "#/$defs/a"}, {"properties": {"$ref": {}}}]
-)
+GOOD = [{}, PERSON, {"$defs": {"a": PERSON}, "$ref": "#/$defs/a"}, {"properties": {"$ref": {}}}]
+
+
+@pytest.mark.parametrize("schema", GOOD)
 def test_good_schemas(schema):
     assert schema_problem(schema) is None
     assert matches_schema('{"name": "A"}', schema)

@@ -6,12 +6,25 @@ from typing import Annotated
 
 import typer
 
-from tierstream.cli import config, demo, ledger, results, run, send, simulator, sink, stack, topics, worker
+from tierstream.cli import (
+    config,
+    dead_letters,
+    demo,
+    ledger,
+    results,
+    run,
+    send,
+    simulator,
+    sink,
+    stack,
+    topics,
+    worker,
+)
 from tierstream.cli.connection import Invocation
 from tierstream.cli.errors import ErrorReportingGroup
 from tierstream.cli.log_output import configure_logging
 
-_GROUPS = (stack, demo, send, results, run, ledger, topics, config, worker, sink, simulator)
+_GROUPS = (stack, demo, send, results, run, ledger, dead_letters, topics, config, worker, sink, simulator)
 
 app = typer.Typer(
     name="tierstream",

@@ -1,0 +1,357 @@
+"""The wire format of the records that others read and write, spelled out, so that it can't change by accident."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+
+from topics.base import Record
+from topics.codec import decode, encode
+from topics.events import DeadLetter, Hop, Hops, PartitionCount, Status, StatusEvent, StatusKind
+from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
+from topics.registry import all_topics
+from topics.requests import Message, Params, Request, RequestContext, TextPart
+from topics.results import Result, ResultError, ResultStatus, Settled
+from topics.tasks import Attempt, Source
+
+SPECS = {model: spec for spec in all_topics(3) for model in spec.records}
+AT, LATER = datetime(2026, 3, 1, 12, tzinfo=UTC), datetime(2026, 3, 1, 12, 0, 1, 500, tzinfo=UTC)
+AT_TEXT, LATER_TEXT = "2026-03-01T12:00:00Z", "2026-03-01T12:00:01.000500Z"
+CALL = UUID("11111111-1111-4111-8111-111111111111")
+ATTEMPT = UUID("dca8c1d7-23d1-527e-839e-1b10e9936607")
+ATTEMPT_TEXT = "dca8c1d7-23d1-527e-839e-1b10e9936607"
+SOURCE = Source(topic="llm.requests", partition=1, offset=2, timestamp_ms=3)
+USAGE = Usage(input=10, output=5, cached=4, reasoning=2)
+USAGE_JSON = {"input": 10, "output": 5, "cached": 4, "reasoning": 2, "source": "provider"}
+CALL_FIELDS = {
+    "call_id": CALL,
+    "attempt_id": ATTEMPT,
+    "request_id": "r1",
+    "revision": 0,
+    "stage": "infer:1",
+    "n": 0,
+    "purpose": Purpose.INFER,
+    "tier": 1,
+    "provider": "groq",
+    "model": "m",
+    "started_at": AT,
+}
+CALL_JSON = CALL_FIELDS | {
+    "call_id": str(CALL),
+    "attempt_id": ATTEMPT_TEXT,
+    "purpose": "infer",
+    "started_at": AT_TEXT,
+}
+JOURNAL_HEADERS = [("attempt-id", ATTEMPT.bytes), ("stage", b"infer:1")]
+DEFAULT_CONTEXT = {
+    "user_role": None,
+    "error_tolerance": "normal",
+    "business_impact": "normal",
+    "self_validating": False,
+    "data_class": "internal",
+}
+NO_PARAMS = {"max_tokens": None, "temperature": None, "top_p": None, "stop": None, "seed": None}
+SHORTEST_JSON = {
+    "request_id": "r1",
+    "messages": [{"role": "user", "content": "hi", "name": None}],
+    "conversation_id": None,
+    "user_id": None,
+    "feature": None,
+    "query_type": None,
+    "params": NO_PARAMS,
+    "response_schema": None,
+    "context": DEFAULT_CONTEXT,
+    "service_class": "standard",
+    "timeout_ms": None,
+    "deadline": None,
+    "stream": False,
+    "min_tier": None,
+    "max_tier": None,
+    "max_cost_usd": None,
+    "tags": [],
+}
+FULL = Request(
+    request_id="r1",
+    messages=(
+        Message(role="system", content="be brief", name="n"),
+        Message(role="user", content=(TextPart(type="text", text="hi"),)),
+    ),
+    conversation_id="c",
+    user_id="u",
+    feature="f",
+    query_type="q",
+    params=Params(max_tokens=1, temperature=0.5, top_p=0.9, stop=("x",), seed=7),
+    response_schema={"type": "object"},
+    context=RequestContext(
+        user_role="ceo",
+        error_tolerance="low",
+        business_impact="critical",
+        self_validating=True,
+        data_class="restricted",
+    ),
+    service_class="bulk",
+    timeout_ms=1000,
+    deadline=AT,
+    stream=True,
+    min_tier=1,
+    max_tier=2,
+    max_cost_usd=Decimal("0.10"),
+    tags=("a",),
+)
+FULL_JSON = {
+    "request_id": "r1",
+    "messages": [
+        {"role": "system", "content": "be brief", "name": "n"},
+        {"role": "user", "content": [{"type": "text", "text": "hi"}], "name": None},
+    ],
+    "conversation_id": "c",
+    "user_id": "u",
+    "feature": "f",
+    "query_type": "q",
+    "params": {"max_tokens": 1, "temperature": 0.5, "top_p": 0.9, "stop": ["x"], "seed": 7},
+    "response_schema": {"type": "object"},
+    "context": {
+        "user_role": "ceo",
+        "error_tolerance": "low",
+        "business_impact": "critical",
+        "self_validating": True,
+        "data_class": "restricted",
+    },
+    "service_class": "bulk",
+    "timeout_ms": 1000,
+    "deadline": AT_TEXT,
+    "stream": True,
+    "min_tier": 1,
+    "max_tier": 2,
+    "max_cost_usd": "0.10",
+    "tags": ["a"],
+}
+ROUTE = Attempt(
+    attempt_id=ATTEMPT,
+    stage="infer:1",
+    tier=1,
+    provider="groq",
+    model="m",
+    why="rule x",
+    outcome="ok",
+    cost_usd=Decimal("0.000012"),
+    provider_ms=200.5,
+)
+ROUTE_JSON = {
+    "attempt_id": ATTEMPT_TEXT,
+    "stage": "infer:1",
+    "tier": 1,
+    "provider": "groq",
+    "model": "m",
+    "why": "rule x",
+    "outcome": "ok",
+    "cost_usd": "0.000012",
+    "provider_ms": 200.5,
+}
+SOURCE_JSON = {"topic": "llm.requests", "partition": 1, "offset": 2, "timestamp_ms": 3}
+ANSWERED = Result(
+    request_id="r1",
+    status=ResultStatus.OK,
+    attempt_id=ATTEMPT,
+    content="4",
+    tier=1,
+    provider="groq",
+    model="m",
+    finish_reason="stop",
+    usage=USAGE,
+    cost_usd=Decimal("0.000012"),
+    provider_ms=200.5,
+    route=(ROUTE,),
+    source=SOURCE,
+    tags=("a",),
+    user_id="u",
+    feature="f",
+    query_type="faq",
+    service_class="standard",
+    latency_ms=210.0,
+    settled_at=AT,
+)
+ANSWERED_JSON = {
+    "request_id": "r1",
+    "revision": 0,
+    "status": "ok",
+    "attempt_id": ATTEMPT_TEXT,
+    "content": "4",
+    "error": None,
+    "tier": 1,
+    "provider": "groq",
+    "model": "m",
+    "finish_reason": "stop",
+    "usage": USAGE_JSON,
+    "cost_usd": "0.000012",
+    "provider_ms": 200.5,
+    "route": [ROUTE_JSON],
+    "source": SOURCE_JSON,
+    "tags": ["a"],
+    "user_id": "u",
+    "feature": "f",
+    "query_type": "faq",
+    "service_class": "standard",
+    "latency_ms": 210.0,
+    "settled_at": AT_TEXT,
+}
+REJECTED = Result(
+    request_id="r1",
+    status=ResultStatus.REJECTED,
+    error=ResultError(code="invalid", message="messages: missing"),
+    cost_usd=Decimal(0),
+    source=SOURCE,
+    latency_ms=1.0,
+    settled_at=AT,
+)
+_NOTHING = ("attempt_id", "content", "tier", "provider", "model", "finish_reason", "usage", "user_id", "feature")
+REJECTED_JSON = (
+    ANSWERED_JSON
+    | dict.fromkeys((*_NOTHING, "query_type", "service_class"))
+    | {
+        "status": "rejected",
+        "error": {"code": "invalid", "message": "messages: missing"},
+        "cost_usd": "0",
+        "provider_ms": 0.0,
+        "route": [],
+        "tags": [],
+        "latency_ms": 1.0,
+    }
+)
+STATUS = Status(
+    request_id="r1",
+    events=(StatusEvent(kind=StatusKind.ACCEPTED, at=AT, tier=1, detail="d", unknown_fields=("min_teir",)),),
+)
+STATUS_JSON = {
+    "request_id": "r1",
+    "revision": 0,
+    "events": [
+        {
+            "kind": "accepted",
+            "at": AT_TEXT,
+            "tier": 1,
+            "provider": None,
+            "model": None,
+            "detail": "d",
+            "unknown_fields": ["min_teir"],
+        }
+    ],
+}
+STARTED = CallStarted(**CALL_FIELDS, deadline=LATER)
+ENDED = CallEnded(
+    **CALL_FIELDS,
+    ended_at=LATER,
+    content="4",
+    finish_reason="stop",
+    usage=USAGE,
+    rates=Rates(input=Decimal("0.075"), output=Decimal("0.30"), cached=Decimal("0.0375"), source="config"),
+    cost_usd=Decimal("0.000012"),
+)
+ENDED_JSON = CALL_JSON | {
+    "ended_at": LATER_TEXT,
+    "content": "4",
+    "finish_reason": "stop",
+    "error": None,
+    "usage": USAGE_JSON,
+    "rates": {"input": "0.075", "output": "0.30", "cached": "0.0375", "source": "config"},
+    "cost_usd": "0.000012",
+}
+BROKE = CallEnded(**CALL_FIELDS, ended_at=LATER, error=CallError(kind="rate_limited", message="m", status=429))
+BROKE_JSON = (
+    ENDED_JSON
+    | dict.fromkeys(("content", "finish_reason", "usage", "rates"))
+    | {
+        "error": {"kind": "rate_limited", "message": "m", "status": 429, "retry_after_ms": None},
+        "cost_usd": "0",
+    }
+)
+HOPS = Hops(
+    request_id="r1",
+    hops=(Hop(stage="infer:1", started_at=AT, ended_at=LATER, queue_ms=1.5, outcome="ok", cost_usd=Decimal("0.1")),),
+)
+HOPS_JSON = {
+    "request_id": "r1",
+    "revision": 0,
+    "hops": [
+        {
+            "stage": "infer:1",
+            "started_at": AT_TEXT,
+            "ended_at": LATER_TEXT,
+            "queue_ms": 1.5,
+            "outcome": "ok",
+            "tier": None,
+            "attempt_id": None,
+            "provider": None,
+            "model": None,
+            "provider_ms": 0.0,
+            "cost_usd": "0.1",
+            "rule": None,
+            "classifier": None,
+            "scores": [],
+            "detail": None,
+        }
+    ],
+}
+LETTER_JSON = {
+    "stage": "classify",
+    "reason": "not_json",
+    "message": "m",
+    "topic": "llm.requests",
+    "partition": 1,
+    "offset": 2,
+    "timestamp_ms": 3,
+    "request_id": None,
+    "key": "aw==",
+    "headers": [["h", "AP8="], ["none", None]],
+    "value": "ew==",
+    "size": 1,
+    "sha256": "00",
+    "truncated": False,
+    "traceback": None,
+    "retries": 0,
+    "at": AT_TEXT,
+}
+LETTER = DeadLetter.model_validate(LETTER_JSON)
+
+GOLDEN: list[tuple[str, Record, bytes, list[tuple[str, bytes]], dict[str, object]]] = [
+    ("request/1", Request(request_id="r1", messages=(Message(role="user", content="hi"),)), b"r1", [], SHORTEST_JSON),
+    ("request/1", FULL, b"r1", [], FULL_JSON),
+    ("status/1", STATUS, b"r1", [], STATUS_JSON),
+    ("call-started/1", STARTED, b"r1", JOURNAL_HEADERS, CALL_JSON | {"deadline": LATER_TEXT}),
+    ("call-ended/1", ENDED, b"r1", JOURNAL_HEADERS, ENDED_JSON),
+    ("call-ended/1", BROKE, b"r1", JOURNAL_HEADERS, BROKE_JSON),
+    ("result/1", ANSWERED, b"r1", [], ANSWERED_JSON),
+    ("result/1", REJECTED, b"r1", [], REJECTED_JSON),
+    (
+        "settled/1",
+        Settled(request_id="r1", revision=0, digest="d"),
+        b"r1",
+        [],
+        {"request_id": "r1", "revision": 0, "digest": "d"},
+    ),
+    ("hops/1", HOPS, b"r1", [], HOPS_JSON),
+    ("dead-letter/1", LETTER, b"llm.requests:1:2", [], LETTER_JSON),
+    ("partition-count/1", PartitionCount(partitions=6), b"partitions", [], {"setting": "partitions", "partitions": 6}),
+]
+
+
+@pytest.mark.parametrize(("schema", "record", "key", "headers", "expected"), GOLDEN)
+def test_a_record_looks_like_this(schema, record, key, headers, expected):
+    encoded = encode(record)
+    assert json.loads(encoded.value) == expected
+    assert encoded.headers == [("schema", schema.encode()), *headers]
+    assert encoded.key == key
+    assert decode(SPECS[type(record)], json.dumps(expected).encode(), encoded.headers).record == record
+
+
+def test_every_public_record_is_here():
+    public = {model.SCHEMA for spec in all_topics(3) if spec.public for model in spec.records}
+    assert public <= {schema for schema, *_ in GOLDEN}
+
+
+def test_the_digest_of_a_request_is_the_same_in_every_version():
+    """Another one would make a resend across an upgrade look like another request under the same id."""
+    digest = Request(request_id="r1", messages=(Message(role="user", content="hi"),)).digest()
+    assert digest == "4ffeaaa0e4d0d9268d612156a135b731c4546500094f705992b9974bcece71b1"

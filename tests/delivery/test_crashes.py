@@ -1,0 +1,164 @@
+"""Processes that die, stall or leave under load, and a broker that does: each result once, and no call paid twice."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections import Counter
+
+import pytest
+from deployment import Deployment
+
+from streams.settings import Settings
+from tierstream.simulator.server import running_simulator
+from tierstream.stack.health import HealthCheck
+from tierstream.stack.kafka import running_kafka
+from tierstream.stack.supervisor import Service, Supervisor
+from topics.requests import Request
+
+CONCURRENCY = 16
+CONFIG = "\n".join(
+    f"[providers.{name}]\nmax_concurrency = {CONCURRENCY}" for name in ("groq", "together", "openai", "anthropic")
+)
+
+
+@pytest.fixture
+async def simulator():
+    """Calls that take some time, so that a crash meets many of them on the wire."""
+    async with running_simulator(time_scale=1) as running:
+        running.set_behaviour(ttft_ms=100, tokens_per_second=100_000, jitter=0.5, judge_error_rate=0)
+        yield running
+
+
+@pytest.fixture
+async def deployment(kafka, simulator, tmp_path):
+    # The default commit interval leaves more finished work uncommitted for a crash to deliver again.
+    options = {"session_timeout_s": 4, "commit_interval_s": Settings.model_fields["kafka"].default.commit_interval_s}
+    made = Deployment(kafka.bootstrap_servers, tmp_path, simulator_url=simulator.url, kafka=options, config=CONFIG)
+    async with made.running():
+        yield made
+
+
+def traffic(simulator, numbers):
+    """Requests of which a few are judged and a few escalate."""
+    requests, script = [], []
+    for n in numbers:
+        prompt = f"What is number {n}?"
+        context = {"business_impact": "critical"} if n % 10 == 0 else {"self_validating": True}
+        if n % 10 == 1:
+            script.append({"prompt": prompt, "label": 2, "answer": f"It is {n}.", "failure": "hedge"})
+        fields = {"request_id": f"r{n}", "messages": [{"role": "user", "content": prompt}]}
+        requests.append(Request.model_validate({**fields, "context": context, "service_class": "bulk"}))
+    simulator.script.add_lines("\n".join(json.dumps(entry) for entry in script), "test")
+    return requests
+
+
+def ids(requests):
+    return [request.request_id for request in requests]
+
+
+async def assert_accounts_agree(deployment, simulator, *, may_be_lost):
+    """What the provider served is what the journal says, but for the calls that a dead process had on the wire."""
+    journal = await deployment.journal()
+    journal.assert_paid_once()
+    served = Counter(call["call_id"] for call in simulator.calls)
+    assert set(served.values()) == {1}
+    assert served.keys() <= {str(call) for call in journal.started}
+    unrecorded = served.keys() - {str(call) for call in journal.ended}
+    assert unrecorded <= journal.on_the_wire
+    assert len(unrecorded) <= may_be_lost
+    assert {str(call) for call in journal.ended} <= served.keys()
+    # Each attempt that was cut off was made again, and only those.
+    starts = Counter(record.attempt_id for record in journal.started.values())
+    repeated = Counter(journal.started[call].attempt_id for call in journal.started.keys() - journal.ended.keys())
+    assert {attempt: count - 1 for attempt, count in starts.items() if count > 1} == dict(repeated)
+    return journal
+
+
+async def test_a_killed_worker_loses_nothing_and_pays_for_nothing_twice(deployment, simulator):
+    requests = traffic(simulator, range(300))
+    worker = await deployment.start_worker()
+    await deployment.send(requests)
+    await simulator.served(100)
+    deployment.unwatch(worker).kill()
+    await deployment.start_worker()
+    found = await deployment.settled(ids(requests))
+    assert {result.status for result in found.values()} == {"ok"}
+    journal = await assert_accounts_agree(deployment, simulator, may_be_lost=4 * CONCURRENCY)
+    assert journal.on_the_wire
+
+
+async def test_a_worker_that_stalls_does_not_pay_for_work_that_it_no_longer_owns(deployment, simulator):
+    killed, stalled = await asyncio.gather(deployment.start_worker(), deployment.start_worker())
+    first = traffic(simulator, range(100))
+    await deployment.send(first)
+    await simulator.served(40)
+    deployment.unwatch(killed).kill()
+    await deployment.start_worker()
+
+    second = traffic(simulator, range(100, 300))
+    await deployment.send(second)
+    await simulator.served(len(simulator.calls) + 50)
+    os.kill(deployment.unwatch(stalled).pid, signal.SIGSTOP)
+    old = ids(first + second)
+    # The other worker has to be given the stalled one's partitions for that.
+    await deployment.settled(old)
+    before = await deployment.journal()
+
+    os.kill(stalled.pid, signal.SIGCONT)
+    while await deployment.members("infer:1") < 2 and stalled.exit_code is None:  # noqa: ASYNC110 - no event tells
+        await asyncio.sleep(0.1)
+    third = traffic(simulator, range(300, 350))
+    await deployment.send(third)
+    await deployment.settled(old + ids(third))
+    after = await assert_accounts_agree(deployment, simulator, may_be_lost=4 * CONCURRENCY)
+    late = [after.started[call].request_id for call in after.started.keys() - before.started.keys()]
+    assert set(late) == set(ids(third))
+
+
+async def test_a_worker_that_is_asked_to_stop_finishes_what_it_has_begun(deployment, simulator):
+    requests = traffic(simulator, range(300))
+    leaving, _ = await asyncio.gather(deployment.start_worker(), deployment.start_worker())
+    await deployment.send(requests)
+    await simulator.served(60)
+    os.kill(deployment.unwatch(leaving).pid, signal.SIGTERM)
+    assert await leaving.wait() == 0
+    await deployment.settled(ids(requests))
+    journal = await assert_accounts_agree(deployment, simulator, may_be_lost=0)
+    assert not journal.on_the_wire
+
+
+async def test_a_killed_broker_loses_nothing(simulator, tmp_path):
+    async with running_kafka(tmp_path / "broker") as kafka:
+        made = Deployment(kafka.bootstrap_servers, tmp_path, simulator_url=simulator.url, config=CONFIG)
+        async with made.running(), supervised_worker(made):
+            requests = traffic(simulator, range(200))
+            await made.send(requests)
+            await simulator.served(60)
+            kafka.kill()
+            await kafka.start()
+            await made.settled(ids(requests))
+            journal = await made.journal()
+            journal.assert_paid_once()
+
+
+class supervised_worker:  # noqa: N801 - used as a function
+    """A worker that is restarted when it ends, as `tierstream up` or Docker would."""
+
+    def __init__(self, deployment):
+        ready_file = deployment.folder / "supervised.ready"
+        self.supervisor = Supervisor(deployment.folder, on_event=lambda _: None, on_change=lambda: None)
+        self.service = Service(
+            name="worker",
+            command=(sys.executable, "-m", "tierstream", "worker"),
+            env=deployment.environment(TIERSTREAM_READY_FILE=str(ready_file)),
+            health=HealthCheck(kind="ready_file", target=str(ready_file)),
+            start_timeout_s=120,
+        )
+
+    async def __aenter__(self):
+        await self.supervisor.start(self.service)
+
+    async def __aexit__(self, *error):
+        await self.supervisor.stop()

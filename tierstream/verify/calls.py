@@ -1,0 +1,181 @@
+"""The journal against itself, against the providers' log and against the results' routes. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from tierstream.verify.findings import Check, Findings
+from tierstream.verify.served import ServedCalls, Tokens
+from topics.journal import CallEnded, CallStarted
+from topics.results import Result
+
+_PICO = 10**12
+
+
+def pico_usd(cost: Decimal) -> int:
+    """Return the cost in millionths of a millionth of a dollar: an exact sum, whatever its size."""
+    return int(cost.scaleb(12))
+
+
+@dataclass(slots=True)
+class CallCounts:
+    """What the journal adds up to."""
+
+    started: int = 0
+    ended: int = 0
+    attempts: int = 0
+    cost_pico: int = 0
+
+
+@dataclass(slots=True)
+class _Open:
+    """A call without an end so far."""
+
+    attempt: bytes
+    request_id: str
+    ref: str
+    started_at: datetime
+
+
+class CallBook:
+    """Follows the journal of one partition in offset order; the results of the same partition come afterwards.
+
+    Args:
+        findings: Where problems go.
+        counts: Figures over all partitions.
+        served: What the providers served; None: no log was given.
+        longest_call: Longest timeout of any model.
+        now: Calls that are younger than the longest timeout are in flight.
+    """
+
+    def __init__(
+        self,
+        findings: Findings,
+        counts: CallCounts,
+        *,
+        served: ServedCalls | None,
+        longest_call: timedelta,
+        now: datetime,
+    ) -> None:
+        self._findings = findings
+        self._counts = counts
+        self._served = served
+        self._in_flight_since = now - longest_call
+        self._open: dict[bytes, _Open] = {}
+        self._started: dict[bytes, int] = {}
+        """Calls without an end, by attempt."""
+        self._ended: dict[bytes, int] = {}
+        """Cost of the first ended call of each attempt."""
+        self._further: dict[bytes, list[int]] = {}
+        """Costs of further ended calls of an attempt."""
+
+    def add_started(self, call: CallStarted, *, judged: bool = True) -> None:
+        """Take note of a call that is about to leave; `judged` is False before the time that is looked at."""
+        attempt = call.attempt_id.bytes
+        self._open[call.call_id.bytes] = _Open(
+            attempt, call.request_id, f"{call.provider}/{call.model}", call.started_at
+        )
+        if self._served is not None:
+            self._served.record(call.call_id)
+        if judged:
+            self._counts.started += 1
+            self._judge_start(call, attempt)
+        self._started[attempt] = self._started.get(attempt, 0) + 1
+
+    def add_ended(self, call: CallEnded, *, judged: bool = True) -> None:
+        """Take note of how a call came out."""
+        attempt, cost = call.attempt_id.bytes, pico_usd(call.cost_usd)
+        opened = self._open.pop(call.call_id.bytes, None)
+        if opened is not None:
+            self._close(attempt)
+        if judged:
+            self._counts.ended += 1
+            self._counts.cost_pico += cost
+            self._judge_end(call, opened)
+        if attempt not in self._ended:
+            self._counts.attempts += judged
+            self._ended[attempt] = cost
+            return
+        self._further.setdefault(attempt, []).append(cost)
+        if judged:
+            self._findings.add(Check.SURPLUS, str(call.call_id), _of(call, "its attempt had ended before"))
+
+    def add_result(self, result: Result) -> None:
+        """Compare the costs of a result with the journal."""
+        total = sum((attempt.cost_usd for attempt in result.route), start=Decimal(0))
+        if result.cost_usd != total:
+            detail = f"the result costs ${result.cost_usd}, its route ${total}"
+            self._findings.add(Check.MISPRICED, result.request_id, detail)
+        for line in result.route:
+            self._compare_line(result.request_id, line.attempt_id, line.cost_usd)
+
+    def finish(self) -> None:
+        """Judge the calls that have no end."""
+        for call_id, call in self._open.items():
+            is_late = call.started_at < self._in_flight_since
+            detail = f"request {call.request_id}, {call.ref}, started {call.started_at.isoformat()}"
+            self._findings.add(Check.UNKNOWN if is_late else Check.IN_FLIGHT, str(UUID(bytes=call_id)), detail)
+
+    def _close(self, attempt: bytes) -> None:
+        self._started[attempt] -= 1
+        if not self._started[attempt]:
+            del self._started[attempt]
+
+    def _judge_start(self, call: CallStarted, attempt: bytes) -> None:
+        if attempt in self._ended:
+            self._findings.add(Check.REPEATED, str(call.call_id), _of(call, f"attempt {call.attempt_id} had ended"))
+        elif attempt in self._started:
+            detail = _of(call, f"attempt {call.attempt_id} was already on the wire")
+            self._findings.add(Check.DUPLICATE, str(call.call_id), detail)
+
+    def _judge_end(self, call: CallEnded, opened: _Open | None) -> None:
+        if opened is None:
+            self._findings.add(Check.UNRECORDED, str(call.call_id), _of(call, "it ended and never started"))
+        if problem := _cost_problem(call):
+            self._findings.add(Check.MISPRICED, str(call.call_id), _of(call, problem))
+        if self._served is not None:
+            self._compare_served(call, self._served)
+
+    def _compare_served(self, call: CallEnded, served: ServedCalls) -> None:
+        billed, usage = served.tokens(call.call_id), call.usage
+        if usage is None:
+            if billed is not None:
+                self._findings.add(Check.UNBILLED, str(call.call_id), _of(call, f"the provider billed {_say(billed)}"))
+        elif call.call_id not in served:
+            self._findings.add(Check.UNSERVED, str(call.call_id), _of(call, "the provider's log does not hold it"))
+        elif usage.source == "provider" and (ours := Tokens(usage.input, usage.output, usage.cached)) != billed:
+            said = _say(billed) if billed is not None else "nothing"
+            detail = f"the journal says {_say(ours)}, the provider billed {said}"
+            self._findings.add(Check.MISPRICED, str(call.call_id), _of(call, detail))
+
+    def _compare_line(self, request_id: str, attempt_id: UUID, cost: Decimal) -> None:
+        first = self._ended.get(attempt_id.bytes)
+        if first is None:
+            self._findings.add(Check.UNRECORDED, request_id, f"its route names attempt {attempt_id}, the journal not")
+        elif pico_usd(cost) != first and pico_usd(cost) not in self._further.get(attempt_id.bytes, ()):
+            detail = f"attempt {attempt_id} costs ${cost} in the route and ${Decimal(first) / _PICO} in the journal"
+            self._findings.add(Check.MISPRICED, request_id, detail)
+
+
+def judge_unrecorded(findings: Findings, served: ServedCalls) -> None:
+    """Name the served calls that no journal record announced."""
+    for call_id in served.unrecorded():
+        findings.add(Check.UNRECORDED, str(call_id), "the provider served it, and it has no CallStarted")
+
+
+def _cost_problem(call: CallEnded) -> str | None:
+    if call.usage is None:
+        return None if not call.cost_usd else f"costs ${call.cost_usd} without usage"
+    if call.rates is None:
+        return "has usage and no rates"
+    expected = call.rates.cost(call.usage)
+    return None if call.cost_usd == expected else f"costs ${call.cost_usd}, rates times usage are ${expected}"
+
+
+def _of(call: CallStarted | CallEnded, detail: str) -> str:
+    return f"request {call.request_id}, {call.provider}/{call.model}: {detail}"
+
+
+def _say(tokens: Tokens) -> str:
+    return f"{tokens.input} in, {tokens.output} out, {tokens.cached} cached"

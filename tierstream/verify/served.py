@@ -1,0 +1,117 @@
+"""The providers' own record of the calls they served, from the simulator's log files or from its URL."""
+
+import json
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import aiohttp
+
+from tierstream.request_file import InputError
+
+_FIELDS = ("input_tokens", "output_tokens", "cached_tokens")
+
+
+class Tokens(NamedTuple):
+    """What a call was billed by: input includes cached."""
+
+    input: int
+    output: int
+    cached: int
+
+
+class ServedCalls:
+    """Served calls by call id, in about 180 bytes each."""
+
+    def __init__(self) -> None:
+        self.nameless = 0
+        """Calls without an id of ours; nobody can tell whose they are."""
+        self._index: dict[bytes, int] = {}
+        self._tokens = tuple(array("Q") for _ in _FIELDS)
+        self._billed = bytearray()
+        self._recorded = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def add(self, call: Mapping[str, Any]) -> None:
+        """Take note of a call as the log writes it."""
+        try:
+            call_id = UUID(call["call_id"] or "").bytes
+        except ValueError:
+            self.nameless += 1
+            return
+        usage = call.get("usage")
+        index = self._index.setdefault(call_id, len(self._index))
+        if index < len(self._billed):
+            # One id served twice: what was billed is what counts.
+            if usage is None:
+                return
+        else:
+            self._billed.append(0)
+            self._recorded.append(0)
+            for tokens in self._tokens:
+                tokens.append(0)
+        self._billed[index] = usage is not None
+        for tokens, name in zip(self._tokens, _FIELDS, strict=True):
+            tokens[index] = int(usage[name]) if usage is not None else 0
+
+    def record(self, call_id: UUID) -> bool:
+        """Mark a call as one that the journal announced; False where it was not served."""
+        index = self._index.get(call_id.bytes)
+        if index is not None:
+            self._recorded[index] = 1
+        return index is not None
+
+    def __contains__(self, call_id: UUID) -> bool:
+        return call_id.bytes in self._index
+
+    def tokens(self, call_id: UUID) -> Tokens | None:
+        """Return what the provider billed; None where it billed nothing."""
+        index = self._index.get(call_id.bytes)
+        if index is None or not self._billed[index]:
+            return None
+        return Tokens(*(tokens[index] for tokens in self._tokens))
+
+    def unrecorded(self) -> Iterator[UUID]:
+        """Yield the calls that were not marked."""
+        for call_id, index in self._index.items():
+            if not self._recorded[index]:
+                yield UUID(bytes=call_id)
+
+
+def read_usage_logs(paths: Iterable[Path], into: ServedCalls, *, since: datetime | None) -> None:
+    """Add the calls of JSONL files that were served since a moment.
+
+    Raises:
+        InputError: A line is not a served call.
+    """
+    for path in paths:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    _add(json.loads(line), into, since)
+                except (ValueError, KeyError, TypeError):
+                    raise InputError(f"{path}:{number}: not a served call of the simulator's usage log") from None
+
+
+async def fetch_served(url: str, into: ServedCalls, *, since: datetime | None) -> None:
+    """Add the calls that a running simulator remembers.
+
+    Raises:
+        InputError: Nobody answers there, or not as a simulator does.
+    """
+    try:
+        async with aiohttp.ClientSession() as session, session.get(f"{url.rstrip('/')}/calls") as response:
+            for call in (await response.json())["calls"]:
+                _add(call, into, since)
+    except (aiohttp.ClientError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{url}: no simulator answers there ({type(error).__name__})") from None
+
+
+def _add(call: Mapping[str, Any], into: ServedCalls, since: datetime | None) -> None:
+    if since is None or datetime.fromisoformat(call["started_at"]) >= since:
+        into.add(call)
