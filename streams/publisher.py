@@ -28,6 +28,8 @@ class Output:
 
     topic: TopicSpec[Record]
     record: Record
+    trace: bytes | None = None
+    """Its `traceparent` header, where it differs from that of the records it leaves with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Publisher:
             encoded.value,
             key=encoded.key,
             partition=partition_for(output.record.partition_key, self._kafka.partitions),
-            headers=_headers(encoded, trace),
+            headers=_headers(encoded, output.trace or trace),
         )
 
 

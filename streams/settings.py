@@ -102,7 +102,9 @@ class TierSettings(_Section):
 
     name: str
     models: Annotated[tuple[ModelSettings, ...], Field(min_length=1)]
-    in_flight: Annotated[int, Field(ge=1)] = 128
+    in_flight: Annotated[int, Field(ge=1)] = 64
+    """Most tasks in work in a process. More than the providers' `max_concurrency` only wait there, with their call
+    already on the books."""
 
 
 class PriceSettings(_Section):

@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +23,7 @@ from aiokafka.errors import CommitFailedError, IllegalGenerationError, Rebalance
 
 from streams.clock import Clock
 from streams.log_reader import LogReader, RawRecord
-from streams.publisher import Output, Publisher
+from streams.publisher import TRACE_HEADER, Output, Publisher
 from streams.settings import Settings
 from streams.settled import SettledMemory
 from topics.base import from_millis
@@ -98,7 +98,8 @@ class PartitionOwner:
         first = next((o for o in fresh if (o.request_id, o.revision) == identity), None)
         if first is None and not self._memory.knows(*identity):
             fresh.append(outcome)
-            return self._result(outcome, record.timestamp)
+            trace = dict(record.headers).get(TRACE_HEADER)
+            return [replace(output, trace=trace) for output in self._result(outcome, record.timestamp)]
         same = first.digest == outcome.digest if first else self._memory.same_body(*identity, outcome.digest)
         return [] if same else [Output(STATUS, self._status(outcome, StatusKind.ID_REUSED))]
 

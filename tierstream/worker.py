@@ -77,13 +77,13 @@ async def run_worker(settings: Settings, stages: Sequence[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     ready = _Readiness(len(stages))
-    async with _engine(settings) as engine:
+    async with _engine(settings) as (engine, following):
         runs = [_run_stage(name, engine)(stop, ready.once(name)) for name in stages]
-        await _until_first_failure(runs, stop)
+        await _until_first_failure(runs, following, stop)
 
 
 @asynccontextmanager
-async def _engine(settings: Settings) -> AsyncIterator[Engine]:
+async def _engine(settings: Settings) -> AsyncIterator[tuple[Engine, "asyncio.Task[None]"]]:
     simulated = [name for name in os.environ.get(SIMULATED_VARIABLE, "").split(",") if name]
     providers = build_providers(
         settings, environ=os.environ, simulator_url=os.environ.get(SIMULATOR_URL_VARIABLE), simulated=simulated
@@ -98,7 +98,7 @@ async def _engine(settings: Settings) -> AsyncIterator[Engine]:
         following = asyncio.create_task(follower.run(loaded))
         try:
             await _first(loaded.wait(), following)
-            yield Engine(
+            engine = Engine(
                 settings=settings,
                 clock=utc_now,
                 publisher=publisher,
@@ -107,6 +107,7 @@ async def _engine(settings: Settings) -> AsyncIterator[Engine]:
                 router=new_router(settings),
                 settled=follower.memory,
             )
+            yield engine, following
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
@@ -144,15 +145,19 @@ def _run_stage(name: str, engine: Engine) -> _Run:
     return StageRunner(instance, engine, journal).run
 
 
-async def _until_first_failure(runs: Sequence[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
-    """Run all; when one ends by an exception, stop the others and raise it."""
+async def _until_first_failure(
+    runs: Sequence[Coroutine[Any, Any, None]], following: "asyncio.Task[None]", stop: asyncio.Event
+) -> None:
+    """Run all; when one ends by an exception, or nobody follows the markers any more, stop the others and raise it."""
     tasks = [asyncio.create_task(run) for run in runs]
-    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    stopping = asyncio.create_task(stop.wait())
+    watched = [*tasks, following]
+    await asyncio.wait([*watched, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
     stop.set()
-    if pending:
-        await asyncio.wait(pending)
-    for task in [*done, *pending]:
-        if (failure := task.exception()) is not None:
+    await asyncio.wait(tasks)
+    for task in watched:
+        if task.done() and not task.cancelled() and (failure := task.exception()) is not None:
             raise failure
 
 
