@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
-from topics.events import Hop, Hops, PartitionCount, Status, StatusEvent, StatusKind
+from topics.events import DeadLetterNote, Hop, Hops, PartitionCount, Status, StatusEvent, StatusKind
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
 from topics.requests import (
     DataClass,
@@ -223,6 +223,17 @@ hop = st.builds(
     detail=maybe(texts),
 )
 hops = st.builds(Hops, request_id=ids, revision=revisions, hops=some(hop, least=1))
+notes = st.builds(
+    DeadLetterNote,
+    letter_partition=st.integers(0, 999),
+    letter_offset=counts,
+    letter_key=names,
+    action=st.sampled_from(("retried", "purged")),
+    at=moments,
+    by=names,
+    request_id=maybe(ids),
+    revision=maybe(revisions),
+)
 partition_counts = st.builds(PartitionCount, partitions=st.integers(1, 1000))
 
 by_record = {
@@ -237,6 +248,7 @@ by_record = {
     Settled: settled,
     Status: statuses,
     Hops: hops,
+    DeadLetterNote: notes,
     PartitionCount: partition_counts,
 }
 """Every record but the dead letter, which is made from bytes and not from values."""

@@ -290,6 +290,8 @@ class DeadLetters:
         if spec is None:
             raise DeadLetterError(f"{letter.topic} is no topic of these settings")
         original = await self.original(letter)
+        if original.key is None and original.value is None and edited is None:
+            raise DeadLetterError("it has neither key nor value, so there is nothing to send: give --edit, or purge it")
         record = _read(spec, original) if edited is None else self._edited(spec, edited, original)
         if spec.name == REQUESTS.name:
             asked = letter.request_id if edited is None else getattr(record, "request_id", None)

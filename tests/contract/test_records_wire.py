@@ -9,7 +9,7 @@ import pytest
 
 from topics.base import Record
 from topics.codec import decode, encode
-from topics.events import DeadLetter, Hop, Hops, PartitionCount, Status, StatusEvent, StatusKind
+from topics.events import DeadLetter, DeadLetterNote, Hop, Hops, PartitionCount, Status, StatusEvent, StatusKind
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
 from topics.registry import all_topics
 from topics.requests import Message, Params, Request, RequestContext, TextPart
@@ -314,6 +314,17 @@ LETTER_JSON = {
     "at": AT_TEXT,
 }
 LETTER = DeadLetter.model_validate(LETTER_JSON)
+NOTE = DeadLetterNote(letter_partition=1, letter_offset=2, letter_key="r1", action="retried", at=AT, by="me")
+NOTE_JSON = {
+    "letter_partition": 1,
+    "letter_offset": 2,
+    "letter_key": "r1",
+    "action": "retried",
+    "at": AT_TEXT,
+    "by": "me",
+    "request_id": None,
+    "revision": None,
+}
 
 GOLDEN: list[tuple[str, Record, bytes, list[tuple[str, bytes]], dict[str, object]]] = [
     ("request/1", Request(request_id="r1", messages=(Message(role="user", content="hi"),)), b"r1", [], SHORTEST_JSON),
@@ -333,6 +344,7 @@ GOLDEN: list[tuple[str, Record, bytes, list[tuple[str, bytes]], dict[str, object
     ),
     ("hops/1", HOPS, b"r1", [], HOPS_JSON),
     ("dead-letter/1", LETTER, b"llm.requests:1:2", [], LETTER_JSON),
+    ("dead-letter-note/1", NOTE, b"r1", [], NOTE_JSON),
     ("partition-count/1", PartitionCount(partitions=6), b"partitions", [], {"setting": "partitions", "partitions": 6}),
 ]
 

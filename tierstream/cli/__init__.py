@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tierstream.cli import (
+    chaos,
     config,
     dead_letters,
     demo,
@@ -24,7 +25,7 @@ from tierstream.cli.connection import Invocation
 from tierstream.cli.errors import ErrorReportingGroup
 from tierstream.cli.log_output import configure_logging
 
-_GROUPS = (stack, demo, send, results, run, ledger, dead_letters, topics, config, worker, sink, simulator)
+_GROUPS = (stack, demo, send, results, run, ledger, dead_letters, topics, config, worker, sink, simulator, chaos)
 
 app = typer.Typer(
     name="tierstream",

@@ -56,7 +56,7 @@ async def _run(ctx: typer.Context, requests: int, rate: float, seed: int) -> "De
     from tierstream.deployment import with_addresses  # noqa: PLC0415
 
     settings = load_settings(ctx)
-    async with _stack(ctx, settings) as found:
+    async with running_stack(ctx, settings) as found:
         if found.simulator is None:
             raise SettingsError("the running stack uses real providers: stop it first, the demo starts a simulated one")
         typer.echo(f"simulated providers: {', '.join(found.simulated)}", err=True)
@@ -73,7 +73,7 @@ async def _run(ctx: typer.Context, requests: int, rate: float, seed: int) -> "De
 
 
 @asynccontextmanager
-async def _stack(ctx: typer.Context, settings: Settings) -> AsyncIterator[Addresses]:
+async def running_stack(ctx: typer.Context, settings: Settings) -> AsyncIterator[Addresses]:
     """Use the stack that runs, or run one for as long as the context lasts."""
     running = addresses(settings.stack.data_dir.absolute())
     if running is not None:

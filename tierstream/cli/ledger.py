@@ -60,7 +60,7 @@ def summary(
 ) -> None:
     """Show cost, share and latency by tier, and what all of it would have cost on the frontier model."""
     settings = with_clickhouse(load_settings(ctx))
-    found = asyncio.run(_summary(settings, _moment(since), _moment(until), tag))
+    found = asyncio.run(_summary(settings, parse_moment(since), parse_moment(until), tag))
     if as_json:
         show_json(found.model_dump(mode="json"))
     else:
@@ -93,8 +93,12 @@ async def _summary(settings: Settings, since: datetime | None, until: datetime |
         )
 
 
-def _moment(text: str | None) -> datetime | None:
-    """Read `30m` as that long ago, anything else as an ISO time, in UTC where it names no zone."""
+def parse_moment(text: str | None) -> datetime | None:
+    """Read `30m` as that long ago, anything else as an ISO time, in UTC where it names no zone.
+
+    Raises:
+        typer.BadParameter: It is neither.
+    """
     if text is None:
         return None
     if ago := _AGO.match(text):

@@ -1,1 +1,1 @@
-"""Proving the invariants from the records themselves: what Kafka, ClickHouse and the providers wrote down must agree."""
+"""Proving the invariants from the records: what Kafka, ClickHouse and the providers wrote down must agree."""

@@ -32,8 +32,13 @@ class Check(StrEnum):
     LEDGER_DIFFERING = "ledger_differing"
     LEDGER_TOTALS = "ledger_totals"
 
+    @property
+    def about(self) -> str:
+        """What it counts."""
+        return _ABOUT[self]
 
-ABOUT: Final[Mapping[Check, str]] = {
+
+_ABOUT: Final[Mapping[Check, str]] = {
     Check.LOST: "requests past their deadline, and readable ids of bad ones, without a result",
     Check.PENDING: "requests without a result whose deadline is yet to come",
     Check.DOUBLED: "results beyond the first of a request and revision, for read_committed readers",
@@ -98,6 +103,15 @@ class Findings:
         named = self._named.setdefault(check, [])
         if len(named) < self.limit:
             named.append(Finding(subject, detail))
+
+    def skip(self, check: Check, reason: str) -> None:
+        """Note that a check can't be made."""
+        self.skipped[check] = reason
+
+    def skip_ledger(self, reason: str) -> None:
+        """Note that nothing about the ledger can be checked."""
+        for check in LEDGER:
+            self.skip(check, reason)
 
     def wants_more(self, check: Check) -> bool:
         """Whether the next finding of the check would be named; if not, its name need not be looked up."""

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from tierstream.verify.calls import pico_usd
 from tierstream.verify.findings import Check, Findings, place
+from topics.base import Record
 from topics.events import Hop, Hops
 from topics.journal import CallEnded, CallStarted, Usage
 from topics.results import Result
@@ -53,8 +54,8 @@ class Expected:
     rows: Rows = field(default_factory=Rows)
     cost_pico: int = 0
 
-    def add(self, offset: int, record: Result | CallStarted | CallEnded | Hops) -> None:
-        """Note the rows of a record."""
+    def add(self, offset: int, record: Record) -> None:
+        """Note the rows of a record of `llm.results`, `llm.calls` or `llm.hops`."""
         match record:
             case Hops():
                 for idx, hop in enumerate(record.hops):

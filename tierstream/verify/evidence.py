@@ -1,0 +1,134 @@
+"""The topics as evidence: each partition up to its end as of one moment, a record at a time."""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streams.log_reader import LogReader, RawRecord
+from streams.settings import KafkaSettings
+from tierstream.verify.findings import Check, Findings, place
+from topics.base import Record
+from topics.codec import DecodeError, decode
+from topics.registry import TopicSpec
+
+M = TypeVar("M", bound=Record)
+
+Isolation = Literal["read_uncommitted", "read_committed"]
+Progress = Callable[[str, int], None]
+"""Told now and then which topic is read and how many records have been read in all."""
+
+_PROGRESS_EVERY = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a partition: offsets from `lead` are read for memory, from `start` judged, up to `end`."""
+
+    tp: TopicPartition
+    beginning: int
+    lead: int
+    start: int
+    end: int
+
+
+class Evidence:
+    """Reads topics outside any consumer group, and counts what it reads."""
+
+    def __init__(self, kafka: KafkaSettings, findings: Findings, progress: Progress) -> None:
+        self.records = 0
+        self._kafka = kafka
+        self._findings = findings
+        self._progress = progress
+
+    async def spans(
+        self,
+        spec: TopicSpec[Record],
+        *,
+        since_ms: int | None = None,
+        lead_ms: int | None = None,
+        isolation: Isolation = "read_committed",
+    ) -> list[Span]:
+        """Fix the stretches of all partitions of a topic; their ends are those of this moment.
+
+        Args:
+            spec: The topic.
+            since_ms: First moment that is judged, ms since the epoch; None: the beginning.
+            lead_ms: First moment that is read; None: the same.
+            isolation: `read_committed` ends before the oldest open transaction.
+        """
+        topic = spec.full_name(self._kafka.prefix)
+        tps = [TopicPartition(topic, partition) for partition in range(self._kafka.partitions)]
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._kafka.bootstrap_servers,
+            group_id=None,
+            enable_auto_commit=False,
+            isolation_level=isolation,
+        )
+        await consumer.start()
+        try:
+            consumer.assign(tps)
+            consumer.pause(*tps)
+            ends = await consumer.end_offsets(tps)
+            beginnings = await consumer.beginning_offsets(tps)
+            starts = await _offsets_at(consumer, since_ms, beginnings, ends)
+            leads = starts if lead_ms is None else await _offsets_at(consumer, lead_ms, beginnings, ends)
+        finally:
+            await consumer.stop()
+        return [Span(tp, beginnings[tp], leads[tp], starts[tp], ends[tp]) for tp in tps]
+
+    async def read(
+        self,
+        spec: TopicSpec[M],
+        span: Span,
+        *,
+        isolation: Isolation = "read_committed",
+        max_bytes: int | None = None,
+    ) -> AsyncIterator[tuple[RawRecord, M | DecodeError]]:
+        """Yield each record of a span, with why it can't be read where it can't."""
+        reader = LogReader(self._kafka, isolation_level=isolation)
+        async for raw in reader.read(span.tp, since_offset=span.lead, until_offset=span.end):
+            self.records += 1
+            if self.records % _PROGRESS_EVERY == 0:
+                self._progress(span.tp.topic, self.records)
+            try:
+                yield raw, decode(spec, raw.value, raw.headers, max_bytes=max_bytes).record
+            except DecodeError as error:
+                yield raw, error
+
+    async def read_ours(self, spec: TopicSpec[M], span: Span) -> AsyncIterator[tuple[RawRecord, M]]:
+        """Yield the records of a topic that only we write; one that can't be read is a finding."""
+        async for raw, record in self.read(spec, span):
+            if isinstance(record, DecodeError):
+                name = place(span.tp.topic, span.tp.partition, raw.offset)
+                self._findings.add(Check.UNREADABLE, name, f"{record.reason}: {record.message}")
+            else:
+                yield raw, record
+
+    async def end(self, tp: TopicPartition) -> int:
+        """Return the end of a partition as it is now."""
+        return await LogReader(self._kafka, isolation_level="read_committed").end_offset(tp)
+
+    async def record_at(self, tp: TopicPartition, offset: int) -> RawRecord | None:
+        """Return the record at an offset, or None."""
+        record = await LogReader(self._kafka).record_at(tp, offset)
+        return record if record is not None and record.offset == offset else None
+
+    async def oldest_kept_ms(self, spans: Iterable[Span]) -> int | None:
+        """Return the time from which all partitions are whole, ms since the epoch; None if nothing has expired."""
+        cut = [span for span in spans if 0 < span.beginning < span.end]
+        records = [await LogReader(self._kafka).record_at(span.tp, span.beginning) for span in cut]
+        return max((record.timestamp for record in records if record is not None), default=None)
+
+
+async def _offsets_at(
+    consumer: AIOKafkaConsumer,
+    moment_ms: int | None,
+    beginnings: dict[TopicPartition, int],
+    ends: dict[TopicPartition, int],
+) -> dict[TopicPartition, int]:
+    if moment_ms is None:
+        return beginnings
+    found = await consumer.offsets_for_times(dict.fromkeys(beginnings, max(moment_ms, 0)))
+    return {tp: ends[tp] if found[tp] is None else min(found[tp].offset, ends[tp]) for tp in beginnings}
