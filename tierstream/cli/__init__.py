@@ -19,13 +19,29 @@ from tierstream.cli import (
     sink,
     stack,
     topics,
+    verify,
     worker,
 )
 from tierstream.cli.connection import Invocation
 from tierstream.cli.errors import ErrorReportingGroup
 from tierstream.cli.log_output import configure_logging
 
-_GROUPS = (stack, demo, send, results, run, ledger, dead_letters, topics, config, worker, sink, simulator, chaos)
+_GROUPS = (
+    stack,
+    demo,
+    send,
+    results,
+    run,
+    ledger,
+    verify,
+    dead_letters,
+    topics,
+    config,
+    worker,
+    sink,
+    simulator,
+    chaos,
+)
 
 app = typer.Typer(
     name="tierstream",

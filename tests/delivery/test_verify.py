@@ -1,0 +1,362 @@
+"""`tierstream verify` on a real broker and the real engine: a clean world passes, each planted fault is named."""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from aiokafka import TopicPartition
+from ledger_records import call_pair, hops, result
+from typer.testing import CliRunner
+
+from analytics.clickhouse import open_client
+from analytics.ledger import Entry, Ledger, SinkStats
+from analytics.migrate import migrate
+from analytics.rows import Position, Row, Table, rows_of
+from streams.clock import utc_now
+from streams.log_reader import LogReader
+from streams.publisher import Output, Publisher
+from streams.settings import Settings, load
+from streams.topic_admin import admin_client, create_topics
+from tierstream.cli import app
+from topics.base import Record
+from topics.codec import DecodeError, decode
+from topics.dead_letters import dead_letter
+from topics.journal import CallEnded, CallStarted
+from topics.registry import CALLS, DEAD_LETTERS, HOPS, REQUESTS, RESULTS
+from topics.requests import Message, Request
+from topics.results import Result, ResultError, ResultStatus
+
+NUMBERS = (1, 2, 5, 7, 10, 11)
+PARTITIONS = 2
+UNREADABLE_ID = "bad-1"
+STRANGER = UUID("00000000-0000-4000-8000-00000000beef")
+UNSEEN = {"status": 200, "fault": None, "model": "small", "provider": "groq", "started_at": "2026-03-31T00:00:00+00:00"}
+
+
+@pytest.fixture(scope="module")
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One engine for all worlds; each has a database of its own."""
+    command = [sys.executable, "-m", "tierstream.stack.clickhouse_server", "--port", "0"]
+    folder = tmp_path_factory.mktemp("clickhouse")
+    with subprocess.Popen([*command, "--data", str(folder)], stderr=subprocess.PIPE) as server:
+        assert server.stderr is not None
+        try:
+            yield next(
+                f"http://127.0.0.1:{match[1].decode()}"
+                for line in server.stderr
+                if (match := re.search(rb"listens on http://127\.0\.0\.1:(\d+)", line))
+            )
+        finally:
+            server.terminate()
+            server.communicate()
+
+
+@pytest.fixture
+async def world(kafka, clickhouse: str, tmp_path: Path, monkeypatch) -> AsyncIterator["World"]:
+    for name in ("KAFKA_BOOTSTRAP_SERVERS", "CLICKHOUSE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    name = f"verify{uuid4().hex[:8]}"
+    config = tmp_path / "tierstream.toml"
+    config.write_text(
+        f"""
+        [kafka]
+        bootstrap_servers = "{kafka.bootstrap_servers}"
+        prefix = "{name}."
+        partitions = {PARTITIONS}
+        [clickhouse]
+        url = "{clickhouse}"
+        database = "{name}"
+        [stack]
+        data_dir = "{tmp_path}"
+        """
+    )
+    settings = load(config)
+    await create_topics(settings)
+    async with open_client(clickhouse) as client:
+        await migrate(client, name, retention_days=4000, body_retention_days=4000)
+    return World(settings, config, tmp_path / "served.jsonl")
+
+
+@dataclass
+class World:
+    """What a deployment wrote down; consistent until a test changes it."""
+
+    settings: Settings
+    config: Path
+    usage_log: Path
+    requests: list[Request] = field(default_factory=lambda: [request(f"r{n}") for n in NUMBERS])
+    calls: list[CallStarted | CallEnded] = field(default_factory=lambda: [c for n in NUMBERS for c in call_pair(n)])
+    results: list[Result] = field(default_factory=lambda: [*(result(n) for n in NUMBERS), rejected(UNREADABLE_ID)])
+    served: list[dict] = field(default_factory=lambda: [served(call_pair(n)[1]) for n in NUMBERS])
+    bad_values: list[bytes] = field(default_factory=lambda: [b'{"request_id": "bad-1"}', b"{"])
+    letters: bool = True
+    edit_rows: Callable[[Table, list[Row]], list[Row]] = lambda _, rows: rows
+
+    async def write(self) -> None:
+        """Put everything where it belongs, and the rows of what was written into the ledger."""
+        async with Publisher(self.settings.kafka) as publisher:
+            await publisher.publish([Output(REQUESTS, request) for request in self.requests])
+            await self._write_bad(publisher)
+            await publisher.publish([Output(CALLS, call) for call in self.calls])
+            await publisher.publish([Output(HOPS, hops(n)) for n in NUMBERS])
+        async with Publisher(self.settings.kafka, transactional_id=f"{self.settings.kafka.prefix}t") as publisher:
+            async with publisher.producer.transaction():
+                await publisher.publish([Output(RESULTS, result) for result in self.results])
+            await publisher.producer.begin_transaction()
+            await publisher.publish([Output(RESULTS, result) for result in self.results])
+            await publisher.producer.abort_transaction()
+        self.usage_log.write_text("".join(f"{json.dumps(line)}\n" for line in self.served))
+        await self._fill_ledger()
+
+    async def _write_bad(self, publisher: Publisher) -> None:
+        topic = REQUESTS.full_name(self.settings.kafka.prefix)
+        for value in self.bad_values:
+            delivered = await publisher.producer.send_and_wait(topic, value, key=b"x", partition=0)
+            record = await LogReader(self.settings.kafka).record_at(TopicPartition(topic, 0), delivered.offset)
+            with pytest.raises(DecodeError) as refused:
+                decode(REQUESTS, record.value, record.headers)
+            letter = dead_letter("classify", refused.value, record, topic=topic, partition=0, at=utc_now())
+            if self.letters:
+                await publisher.publish([Output(DEAD_LETTERS, letter)])
+
+    async def _fill_ledger(self) -> None:
+        kafka = self.settings.kafka
+        async with admin_client(kafka) as admin:
+            cluster = (await admin.describe_cluster())["cluster_id"]
+        ledger = Ledger(self.settings.clickhouse.url, self.settings.clickhouse.database, SinkStats())
+        reader = LogReader(kafka, isolation_level="read_committed")
+        for spec in (RESULTS, CALLS, HOPS):
+            rows: dict[Table, list[Row]] = {}
+            for partition in range(PARTITIONS):
+                topic = spec.full_name(kafka.prefix)
+                async for raw in reader.read(TopicPartition(topic, partition)):
+                    position = Position(cluster, topic, partition, raw.offset, raw.timestamp)
+                    record: Record = decode(spec, raw.value, raw.headers).record
+                    for table, row in rows_of(record, position, "none"):
+                        rows.setdefault(table, []).append(row)
+            edited = [(table, row) for table, found in rows.items() for row in self.edit_rows(table, found)]
+            await ledger.insert([Entry(position, edited)])
+        await ledger.close()
+
+    async def verify(self, *options: str) -> tuple[int, dict]:
+        """Run the command; return its exit code and its JSON."""
+        arguments = ["--config", str(self.config), "verify", "--json", "--usage-log", str(self.usage_log), *options]
+        done = await asyncio.to_thread(CliRunner().invoke, app, arguments)
+        assert done.exit_code in {0, 1}, done.output
+        return done.exit_code, json.loads(done.stdout)
+
+    async def violated(self) -> dict[str, list[str]]:
+        """Verify; return the violated checks with the subjects that they name."""
+        await self.write()
+        code, report = await self.verify()
+        found = {
+            name: [finding["subject"] for finding in check["findings"]]
+            for name, check in report["checks"].items()
+            if check["state"] == "violated"
+        }
+        assert (code, report["ok"]) == ((1, False) if found else (0, True))
+        return found
+
+
+def request(request_id: str, **fields) -> Request:
+    return Request(request_id=request_id, messages=(Message(role="user", content="How many?"),), **fields)
+
+
+def rejected(request_id: str) -> Result:
+    return result(4).model_copy(
+        update={
+            "request_id": request_id,
+            "status": ResultStatus.REJECTED,
+            "error": ResultError(code="invalid", message="no messages"),
+        }
+    )
+
+
+def served(ended: CallEnded) -> dict:
+    usage = {
+        "input_tokens": ended.usage.input,
+        "output_tokens": ended.usage.output,
+        "cached_tokens": ended.usage.cached,
+        "reasoning_tokens": ended.usage.reasoning,
+    }
+    return {**UNSEEN, "call_id": str(ended.call_id), "usage": usage}
+
+
+def call_id(n: int) -> str:
+    return str(call_pair(n)[0].call_id)
+
+
+async def test_a_clean_world_passes_and_is_counted(world):
+    await world.write()
+    code, report = await world.verify()
+    assert (code, report["ok"]) == (0, True), report
+    assert {check["state"] for check in report["checks"].values()} == {"ok"}
+    assert report["counts"] == {
+        "requests": 8,
+        "distinct_requests": 7,
+        "unreadable_requests": 2,
+        "results": 7,
+        "dead_letters": 2,
+        "calls_started": 6,
+        "calls_ended": 6,
+        "attempts_ended": 6,
+        "hops": 12,
+        "served_calls": 6,
+        "served_without_id": 0,
+    }
+    cost = sum((call_pair(n)[1].cost_usd for n in NUMBERS), start=Decimal(0))
+    assert {name: Decimal(value) for name, value in report["cost_usd"].items()} == {"results": cost, "calls": cost}
+    shown = await asyncio.to_thread(CliRunner().invoke, app, ["--config", str(world.config), "verify"])
+    assert shown.exit_code == 0
+    assert "every invariant holds" in shown.stdout
+    assert "no log of served calls" in shown.stdout
+
+
+async def test_what_breaks_no_promise_is_noted_and_listed(world):
+    world.requests += [request("later"), request("r1", tags=("another body",))]
+    dead, _ = call_pair(2, failed=True)
+    surplus = call_pair(5)[0].model_copy(update={"call_id": STRANGER})
+    world.calls = [dead, surplus, *world.calls]
+    await world.write()
+    code, report = await world.verify()
+    assert code == 0, report
+    noted = {name: check for name, check in report["checks"].items() if check["state"] == "noted"}
+    assert set(noted) == {"pending", "id_reused", "unknown", "duplicate"}
+    assert noted["pending"]["findings"][0]["subject"] == "later"
+    assert {finding["subject"] for finding in noted["unknown"]["findings"]} == {str(dead.call_id), str(STRANGER)}
+    assert "groq/small" in noted["unknown"]["findings"][0]["detail"]
+
+
+async def test_it_waits_for_what_is_on_its_way(world):
+    last = world.results.pop(0)
+    await world.write()
+    verifying = asyncio.create_task(world.verify("--wait", "60"))
+    async with (
+        Publisher(world.settings.kafka, transactional_id=f"{world.settings.kafka.prefix}t") as publisher,
+        publisher.producer.transaction(),
+    ):
+        await publisher.publish([Output(RESULTS, last)])
+    await world._fill_ledger()
+    code, report = await verifying
+    assert code == 0, report
+    assert report["counts"]["results"] == 7
+
+
+async def test_nothing_is_judged_before_since(world):
+    world.requests.append(request("lost", timeout_ms=1))
+    await world.write()
+    since = utc_now().isoformat()
+    code, report = await world.verify("--since", since)
+    assert (code, report["counts"]["requests"], report["counts"]["results"]) == (0, 0, 0)
+
+
+async def test_a_lost_result(world):
+    world.requests.append(request("gone", timeout_ms=1))
+    assert await world.violated() == {"lost": ["gone"]}
+
+
+async def test_an_unreadable_request_without_a_rejection(world):
+    world.results.pop()
+    assert await world.violated() == {"lost": [UNREADABLE_ID]}
+
+
+async def test_a_doubled_result(world):
+    world.results.append(result(5))
+    assert await world.violated() == {"doubled": ["r5"]}
+
+
+async def test_a_missing_dead_letter(world):
+    world.letters = False
+    topic = REQUESTS.full_name(world.settings.kafka.prefix)
+    found = await world.violated()
+    assert set(found) == {"dead_letter_missing"}
+    assert [name.rpartition("@")[0] for name in found["dead_letter_missing"]] == [f"{topic}-0"] * 2
+
+
+async def test_an_unrecorded_call(world):
+    world.served.append({**UNSEEN, "call_id": str(STRANGER), "usage": None})
+    assert await world.violated() == {"unrecorded": [str(STRANGER)]}
+
+
+async def test_a_cost_that_is_not_rates_times_usage(world):
+    ended = call_pair(7)[1]
+    wrong = ended.cost_usd + Decimal("0.000000000001")
+    world.calls = [c.model_copy(update={"cost_usd": wrong}) if c == ended else c for c in world.calls]
+    # The result repeats the wrong cost, so that only the price itself is wrong.
+    line = result(7).route[0].model_copy(update={"cost_usd": wrong})
+    right = result(7)
+    world.results = [
+        r.model_copy(update={"cost_usd": wrong, "route": (line,)}) if r == right else r for r in world.results
+    ]
+    assert await world.violated() == {"mispriced": [call_id(7)]}
+
+
+async def test_usage_other_than_the_providers(world):
+    world.served[0]["usage"]["output_tokens"] += 1
+    assert await world.violated() == {"mispriced": [call_id(1)]}
+
+
+async def test_a_result_that_does_not_cost_what_its_calls_do(world):
+    right = result(2)
+    world.results = [r.model_copy(update={"cost_usd": r.cost_usd * 2}) if r == right else r for r in world.results]
+    assert await world.violated() == {"mispriced": ["r2"]}
+
+
+async def test_a_repeated_attempt(world):
+    again = call_pair(10)[0].model_copy(update={"call_id": STRANGER})
+    world.calls.append(again)
+    assert await world.violated() == {"repeated": [str(STRANGER)]}
+
+
+async def test_a_missing_row(world):
+    world.edit_rows = lambda table, rows: rows[1:] if table is Table.CALLS else rows
+    found = await world.violated()
+    topic = CALLS.full_name(world.settings.kafka.prefix)
+    assert set(found) == {"ledger_missing", "ledger_totals"}
+    assert found["ledger_missing"][0].endswith("@0")
+    assert found["ledger_totals"] == [topic]
+
+
+async def test_a_row_counted_twice_under_another_cluster(world):
+    world.edit_rows = lambda table, rows: (
+        [*rows, {**rows[-1], "cluster": "another"}] if table is Table.REQUESTS else rows
+    )
+    found = await world.violated()
+    assert set(found) == {"ledger_twice"}
+
+
+async def test_a_row_without_a_record(world):
+    world.edit_rows = lambda table, rows: [*rows, {**rows[-1], "offset": 10_000}] if table is Table.CALLS else rows
+    assert {name: len(named) for name, named in (await world.violated()).items()} == {"ledger_surplus": 1}
+
+
+async def test_a_view_that_counts_a_repeated_row_twice(world):
+    world.edit_rows = lambda table, rows: [*rows, rows[0]] if table is Table.HOPS else rows
+    database = world.settings.clickhouse.database
+    async with open_client(world.settings.clickhouse.url) as client:
+        for statement in (
+            f"CREATE TABLE {database}.plain AS {database}.hops_log ENGINE = MergeTree ORDER BY offset",
+            f"EXCHANGE TABLES {database}.plain AND {database}.hops_log",
+            f"CREATE OR REPLACE VIEW {database}.hops AS SELECT * FROM {database}.hops_log",
+        ):
+            await client.command(statement)
+    found = await world.violated()
+    assert set(found) == {"ledger_twice", "ledger_totals"}
+
+
+async def test_a_row_that_says_something_else(world):
+    def add_a_cent(table: Table, rows: list[Row]) -> list[Row]:
+        if table is not Table.REQUESTS:
+            return rows
+        return [{**rows[0], "cost_usd": rows[0]["cost_usd"] + Decimal("0.01")}, *rows[1:]]
+
+    world.edit_rows = add_a_cent
+    assert set(await world.violated()) == {"ledger_differing", "ledger_totals"}
