@@ -6,9 +6,8 @@ from streams.checks import schema_problem
 from streams.outcomes import given_up
 from streams.publisher import Output
 from streams.settings import Settings
-from streams.stage import Context, Outputs, stage
+from streams.stage import Context, Outputs, RefusedError, stage
 from topics.base import from_millis
-from topics.codec import DecodeError
 from topics.dead_letters import revision_of
 from topics.events import StatusEvent, StatusKind
 from topics.registry import REQUESTS, tier_tasks
@@ -27,7 +26,9 @@ async def classify(request: Request, ctx: Context) -> Outputs:
         same_body = settled.same_body(request.request_id, revision, digest)
         return _resent(request, revision, ctx, same_body=same_body)
     deadline = _deadline(request, ctx)
-    _refuse_what_cannot_be_served(request, ctx.engine.settings, deadline, from_millis(ctx.received.timestamp))
+    problem = _problem(request, ctx.engine.settings, deadline - from_millis(ctx.received.timestamp))
+    if problem is not None:
+        raise RefusedError(problem, digest=digest)
     task = _task(request, digest, ctx, deadline)
     if deadline <= ctx.now():
         message = "the deadline passed before the request was routed"
@@ -62,26 +63,19 @@ def _deadline(request: Request, ctx: Context) -> datetime:
     return min(named, default=arrived + timedelta(seconds=default_s))
 
 
-def _refuse_what_cannot_be_served(request: Request, settings: Settings, deadline: datetime, arrived: datetime) -> None:
-    """Raise for a request that is well-formed but asks for what this deployment can't give.
-
-    Raises:
-        DecodeError: With a message that says which field and why.
-    """
-    problem = None
+def _problem(request: Request, settings: Settings, lifetime: timedelta) -> str | None:
+    """Say which field of a well-formed request asks for what this deployment can't give, and why."""
     window = timedelta(seconds=settings.delivery.dedup_window_s)
     if request.min_tier is not None and request.min_tier > settings.top_tier:
-        problem = f"min_tier: there are {settings.top_tier} tiers"
-    elif request.min_tier is not None and request.max_tier is not None and request.min_tier > request.max_tier:
-        problem = "min_tier: is above max_tier"
-    elif deadline - arrived > window:
-        problem = f"deadline: may be at most {window.total_seconds():g} s after the request"
-    elif request.response_schema is not None and (found := schema_problem(request.response_schema)):
-        problem = f"response_schema: {found}"
-    elif not settings.may_serve(request.context.data_class):
-        problem = f"context.data_class: no provider may see {request.context.data_class.value} data"
-    if problem is not None:
-        raise DecodeError("invalid", problem, request.request_id)
+        return f"min_tier: there are {settings.top_tier} tiers"
+    if request.min_tier is not None and request.max_tier is not None and request.min_tier > request.max_tier:
+        return "min_tier: is above max_tier"
+    if lifetime > window:
+        return f"deadline: may be at most {window.total_seconds():g} s after the request"
+    if not settings.may_serve(request.context.data_class):
+        return f"context.data_class: no provider may see {request.context.data_class.value} data"
+    found = schema_problem(request.response_schema) if request.response_schema is not None else None
+    return f"response_schema: {found}" if found else None
 
 
 def _task(request: Request, digest: str, ctx: Context, deadline: datetime) -> TierTask:

@@ -57,7 +57,7 @@ def _out_of_bounds(task: TierTask, ctx: Context) -> tuple[str, str] | None:
     if ctx.now() >= task.deadline:
         return "deadline", "the deadline passed before an answer was found"
     limit = task.request.max_cost_usd
-    if limit is not None and task.cost_usd >= limit and task.attempts:
+    if limit is not None and task.cost_usd >= limit:
         return "max_cost", f"max_cost_usd of {limit} is used up"
     return None
 

@@ -23,7 +23,7 @@ async def validate(answer: Answer, ctx: Context) -> Outputs:
     """
     task, hops = answer.task, []
     for model in _judges(task, ctx):
-        if ctx.now() >= task.deadline:
+        if ctx.now() >= task.deadline or _is_spent(task):
             break
         ended = await _ask(answer, task, model, ctx)
         verdict = read_verdict(ended.content) if ended.content is not None else None
@@ -46,6 +46,11 @@ def _judges(task: TierTask, ctx: Context) -> list[ModelSettings]:
     judges = (settings.validation.judge, settings.validation.fallback)
     data_class = task.request.context.data_class
     return [judge for judge in judges if judge and data_class in settings.providers[judge.provider].data_classes]
+
+
+def _is_spent(task: TierTask) -> bool:
+    limit = task.request.max_cost_usd
+    return limit is not None and task.cost_usd >= limit
 
 
 async def _ask(answer: Answer, task: TierTask, model: ModelSettings, ctx: Context) -> CallEnded:

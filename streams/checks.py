@@ -3,12 +3,10 @@
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
+from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
 from pydantic_core import from_json
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from topics.requests import Request
 
@@ -17,6 +15,8 @@ _FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\r?\n(.*)```\Z", re.DOTALL)
 
 _MOST_LEVELS = 64
 """The stages wrap the request in records of their own, and JSON is read to 200 levels."""
+
+_MOST_EXPANSIONS = 10_000
 
 # A hedge counts only near the start of a short answer: a long text that admits a limit in passing is no refusal.
 _HEDGE_CHARACTERS = 400
@@ -51,7 +51,7 @@ def matches_schema(content: str, schema: dict[str, Any]) -> bool:
     try:
         instance = from_json(unfenced(content).encode(), allow_inf_nan=False)
         return _validator(schema).is_valid(instance)
-    except (ValueError, RecursionError, Unresolvable):
+    except ValueError:
         return False
 
 
@@ -62,21 +62,65 @@ def unfenced(content: str) -> str:
 
 
 def schema_problem(schema: dict[str, Any]) -> str | None:
-    """Say what is wrong with a request's own schema; None if it is a valid JSON Schema."""
+    """Say what is wrong with a request's own schema; None if it is a JSON Schema that is safe to check against."""
     if _levels(schema) > _MOST_LEVELS:
         return f"is nested more than {_MOST_LEVELS} levels deep"
-    try:
-        Draft202012Validator.check_schema(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
-    except SchemaError as error:
-        return error.message[:300]
     if any(not reference.startswith("#") for reference in _references(schema)):
         return "$ref may only point into the schema itself"
+    try:
+        _validator(schema)
+    except ValidationError as error:
+        where = "/".join(map(str, error.instance_path))
+        return f"is not a JSON Schema{f' at {where}' if where else ''}"[:300]
+    if _Expansion(schema).size() > _MOST_EXPANSIONS:
+        return f"its $refs expand to more than {_MOST_EXPANSIONS} parts"
     return None
 
 
 def _validator(schema: dict[str, Any]) -> Draft202012Validator:
-    # An empty registry: a schema from outside must not make this process fetch what it points to.
-    return Draft202012Validator(schema, registry=Registry())
+    # A schema comes from outside: it must neither make this process fetch something nor hold it up with a pattern.
+    return Draft202012Validator(schema, pattern_options=RegexOptions(), offline=True)
+
+
+class _Expansion:
+    """Counts the parts of a schema with each `$ref` replaced by its target, which can double at every level."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        self._schema = schema
+        self._sizes: dict[str, int] = {}
+
+    def size(self) -> int:
+        return self._of(self._schema)
+
+    def _of(self, node: object) -> int:
+        if isinstance(node, list):
+            return sum(map(self._of, node))
+        if not isinstance(node, dict):
+            return 0
+        reference = node.get("$ref")
+        target = self._target(reference) if isinstance(reference, str) else 0
+        return 1 + target + sum(map(self._of, node.values()))
+
+    def _target(self, reference: str) -> int:
+        if reference not in self._sizes:
+            # A reference that leads back to itself ends with the data, so it counts once.
+            self._sizes[reference] = 0
+            self._sizes[reference] = self._of(_resolve(self._schema, reference))
+        return self._sizes[reference]
+
+
+def _resolve(schema: dict[str, Any], reference: str) -> object:
+    """Follow a JSON pointer into the schema; anchors and dangling pointers lead nowhere."""
+    node: object = schema
+    for part in reference.removeprefix("#").split("/")[1:]:
+        key = unquote(part).replace("~1", "/").replace("~0", "~")
+        if isinstance(node, dict):
+            node = node.get(key)
+        elif isinstance(node, list) and key.isdecimal() and int(key) < len(node):
+            node = node[int(key)]
+        else:
+            return None
+    return node
 
 
 def _levels(node: object) -> int:

@@ -14,7 +14,6 @@ What it relies on, and why it is shaped as it is:
 import asyncio
 import contextlib
 import logging
-import traceback
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -26,18 +25,16 @@ from faust.transport.drivers import aiokafka as driver
 
 from streams.calls import PaidCalls, PartitionLostError
 from streams.engine import Engine
+from streams.failed_records import FailedRecord
 from streams.journal import Journal
-from streams.outcomes import crashed, rejected
 from streams.publisher import TRACE_HEADER, DeliveryError, Output
 from streams.pulse import GroupPulse
 from streams.settings import Settings
-from streams.stage import Context, Received, StageInstance
+from streams.stage import Context, Received, RefusedError, StageInstance
 from streams.window import OrderedWindow
 from topics.base import Record
 from topics.codec import DecodeError, decode
-from topics.dead_letters import dead_letter
-from topics.registry import DEAD_LETTERS, REQUESTS
-from topics.tasks import Source
+from topics.registry import REQUESTS
 
 log = logging.getLogger(__name__)
 
@@ -185,26 +182,28 @@ class StageRunner(Generic[M]):
         try:
             outputs = await self._outputs(received)
         except PartitionLostError as lost:
+            if self._is_current(received.generation):
+                raise
             log.info("%s: left to the new owner: %s", self.stage.name, lost)
             return
         await self._engine.publisher.publish(outputs, trace=trace)
 
     async def _outputs(self, received: Received) -> list[Output]:
-        record: M | None = None
+        failed = FailedRecord(self.stage, received, self._engine.clock())
         try:
             decoded = decode(self.stage.source, received.value, received.headers, max_bytes=self._max_bytes)
-            record = decoded.record
-            context = self._context(received, decoded.unknown_fields)
-            outputs = list(await self.stage.handler(record, context))
         except DecodeError as error:
-            return self._refuse(error, received)
+            return failed.undecodable(error)
+        try:
+            outputs = list(await self.stage.handler(decoded.record, self._context(received, decoded.unknown_fields)))
+            self.stage.check_declared(outputs)
+        except RefusedError as error:
+            return failed.refused(decoded.record, error)
         except (PartitionLostError, asyncio.CancelledError, *_STOPS_THE_PROCESS):
             raise
         except Exception as error:  # noqa: BLE001 - one record must not block a partition for ever
-            return self._give_up(error, record, received)
-        undeclared = {output.topic.name for output in outputs} - self.stage.emits
-        if undeclared:
-            raise TypeError(f"stage {self.stage.name} does not declare that it emits {sorted(undeclared)}")
+            log.error("%s: a handler raised %s at %s", self.stage.name, type(error).__name__, failed.source)  # noqa: TRY400
+            return failed.raised(decoded.record, error)
         return outputs
 
     def _context(self, received: Received, unknown_fields: tuple[str, ...]) -> Context:
@@ -217,38 +216,6 @@ class StageRunner(Generic[M]):
             unknown_fields=unknown_fields,
             started_at=self._engine.clock(),
             is_current=lambda: self._is_current(received.generation),
-        )
-
-    def _refuse(self, error: DecodeError, received: Received) -> list[Output]:
-        letter = self._letter(error, received)
-        outputs = [Output(DEAD_LETTERS, letter)]
-        if self.stage.source is REQUESTS and error.request_id is not None:
-            source = _source(received)
-            outputs.append(
-                rejected(self.stage.name, error.request_id, source, letter.sha256, error.reason, error.message)
-            )
-        return outputs
-
-    def _give_up(self, error: Exception, record: M | None, received: Received) -> list[Output]:
-        kind = type(error).__name__
-        log.error("%s: a handler raised %s at %s", self.stage.name, kind, _source(received))
-        trace = "".join(traceback.format_exception(error))[-20_000:]
-        problem = DecodeError("handler_error", f"the handler raised {kind}", getattr(record, "partition_key", None))
-        outputs = [Output(DEAD_LETTERS, self._letter(problem, received, trace))]
-        if record is not None:
-            ending = crashed(self.stage.name, record, _source(received), f"stage {self.stage.name} failed: {kind}")
-            outputs += [ending] if ending is not None else []
-        return outputs
-
-    def _letter(self, error: DecodeError, received: Received, trace: str | None = None) -> Any:  # noqa: ANN401
-        return dead_letter(
-            self.stage.name,
-            error,
-            received,
-            topic=received.topic,
-            partition=received.partition,
-            at=self._engine.clock(),
-            traceback=trace,
         )
 
     def _is_current(self, generation: int) -> bool:
@@ -285,15 +252,6 @@ class StageRunner(Generic[M]):
 # The services log under the module that defines them; what Faust says of its own workings is not our log.
 for _service in (_App, _Consumer, _ConsumerThread):
     _service.logger = logging.getLogger("faust")
-
-
-def _source(received: Received) -> Source:
-    return Source(
-        topic=received.topic,
-        partition=received.partition,
-        offset=received.offset,
-        timestamp_ms=received.timestamp,
-    )
 
 
 def _new_app(settings: Settings, stage: str, pulse: GroupPulse) -> Any:  # noqa: ANN401 - a faust.App

@@ -1,5 +1,6 @@
 """The judge's prompt, and how its verdict is read."""
 
+import re
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -34,9 +35,15 @@ def judge_messages(request: Request, answer: str) -> tuple[Message, ...]:
     """Put the conversation and the answer before the judge."""
     given = [message for message in request.messages if message.text != request.question]
     history = "\n".join(f"{message.role}: {message.text}" for message in given)
-    parts = [f"<given>\n{history}\n</given>"] if history else []
-    parts += [f"<question>\n{request.question}\n</question>", f"<answer>\n{answer}\n</answer>"]
+    parts = [_tagged("given", history)] if history else []
+    parts += [_tagged("question", request.question), _tagged("answer", answer)]
     return (Message(role="system", content=_INSTRUCTIONS), Message(role="user", content="\n".join(parts)))
+
+
+def _tagged(tag: str, text: str) -> str:
+    """Put a text between tags that it can't close itself."""
+    harmless = re.sub(rf"<(/?{tag})", "<\u200b\\1", text)
+    return f"<{tag}>\n{harmless}\n</{tag}>"
 
 
 def read_verdict(content: str) -> Verdict | None:

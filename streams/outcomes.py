@@ -39,13 +39,24 @@ def given_up(
     return _end(stage, task, attempts, status=status, error=ResultError(code=code, message=message))
 
 
-def rejected(stage: str, request_id: str, source: Source, digest: str, code: str, message: str) -> Output:
-    """End a request that can't be served as it is."""
+def unserved(
+    stage: str,
+    request_id: str,
+    source: Source,
+    *,
+    revision: int,
+    digest: str,
+    status: ResultStatus,
+    code: str,
+    message: str,
+) -> Output:
+    """End a request of which only the id is known, or that can't be served as it is."""
     return Output(
         OUTCOMES,
         Outcome(
             request_id=request_id,
-            status=ResultStatus.REJECTED,
+            revision=revision,
+            status=status,
             error=ResultError(code=code, message=message),
             cost_usd=Decimal(0),
             source=source,
@@ -55,7 +66,7 @@ def rejected(stage: str, request_id: str, source: Source, digest: str, code: str
     )
 
 
-def crashed(stage: str, record: Record, source: Source, message: str) -> Output | None:
+def crashed(stage: str, record: Record, source: Source, revision: int, message: str) -> Output | None:
     """End the request behind a record whose handler raised; None where the record belongs to no open request."""
     match record:
         case Request():
@@ -65,6 +76,7 @@ def crashed(stage: str, record: Record, source: Source, message: str) -> Output 
                 Outcome(
                     **_dimensions(record),
                     request_id=record.request_id,
+                    revision=revision,
                     status=ResultStatus.FAILED,
                     error=error,
                     cost_usd=Decimal(0),

@@ -76,18 +76,18 @@ class PartitionOwner:
             DeliveryError: The broker did not take the results; nothing was published.
         """
         outputs: list[Output] = []
-        fresh: list[Outcome] = []
+        fresh: list[tuple[Outcome, int]] = []
         for record in records:
             outputs.extend(self._outputs_of(record, fresh))
         if not outputs:
             return
         async with self._publisher.producer.transaction():
             await self._publisher.publish(outputs)
-        now_ms = int(self._clock().timestamp() * 1000)
-        for outcome in fresh:
-            self._memory.add(outcome.request_id, outcome.revision, outcome.digest, now_ms)
+        for outcome, decided_ms in fresh:
+            # By the source's time: after a long outage the clock would push out what was just read back.
+            self._memory.add(outcome.request_id, outcome.revision, outcome.digest, decided_ms)
 
-    def _outputs_of(self, record: RawRecord, fresh: list[Outcome]) -> Iterable[Output]:
+    def _outputs_of(self, record: RawRecord, fresh: list[tuple[Outcome, int]]) -> Iterable[Output]:
         try:
             outcome = decode(OUTCOMES, record.value, record.headers).record
         except DecodeError as error:
@@ -95,9 +95,9 @@ class PartitionOwner:
             letter = dead_letter(STAGE, error, record, topic=topic, partition=self._partition, at=self._clock())
             return [Output(DEAD_LETTERS, letter)]
         identity = (outcome.request_id, outcome.revision)
-        first = next((o for o in fresh if (o.request_id, o.revision) == identity), None)
+        first = next((o for o, _ in fresh if (o.request_id, o.revision) == identity), None)
         if first is None and not self._memory.knows(*identity):
-            fresh.append(outcome)
+            fresh.append((outcome, record.timestamp))
             trace = dict(record.headers).get(TRACE_HEADER)
             return [replace(output, trace=trace) for output in self._result(outcome, record.timestamp)]
         same = first.digest == outcome.digest if first else self._memory.same_body(*identity, outcome.digest)
@@ -140,6 +140,7 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         self._topic = OUTCOMES.full_name(settings.kafka.prefix)
         self._owned: dict[TopicPartition, _Owned] = {}
         self._assigned = asyncio.Event()
+        self._closing = False
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
@@ -168,6 +169,8 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
                 await self._commit()
         finally:
             stopping.cancel()
+            # A rebalance may still come in between; an owner that it starts would outlive us.
+            self._closing = True
             await self._let_go(list(self._owned))
             await self._consumer.stop()
         if self._failure.done():
@@ -179,7 +182,7 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Start an owner for each partition."""
-        for tp in assigned:
+        for tp in () if self._closing else assigned:
             stopping = asyncio.Event()
             task = asyncio.create_task(self._own(tp, stopping))
             task.add_done_callback(self._note_failure)
@@ -188,26 +191,43 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
 
     async def _own(self, tp: TopicPartition, stopping: asyncio.Event) -> None:
         owner = PartitionOwner(self._settings, tp.partition, self._clock)
+        asked = asyncio.create_task(stopping.wait())
         try:
             await owner.open(await self._oldest_uncommitted(tp))
             while not stopping.is_set():
-                batch = await self._consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=_BATCH)
-                if records := batch.get(tp):
+                if records := await self._poll(tp, asked):
                     await owner.settle(records)
                     self._owned[tp].position = records[-1].offset + 1
         finally:
+            asked.cancel()
             await owner.close()
 
+    async def _poll(self, tp: TopicPartition, stopping: "asyncio.Task[Any]") -> Sequence[RawRecord]:
+        """Return the next outcomes; none if nothing came, or if the owner is to stop.
+
+        In a rebalance `getmany` waits for the new assignment, whatever its timeout, while the rebalance waits for
+        the owners to stop: only what ends the owner may end that wait.
+        """
+        polling = asyncio.create_task(self._consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=_BATCH))
+        try:
+            await asyncio.wait((polling, stopping), return_when=asyncio.FIRST_COMPLETED)
+            return polling.result().get(tp, ()) if polling.done() else ()
+        finally:
+            polling.cancel()
+
     async def _let_go(self, tps: list[TopicPartition]) -> None:
-        for tp in tps:
-            self._owned[tp].stopping.set()
-        await asyncio.gather(*(self._owned[tp].task for tp in tps), return_exceptions=True)
+        """Stop the owners of these partitions; a rebalance and our own end may both ask for the same one."""
+        leaving = {tp: self._owned[tp] for tp in tps if tp in self._owned}
+        for owned in leaving.values():
+            owned.stopping.set()
+        await asyncio.gather(*(owned.task for owned in leaving.values()), return_exceptions=True)
         await self._commit()
-        for tp in tps:
-            del self._owned[tp]
+        for tp in leaving:
+            self._owned.pop(tp, None)
 
     async def _commit(self) -> None:
-        positions = {tp: owned.position for tp, owned in self._owned.items() if owned.position > owned.committed}
+        owned = dict(self._owned)
+        positions = {tp: one.position for tp, one in owned.items() if one.position > one.committed}
         if not positions:
             return
         try:
@@ -216,7 +236,7 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
             log.info("the group moved on before a commit; the next owner recognises what is settled")
             return
         for tp, position in positions.items():
-            self._owned[tp].committed = position
+            owned[tp].committed = position
 
     async def _oldest_uncommitted(self, tp: TopicPartition) -> int:
         committed = await self._consumer.committed(tp)

@@ -18,6 +18,18 @@ from topics.tasks import Attempt, TierTask
 
 M = TypeVar("M", bound=Record)
 
+
+class RefusedError(Exception):
+    """A handler's word that a request asks for what can't be given; the message says which field and why.
+
+    The request becomes a dead letter and a rejection.
+    """
+
+    def __init__(self, message: str, *, digest: str) -> None:
+        super().__init__(message)
+        self.digest = digest
+
+
 Outputs = Sequence[Output]
 """What a handler returns: records that leave together; the source is acknowledged when all are delivered."""
 
@@ -169,6 +181,16 @@ class StageInstance(Generic[M]):
     emits: frozenset[str]
     in_flight: int
     handler: Handler[M]
+
+    def check_declared(self, outputs: Outputs) -> None:
+        """Hold the handler to its declaration, which the documentation of the topology is made of.
+
+        Raises:
+            TypeError: If it writes to a topic that it did not declare.
+        """
+        undeclared = {output.topic.name for output in outputs} - self.emits
+        if undeclared:
+            raise TypeError(f"stage {self.name} does not declare that it emits {sorted(undeclared)}")
 
 
 def stage(

@@ -1,4 +1,4 @@
-"""A deployment of a test's own: topics under a fresh prefix, worker processes to start and kill, and what to wait for."""
+"""A deployment of a test: topics under a fresh prefix, worker processes to start and kill, and what to wait for."""
 
 import asyncio
 import json

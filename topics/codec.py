@@ -106,6 +106,10 @@ def _too_large(value: bytes, max_bytes: int, request_id: str | None) -> DecodeEr
 
 
 def _read_request_id(data: object) -> str | None:
+    """Read the id of a request, or of the one that a record of ours is about."""
+    for part in ("task", "request"):
+        if isinstance(data, dict) and part in data:
+            data = data[part]
     if not isinstance(data, dict):
         return None
     try:

@@ -55,7 +55,7 @@ class Rates(Record):
     def cost(self, usage: Usage) -> Decimal:
         """Price a call in US dollars, exactly."""
         million = Decimal(1_000_000)
-        fresh = usage.input - usage.cached
+        fresh = max(usage.input - usage.cached, 0)
         return (fresh * self.input + usage.cached * self.cached + usage.output * self.output) / million
 
 

@@ -150,7 +150,7 @@ async def test_restricted_data_goes_to_the_allowed_provider_alone(simulator, ask
 
 async def test_restricted_data_goes_nowhere_else_when_the_allowed_provider_is_down(simulator, ask):
     simulator.set_behaviour("anthropic", down=True)
-    result, calls = await ask(context={"data_class": "restricted"}, **{"service_class": "bulk"})
+    result, calls = await ask(context={"data_class": "restricted"}, service_class="bulk")
     assert (result.status, result.error.code) == ("failed", "no_provider")
     assert {call["provider"] for call in calls} == {"anthropic"}
 

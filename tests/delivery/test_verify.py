@@ -218,6 +218,13 @@ async def test_a_clean_world_passes_and_is_counted(world):
     assert shown.exit_code == 0
     assert "every invariant holds" in shown.stdout
     assert "no log of served calls" in shown.stdout
+    arguments = ["--config", str(world.config), "report", "ledger"]
+    books = await asyncio.to_thread(CliRunner().invoke, app, [*arguments, "--json"])
+    money = json.loads(books.stdout)["money"]
+    assert Decimal(money["results_cost_usd"]) == Decimal(money["calls_cost_usd"]) == cost
+    assert Decimal(money["unexplained_usd"]) == 0
+    shown = await asyncio.to_thread(CliRunner().invoke, app, arguments)
+    assert (shown.exit_code, "unexplained" in shown.stdout) == (0, True)
 
 
 async def test_what_breaks_no_promise_is_noted_and_listed(world):
@@ -343,7 +350,7 @@ async def test_a_view_that_counts_a_repeated_row_twice(world):
     database = world.settings.clickhouse.database
     async with open_client(world.settings.clickhouse.url) as client:
         for statement in (
-            f"CREATE TABLE {database}.plain AS {database}.hops_log ENGINE = MergeTree ORDER BY offset",
+            f"CREATE TABLE {database}.plain ENGINE = MergeTree ORDER BY offset AS SELECT * FROM {database}.hops_log",
             f"EXCHANGE TABLES {database}.plain AND {database}.hops_log",
             f"CREATE OR REPLACE VIEW {database}.hops AS SELECT * FROM {database}.hops_log",
         ):

@@ -28,8 +28,8 @@ from agents.validate import validate
 from streams.providers.base import ChatReply, ErrorKind
 from streams.publisher import Output
 from streams.settings import Settings, ValidationSettings
+from streams.stage import RefusedError
 from topics.base import Record
-from topics.codec import DecodeError
 from topics.events import Hops, Status, StatusKind
 from topics.results import Outcome, ResultStatus
 from topics.tasks import Answer, Completion, Escalation, TierTask
@@ -140,15 +140,16 @@ class TestClassify:
         ],
     )
     async def test_what_can_not_be_served_is_refused(self, bench, fields, message):
-        with pytest.raises(DecodeError) as refused:
-            await run(classify, new_request(**fields), bench, "classify")
-        assert (refused.value.reason, refused.value.request_id) == ("invalid", "r1")
-        assert refused.value.message.startswith(message)
+        request = new_request(**fields)
+        with pytest.raises(RefusedError) as refused:
+            await run(classify, request, bench, "classify")
+        assert refused.value.digest == request.digest()
+        assert str(refused.value).startswith(message)
 
     async def test_data_that_no_provider_may_see_is_refused(self):
         providers = {name: given | {"data_classes": ["public"]} for name, given in SETTINGS["providers"].items()}
         request, bench = new_request(context={"data_class": "restricted"}), new(SETTINGS | {"providers": providers})
-        with pytest.raises(DecodeError, match="no provider may see restricted data"):
+        with pytest.raises(RefusedError, match="no provider may see restricted data"):
             await run(classify, request, bench, "classify")
 
 

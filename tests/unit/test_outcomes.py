@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from in_memory import new_request, new_task
 from record_strategies import attempts, completions, some, tasks
 
-from streams.outcomes import answered, crashed, given_up, rejected
+from streams.outcomes import answered, crashed, given_up, unserved
 from topics.registry import OUTCOMES
 from topics.results import Outcome, ResultStatus, Settled
 from topics.tasks import Answer, Escalation, Source
@@ -53,7 +53,19 @@ def test_giving_up_falls_back_on_the_best_answer(task):
 
 
 def test_a_rejection_costs_nothing():
-    outcome = ending(rejected("classify", "r1", SOURCE, "digest", "invalid", "messages: missing"))
+    outcome = ending(
+        unserved(
+            "classify",
+            "r1",
+            SOURCE,
+            revision=2,
+            digest="digest",
+            status=ResultStatus.REJECTED,
+            code="invalid",
+            message="messages: missing",
+        )
+    )
+    assert outcome.revision == 2
     assert (outcome.status, outcome.cost_usd, outcome.source) == (ResultStatus.REJECTED, 0, SOURCE)
     assert (outcome.error.code, outcome.error.message, outcome.digest) == ("invalid", "messages: missing", "digest")
 
@@ -62,7 +74,7 @@ def test_a_rejection_costs_nothing():
 @given(tasks, completions)
 def test_a_crash_ends_the_request_behind_the_record(task, completion):
     for record in (task, Answer(task=task, completion=completion), Escalation(task=task, reason="x")):
-        outcome = ending(crashed("infer:1", record, SOURCE, "stage infer:1 failed: KeyError"))
+        outcome = ending(crashed("infer:1", record, SOURCE, 0, "stage infer:1 failed: KeyError"))
         check_identity(outcome, task)
         assert outcome.source == task.source
         assert outcome.status is (ResultStatus.DEGRADED if task.best else ResultStatus.FAILED)
@@ -70,13 +82,14 @@ def test_a_crash_ends_the_request_behind_the_record(task, completion):
 
 def test_a_crash_over_a_request_fails_it():
     request = new_request(feature="chat", tags=("a",))
-    outcome = ending(crashed("classify", request, SOURCE, "stage classify failed: KeyError"))
+    outcome = ending(crashed("classify", request, SOURCE, 3, "stage classify failed: KeyError"))
     assert (outcome.status, outcome.error.code, outcome.digest) == (ResultStatus.FAILED, "internal", request.digest())
     assert (outcome.source, outcome.feature, outcome.tags) == (SOURCE, "chat", ("a",))
+    assert outcome.revision == 3
 
 
 def test_a_crash_over_anything_else_ends_no_request():
-    assert crashed("sink", Settled(request_id="r1", revision=0, digest="d"), SOURCE, "x") is None
+    assert crashed("sink", Settled(request_id="r1", revision=0, digest="d"), SOURCE, 0, "x") is None
 
 
 @pytest.mark.parametrize("status", [ResultStatus.FAILED, ResultStatus.EXPIRED])

@@ -14,8 +14,10 @@ from streams.settings import Settings
 from tierstream.cli.connection import load_settings, with_clickhouse
 from tierstream.cli.errors import FAILED, show_error
 from tierstream.cli.render import show_json
+from tierstream.cli.render_ledger import show_ledger
 
 if TYPE_CHECKING:
+    from analytics.ledger_report import LedgerReport
     from analytics.reports import Summary, Trace
 
 _AGO = re.compile(r"^(\d+)([smhd])$")
@@ -29,6 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: `tierstream trace 7f3a… --json`")(trace)
     reports = typer.Typer(help="Figures from the ledger.", no_args_is_help=True)
     reports.command(epilog="Examples: `tierstream report summary --since 24h` · `… --tag nightly --json`")(summary)
+    reports.command(epilog="Examples: `tierstream report ledger --since 24h` · `… --tag nightly --json`")(ledger)
     app.add_typer(reports, name="report")
 
 
@@ -67,6 +70,20 @@ def summary(
         _show_summary(found, settings.frontier_ref)
 
 
+def ledger(
+    ctx: typer.Context,
+    since: Annotated[str | None, typer.Option(metavar="WHEN", help="From then on: 30m, 24h, 7d or a time.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only requests that carry it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show every kind of paid call, reconcile results with calls, and list unknown and duplicate calls."""
+    found = asyncio.run(_ledger(with_clickhouse(load_settings(ctx)), parse_moment(since), tag))
+    if as_json:
+        show_json(found.model_dump(mode="json"))
+    else:
+        show_ledger(found)
+
+
 async def _trace(settings: Settings, request_id: str) -> "Trace | None":
     from analytics import reports  # noqa: PLC0415 - the client takes half a second to import
     from analytics.clickhouse import open_client  # noqa: PLC0415
@@ -91,6 +108,14 @@ async def _summary(settings: Settings, since: datetime | None, until: datetime |
             frontier_rates=(rates.input, rates.output, rates.cached),
             tag=tag,
         )
+
+
+async def _ledger(settings: Settings, since: datetime | None, tag: str | None) -> "LedgerReport":
+    from analytics.clickhouse import open_client  # noqa: PLC0415
+    from analytics.ledger_report import ledger_report  # noqa: PLC0415
+
+    async with open_client(settings.clickhouse.url or "") as client:
+        return await ledger_report(client, settings.clickhouse.database, since, tag=tag)
 
 
 def parse_moment(text: str | None) -> datetime | None:

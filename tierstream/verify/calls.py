@@ -88,7 +88,7 @@ class CallBook:
         attempt, cost = call.attempt_id.bytes, pico_usd(call.cost_usd)
         opened = self._open.pop(call.call_id.bytes, None)
         if opened is not None:
-            self._close(attempt)
+            self._close(opened.attempt)
         if judged:
             self._counts.ended += 1
             self._counts.cost_pico += cost

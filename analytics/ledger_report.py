@@ -1,0 +1,166 @@
+"""Where the money went, call by call: what results say, what calls cost, and what explains the difference."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, computed_field
+
+from analytics.clickhouse import AsyncClient
+from analytics.named_query import BEGINNING, END, named_query, time_window
+
+Standing = Literal["routed", "duplicate", "unrouted", "unsettled", "unknown"]
+
+
+class _Report(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class CallGroup(_Report):
+    """Paid calls of one purpose, provider, model and outcome."""
+
+    purpose: str
+    provider: str
+    model: str
+    outcome: Literal["ok", "error", "unknown"]
+    calls: int
+    cost_usd: Decimal
+
+
+class ListedCall(_Report):
+    """A call that never ended, or one of several of its attempt."""
+
+    request_id: str
+    revision: int
+    call_id: UUID
+    attempt_id: UUID
+    stage: str
+    n: int
+    purpose: str
+    tier: int
+    provider: str
+    model: str
+    started_at: datetime
+    outcome: Literal["ok", "error", "unknown"]
+    attempt_calls: int
+    """How many calls its attempt has."""
+    may_run: bool
+    """It has not ended and its deadline is yet to come."""
+    cost_usd: Decimal | None
+    """What it cost; of an unknown one, an estimate, None where no call like it has succeeded."""
+    is_estimated: bool
+
+
+class Reconciliation(_Report):
+    """What results say that they cost against what calls cost, in US dollars.
+
+    `calls = routed + duplicate + unrouted + unsettled`, and `results = routed + unexplained`.
+    """
+
+    results_cost_usd: Decimal
+    calls_cost_usd: Decimal
+    routed_cost_usd: Decimal
+    """Calls that are a line of their result's route."""
+    duplicate_cost_usd: Decimal
+    """Further calls of an attempt whose first is in the route."""
+    unrouted_cost_usd: Decimal
+    """Calls whose request has a result without a line for them."""
+    unsettled_cost_usd: Decimal
+    """Calls of requests without a result."""
+    unknown_estimate_usd: Decimal
+    """What calls of unknown outcome may have cost; booked nowhere."""
+
+    @computed_field  # type: ignore[prop-decorator] # mypy knows no decorated properties
+    @property
+    def unexplained_usd(self) -> Decimal:
+        """What is left of the difference; zero in a ledger that is whole."""
+        return self.results_cost_usd - self.routed_cost_usd
+
+
+class LedgerReport(_Report):
+    """Requests settled in [since, until), and all paid calls that belong to them or to no result yet."""
+
+    since: datetime
+    until: datetime
+    tag: str | None
+    requests: int
+    statuses: dict[str, int]
+    calls: tuple[CallGroup, ...]
+    money: Reconciliation
+    listed: tuple[ListedCall, ...]
+    """Unknown and duplicate calls, in the order of time."""
+
+
+async def ledger_report(
+    client: AsyncClient,
+    database: str,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    *,
+    tag: str | None = None,
+) -> LedgerReport:
+    """Reconcile a window of time, as the broker's clock saw it.
+
+    Args:
+        client: Of the server.
+        database: Of the ledger.
+        since: First moment; None: the beginning.
+        until: First moment after the window; None: no end.
+        tag: Only requests that carry it; calls of requests without a result carry none.
+    """
+    window = time_window(since, until, tag)
+    totals, statuses, calls, listed = await asyncio.gather(
+        named_query(client, database, "summary_totals", window),
+        named_query(client, database, "summary_statuses", window),
+        named_query(client, database, "ledger_calls", window),
+        named_query(client, database, "ledger_listed", window),
+    )
+    named = tuple(ListedCall(**row) for row in listed)
+    return LedgerReport(
+        since=since or BEGINNING,
+        until=until or END,
+        tag=tag,
+        requests=totals[0]["requests"],
+        statuses={row["status"]: row["requests"] for row in statuses},
+        calls=_groups(calls),
+        money=_reconciliation(Decimal(totals[0]["results_cost_usd"]), calls, named),
+        listed=named,
+    )
+
+
+def _groups(rows: Sequence[dict[str, Any]]) -> tuple[CallGroup, ...]:
+    """Add up the standings of each kind of call."""
+    found: dict[tuple[str, ...], CallGroup] = {}
+    for row in rows:
+        key = (row["purpose"], row["provider"], row["model"], row["outcome"])
+        earlier = found.get(key)
+        found[key] = CallGroup(
+            purpose=row["purpose"],
+            provider=row["provider"],
+            model=row["model"],
+            outcome=row["outcome"],
+            calls=row["calls"] + (earlier.calls if earlier else 0),
+            cost_usd=row["cost"] + (earlier.cost_usd if earlier else 0),
+        )
+    return tuple(sorted(found.values(), key=lambda group: (-group.cost_usd, group.purpose, group.provider)))
+
+
+def _reconciliation(
+    results_cost: Decimal, rows: Sequence[dict[str, Any]], listed: Sequence[ListedCall]
+) -> Reconciliation:
+    def cost(*standings: Standing) -> Decimal:
+        return sum((row["cost"] for row in rows if row["standing"] in standings), start=Decimal(0))
+
+    estimates = (call.cost_usd for call in listed if call.is_estimated and call.cost_usd is not None)
+    return Reconciliation(
+        results_cost_usd=results_cost,
+        calls_cost_usd=cost("routed", "duplicate", "unrouted", "unsettled"),
+        routed_cost_usd=cost("routed"),
+        duplicate_cost_usd=cost("duplicate"),
+        unrouted_cost_usd=cost("unrouted"),
+        unsettled_cost_usd=cost("unsettled"),
+        unknown_estimate_usd=sum(estimates, start=Decimal(0)),
+    )

@@ -1,0 +1,42 @@
+-- The calls of the results of the window, and those of the window that no result has claimed yet, by what became of
+-- their cost. `standing`: routed (a line of its result's route), duplicate (a further call of a routed attempt),
+-- unrouted (its attempt is in no line), unsettled (no result yet) or unknown (never ended, so nothing is booked).
+WITH settled AS
+(
+    SELECT request_id, revision, `route.attempt_id` AS attempts, `route.cost_usd` AS costs, 1 AS has_result
+    FROM {database:Identifier}.requests
+    WHERE at >= {since:DateTime64(6, 'UTC')} AND at < {until:DateTime64(6, 'UTC')}
+        AND ({tag:String} = '' OR has(tags, {tag:String}))
+)
+SELECT purpose, provider, model, outcome, standing, count() AS calls, sum(cost_usd) AS cost
+FROM
+(
+    SELECT
+        call.purpose AS purpose,
+        call.provider AS provider,
+        call.model AS model,
+        call.outcome AS outcome,
+        call.cost_usd AS cost_usd,
+        indexOf(settled.attempts, call.attempt_id) AS line,
+        row_number() OVER (
+            PARTITION BY call.request_id, call.revision, call.attempt_id
+            ORDER BY call.outcome = 'unknown', call.cost_usd != arrayElement(settled.costs, line), call.at, call.call_id
+        ) AS place,
+        multiIf(
+            call.outcome = 'unknown', 'unknown',
+            settled.has_result = 0, 'unsettled',
+            line = 0, 'unrouted',
+            place > 1, 'duplicate',
+            'routed'
+        ) AS standing
+    FROM {database:Identifier}.call_ledger AS call
+    LEFT JOIN settled ON settled.request_id = call.request_id AND settled.revision = call.revision
+    WHERE settled.has_result = 1
+        OR ({tag:String} = ''
+            AND call.at >= {since:DateTime64(6, 'UTC')} AND call.at < {until:DateTime64(6, 'UTC')}
+            AND (call.request_id, call.revision) NOT IN (
+                SELECT request_id, revision FROM {database:Identifier}.requests_log
+            ))
+)
+GROUP BY purpose, provider, model, outcome, standing
+ORDER BY cost DESC, purpose, provider, model, outcome, standing

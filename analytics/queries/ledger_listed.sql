@@ -1,0 +1,49 @@
+-- The calls of the window that never ended, and all calls of attempts that were made more than once. An unknown call
+-- is estimated at what another call of its attempt cost, else at the mean of the calls like it that succeeded.
+WITH
+    means AS
+    (
+        SELECT purpose, provider, model, avg(cost_usd) AS mean_cost, count() AS answered
+        FROM {database:Identifier}.call_ledger
+        WHERE outcome = 'ok'
+        GROUP BY purpose, provider, model
+    ),
+    attempts AS
+    (
+        SELECT request_id, revision, attempt_id, count() AS calls, maxIf(cost_usd, outcome != 'unknown') AS known_cost,
+            countIf(outcome = 'ok') AS answered
+        FROM {database:Identifier}.call_ledger
+        GROUP BY request_id, revision, attempt_id
+        HAVING calls > 1 OR countIf(outcome = 'unknown') > 0
+    )
+SELECT
+    call.request_id AS request_id,
+    call.revision AS revision,
+    call.call_id AS call_id,
+    call.attempt_id AS attempt_id,
+    call.stage AS stage,
+    call.n AS n,
+    call.purpose AS purpose,
+    call.tier AS tier,
+    call.provider AS provider,
+    call.model AS model,
+    call.started_at AS started_at,
+    call.outcome AS outcome,
+    attempts.calls AS attempt_calls,
+    call.outcome = 'unknown' AND call.deadline > now64(6) AS may_run,
+    multiIf(
+        call.outcome != 'unknown', toNullable(call.cost_usd),
+        attempts.answered > 0, toNullable(attempts.known_cost),
+        means.answered > 0, toDecimal128OrNull(toString(round(means.mean_cost, 12)), 12),
+        NULL
+    ) AS cost_usd,
+    call.outcome = 'unknown' AS is_estimated
+FROM {database:Identifier}.call_ledger AS call
+INNER JOIN attempts ON attempts.request_id = call.request_id AND attempts.revision = call.revision
+    AND attempts.attempt_id = call.attempt_id
+LEFT JOIN means ON means.purpose = call.purpose AND means.provider = call.provider AND means.model = call.model
+WHERE call.at >= {since:DateTime64(6, 'UTC')} AND call.at < {until:DateTime64(6, 'UTC')}
+    AND ({tag:String} = '' OR (call.request_id, call.revision) IN (
+        SELECT request_id, revision FROM {database:Identifier}.requests_log WHERE has(tags, {tag:String})
+    ))
+ORDER BY started_at, call_id

@@ -1,0 +1,87 @@
+"""What becomes of a record that no handler could serve: a dead letter, and an ending for the request behind it."""
+
+import traceback
+from datetime import datetime
+from typing import Any
+
+from streams.outcomes import crashed, unserved
+from streams.publisher import Output
+from streams.stage import Received, RefusedError, StageInstance
+from topics.base import Record
+from topics.codec import DecodeError
+from topics.dead_letters import dead_letter, revision_of
+from topics.events import DeadLetter
+from topics.registry import DEAD_LETTERS, REQUESTS
+from topics.results import ResultStatus
+from topics.tasks import Source
+
+_TRACEBACK_CHARACTERS = 20_000
+
+
+class FailedRecord:
+    """One record of a stage that failed, and when."""
+
+    def __init__(self, stage: StageInstance[Any], received: Received, at: datetime) -> None:
+        self._stage = stage
+        self._received = received
+        self._at = at
+
+    @property
+    def source(self) -> Source:
+        """Where the record stands."""
+        received = self._received
+        return Source(
+            topic=received.topic,
+            partition=received.partition,
+            offset=received.offset,
+            timestamp_ms=received.timestamp,
+        )
+
+    def undecodable(self, error: DecodeError) -> list[Output]:
+        """End a record that could not be read; the request too, if its id could."""
+        return self._refuse(error, digest=None)
+
+    def refused(self, record: Record, error: RefusedError) -> list[Output]:
+        """End a request that asks for what can't be given."""
+        return self._refuse(DecodeError("invalid", str(error), record.partition_key), digest=error.digest)
+
+    def raised(self, record: Record, error: Exception) -> list[Output]:
+        """End a record whose handler raised something unforeseen; the traceback goes into the letter."""
+        kind = type(error).__name__
+        trace = "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:]
+        problem = DecodeError("handler_error", f"the handler raised {kind}", record.partition_key)
+        revision = revision_of(self._received.headers)
+        message = f"stage {self._stage.name} failed: {kind}"
+        ending = crashed(self._stage.name, record, self.source, revision, message)
+        letter = Output(DEAD_LETTERS, self._letter(problem, trace))
+        return [letter] if ending is None else [letter, ending]
+
+    def _refuse(self, error: DecodeError, digest: str | None) -> list[Output]:
+        letter = self._letter(error)
+        if error.request_id is None:
+            return [Output(DEAD_LETTERS, letter)]
+        rejects = self._stage.source is REQUESTS
+        ending = unserved(
+            self._stage.name,
+            error.request_id,
+            self.source,
+            revision=revision_of(self._received.headers),
+            # The bytes stand for the body where no body could be read.
+            digest=digest or letter.sha256,
+            status=ResultStatus.REJECTED if rejects else ResultStatus.FAILED,
+            code=error.reason,
+            message=error.message,
+        )
+        return [Output(DEAD_LETTERS, letter), ending]
+
+    def _letter(self, error: DecodeError, trace: str | None = None) -> DeadLetter:
+        received = self._received
+        return dead_letter(
+            self._stage.name,
+            error,
+            received,
+            topic=received.topic,
+            partition=received.partition,
+            at=self._at,
+            traceback=trace,
+        )

@@ -1,0 +1,239 @@
+"""The pure checks of verify: the journal against itself and the providers' log, requests against results."""
+
+import json
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+import pytest
+from ledger_records import BASE, call_pair, result
+
+from streams.settings import DeadlineSettings
+from tierstream.request_file import InputError
+from tierstream.verify.calls import CallBook, CallCounts, judge_unrecorded, pico_usd
+from tierstream.verify.findings import Check, Findings
+from tierstream.verify.requests import RequestBook
+from tierstream.verify.served import ServedCalls, Tokens, read_usage_logs
+from topics.events import DeadLetter
+from topics.requests import Message, Request
+
+TOPIC = "llm.requests"
+NOW_MS = int(BASE.timestamp() * 1000)
+LATER = BASE + timedelta(hours=1)
+
+
+def served_calls(*numbers: int, **changed) -> ServedCalls:
+    served = ServedCalls()
+    for n in numbers:
+        ended = call_pair(n)[1]
+        usage = {
+            "input_tokens": ended.usage.input,
+            "output_tokens": ended.usage.output,
+            "cached_tokens": ended.usage.cached,
+        }
+        served.add({"call_id": str(ended.call_id), "usage": {**usage, **changed}})
+    return served
+
+
+def judge(calls, results=(), *, served=None, now=LATER, unjudged=()) -> dict[Check, list[str]]:
+    """Follow these records; return the findings by check."""
+    findings = Findings()
+    book = CallBook(findings, CallCounts(), served=served, longest_call=timedelta(seconds=60), now=now)
+    for call in [*unjudged, *calls]:
+        add = book.add_ended if hasattr(call, "ended_at") else book.add_started
+        add(call, judged=call not in unjudged)
+    for record in results:
+        book.add_result(record)
+    book.finish()
+    if served is not None:
+        judge_unrecorded(findings, served)
+    return {check: [finding.subject for finding in findings.named(check)] for check in Check if findings.counts[check]}
+
+
+def another(call, **changed):
+    return call.model_copy(update={"call_id": uuid4(), **changed})
+
+
+def test_a_whole_journal_has_no_findings():
+    pairs = [record for n in (1, 2, 5) for record in call_pair(n)]
+    assert judge(pairs, [result(n) for n in (1, 2, 5)], served=served_calls(1, 2, 5)) == {}
+    assert judge(call_pair(1, failed=True)) == {}
+
+
+def test_a_call_without_an_end_is_in_flight_and_then_unknown():
+    started = call_pair(1)[0]
+    subject = [str(started.call_id)]
+    assert judge([started], now=started.started_at + timedelta(seconds=59)) == {Check.IN_FLIGHT: subject}
+    assert judge([started], now=started.started_at + timedelta(seconds=61)) == {Check.UNKNOWN: subject}
+
+
+def test_an_attempt_that_travels_again():
+    started, ended = call_pair(1)
+    again = another(started)
+    name = str(again.call_id)
+    # The first call died with its process, the second one ended: that is what a crash does.
+    assert judge([again, started, ended]) == {Check.UNKNOWN: [name], Check.DUPLICATE: [str(started.call_id)]}
+    assert judge([started, ended, again]) == {Check.REPEATED: [name], Check.UNKNOWN: [name]}
+    both = judge([started, again, ended, another(ended, call_id=again.call_id)])
+    assert both == {Check.DUPLICATE: [name], Check.SURPLUS: [name]}
+
+
+def test_an_end_without_a_start():
+    ended = call_pair(1)[1]
+    assert judge([ended]) == {Check.UNRECORDED: [str(ended.call_id)]}
+    assert judge([ended], unjudged=[call_pair(1)[0]]) == {}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"cost_usd": Decimal("0.01")}, {"rates": None}, {"usage": None}],
+    ids=["another cost", "no rates", "no usage"],
+)
+def test_a_cost_must_be_rates_times_usage(changed):
+    started, ended = call_pair(7)
+    assert judge([started, ended.model_copy(update=changed)]) == {Check.MISPRICED: [str(started.call_id)]}
+
+
+def test_usage_must_be_the_providers():
+    started, ended = call_pair(7)
+    subject = [str(started.call_id)]
+    assert judge([started, ended], served=served_calls(7, cached_tokens=0)) == {Check.MISPRICED: subject}
+    silent = ServedCalls()
+    silent.add({"call_id": str(started.call_id), "usage": None})
+    assert judge([started, ended], served=silent) == {Check.MISPRICED: subject}
+    estimated = ended.model_copy(update={"usage": ended.usage.model_copy(update={"source": "estimated"})})
+    assert judge([started, estimated], served=silent) == {}
+
+
+def test_what_only_one_side_knows():
+    started, ended = call_pair(7)
+    subject = [str(started.call_id)]
+    assert judge([], served=served_calls(7)) == {Check.UNRECORDED: subject}
+    assert judge([started, ended], served=ServedCalls()) == {Check.UNSERVED: subject}
+    failed = call_pair(7, failed=True)[1].model_copy(update={"call_id": started.call_id})
+    assert judge([started, failed], served=served_calls(7)) == {Check.UNBILLED: subject}
+
+
+def test_a_result_costs_what_its_route_and_the_journal_say():
+    good = result(7)
+    dearer = good.route[0].model_copy(update={"cost_usd": good.cost_usd * 2})
+    assert judge(call_pair(7), [good.model_copy(update={"cost_usd": Decimal(1)})]) == {Check.MISPRICED: ["r7"]}
+    both = good.model_copy(update={"cost_usd": good.cost_usd * 2, "route": (dearer,)})
+    assert judge(call_pair(7), [both]) == {Check.MISPRICED: ["r7"]}
+    assert judge([], [good]) == {Check.UNRECORDED: ["r7"]}
+
+
+def test_money_adds_up_exactly():
+    assert pico_usd(Decimal("0.000000000001")) == 1
+    assert pico_usd(Decimal("12345678.123456789012")) == 12345678123456789012
+
+
+def request(request_id: str, text: str = "Hello", **fields) -> Request:
+    return Request(request_id=request_id, messages=(Message(role="user", content=text),), **fields)
+
+
+def letter(offset: int, sha256: str, topic: str = TOPIC) -> DeadLetter:
+    place = {"topic": topic, "partition": 0, "offset": offset, "timestamp_ms": NOW_MS}
+    return DeadLetter(stage="classify", reason="not_json", message="", size=1, sha256=sha256, at=BASE, **place)
+
+
+@pytest.fixture
+def findings() -> Findings:
+    return Findings()
+
+
+@pytest.fixture
+def book(findings) -> RequestBook:
+    return RequestBook(findings, topic=TOPIC, deadlines=DeadlineSettings(), window=timedelta(hours=1))
+
+
+def test_each_request_is_answered_once(findings, book):
+    for offset, n in enumerate((1, 1, 2, 3)):
+        book.add_request(request(f"r{n}"), 0, offset, NOW_MS)
+    waiting = book.outstanding()
+    for n in (1, 2, 2):
+        book.add_result(result(n))
+        waiting.discard(result(n))
+    assert [missing.offset for missing in book.unanswered()] == [3]
+    assert waiting
+    waiting.discard(result(3))
+    assert not waiting
+    assert book.distinct == 3
+    assert [finding.subject for finding in findings.named(Check.DOUBLED)] == ["r2"]
+    assert not findings.ok
+
+
+def test_the_same_id_with_another_body_is_only_counted(findings, book):
+    for offset, text in enumerate(("a", "a", "b")):
+        book.add_request(request("r1", text), 0, offset, NOW_MS)
+    book.add_result(result(1))
+    assert findings.counts == {Check.ID_REUSED: 1}
+    assert findings.ok
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds"),
+    [
+        ({}, 120),
+        ({"service_class": "bulk"}, 1800),
+        ({"timeout_ms": 500}, 0.5),
+        ({"timeout_ms": 5000, "deadline": BASE + timedelta(seconds=2)}, 2),
+        ({"deadline": BASE + timedelta(days=2)}, 3600),
+    ],
+)
+def test_deadlines_are_those_of_the_contract(book, fields, seconds):
+    book.add_request(request("r1", **fields), 1, 5, NOW_MS)
+    [missing] = book.unanswered()
+    assert (missing.partition, missing.offset) == (1, 5)
+    assert missing.deadline_ms == NOW_MS + seconds * 1000
+
+
+def test_an_unreadable_request_needs_its_dead_letter(findings, book):
+    sha = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"  # of b"x"
+    for offset in range(3):
+        book.add_unreadable(b"x", "bad" if offset == 0 else None, 0, offset, NOW_MS)
+    assert book.add_dead_letter(letter(0, sha))
+    assert book.add_dead_letter(letter(1, "other"))
+    assert not book.add_dead_letter(letter(2, sha, topic="llm.tier1"))
+    assert not book.add_dead_letter(letter(9, sha))
+    book.finish_dead_letters()
+    assert [f.subject for f in findings.named(Check.DEAD_LETTER_UNFOUNDED)] == [f"{TOPIC}-0@1"]
+    assert [f.subject for f in findings.named(Check.DEAD_LETTER_MISSING)] == [f"{TOPIC}-0@2"]
+    assert [missing.offset for missing in book.unanswered()] == [0]
+
+
+def test_findings_name_the_first_and_count_all():
+    findings = Findings(limit=2)
+    for n in range(5):
+        assert findings.wants_more(Check.UNKNOWN) == (n < 2)
+        findings.add(Check.UNKNOWN, f"c{n}", "")
+    findings.skip_ledger("no ClickHouse")
+    described = findings.as_json()
+    assert described["unknown"]["count"] == 5
+    assert [finding["subject"] for finding in described["unknown"]["findings"]] == ["c0", "c1"]
+    assert described["ledger_missing"] == {"state": "skipped", "count": 0, "findings": [], "skipped": "no ClickHouse"}
+    assert findings.ok
+    assert all(check.about for check in Check)
+
+
+def test_usage_logs_are_read_as_the_simulator_writes_them(tmp_path):
+    path = tmp_path / "served.jsonl"
+    usage = {"input_tokens": 3, "output_tokens": 2, "cached_tokens": 1, "reasoning_tokens": 0}
+    lines = [
+        {"call_id": str(UUID(int=1)), "started_at": "2026-03-31T00:00:00+00:00", "usage": usage},
+        {"call_id": str(UUID(int=2)), "started_at": "2026-03-31T00:00:01+00:00", "usage": None},
+        {"call_id": None, "started_at": "2026-03-31T00:00:01+00:00", "usage": None},
+    ]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    served = ServedCalls()
+    read_usage_logs([path], served, since=None)
+    assert (len(served), served.nameless) == (2, 1)
+    assert served.tokens(UUID(int=1)) == Tokens(3, 2, 1)
+    assert served.tokens(UUID(int=2)) is None
+    assert UUID(int=2) in served
+    late = ServedCalls()
+    read_usage_logs([path], late, since=LATER.replace(year=2027))
+    assert len(late) == 0
+    path.write_text('{"call": 1}\n')
+    with pytest.raises(InputError, match=r"served.jsonl:1: not a served call"):
+        read_usage_logs([path], served, since=None)
