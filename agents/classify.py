@@ -13,7 +13,7 @@ from topics.events import StatusEvent, StatusKind
 from topics.registry import REQUESTS, tier_tasks
 from topics.requests import Request
 from topics.results import ResultStatus
-from topics.tasks import Decision, Source, TierTask
+from topics.tasks import Decision, TierTask
 
 
 @stage(source=REQUESTS, emits=(tier_tasks,), in_flight=1_000)
@@ -80,17 +80,11 @@ def _problem(request: Request, settings: Settings, lifetime: timedelta) -> str |
 
 def _task(request: Request, digest: str, ctx: Context, deadline: datetime) -> TierTask:
     decision = ctx.engine.router.decide(request, digest)
-    received = ctx.received
     return TierTask(
         request=request,
         digest=digest,
-        revision=revision_of(received.headers),
-        source=Source(
-            topic=received.topic,
-            partition=received.partition,
-            offset=received.offset,
-            timestamp_ms=received.timestamp,
-        ),
+        revision=revision_of(ctx.received.headers),
+        source=ctx.received.source,
         deadline=deadline,
         decision=decision,
         tier=decision.tier,

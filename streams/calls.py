@@ -96,10 +96,14 @@ class PaidCalls:
         earlier = await self.recall(call.partition, call.attempt, call.task.source.timestamp_ms)
         if earlier is not None:
             return earlier
+        await self._still_ours(call)
+        return await self._pay(call)
+
+    async def _still_ours(self, call: PaidCall) -> None:
+        """Wait until the group has been heard from, and raise PartitionLostError if the work is no longer ours."""
         await self._pulse.wait_fresh()
         if not call.is_current():
             raise PartitionLostError(f"partition {call.partition} of {call.stage}")
-        return await self._pay(call)
 
     async def _pay(self, call: PaidCall) -> CallEnded:
         started_at = self._clock()
@@ -119,6 +123,9 @@ class PaidCalls:
         )
         rates = self._prices.rates(call.model.provider, call.model.model, started_at)
         await self._journal.started(started, call.announce)
+        # The process may have been stopped while it waited for the broker. What is journalled then counts as a call of
+        # unknown end, which errs on the side that nobody is billed for.
+        await self._still_ours(call)
         identity = {name: getattr(started, name) for name in CallStarted.model_fields if name != "deadline"}
         identity["started_at"] = sent_at = self._clock()
         try:

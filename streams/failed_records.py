@@ -13,7 +13,6 @@ from topics.dead_letters import dead_letter, revision_of
 from topics.events import DeadLetter
 from topics.registry import DEAD_LETTERS, REQUESTS
 from topics.results import ResultStatus
-from topics.tasks import Source
 
 _TRACEBACK_CHARACTERS = 20_000
 
@@ -25,17 +24,6 @@ class FailedRecord:
         self._stage = stage
         self._received = received
         self._at = at
-
-    @property
-    def source(self) -> Source:
-        """Where the record stands."""
-        received = self._received
-        return Source(
-            topic=received.topic,
-            partition=received.partition,
-            offset=received.offset,
-            timestamp_ms=received.timestamp,
-        )
 
     def undecodable(self, error: DecodeError) -> list[Output]:
         """End a record that could not be read; the request too, if its id could."""
@@ -52,7 +40,7 @@ class FailedRecord:
         problem = DecodeError("handler_error", f"the handler raised {kind}", record.partition_key)
         revision = revision_of(self._received.headers)
         message = f"stage {self._stage.name} failed: {kind}"
-        ending = crashed(self._stage.name, record, self.source, revision, message)
+        ending = crashed(self._stage.name, record, self._received.source, revision, message)
         letter = Output(DEAD_LETTERS, self._letter(problem, trace))
         return [letter] if ending is None else [letter, ending]
 
@@ -64,7 +52,7 @@ class FailedRecord:
         ending = unserved(
             self._stage.name,
             error.request_id,
-            self.source,
+            self._received.source,
             revision=revision_of(self._received.headers),
             # The bytes stand for the body where no body could be read.
             digest=digest or letter.sha256,

@@ -202,7 +202,7 @@ class StageRunner(Generic[M]):
         except (PartitionLostError, asyncio.CancelledError, *_STOPS_THE_PROCESS):
             raise
         except Exception as error:  # noqa: BLE001 - one record must not block a partition for ever
-            log.error("%s: a handler raised %s at %s", self.stage.name, type(error).__name__, failed.source)  # noqa: TRY400
+            log.error("%s: a handler raised %s at %s", self.stage.name, type(error).__name__, received.source)  # noqa: TRY400
             return failed.raised(decoded.record, error)
         return outputs
 

@@ -7,30 +7,15 @@ from typing import Protocol
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.settings import KafkaSettings
+from topics.dead_letters import Received
 
 
-class RawRecord(Protocol):
-    """A record as aiokafka gives it."""
-
-    @property
-    def offset(self) -> int:
-        """Offset in the partition."""
-
-    @property
-    def timestamp(self) -> int:
-        """Broker append time, ms since the epoch."""
-
-    @property
-    def key(self) -> bytes | None:
-        """Key bytes."""
+class RawRecord(Received, Protocol):
+    """A record as aiokafka gives it, from a topic without tombstones."""
 
     @property
     def value(self) -> bytes:
         """Value bytes."""
-
-    @property
-    def headers(self) -> tuple[tuple[str, bytes], ...]:
-        """Names and values."""
 
 
 class LogReader:

@@ -14,7 +14,7 @@ from topics.events import Hop, Hops, Status, StatusEvent
 from topics.journal import CallEnded, Purpose, attempt_id
 from topics.registry import DEAD_LETTERS, HOPS, OUTCOMES, STATUS, TopicSpec
 from topics.requests import Message, Params
-from topics.tasks import Attempt, TierTask
+from topics.tasks import Attempt, Source, TierTask
 
 M = TypeVar("M", bound=Record)
 
@@ -50,6 +50,11 @@ class Received:
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
     generation: int
+
+    @property
+    def source(self) -> Source:
+        """Where the record stands."""
+        return Source(topic=self.topic, partition=self.partition, offset=self.offset, timestamp_ms=self.timestamp)
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,14 +221,18 @@ class JournalRecords:
         """Ids of the calls that started and have not ended."""
         return {str(call) for call in self.started.keys() - self.ended.keys()}
 
-    def assert_paid_once(self) -> None:
-        """No call starts for an attempt whose end was recorded before, and no call ends that did not start."""
+    def assert_paid_once(self, served: Collection[str]) -> None:
+        """No call leaves for an attempt whose end was recorded before it started, and none ends that did not start.
+
+        Args:
+            served: Ids of the calls that the providers saw; one that was journalled and held back was not paid.
+        """
         finished = set()
         for record in self.records:
             if isinstance(record, CallEnded):
                 assert record.call_id in self.started
                 finished.add(record.attempt_id)
-            else:
+            elif str(record.call_id) in served:
                 assert record.attempt_id not in finished, f"{record.stage} paid again for {record.request_id}"
 
 

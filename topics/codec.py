@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 
@@ -138,17 +139,21 @@ def _describe(error: ValidationError) -> str:
 
 
 def _unknown_fields(data: object, model: type[BaseModel], path: str = "") -> Iterable[str]:
-    """Name the fields of the JSON that the model ignores, one level of nested models included."""
+    """Name the fields of the JSON that the model ignores, those of nested models included."""
     if not isinstance(data, dict):
         return
+    nested = _nested_models(model)
     for name, value in data.items():
-        field = model.model_fields.get(name)
-        if field is None:
+        if name not in nested:
             yield f"{path}{name}"[:100]
-            continue
-        nested = _model_in(field.annotation)
-        if nested is not None and isinstance(value, dict):
-            yield from _unknown_fields(value, nested, f"{path}{name}.")
+        elif isinstance(value, dict) and (inner := nested[name]) is not None:
+            yield from _unknown_fields(value, inner, f"{path}{name}.")
+
+
+@cache
+def _nested_models(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
+    """Return the fields of a model, each with the model that its value is one of."""
+    return {name: _model_in(field.annotation) for name, field in model.model_fields.items()}
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - a type annotation has no better type

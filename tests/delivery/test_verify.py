@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.admin import RecordsToDelete
 from ledger_records import call_pair, hops, result
 from typer.testing import CliRunner
 
@@ -263,6 +264,16 @@ async def test_nothing_is_judged_before_since(world):
     since = utc_now().isoformat()
     code, report = await world.verify("--since", since)
     assert (code, report["counts"]["requests"], report["counts"]["results"]) == (0, 0, 0)
+
+
+async def test_what_retention_deleted_is_not_called_lost(world):
+    await world.write()
+    topic = CALLS.full_name(world.settings.kafka.prefix)
+    async with admin_client(world.settings.kafka) as admin:
+        await admin.delete_records({TopicPartition(topic, p): RecordsToDelete(before_offset=1) for p in (0, 1)})
+    code, report = await world.verify()
+    assert code == 0, report
+    assert report["since"] > utc_now().isoformat()
 
 
 async def test_a_lost_result(world):

@@ -12,10 +12,10 @@ from rich.live import Live
 from rich.table import Table
 
 from streams.settings import Settings, SettingsError
-from tierstream.cli.connection import invocation, load_settings
+from tierstream.cli.connection import load_settings
 from tierstream.cli.errors import FAILED
 from tierstream.cli.render import show_json
-from tierstream.cli.stack import print_event
+from tierstream.cli.stack import new_stack
 from tierstream.request_run import RunReport
 from tierstream.stack.state import Addresses, addresses
 
@@ -79,19 +79,11 @@ async def running_stack(ctx: typer.Context, settings: Settings) -> AsyncIterator
     if running is not None:
         yield running
         return
-    from tierstream.deployment import prepare, with_addresses  # noqa: PLC0415
-    from tierstream.stack.stack import Stack  # noqa: PLC0415
-
     for provider in settings.providers.values():
         # With its key in the environment a provider would be a real one, and the demo would cost money.
         os.environ.pop(provider.api_key_env, None)
     typer.echo("starting the embedded stack", err=True)
-    stack = Stack(
-        settings,
-        config=invocation(ctx).config_file,
-        prepare=lambda found: prepare(with_addresses(settings, found)),
-        on_event=print_event,
-    )
+    stack = new_stack(ctx, settings)
     if not await stack.start():
         raise KeyboardInterrupt
     try:

@@ -5,18 +5,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from streams.settings import Settings
 from tierstream.cli.connection import invocation, load_settings
 from tierstream.cli.errors import FAILED, USAGE
 from tierstream.cli.render import show_json
 from tierstream.stack.errors import StackError
 from tierstream.stack.state import Addresses, ServiceStatus, addresses, down, status
 from tierstream.stack.supervisor import StackEvent
+
+if TYPE_CHECKING:
+    from tierstream.stack.stack import Stack
 
 _DETACH_TIMEOUT_S = 240.0
 _POLL_S = 0.1
@@ -75,17 +79,8 @@ def show_status(
 
 
 async def _run(ctx: typer.Context) -> bool:
-    # The stack brings the clients of Kafka and ClickHouse, which `down` and `status` need not wait for.
-    from tierstream.deployment import prepare, with_addresses  # noqa: PLC0415
-    from tierstream.stack.stack import Stack  # noqa: PLC0415
-
     settings = load_settings(ctx)
-    stack = Stack(
-        settings,
-        config=invocation(ctx).config_file,
-        prepare=lambda found: prepare(with_addresses(settings, found)),
-        on_event=print_event,
-    )
+    stack = new_stack(ctx, settings)
     if not await stack.start():
         return True
     try:
@@ -98,7 +93,21 @@ async def _run(ctx: typer.Context) -> bool:
     return True
 
 
-def print_event(event: StackEvent) -> None:
+def new_stack(ctx: typer.Context, settings: Settings) -> "Stack":
+    """Make the stack that the settings describe, with topics and tables ready before its first worker."""
+    # It brings the clients of Kafka and ClickHouse, which `down` and `status` need not wait for.
+    from tierstream.deployment import prepare, with_addresses  # noqa: PLC0415
+    from tierstream.stack.stack import Stack  # noqa: PLC0415
+
+    return Stack(
+        settings,
+        config=invocation(ctx).config_file,
+        prepare=lambda found: prepare(with_addresses(settings, found)),
+        on_event=_print_event,
+    )
+
+
+def _print_event(event: StackEvent) -> None:
     """Tell what happens to a service, on stderr."""
     detail = f": {event.detail}" if event.detail else ""
     if event.kind in {"resolving", "crashed"} or (event.kind == "starting" and event.service == "kafka"):
