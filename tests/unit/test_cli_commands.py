@@ -51,7 +51,13 @@ def assert_refused(result, *words):
 
 @pytest.mark.parametrize(
     "command",
-    ["", "topics", "topics create", "topics check", "topics docs", "config check", "worker", "send", "results", "run"],
+    [
+        "",
+        *("topics", "topics create", "topics check", "topics docs", "config check"),
+        *("up", "down", "status", "worker", "sink", "simulator"),
+        *("demo", "send", "results", "run", "trace", "report summary", "report ledger", "verify", "chaos"),
+        *("dead-letters", "dead-letters list", "dead-letters show", "dead-letters retry", "dead-letters purge"),
+    ],
 )
 def test_help(command):
     result = run(*command.split(), "--help")
