@@ -123,9 +123,6 @@ class PaidCalls:
         )
         rates = self._prices.rates(call.model.provider, call.model.model, started_at)
         await self._journal.started(started, call.announce)
-        # The process may have been stopped while it waited for the broker. What is journalled then counts as a call of
-        # unknown end, which errs on the side that nobody is billed for.
-        await self._still_ours(call)
         identity = {name: getattr(started, name) for name in CallStarted.model_fields if name != "deadline"}
         identity["started_at"] = sent_at = self._clock()
         try:
@@ -167,6 +164,9 @@ class PaidCalls:
                 response_schema=call.response_schema,
                 extra=call.model.extra,
                 timeout_s=min(call.model.timeout_s, remaining),
+                # The process may have been stopped while it waited for the broker or for a slot. What is journalled
+                # then counts as a call of unknown end, which errs on the side that nobody is billed for.
+                may_leave=lambda: self._still_ours(call),
             )
         )
 

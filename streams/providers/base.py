@@ -22,6 +22,7 @@ Errors are one class with a kind, because what happens next depends on the kind 
           empty              well-formed, without any text
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -93,6 +94,10 @@ class ProviderError(Exception):
         self.usage = usage
 
 
+async def _at_once() -> None:
+    """Let a call leave without a further look."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChatCall:
     """One call of one model.
@@ -103,6 +108,7 @@ class ChatCall:
         response_schema: JSON Schema that the answer is asked to follow; the answer is not checked here.
         extra: Fields of the request body that win over all others.
         timeout_s: Seconds for everything: waiting for a free slot, connecting and the whole answer.
+        may_leave: Awaited when the call has its slot and before anything is sent; what it raises ends the call.
     """
 
     call_id: UUID
@@ -113,6 +119,7 @@ class ChatCall:
     response_schema: dict[str, Any] | None
     extra: dict[str, Any]
     timeout_s: float
+    may_leave: Callable[[], Awaitable[None]] = _at_once
 
 
 @dataclass(frozen=True, slots=True)

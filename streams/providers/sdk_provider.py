@@ -143,6 +143,7 @@ class SdkProvider(ABC):
         try:
             # The SDK's own timeout is for each read: a slow trickle would never end.
             async with asyncio.timeout(call.timeout_s), self._slots:
+                await call.may_leave()
                 waiting = False
                 return await self._post(call, body)
         except TimeoutError:

@@ -17,10 +17,10 @@ from tierstream.stack.kafka import running_kafka
 from tierstream.stack.supervisor import Service, Supervisor
 from topics.requests import Request
 
-CONCURRENCY = 16
-CONFIG = "\n".join(
-    f"[providers.{name}]\nmax_concurrency = {CONCURRENCY}" for name in ("groq", "together", "openai", "anthropic")
-)
+CONCURRENCY = {"groq": 16, "together": 4, "openai": 4, "anthropic": 4}
+ON_THE_WIRE = sum(CONCURRENCY.values())
+"""The most calls that one process can have on the wire."""
+CONFIG = "\n".join(f"[providers.{name}]\nmax_concurrency = {most}" for name, most in CONCURRENCY.items())
 
 
 @pytest.fixture
@@ -68,11 +68,11 @@ async def assert_accounts_agree(deployment, simulator, *, may_be_lost):
     unrecorded = served.keys() - {str(call) for call in journal.ended}
     assert unrecorded <= journal.on_the_wire
     assert len(unrecorded) <= may_be_lost
-    assert {str(call) for call in journal.ended} <= served.keys()
-    # Each attempt that was cut off was made again, and only those.
-    starts = Counter(record.attempt_id for record in journal.started.values())
-    repeated = Counter(journal.started[call].attempt_id for call in journal.started.keys() - journal.ended.keys())
-    assert {attempt: count - 1 for attempt, count in starts.items() if count > 1} == dict(repeated)
+    # A call may also end in our own process: for want of a slot, or of time.
+    assert {str(call) for call, ended in journal.ended.items() if ended.error is None} <= served.keys()
+    # Only what was on the wire when a process died or stalled was paid again.
+    paid = Counter(record.attempt_id for call, record in journal.started.items() if str(call) in served)
+    assert sum(count - 1 for count in paid.values()) <= may_be_lost
     return journal
 
 
@@ -85,7 +85,7 @@ async def test_a_killed_worker_loses_nothing_and_pays_for_nothing_twice(deployme
     await deployment.start_worker()
     found = await deployment.settled(ids(requests))
     assert {result.status for result in found.values()} == {"ok"}
-    journal = await assert_accounts_agree(deployment, simulator, may_be_lost=4 * CONCURRENCY)
+    journal = await assert_accounts_agree(deployment, simulator, may_be_lost=ON_THE_WIRE)
     assert journal.on_the_wire
 
 
@@ -112,7 +112,7 @@ async def test_a_worker_that_stalls_does_not_pay_for_work_that_it_no_longer_owns
     third = traffic(simulator, range(300, 350))
     await deployment.send(third)
     await deployment.settled(old + ids(third))
-    after = await assert_accounts_agree(deployment, simulator, may_be_lost=4 * CONCURRENCY)
+    after = await assert_accounts_agree(deployment, simulator, may_be_lost=2 * ON_THE_WIRE)
     served = {call["call_id"] for call in simulator.calls}
     late = {call for call in after.started.keys() - before.started.keys() if str(call) in served}
     assert {after.started[call].request_id for call in late} == set(ids(third))

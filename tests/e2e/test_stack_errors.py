@@ -80,9 +80,3 @@ async def test_a_config_that_is_not_there(tmp_path):
 @pytest.mark.parametrize("command", [["worker"], ["sink"], ["send", "Hello"], ["results"], ["trace", "x"]])
 async def test_commands_without_a_stack(tmp_path, command):
     await assert_one_line(tmp_path, *command, says=("tierstream up",))
-
-
-async def test_a_worker_that_has_no_keys(tmp_path):
-    says = ("provider 'groq' has no key", "GROQ_API_KEY")
-    # Any address will do: the keys are looked at before the broker is.
-    await assert_one_line(tmp_path, "worker", says=says, KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}")

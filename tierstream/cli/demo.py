@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
 from streams.settings import Settings, SettingsError
 from tierstream.cli.connection import load_settings
 from tierstream.cli.errors import FAILED
 from tierstream.cli.render import show_json
+from tierstream.cli.render_ledger import tier_table
 from tierstream.cli.stack import new_stack
 from tierstream.request_run import RunReport
 from tierstream.stack.state import Addresses, addresses
@@ -120,20 +120,14 @@ def _progress(report: RunReport, requests: int) -> str:
 
 
 def _show(figures: "DemoFigures") -> None:
-    console = Console()
-    table = Table(title=f"{figures.results} results of {figures.requests} requests, {figures.duplicates} duplicates")
-    for column in ("tier", "requests", "share", "cost", "latency p50", "p95", "provider p50", "own p50", "own p95"):
-        table.add_column(column, justify="right")
-    for name, tier in figures.by_tier.items():
-        table.add_row(
-            name,
-            str(tier.requests),
-            f"{tier.share:.1%}",
-            f"${tier.cost_usd:.5f}",
-            *(f"{value:.0f} ms" for value in (tier.latency_ms.p50, tier.latency_ms.p95, tier.provider_ms.p50)),
-            *(f"{value:.0f} ms" for value in (tier.own_ms.p50, tier.own_ms.p95)),
-        )
-    console.print(table)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"{figures.results} results of {figures.requests} requests, {figures.duplicates} duplicates\n")
+    rows = [
+        (name, tier.requests, tier.share, tier.cost_usd, tier.latency_ms, tier.provider_ms, tier.own_ms)
+        for name, tier in figures.by_tier.items()
+    ]
+    console.print(tier_table(rows))
+    console.print()
     console.print(
         f"cost      ${figures.cost_usd:.5f}; the same tokens on {figures.frontier_model}: "
         f"${figures.frontier_cost_usd:.5f}; saved [bold]{figures.saved_share:.1%}[/bold]"

@@ -6,15 +6,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from streams.clock import utc_now
 from streams.settings import Settings
 from tierstream.cli.connection import load_settings, with_clickhouse
 from tierstream.cli.errors import FAILED, show_error
 from tierstream.cli.render import show_json
-from tierstream.cli.render_ledger import show_ledger
+from tierstream.cli.render_ledger import show_ledger, show_summary, show_trace
 
 if TYPE_CHECKING:
     from analytics.ledger_report import LedgerReport
@@ -51,7 +49,7 @@ def trace(
     if as_json:
         show_json(found.model_dump(mode="json"))
     else:
-        _show_trace(found)
+        show_trace(found)
 
 
 def summary(
@@ -67,7 +65,7 @@ def summary(
     if as_json:
         show_json(found.model_dump(mode="json"))
     else:
-        _show_summary(found, settings.frontier_ref)
+        show_summary(found, settings.frontier_ref)
 
 
 def ledger(
@@ -133,62 +131,3 @@ def parse_moment(text: str | None) -> datetime | None:
     except ValueError:
         raise typer.BadParameter(f"{text!r} is neither like 30m, 24h, 7d nor an ISO time") from None
     return found if found.tzinfo else found.replace(tzinfo=utc_now().tzinfo)
-
-
-def _show_trace(found: "Trace") -> None:
-    table = Table(title=f"request {found.request_id}, arrived {found.arrived_at:%Y-%m-%d %H:%M:%S.%f} UTC")
-    for column in ("at", "stage", "took", "queued", "outcome", "tier", "model", "cost", "detail"):
-        table.add_column(column)
-    for hop in found.hops:
-        table.add_row(
-            f"+{hop.start_ms:.0f} ms",
-            hop.stage,
-            f"{hop.duration_ms:.1f} ms",
-            f"{hop.queue_ms:.1f} ms",
-            hop.outcome,
-            str(hop.tier or ""),
-            f"{hop.provider}/{hop.model}" if hop.model else "",
-            f"${hop.cost_usd:.6f}" if hop.cost_usd is not None else "",
-            hop.rule or hop.detail or hop.classifier,
-        )
-    console = Console()
-    console.print(table)
-    for result in found.results:
-        error = f" ({result.error_code})" if result.error_code else ""
-        console.print(
-            f"result: {result.status}{error}, ${result.cost_usd:.6f}, {result.latency_ms:.0f} ms, of which "
-            f"{result.provider_ms:.0f} ms waiting for providers"
-        )
-    if not found.results:
-        console.print("no result yet")
-
-
-def _show_summary(found: "Summary", frontier: str) -> None:
-    console = Console()
-    if not found.requests:
-        console.print("no requests settled in this window")
-        return
-    table = Table(title=f"{found.requests} requests")
-    for column in ("tier", "requests", "share", "cost", "latency p50", "p95", "provider p50", "own p50", "own p95"):
-        table.add_column(column, justify="right")
-    for tier in found.tiers:
-        spans = (tier.latency.p50, tier.latency.p95, tier.provider.p50, tier.own.p50, tier.own.p95)
-        table.add_row(
-            str(tier.tier or "none"),
-            str(tier.requests),
-            f"{tier.share:.1%}",
-            f"${tier.cost_usd:.6f}",
-            *(f"{value:.0f} ms" for value in spans),
-        )
-    console.print(table)
-    console.print("status    " + ", ".join(f"{status} {count}" for status, count in found.statuses.items()))
-    saved = f"; saved {found.saved_share:.1%}" if found.saved_share is not None else ""
-    console.print(f"cost      ${found.total_cost_usd:.6f}; on {frontier}: ${found.frontier_cost_usd:.6f}{saved}")
-    calls = ", ".join(f"{purpose.purpose} {purpose.calls} (${purpose.cost_usd:.6f})" for purpose in found.purposes)
-    console.print(f"calls     {calls}; {found.unknown_calls} of unknown outcome")
-    console.print(
-        f"routing   {found.escalations} escalations, {found.promotions} promotions, {found.validations} judged"
-    )
-    if found.top_users:
-        users = ", ".join(f"{user.user_id or 'none'} {user.share:.0%}" for user in found.top_users[:5])
-        console.print(f"users     {users} of the cost")

@@ -1,5 +1,7 @@
-"""How the ledger report looks on a terminal."""
+"""How figures from the ledger look on a terminal."""
 
+from collections.abc import Iterable
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -9,11 +11,26 @@ from tierstream.cli.render import printable
 
 if TYPE_CHECKING:
     from analytics.ledger_report import LedgerReport, ListedCall, Reconciliation
+    from analytics.reports import Percentiles, Summary, Trace
+
+TierRow = tuple[str, int, float, Decimal | float, "Percentiles", "Percentiles", "Percentiles"]
+"""Tier, requests, share, cost in US dollars, and the spans: whole latency, waiting for providers, our own time."""
+
+
+def tier_table(rows: Iterable[TierRow]) -> Table:
+    """Lay the tiers out, narrow enough for 80 columns; spans are p50 and p95 in milliseconds."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("tier", "requests", "share", "cost", "latency ms p50/p95", "provider p50/p95", "own p50/p95"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, requests, share, cost, *spans in rows:
+        cells = [f"{span.p50:.0f} / {span.p95:.0f}" for span in spans]
+        table.add_row(name, str(requests), f"{share:.1%}", f"${cost:.5f}", *cells)
+    return table
 
 
 def show_ledger(found: "LedgerReport") -> None:
     """Print calls, money and the calls that an operator should look at."""
-    console = Console()
+    console = Console(soft_wrap=True, highlight=False)
     statuses = ", ".join(f"{status} {count}" for status, count in found.statuses.items())
     console.print(f"{found.requests} requests: {statuses or '-'}")
     table = Table(title="paid calls")
@@ -56,3 +73,57 @@ def _line(call: "ListedCall") -> str:
         f"about {cost}" if call.is_estimated and call.cost_usd is not None else cost,
     )
     return "; ".join((*parts, "may still run") if call.may_run else parts)
+
+
+def show_trace(found: "Trace") -> None:
+    """Print the hops of a request in order, then its results."""
+    table = Table(title=f"request {found.request_id}, arrived {found.arrived_at:%Y-%m-%d %H:%M:%S.%f} UTC")
+    for column in ("at", "stage", "took", "queued", "outcome", "tier", "model", "cost", "detail"):
+        table.add_column(column)
+    for hop in found.hops:
+        table.add_row(
+            f"+{hop.start_ms:.0f} ms",
+            hop.stage,
+            f"{hop.duration_ms:.1f} ms",
+            f"{hop.queue_ms:.1f} ms",
+            hop.outcome,
+            str(hop.tier or ""),
+            f"{hop.provider}/{hop.model}" if hop.model else "",
+            f"${hop.cost_usd:.6f}" if hop.cost_usd is not None else "",
+            hop.rule or hop.detail or hop.classifier,
+        )
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table)
+    for result in found.results:
+        error = f" ({result.error_code})" if result.error_code else ""
+        console.print(
+            f"result: {result.status}{error}, ${result.cost_usd:.6f}, {result.latency_ms:.0f} ms, of which "
+            f"{result.provider_ms:.0f} ms waiting for providers"
+        )
+    if not found.results:
+        console.print("no result yet")
+
+
+def show_summary(found: "Summary", frontier: str) -> None:
+    """Print cost, share and latency by tier; `frontier` is the model that costs are compared with."""
+    console = Console(soft_wrap=True, highlight=False)
+    if not found.requests:
+        console.print("no requests settled in this window")
+        return
+    console.print(f"{found.requests} requests")
+    rows = [
+        (str(tier.tier or "none"), tier.requests, tier.share, tier.cost_usd, tier.latency, tier.provider, tier.own)
+        for tier in found.tiers
+    ]
+    console.print(tier_table(rows))
+    console.print("status    " + ", ".join(f"{status} {count}" for status, count in found.statuses.items()))
+    saved = f"; saved {found.saved_share:.1%}" if found.saved_share is not None else ""
+    console.print(f"cost      ${found.total_cost_usd:.6f}; on {frontier}: ${found.frontier_cost_usd:.6f}{saved}")
+    calls = ", ".join(f"{purpose.purpose} {purpose.calls} (${purpose.cost_usd:.6f})" for purpose in found.purposes)
+    console.print(f"calls     {calls}; {found.unknown_calls} of unknown outcome")
+    console.print(
+        f"routing   {found.escalations} escalations, {found.promotions} promotions, {found.validations} judged"
+    )
+    if found.top_users:
+        users = ", ".join(f"{user.user_id or 'none'} {user.share:.0%}" for user in found.top_users[:5])
+        console.print(f"users     {users} of the cost")

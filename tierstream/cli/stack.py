@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog="Examples: `tierstream up` · `tierstream up --detach` · `KAFKA_BOOTSTRAP_SERVERS=… tierstream up`"
     )(up)
-    app.command("down")(stop)
+    app.command("down", epilog="Example: `tierstream down`")(stop)
     app.command("status", epilog="Example: `tierstream status --json`")(show_status)
 
 
