@@ -67,12 +67,21 @@ class _Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
+    async def wait_empty(self) -> None:
+        """Wait for the work of a rebalance; not at the end.
+
+        What the window has not admitted by then stays unacknowledged for the next owner; waiting would not end.
+        """
+        if not self.app.leaving:
+            await super().wait_empty()
+
 
 class _App(faust.App):  # type: ignore[misc] # Faust is untyped
     """An app whose consumer reports to a pulse."""
 
     def __init__(self, group: str, *, pulse: GroupPulse, **conf: Any) -> None:  # noqa: ANN401 - Faust's settings
         self.pulse = pulse
+        self.leaving = False
         super().__init__(group, **conf)
 
     def _create_directories(self) -> None:
@@ -144,8 +153,7 @@ class StageRunner(Generic[M]):
             for task in waiting.values():
                 task.cancel()
             await self._window.cancel()
-            # What the window did not admit stays unacknowledged for the next owner; waiting for it would not end.
-            app.conf.stream_wait_empty = False
+            app.leaving = True
             with contextlib.suppress(asyncio.CancelledError):
                 await app.stop()
         failure = self._failure or app.crash_reason

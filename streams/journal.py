@@ -139,7 +139,8 @@ class Journal:
         async for record in self._reader.read(tp, since_ms=since_ms, until_offset=until_offset):
             first = record.offset if first is None else first
             attempt = _attempt_ended(record.headers, self._stage)
-            if attempt is not None:
+            # A stopped process that goes on may end its call after the new owner's; what came first was built on.
+            if attempt is not None and attempt not in found:
                 found[attempt] = (record.offset, record.timestamp)
                 self._answers.put(attempt, record.value)
         for attempt, place in known.ended.items():

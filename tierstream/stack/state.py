@@ -67,7 +67,7 @@ def read_state(data_dir: Path) -> StackState | None:
     """Read the state; None if no stack was started here or it stopped in good order."""
     try:
         return StackState.model_validate_json((data_dir / _FILE).read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValidationError):
         raise StackError(f"{data_dir / _FILE} can't be read: stop its processes by hand and delete it") from None
