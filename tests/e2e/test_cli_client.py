@@ -102,7 +102,9 @@ class Settler:
             self.received.update(request.request_id for request in requests)
             async with self.has_received:
                 self.has_received.notify_all()
-            await self.answer([r for r in self.held + requests if r.request_id not in self.answered | self.ignore])
+            done = self.answered | self.ignore
+            asked = {r.request_id: r for r in self.held + requests if r.request_id not in done}
+            await self.answer(list(asked.values()))
 
     async def answer(self, requests):
         allowed = len(requests) if self.limit is None else max(0, self.limit - len(self.answered))

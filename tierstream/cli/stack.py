@@ -15,7 +15,7 @@ from streams.settings import Settings
 from tierstream.cli.connection import invocation, load_settings
 from tierstream.cli.errors import FAILED, USAGE
 from tierstream.cli.render import show_json
-from tierstream.stack.errors import StackError
+from tierstream.stack.errors import StackError, writing
 from tierstream.stack.state import Addresses, ServiceStatus, addresses, down, status
 from tierstream.stack.supervisor import StackEvent
 
@@ -122,12 +122,11 @@ def _start_detached(ctx: typer.Context) -> None:
         return
     config = invocation(ctx).config_file
     options = ["--config", str(config.absolute())] if config else []
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StackError(f"the data folder {data_dir} can't be written: {error.strerror}") from None
     log_file = data_dir / "up.log"
-    with log_file.open("wb") as log:
+    with writing(data_dir):
+        data_dir.mkdir(parents=True, exist_ok=True)
+        log = log_file.open("wb")
+    with log:
         process = subprocess.Popen(  # noqa: S603 - our own command
             [sys.executable, "-m", "tierstream", *options, "up"],
             stdin=subprocess.DEVNULL,

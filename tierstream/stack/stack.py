@@ -11,7 +11,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from streams.settings import Settings
-from tierstream.stack.errors import StackError
+from tierstream.stack.errors import StackError, writing
 from tierstream.stack.health import http_answers, kafka_answers, ping_url
 from tierstream.stack.jars import KAFKA_VERSION
 from tierstream.stack.plan import make_plan
@@ -198,15 +198,10 @@ def _lock(data_dir: Path) -> IO[str]:
     Raises:
         StackError: The folder can't be written, or another stack has it.
     """
-    try:
+    with writing(data_dir):
         for folder in (data_dir, data_dir / "logs", data_dir / "run"):
             folder.mkdir(parents=True, exist_ok=True)
         lock = (data_dir / "stack.lock").open("w")
-    except OSError as error:
-        raise StackError(
-            f"the data folder {data_dir} can't be written ({error.strerror}): "
-            "set [stack] data_dir / TIERSTREAM_STACK__DATA_DIR to one that can"
-        ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
