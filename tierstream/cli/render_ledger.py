@@ -18,9 +18,9 @@ TierRow = tuple[str, int, float, Decimal | float, "Percentiles", "Percentiles", 
 
 
 def tier_table(rows: Iterable[TierRow]) -> Table:
-    """Lay the tiers out, narrow enough for 80 columns; spans are p50 and p95 in milliseconds."""
+    """Lay the tiers out, narrow enough for 80 columns; spans are p50 / p95 in milliseconds."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("tier", "requests", "share", "cost", "latency ms p50/p95", "provider p50/p95", "own p50/p95"):
+    for column in ("tier", "requests", "share", "cost", "latency, ms", "provider, ms", "own, ms"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, requests, share, cost, *spans in rows:
         cells = [f"{span.p50:.0f} / {span.p95:.0f}" for span in spans]
@@ -77,22 +77,25 @@ def _line(call: "ListedCall") -> str:
 
 def show_trace(found: "Trace") -> None:
     """Print the hops of a request in order, then its results."""
-    table = Table(title=f"request {found.request_id}, arrived {found.arrived_at:%Y-%m-%d %H:%M:%S.%f} UTC")
-    for column in ("at", "stage", "took", "queued", "outcome", "tier", "model", "cost", "detail"):
-        table.add_column(column)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("at, ms", "took", "queued"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for column in ("stage", "outcome", "tier", "cost"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("what", overflow="fold")
     for hop in found.hops:
         table.add_row(
-            f"+{hop.start_ms:.0f} ms",
+            f"+{hop.start_ms:.0f}",
+            f"{hop.duration_ms:.1f}",
+            f"{hop.queue_ms:.1f}",
             hop.stage,
-            f"{hop.duration_ms:.1f} ms",
-            f"{hop.queue_ms:.1f} ms",
             hop.outcome,
             str(hop.tier or ""),
-            f"{hop.provider}/{hop.model}" if hop.model else "",
             f"${hop.cost_usd:.6f}" if hop.cost_usd is not None else "",
-            hop.rule or hop.detail or hop.classifier,
+            printable(", ".join(filter(None, (hop.model, hop.rule or hop.detail or hop.classifier)))),
         )
     console = Console(soft_wrap=True, highlight=False)
+    console.print(f"request {found.request_id}, arrived {found.arrived_at:%Y-%m-%d %H:%M:%S.%f} UTC\n")
     console.print(table)
     for result in found.results:
         error = f" ({result.error_code})" if result.error_code else ""
