@@ -128,6 +128,9 @@ class PaidCalls:
         try:
             reply = await self._send(call, started.call_id, sent_at)
         except ProviderError as error:
+            if error.kind is ErrorKind.OVERLOADED and error.status is None:
+                # It never left. Where the work has gone to somebody else, an end by us would only mislead them.
+                await self._still_ours(call)
             ended = CallEnded(
                 **identity,
                 ended_at=self._clock(),

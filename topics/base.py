@@ -43,7 +43,7 @@ Tier = Annotated[int, Field(ge=1, le=99)]
 class Record(BaseModel):
     """A value on a topic: frozen, and tolerant of fields that a newer writer added."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     SCHEMA: ClassVar[str] = ""
     """Name and major version that travel in the `schema` header; empty on parts of records."""

@@ -135,6 +135,19 @@ async def test_a_process_that_does_not_hear_from_its_group_waits(bench, provider
     assert (provider.calls, bench.log.published) == ([], [])
 
 
+async def test_a_call_that_never_left_has_no_end_when_the_work_is_no_longer_ours(bench, provider):
+    current = [True]
+
+    async def stopped_for_long() -> None:
+        current[0] = False
+
+    provider.on_call = stopped_for_long
+    provider.script = [provider_error(ErrorKind.OVERLOADED)]
+    with pytest.raises(PartitionLostError):
+        await bench.calls(STAGE).make(paid_call(bench, current=lambda: current[0]))
+    assert kinds(bench) == [CallStarted]
+
+
 async def test_a_copy_of_the_current_generation_does_not_inherit_the_loss_of_an_earlier_one(bench, provider):
     bench = dataclasses.replace(bench, pulse=GroupPulse(1000))
     calls = bench.calls(STAGE)
