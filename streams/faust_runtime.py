@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 import faust
 import mode
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.group import JoinGroupRequest
 from faust.transport.drivers import aiokafka as driver
 
 from streams.calls import PaidCalls, PartitionLostError
@@ -61,6 +62,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Fa
             return answered
 
         coordinator._do_heartbeat = beating  # noqa: SLF001
+        pulse.watch(lambda: bool(coordinator.member_id != JoinGroupRequest.UNKNOWN_MEMBER_ID))
 
 
 class _Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped
@@ -227,7 +229,7 @@ class StageRunner(Generic[M]):
         )
 
     def _is_current(self, generation: int) -> bool:
-        return bool(generation == self._app.consumer_generation_id)
+        return self._pulse.is_member and bool(generation == self._app.consumer_generation_id)
 
     def _release(self, event: Any) -> None:  # noqa: ANN401 - a faust.Event
         if self._is_current(event.message.generation_id):

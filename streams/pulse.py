@@ -6,6 +6,7 @@ others have taken over. Its commits are refused by the broker, but a provider wo
 
 import asyncio
 import time
+from collections.abc import Callable
 
 _POLL_S = 0.02
 
@@ -20,8 +21,18 @@ class GroupPulse:
 
     def __init__(self, session_timeout_s: float) -> None:
         self._limit = session_timeout_s / 2
+        self._is_member: Callable[[], bool] = lambda: True
         # Monotonic time goes on while a process is stopped, which is just what has to be noticed.
         self._last = float("-inf")
+
+    def watch(self, is_member: Callable[[], bool]) -> None:
+        """Take the word of the client for whether the group still counts it as a member."""
+        self._is_member = is_member
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the process is in the group; once it was put out, what it holds belongs to others."""
+        return self._is_member()
 
     def beat(self) -> None:
         """Note that the coordinator has answered."""
@@ -30,9 +41,12 @@ class GroupPulse:
     @property
     def fresh(self) -> bool:
         """Whether the last answer is recent enough to act on."""
-        return time.monotonic() - self._last < self._limit
+        return self.is_member and time.monotonic() - self._last < self._limit
 
     async def wait_fresh(self) -> None:
-        """Wait until the coordinator has answered recently."""
-        while not self.fresh:  # noqa: ASYNC110 - beats come from another thread, and waiting is the rare case
+        """Wait until the coordinator has answered recently, or the process is in the group no more.
+
+        A process that was put out joins again only when its work in hand has ended, so that work must not wait.
+        """
+        while self.is_member and not self.fresh:  # noqa: ASYNC110 - beats come from another thread, and waiting is the rare case
             await asyncio.sleep(_POLL_S)
