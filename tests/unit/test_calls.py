@@ -135,6 +135,19 @@ async def test_a_process_that_does_not_hear_from_its_group_waits(bench, provider
     assert (provider.calls, bench.log.published) == ([], [])
 
 
+async def test_a_process_that_was_put_out_of_its_group_waits_for_nothing(bench, provider):
+    """It joins again only when its work in hand has ended."""
+    member = [True]
+    bench = dataclasses.replace(bench, pulse=GroupPulse(1000))
+    bench.pulse.watch(lambda: member[0])
+    making = asyncio.create_task(bench.calls(STAGE).make(paid_call(bench, current=lambda: bench.pulse.is_member)))
+    await asyncio.sleep(0)
+    member[0] = False
+    with pytest.raises(PartitionLostError):
+        await making
+    assert provider.calls == []
+
+
 async def test_a_call_that_never_left_has_no_end_when_the_work_is_no_longer_ours(bench, provider):
     current = [True]
 
