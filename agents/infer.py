@@ -48,7 +48,7 @@ def _chain(task: TierTask, ctx: Context) -> Iterator[ModelSettings]:
     """Yield the models of the tier that may see the request."""
     settings = ctx.engine.settings
     for model in settings.tiers[task.tier - 1].models:
-        if task.request.context.data_class in settings.providers[model.provider].data_classes:
+        if settings.may_see(model, task.request.context.data_class):
             yield model
 
 

@@ -45,7 +45,7 @@ def _judges(task: TierTask, ctx: Context) -> list[ModelSettings]:
     settings = ctx.engine.settings
     judges = (settings.validation.judge, settings.validation.fallback)
     data_class = task.request.context.data_class
-    return [judge for judge in judges if judge and data_class in settings.providers[judge.provider].data_classes]
+    return [judge for judge in judges if judge and settings.may_see(judge, data_class)]
 
 
 def _is_spent(task: TierTask) -> bool:

@@ -248,9 +248,11 @@ class Settings(BaseSettings):
 
     def may_serve(self, data_class: DataClass) -> bool:
         """Whether any tier has a provider that may see data of this class."""
-        return any(
-            data_class in self.providers[model.provider].data_classes for tier in self.tiers for model in tier.models
-        )
+        return any(self.may_see(model, data_class) for tier in self.tiers for model in tier.models)
+
+    def may_see(self, model: ModelSettings, data_class: DataClass) -> bool:
+        """Whether the model's provider may see data of this class, in whatever role it is called."""
+        return data_class in self.providers[model.provider].data_classes
 
     @cached_property
     def frontier_ref(self) -> str:
