@@ -4,6 +4,8 @@ import traceback
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from streams.outcomes import crashed, unserved
 from streams.publisher import Output
 from streams.stage import Received, RefusedError, StageInstance
@@ -40,9 +42,23 @@ class FailedRecord:
         problem = DecodeError("handler_error", f"the handler raised {kind}", record.partition_key)
         revision = revision_of(self._received.headers)
         message = f"stage {self._stage.name} failed: {kind}"
-        ending = crashed(self._stage.name, record, self._received.source, revision, message)
-        letter = Output(DEAD_LETTERS, self._letter(problem, trace))
-        return [letter] if ending is None else [letter, ending]
+        letter = self._letter(problem, trace)
+        source = self._received.source
+        try:
+            ending = crashed(self._stage.name, record, source, revision, message)
+        except ValidationError:
+            # An ending that repeats what the record says may fail on what made the handler fail.
+            ending = unserved(
+                self._stage.name,
+                record.partition_key,
+                source,
+                revision=revision,
+                digest=letter.sha256,
+                status=ResultStatus.FAILED,
+                code="internal",
+                message=message,
+            )
+        return [Output(DEAD_LETTERS, letter)] + ([] if ending is None else [ending])
 
     def _refuse(self, error: DecodeError, digest: str | None) -> list[Output]:
         letter = self._letter(error)

@@ -31,7 +31,7 @@ class Decision(Record):
     boundary: tuple[float, float]
     classifier: str
     """Name and version of the classifier that scored."""
-    query_type: str
+    query_type: Label
     validate_answer: bool
     """Whether a judge must see the answer before it is published."""
     floor: Tier

@@ -84,7 +84,11 @@ def test_there_is_something_to_test():
 @pytest.mark.parametrize(
     ("page", "command"), COMMANDS, ids=lambda value: value if isinstance(value, str) else " ".join(value)
 )
-def test_commands_and_options_exist(page, command):
+def test_commands_and_options_exist(page, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for named in (tmp_path / word for word in command if word.endswith((".jsonl", ".toml"))):
+        named.parent.mkdir(parents=True, exist_ok=True)
+        named.touch()
     parse(list(command))
 
 
