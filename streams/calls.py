@@ -123,6 +123,11 @@ class PaidCalls:
         )
         rates = self._prices.rates(call.model.provider, call.model.model, started_at)
         await self._journal.started(started, call.announce)
+        if self._journal.was_open(call.partition, call.attempt):
+            # Whatever ended before our start is in the journal by now; nobody can end it in between unseen.
+            earlier = await self.recall(call.partition, call.attempt, call.task.source.timestamp_ms)
+            if earlier is not None:
+                return earlier
         identity = {name: getattr(started, name) for name in CallStarted.model_fields if name != "deadline"}
         identity["started_at"] = sent_at = self._clock()
         try:

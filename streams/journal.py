@@ -15,7 +15,7 @@ from uuid import UUID
 from aiokafka import TopicPartition
 
 from streams.clock import Clock
-from streams.log_reader import LogReader
+from streams.log_reader import LogReader, RawRecord
 from streams.publisher import Delivered, Output, Publisher
 from topics.codec import SCHEMA_HEADER, decode, header
 from topics.journal import ATTEMPT_HEADER, STAGE_HEADER, CallEnded, CallStarted
@@ -36,6 +36,10 @@ class _Partition:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     covered_from_ms: int | None = None
     first_offset: int = 0
+    next_offset: int = 0
+    """Up to where the partition was read; our own records behind it are remembered as they are written."""
+    open: set[bytes] = field(default_factory=set)
+    """Attempts that were started before the partition was read, and had no end then."""
     ended: OrderedDict[bytes, tuple[int, int]] = field(default_factory=OrderedDict)
     """Attempt id to offset and timestamp (ms) of its CallEnded, oldest first."""
 
@@ -93,6 +97,9 @@ class Journal:
     async def recall(self, partition: int, attempt: UUID, asked_at_ms: int) -> CallEnded | None:
         """Return how an attempt ended earlier, in this process or in another one; None if it has not.
 
+        An attempt that another process had on the wire may end at any time, if that process was only stopped: for
+        such a one the journal is read on to its end each time.
+
         Args:
             partition: Partition of the task, which is also the journal's.
             attempt: The attempt's id.
@@ -100,10 +107,17 @@ class Journal:
         """
         known = self._partitions.setdefault(partition, _Partition())
         await self._cover(partition, known, asked_at_ms)
+        if attempt.bytes in known.open:
+            await self._read_on(partition, known)
         found = known.ended.get(attempt.bytes)
         if found is None:
             return None
         return self._answers.get(attempt.bytes) or await self._fetch(partition, attempt, found[0])
+
+    def was_open(self, partition: int, attempt: UUID) -> bool:
+        """Whether another process has the attempt on the wire, or had it there when it died."""
+        known = self._partitions.get(partition)
+        return known is not None and attempt.bytes in known.open
 
     def forget(self, partition: int) -> None:
         """Drop what is known of a partition that now belongs to somebody else."""
@@ -133,24 +147,45 @@ class Journal:
             known.covered_from_ms = min(since, wanted)
 
     async def _scan(self, partition: int, known: _Partition, since_ms: int, until_offset: int | None) -> None:
-        found: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
-        first: int | None = None
         tp = TopicPartition(self._topic, partition)
-        async for record in self._reader.read(tp, since_ms=since_ms, until_offset=until_offset):
-            first = record.offset if first is None else first
-            attempt = _attempt_ended(record.headers, self._stage)
-            # A stopped process that goes on may end its call after the new owner's; what came first was built on.
-            if attempt is not None and attempt not in found:
-                found[attempt] = (record.offset, record.timestamp)
-                self._answers.put(attempt, record.value)
+        is_first = until_offset is None
+        end = await self._reader.end_offset(tp) if until_offset is None else until_offset
+        found: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
+        started: set[bytes] = set()
+        known.first_offset = end
+        async for record in self._reader.read(tp, since_ms=since_ms, until_offset=end):
+            known.first_offset = min(known.first_offset, record.offset)
+            self._index(record, found, started)
         for attempt, place in known.ended.items():
             found.setdefault(attempt, place)
         known.ended = found
-        if first is not None:
-            known.first_offset = first
-        elif until_offset is None:
-            known.first_offset = await self._reader.end_offset(tp)
+        known.open = (known.open | started) - found.keys()
+        if is_first:
+            known.next_offset = end
         log.debug("%s: remembers %d attempts of journal partition %d", self._stage.decode(), len(found), partition)
+
+    async def _read_on(self, partition: int, known: _Partition) -> None:
+        tp = TopicPartition(self._topic, partition)
+        async with known.lock:
+            end = await self._reader.end_offset(tp)
+            if end > known.next_offset:
+                async for record in self._reader.read(tp, since_offset=known.next_offset, until_offset=end):
+                    self._index(record, known.ended, set())
+                known.next_offset = end
+            known.open -= known.ended.keys()
+
+    def _index(self, record: RawRecord, ended: OrderedDict[bytes, tuple[int, int]], started: set[bytes]) -> None:
+        """Take note of a record by its headers alone, so that a restore does not parse answers."""
+        named = dict(record.headers)
+        attempt = named.get(ATTEMPT_HEADER)
+        if named.get(STAGE_HEADER) != self._stage or attempt is None:
+            return
+        if header(record.headers, SCHEMA_HEADER) != CallEnded.SCHEMA:
+            started.add(attempt)
+        # A stopped process that goes on may end its call after the new owner's; what came first was built on.
+        elif attempt not in ended:
+            ended[attempt] = (record.offset, record.timestamp)
+            self._answers.put(attempt, record.value)
 
     async def _fetch(self, partition: int, attempt: UUID, offset: int) -> CallEnded | None:
         record = await self._reader.record_at(TopicPartition(self._topic, partition), offset)
@@ -192,11 +227,3 @@ class _AnswerCache:
 def _read_ended(value: bytes) -> CallEnded | None:
     record = decode(CALLS, value, [(SCHEMA_HEADER, CallEnded.SCHEMA.encode())]).record
     return record if isinstance(record, CallEnded) else None
-
-
-def _attempt_ended(headers: tuple[tuple[str, bytes], ...], stage: bytes) -> bytes | None:
-    """Read from the headers alone, so that a restore does not parse answers."""
-    named = dict(headers)
-    if header(headers, SCHEMA_HEADER) != CallEnded.SCHEMA or named.get(STAGE_HEADER) != stage:
-        return None
-    return named.get(ATTEMPT_HEADER)

@@ -112,9 +112,15 @@ class Log:
         return next((record for record in held if record.offset >= offset), None)
 
     async def read(
-        self, tp: Any, *, since_ms: int | None = None, until_offset: int | None = None
+        self,
+        tp: Any,
+        *,
+        since_ms: int | None = None,
+        since_offset: int | None = None,
+        until_offset: int | None = None,
     ) -> AsyncIterator[Stored]:
         found = [r for r in self.stored.get((tp.topic, tp.partition), []) if r.timestamp >= (since_ms or 0)]
+        found = [r for r in found if since_offset is None or r.offset >= since_offset]
         found = [r for r in found if until_offset is None or r.offset < until_offset]
         self.reads.append((len(found), found[0].offset if found else -1))
         for record in found:

@@ -9,9 +9,11 @@ from in_memory import CALL_COST, SETTINGS, USAGE, Bench, FakeProvider, home_of, 
 
 from streams.calls import PaidCall, PartitionLostError
 from streams.providers.base import ChatReply, ErrorKind
+from streams.publisher import Output
 from streams.pulse import GroupPulse
 from streams.settings import Settings
 from topics.journal import CallEnded, CallStarted, Purpose
+from topics.registry import CALLS
 from topics.requests import Params
 
 STAGE = "infer:1"
@@ -214,3 +216,21 @@ async def test_the_task_names_the_attempt(bench):
     call = paid_call(bench, task=task)
     assert call.attempt != paid_call(bench).attempt
     assert call.attempt == paid_call(bench, task=task.model_copy(update={"why": "other"})).attempt
+
+
+async def test_a_call_that_a_stopped_process_ends_at_the_last_moment_is_not_paid_again(bench, provider):
+    call = paid_call(bench)
+    ended = await bench.calls(STAGE).make(call)
+    bench.log.stored.clear()
+    started, theirs = list(bench.log.published)
+    bench.log.append(Output(CALLS, started))
+    publish = bench.log.publish
+
+    async def publish_after_them(outputs, *, trace=None):
+        if isinstance(outputs[0].record, CallStarted):
+            bench.log.append(Output(CALLS, theirs))
+        return await publish(outputs, trace=trace)
+
+    bench.log.publish = publish_after_them
+    assert await bench.calls(STAGE).make(call) == ended
+    assert len(provider.calls) == 1

@@ -190,3 +190,19 @@ async def test_another_record_in_its_place_is_not_taken_for_the_answer(bench):
     del bench.log.stored[JOURNAL, HOME][0]
     assert await journal.recall(HOME, attempt(0), at(0)) is None
     assert await journal.recall(HOME, attempt(1), at(0)) is not None
+
+
+async def test_an_attempt_that_another_process_has_on_the_wire_is_looked_up_again(bench):
+    write(bench, started(bench, 0), started(bench, 1), ended(bench, 1))
+    journal = bench.journal(STAGE)
+    assert await journal.recall(HOME, attempt(0), at(0)) is None
+    assert journal.was_open(HOME, attempt(0))
+    assert not journal.was_open(HOME, attempt(1))
+    # The other process was only stopped, and goes on.
+    write(bench, ended(bench, 0))
+    assert await journal.recall(HOME, attempt(0), at(0)) == ended(bench, 0)
+    assert not journal.was_open(HOME, attempt(0))
+    # Nobody but its owner can end an attempt that was not open, so it costs no reading.
+    reads = len(bench.log.reads)
+    assert await journal.recall(HOME, attempt(5), at(0)) is None
+    assert len(bench.log.reads) == reads
