@@ -13,7 +13,7 @@ from tierstream.cli import app
 from tierstream.cli.config import without_password
 from tierstream.cli.errors import _EXPLAINED_ELSEWHERE, explain
 from tierstream.cli.log_output import configure_logging
-from tierstream.cli.results import parse_duration
+from tierstream.cli.moments import parse_duration
 
 KEYS = ("GROQ_API_KEY", "TOGETHER_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 NOBODY = "127.0.0.1:1"

@@ -8,7 +8,8 @@ from in_memory import BASE
 from typer.testing import CliRunner
 
 from tierstream.cli import app
-from tierstream.cli.dead_letters import _bytes_as_json, _description, _table, parse_when
+from tierstream.cli.moments import parse_moment
+from tierstream.cli.render_dead_letters import bytes_as_json, description, table
 from tierstream.dead_letters import Entry, LetterId, LetterState, _Scan
 from topics.codec import DecodeError, encode
 from topics.dead_letters import LETTER_HEADER, RETRIES_HEADER, REVISION_HEADER, dead_letter, revision_of
@@ -41,7 +42,7 @@ def scan(*contents):
 
 
 def shown(letter):
-    return "\n".join(_description(Entry(LetterId(0, 7), letter)))
+    return "\n".join(description(Entry(LetterId(0, 7), letter)))
 
 
 def test_an_id_is_written_as_it_is_read():
@@ -117,17 +118,17 @@ def test_bytes_that_are_no_json_are_dumped(value, part):
 
 def test_a_letter_can_not_take_over_the_terminal():
     letter = letter_of(b'{"a": "\\u001b[2J"}', message="x\x1b[2J\ny", headers=(("h\x1b", b"\x1b[2J"),))
-    assert "\x1b" not in shown(letter) + "".join(_table([Entry(LetterId(0, 7), letter)]))
+    assert "\x1b" not in shown(letter) + "".join(table([Entry(LetterId(0, 7), letter)]))
 
 
 def test_json_has_the_bytes():
     value = b"\x00\xff"
-    assert base64.b64decode(_bytes_as_json(letter_of(value))["value_base64"]) == value
+    assert base64.b64decode(bytes_as_json(letter_of(value))["value_base64"]) == value
 
 
 def test_a_moment_is_a_duration_or_a_time():
-    assert parse_when("2026-03-01T12:00").isoformat() == "2026-03-01T12:00:00+00:00"
-    assert parse_when("1h").tzinfo is not None
+    assert parse_moment("2026-03-01T12:00").isoformat() == "2026-03-01T12:00:00+00:00"
+    assert parse_moment("1h").tzinfo is not None
 
 
 @pytest.mark.parametrize(

@@ -1,46 +1,32 @@
 """`tierstream dead-letters`: look at records that could not be served, send them again, or let them go."""
 
 import asyncio
-import base64
 import getpass
-import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from streams.clock import utc_now
 from streams.settings import Settings
 from tierstream.cli.connection import load_with_kafka
 from tierstream.cli.errors import FAILED, show_error
-from tierstream.cli.render import printable, show_json
-from tierstream.cli.results import parse_duration
+from tierstream.cli.moments import Since, parse_moment
+from tierstream.cli.render import show_json
+from tierstream.cli.render_dead_letters import (
+    bytes_as_json,
+    description,
+    letter_as_json,
+    retry_as_json,
+    show_retries,
+    table,
+)
 from tierstream.client import require_topics
-from tierstream.dead_letters import DeadLetterError, DeadLetters, Entry, LetterId, LetterState, Problem, Retry
-from topics.events import DeadLetter, DeadLetterNote
+from tierstream.dead_letters import DeadLetterError, DeadLetters, Entry, LetterId, LetterState, Problem
 
 _STDIO = "-"
-_DUMPED_BYTES = 4096
-_DUMP_WIDTH = 16
-_COLUMNS = ("letter", "at", "stage", "reason", "source", "request", "size", "retries", "state", "message")
-
-
-def parse_when(text: str) -> datetime:
-    """Read `30m` as that long ago, anything else as an ISO time, in UTC where it names no zone.
-
-    Raises:
-        typer.BadParameter: It is neither.
-    """
-    if text[-1:] in {"s", "m", "h", "d"}:
-        return utc_now() - parse_duration(text)
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is neither like 30m, 24h, 7d nor an ISO time") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def parse_letter(text: str) -> LetterId:
@@ -86,9 +72,7 @@ def register(app: typer.Typer) -> None:
 
 def list_letters(
     ctx: typer.Context,
-    since: Annotated[
-        datetime | None, typer.Option(parser=parse_when, metavar="WHEN", help="From then on: 30m, 24h, 7d or a time.")
-    ] = None,
+    since: Since = None,
     stage: Stage = None,
     reason: Reason = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the newest so many.")] = None,
@@ -98,9 +82,9 @@ def list_letters(
     entries = asyncio.run(_list(load_with_kafka(ctx), since))
     chosen = _only(entries, stage, reason)[-(limit or 0) :]
     if as_json:
-        show_json({"letters": [_as_json(entry) for entry in chosen]})
+        show_json({"letters": [letter_as_json(entry) for entry in chosen]})
     elif chosen:
-        typer.echo("\n".join(_table(chosen)))
+        typer.echo("\n".join(table(chosen)))
     else:
         typer.echo("no dead letters")
 
@@ -125,9 +109,9 @@ def show(
         return
     entry = asyncio.run(_load(settings, letter))
     if as_json:
-        show_json({**_as_json(entry), **_bytes_as_json(entry.letter)})
+        show_json({**letter_as_json(entry), **bytes_as_json(entry.letter)})
     else:
-        typer.echo("\n".join(_description(entry)))
+        typer.echo("\n".join(description(entry)))
 
 
 def retry(
@@ -160,7 +144,7 @@ def purge(
     letters: Letters = None,
     everything: Annotated[bool, typer.Option("--all", help="All letters.")] = False,
     before: Annotated[
-        datetime | None, typer.Option(parser=parse_when, metavar="WHEN", help="With --all: older ones only.")
+        datetime | None, typer.Option(parser=parse_moment, metavar="WHEN", help="With --all: older ones only.")
     ] = None,
     yes: Yes = False,
     as_json: AsJson = False,
@@ -244,19 +228,19 @@ async def _retry(
     retries, problems = await box.plan(entries, edited=edited)
     if choice.letters and problems:
         raise _failed("; ".join(map(_problem, problems)))
-    lines = [_retry_as_json(retry, None) for retry in retries] if dry_run else []
+    lines = [retry_as_json(retry, None) for retry in retries] if dry_run else []
     if not dry_run:
         _confirm(choice, f"Send {_count(retries)} again?", retries)
         async for done in box.send(retries, by=_operator(), edited=edited):
             if isinstance(done, Problem):
                 problems.append(done)
             else:
-                lines.append(_retry_as_json(done.retry, done.offset))
+                lines.append(retry_as_json(done.retry, done.offset))
     if as_json:
         told = [{"letter": str(problem.entry.id), "message": problem.message} for problem in problems]
         show_json({"dry_run": dry_run, "retried": lines, "problems": told})
     else:
-        _show_retries(lines, dry_run=dry_run)
+        show_retries(lines, dry_run=dry_run)
     if problems:
         raise _failed("; ".join(map(_problem, problems)))
 
@@ -309,121 +293,3 @@ def _operator() -> str:
 
 def _only(entries: Iterable[Entry], stage: str | None, reason: str | None) -> list[Entry]:
     return [e for e in entries if stage in {None, e.letter.stage} and reason in {None, e.letter.reason}]
-
-
-def _as_json(entry: Entry) -> dict[str, Any]:
-    fields = entry.letter.model_dump(mode="json", exclude={"key", "headers", "value", "traceback"})
-    notes = [note.model_dump(mode="json", include={"action", "at", "by", "revision"}) for note in entry.notes]
-    return {"letter": str(entry.id), "state": entry.state.value, **fields, "notes": notes}
-
-
-def _bytes_as_json(letter: DeadLetter) -> dict[str, Any]:
-    return {
-        "traceback": letter.traceback,
-        "key_base64": _base64(letter.key),
-        "headers": [{"name": name, "value_base64": _base64(value)} for name, value in letter.headers],
-        "value_base64": _base64(letter.value),
-    }
-
-
-def _base64(value: bytes | None) -> str | None:
-    return base64.b64encode(value).decode() if value is not None else None
-
-
-def _retry_as_json(retry: Retry, offset: int | None) -> dict[str, Any]:
-    letter = retry.entry.letter
-    return {
-        "letter": str(retry.entry.id),
-        "topic": letter.topic,
-        "partition": letter.partition,
-        "offset": offset,
-        "request_id": retry.request_id,
-        "revision": retry.revision,
-        "retries": letter.retries + 1,
-    }
-
-
-def _show_retries(lines: Sequence[dict[str, Any]], *, dry_run: bool) -> None:
-    verb = "would go" if dry_run else "sent"
-    for line in lines:
-        place = f"{line['topic']}:{line['partition']}" + (f":{line['offset']}" if not dry_run else "")
-        revision = f", revision {line['revision']} of {line['request_id']}" if line["request_id"] else ""
-        typer.echo(f"{line['letter']} {verb} to {place}{revision}")
-    if not lines:
-        typer.echo("nothing to send")
-
-
-def _table(entries: Iterable[Entry]) -> Iterator[str]:
-    """Yield lines of columns that no terminal cuts: an id has to be whole to be of use."""
-    rows = [_COLUMNS, *(_row(entry) for entry in entries)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _row(entry: Entry) -> tuple[str, ...]:
-    letter = entry.letter
-    return (
-        str(entry.id),
-        f"{letter.at:%Y-%m-%d %H:%M:%S}",
-        letter.stage,
-        letter.reason,
-        f"{letter.topic}:{letter.partition}:{letter.offset}",
-        letter.request_id or "-",
-        str(letter.size),
-        str(letter.retries),
-        entry.state.value,
-        printable(" ".join(letter.message.split())),
-    )
-
-
-def _description(entry: Entry) -> Iterator[str]:
-    letter = entry.letter
-    facts = [
-        *zip(_COLUMNS, _row(entry), strict=True),
-        ("appended", f"{datetime.fromtimestamp(letter.timestamp_ms / 1000, UTC).isoformat()}"),
-        ("sha256", letter.sha256),
-        ("key", _text(letter.key)),
-        *((f"header {printable(name)}", _text(value)) for name, value in letter.headers),
-        *((note.action, _note_text(note)) for note in entry.notes),
-    ]
-    width = max(len(name) for name, _ in facts)
-    yield from (f"{name.ljust(width)}  {value}" for name, value in facts)
-    if letter.traceback is not None:
-        yield from ("", printable(letter.traceback.rstrip()))
-    yield ""
-    yield from _body(letter.value)
-    if letter.truncated:
-        yield f"(the letter keeps {len(letter.value or b'')} of {letter.size} bytes; --raw reads the rest)"
-
-
-def _note_text(note: DeadLetterNote) -> str:
-    revision = f", as revision {note.revision}" if note.revision is not None else ""
-    return f"{note.at:%Y-%m-%d %H:%M:%S} by {printable(note.by)}{revision}"
-
-
-def _text(value: bytes | None) -> str:
-    """Return bytes as text where they are some, else in hexadecimal."""
-    if value is None:
-        return "-"
-    text = value.decode(errors="replace")
-    return text if text.isprintable() and "\N{REPLACEMENT CHARACTER}" not in text else f"0x{value.hex()}"
-
-
-def _body(value: bytes | None) -> Iterator[str]:
-    if not value:
-        yield "(no value)"
-        return
-    try:
-        yield printable(json.dumps(json.loads(value), indent=2, ensure_ascii=False))
-    except (ValueError, RecursionError):
-        yield from _dump(value[:_DUMPED_BYTES])
-        if len(value) > _DUMPED_BYTES:
-            yield f"(the first {_DUMPED_BYTES} of {len(value)} bytes; --raw writes all)"
-
-
-def _dump(value: bytes) -> Iterator[str]:
-    for start in range(0, len(value), _DUMP_WIDTH):
-        row = value[start : start + _DUMP_WIDTH]
-        text = "".join(chr(byte) if chr(byte).isascii() and chr(byte).isprintable() else "." for byte in row)
-        yield f"{start:08x}  {row.hex(' ').ljust(3 * _DUMP_WIDTH)} {text}"

@@ -1,8 +1,7 @@
 """`tierstream trace` and `tierstream report`: questions to the ledger in ClickHouse."""
 
 import asyncio
-import re
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +10,7 @@ from streams.clock import utc_now
 from streams.settings import Settings
 from tierstream.cli.connection import load_settings, with_clickhouse
 from tierstream.cli.errors import FAILED, show_error
+from tierstream.cli.moments import Since, parse_moment
 from tierstream.cli.render import show_json
 from tierstream.cli.render_ledger import show_ledger, show_summary, show_trace
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from analytics.ledger_report import LedgerReport
     from analytics.reports import Summary, Trace
 
-_AGO = re.compile(r"^(\d+)([smhd])$")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -54,14 +52,14 @@ def trace(
 
 def summary(
     ctx: typer.Context,
-    since: Annotated[str | None, typer.Option(metavar="WHEN", help="From then on: 30m, 24h, 7d or a time.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="WHEN", help="Up to then.")] = None,
+    since: Since = None,
+    until: Annotated[datetime | None, typer.Option(parser=parse_moment, metavar="WHEN", help="Up to then.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only requests that carry it.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show cost, share and latency by tier, and what all of it would have cost on the frontier model."""
     settings = with_clickhouse(load_settings(ctx))
-    found = asyncio.run(_summary(settings, parse_moment(since), parse_moment(until), tag))
+    found = asyncio.run(_summary(settings, since, until, tag))
     if as_json:
         show_json(found.model_dump(mode="json"))
     else:
@@ -70,12 +68,12 @@ def summary(
 
 def ledger(
     ctx: typer.Context,
-    since: Annotated[str | None, typer.Option(metavar="WHEN", help="From then on: 30m, 24h, 7d or a time.")] = None,
+    since: Since = None,
     tag: Annotated[str | None, typer.Option(help="Only requests that carry it.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show every kind of paid call, reconcile results with calls, and list unknown and duplicate calls."""
-    found = asyncio.run(_ledger(with_clickhouse(load_settings(ctx)), parse_moment(since), tag))
+    found = asyncio.run(_ledger(with_clickhouse(load_settings(ctx)), since, tag))
     if as_json:
         show_json(found.model_dump(mode="json"))
     else:
@@ -114,20 +112,3 @@ async def _ledger(settings: Settings, since: datetime | None, tag: str | None) -
 
     async with open_client(settings.clickhouse.url or "") as client:
         return await ledger_report(client, settings.clickhouse.database, since, tag=tag)
-
-
-def parse_moment(text: str | None) -> datetime | None:
-    """Read `30m` as that long ago, anything else as an ISO time, in UTC where it names no zone.
-
-    Raises:
-        typer.BadParameter: It is neither.
-    """
-    if text is None:
-        return None
-    if ago := _AGO.match(text):
-        return utc_now() - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is neither like 30m, 24h, 7d nor an ISO time") from None
-    return found if found.tzinfo else found.replace(tzinfo=utc_now().tzinfo)

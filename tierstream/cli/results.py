@@ -1,7 +1,6 @@
 """`tierstream results`: read what was published."""
 
 import asyncio
-import re
 from datetime import timedelta
 from typing import Annotated
 
@@ -11,11 +10,9 @@ from streams.clock import utc_now
 from streams.settings import Settings
 from tierstream.cli.connection import load_with_kafka
 from tierstream.cli.errors import FAILED, show_error
+from tierstream.cli.moments import parse_duration
 from tierstream.cli.render import show_answer, show_result
 from tierstream.client import ResultReader, Start, find_result, require_topics
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def register(app: typer.Typer) -> None:
@@ -24,21 +21,6 @@ def register(app: typer.Typer) -> None:
         epilog="Examples: `tierstream results --since 10m` · `tierstream results --follow --json` · "
         "`tierstream results --request ID`"
     )(results)
-
-
-def parse_duration(text: str) -> timedelta:
-    """Read a duration such as `90`, `30s`, `10m`, `2h` or `1d`.
-
-    Raises:
-        typer.BadParameter: It is none.
-    """
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise typer.BadParameter(f"{text!r} is not a duration: write 30s, 10m, 2h or 1d")
-    try:
-        return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
-    except OverflowError:
-        raise typer.BadParameter(f"{text!r} is too long") from None
 
 
 def results(

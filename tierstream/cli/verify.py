@@ -1,6 +1,7 @@
 """`tierstream verify`: prove from the records that nothing was lost, doubled, paid twice or miscounted."""
 
 import asyncio
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ from rich.console import Console
 from streams.settings import Settings, SettingsError
 from tierstream.cli.connection import load_with_kafka, with_clickhouse
 from tierstream.cli.errors import FAILED
-from tierstream.cli.ledger import parse_moment
+from tierstream.cli.moments import parse_moment
 from tierstream.cli.render import printable, show_json
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def register(app: typer.Typer) -> None:
 def verify(
     ctx: typer.Context,
     since: Annotated[
-        str | None, typer.Option(metavar="WHEN", help="Judge from then on: 30m, 24h, 7d or a time.")
+        datetime | None,
+        typer.Option(parser=parse_moment, metavar="WHEN", help="Judge from then on: 30m, 24h, 7d or a time."),
     ] = None,
     usage_log: Annotated[
         list[Path] | None,
@@ -49,9 +51,7 @@ def verify(
     """
     from tierstream.verify.run import VerifyOptions  # noqa: PLC0415 - other commands need not wait for it
 
-    options = VerifyOptions(
-        since=parse_moment(since), usage_logs=tuple(usage_log or ()), served_url=served, wait_s=wait, limit=limit
-    )
+    options = VerifyOptions(since=since, usage_logs=tuple(usage_log or ()), served_url=served, wait_s=wait, limit=limit)
     verdict = asyncio.run(_verify(_with_ledger(load_with_kafka(ctx)), options))
     if as_json:
         show_json(verdict.as_json())
