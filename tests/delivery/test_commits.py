@@ -1,0 +1,114 @@
+"""Committed offsets on a live broker never pass work that is not finished, whatever order it finishes in."""
+
+import asyncio
+import contextlib
+import dataclasses
+import random
+from datetime import timedelta
+
+import pytest
+from aiokafka import TopicPartition
+from in_memory import new_bench
+
+from streams.clock import utc_now
+from streams.faust_runtime import StageRunner
+from streams.journal import Journal
+from streams.log_reader import LogReader
+from streams.publisher import Output, Publisher
+from streams.stage import stage
+from streams.topic_admin import admin_client
+from topics.registry import CALLS, REQUESTS
+from topics.requests import Message, Request
+
+RECORDS = 400
+
+
+class Work:
+    """A stage whose records take random times, and the memory of which are finished."""
+
+    def __init__(self, chance):
+        self.finished = set()
+        self.begun = 0
+        self.chance = chance
+        self.stage = stage(source=REQUESTS, emits=(), in_flight=40)(self.handle)
+
+    async def handle(self, request, ctx):
+        self.begun += 1
+        place = ctx.received.partition, ctx.received.offset
+        # A few take a hundred times as long as the rest, so that much finishes behind them.
+        await asyncio.sleep(1.5 if self.chance.random() < 0.03 else self.chance.uniform(0, 0.03))
+        if self.chance.random() < 0.05:
+            self.finished.add(place)
+            raise ValueError("it becomes a dead letter, which finishes it")
+        self.finished.add(place)
+        return []
+
+
+@contextlib.asynccontextmanager
+async def member(settings, work, publisher):
+    """Run the stage as one member of its group."""
+    engine = dataclasses.replace(new_bench(settings).engine, clock=utc_now, publisher=publisher)
+    [instance] = work.stage.instances(settings)
+    journal = Journal(
+        stage=instance.name,
+        publisher=publisher,
+        reader=LogReader(settings.kafka),
+        topic=CALLS.full_name(settings.kafka.prefix),
+        horizon=timedelta(hours=1),
+        cache_bytes=0,
+        clock=utc_now,
+    )
+    stop, ready = asyncio.Event(), asyncio.Event()
+    running = asyncio.create_task(StageRunner(instance, engine, journal).run(stop, ready.set))
+    try:
+        await asyncio.wait([running, asyncio.create_task(ready.wait())], return_when=asyncio.FIRST_COMPLETED)
+        yield
+    finally:
+        stop.set()
+        await running
+
+
+async def committed(settings, admin):
+    found = await admin.list_consumer_group_offsets(settings.group("handle"))
+    return {tp.partition: entry.offset for tp, entry in found.items()}
+
+
+async def send(publisher, numbers):
+    for number in numbers:
+        request = Request(request_id=f"r{number}", messages=(Message(role="user", content="Hello"),))
+        await publisher.publish([Output(REQUESTS, request)])
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_no_commit_passes_unfinished_work(deployment, seed):
+    settings = deployment.settings
+    work = Work(random.Random(seed))
+    partitions = range(settings.kafka.partitions)
+    tps = [TopicPartition(REQUESTS.full_name(settings.kafka.prefix), partition) for partition in partitions]
+
+    async def check(admin):
+        """Look at the commits over and over until everything is committed."""
+        looks = 0
+        while True:
+            offsets = await committed(settings, admin)
+            for partition, offset in offsets.items():
+                unfinished = [o for o in range(offset) if (partition, o) not in work.finished]
+                assert not unfinished, f"partition {partition} is committed up to {offset}, unfinished: {unfinished}"
+            looks += 1
+            if len(work.finished) == RECORDS and sum(offsets.values()) == RECORDS:
+                return looks
+
+    async with (
+        Publisher(settings.kafka) as publisher,
+        admin_client(settings.kafka) as admin,
+        member(settings, work, publisher),
+    ):
+        checking = asyncio.create_task(check(admin))
+        await send(publisher, range(RECORDS // 2))
+        # A second member takes some partitions over while work is in hand, and gives them back when it leaves.
+        async with member(settings, work, publisher):
+            await send(publisher, range(RECORDS // 2, RECORDS))
+        looks = await asyncio.wait_for(checking, 120)
+    reader = LogReader(settings.kafka)
+    assert sum([await reader.end_offset(tp) for tp in tps]) == RECORDS
+    assert looks > 20
