@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from streams.checks import schema_problem
+from streams.context_windows import ContextTooLongError
 from streams.outcomes import given_up
 from streams.publisher import Output
 from streams.settings import Settings
@@ -29,7 +30,10 @@ async def classify(request: Request, ctx: Context) -> Outputs:
     problem = _problem(request, ctx.engine.settings, deadline - from_millis(ctx.received.timestamp))
     if problem is not None:
         raise RefusedError(problem, digest=digest)
-    task = _task(request, digest, ctx, deadline)
+    try:
+        task = _task(request, digest, ctx, deadline)
+    except ContextTooLongError as error:
+        raise RefusedError(str(error), digest=digest) from None
     if deadline <= ctx.now():
         message = "the deadline passed before the request was routed"
         return [

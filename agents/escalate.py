@@ -17,7 +17,8 @@ async def escalate(escalation: Escalation, ctx: Context) -> Outputs:
     if task.tier >= task.decision.ceiling:
         ending = given_up(ctx.stage, task, task.attempts, ResultStatus.FAILED, "no_good_answer", escalation.reason)
         return [ending, ctx.hop(*identity, "exhausted", tier=task.tier, detail=escalation.reason)]
-    up = task.model_copy(update={"tier": task.tier + 1, "why": f"escalated from tier {task.tier}: {escalation.reason}"})
+    why = f"escalated from tier {task.tier}: {escalation.reason}"
+    up = task.model_copy(update={"tier": task.tier + 1, "promoted_from": None, "why": why})
     event = StatusEvent(kind=StatusKind.ESCALATED, at=ctx.now(), tier=up.tier, detail=escalation.reason)
     return [
         Output(tier_tasks(up.tier), up),

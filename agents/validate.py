@@ -1,9 +1,11 @@
 """answers -> outcomes or escalations. A judge model looks at answers on critical paths before anyone sees them."""
 
+from streams.gate import UnavailableError
 from streams.judge import Verdict, judge_messages, read_verdict, verdict_schema
 from streams.outcomes import answered
 from streams.publisher import Output
-from streams.settings import ModelSettings, Settings
+from streams.sections import ModelSettings
+from streams.settings import Settings
 from streams.stage import Context, Outputs, attempt_of, stage
 from topics.journal import CallEnded, Purpose
 from topics.registry import ESCALATIONS, VALIDATION
@@ -23,9 +25,12 @@ async def validate(answer: Answer, ctx: Context) -> Outputs:
     """
     task, hops = answer.task, []
     for model in _judges(task, ctx):
-        if ctx.now() >= task.deadline or _is_spent(task):
+        if ctx.now() >= task.deadline or task.is_spent:
             break
-        ended = await _ask(answer, task, model, ctx)
+        try:
+            ended = await _ask(answer, task, model, ctx)
+        except UnavailableError:
+            continue
         verdict = read_verdict(ended.content) if ended.content is not None else None
         outcome = _name(ended, verdict)
         task = task.model_copy(update={"attempts": (*task.attempts, attempt_of(ended, "judge", outcome))})
@@ -46,11 +51,6 @@ def _judges(task: TierTask, ctx: Context) -> list[ModelSettings]:
     judges = (settings.validation.judge, settings.validation.fallback)
     data_class = task.request.context.data_class
     return [judge for judge in judges if judge and settings.may_see(judge, data_class)]
-
-
-def _is_spent(task: TierTask) -> bool:
-    limit = task.request.max_cost_usd
-    return limit is not None and task.cost_usd >= limit
 
 
 async def _ask(answer: Answer, task: TierTask, model: ModelSettings, ctx: Context) -> CallEnded:

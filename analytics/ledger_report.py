@@ -20,7 +20,7 @@ class _Report(BaseModel):
 
 
 class CallGroup(_Report):
-    """Paid calls of one purpose, provider, model and outcome."""
+    """Paid calls of one purpose, provider, model and outcome; a call that several requests share is one."""
 
     purpose: str
     provider: str
@@ -31,7 +31,7 @@ class CallGroup(_Report):
 
 
 class ListedCall(_Report):
-    """A call that never ended, or one of several of its attempt."""
+    """A call that never ended, or one of several of its attempt; a line for each request that shares it."""
 
     request_id: str
     revision: int

@@ -10,7 +10,7 @@ from analytics.clickhouse import AsyncClient, checked_database
 
 logger = logging.getLogger(__name__)
 
-_TABLES: Final = ("requests_log", "calls_log", "hops_log")
+_TABLES: Final = ("requests_log", "calls_log", "hops_log", "breakers_log")
 _BODIES: Final = "bodies_log"
 _FILE_NAME: Final = re.compile(r"\d{3}_\w+\.sql")
 _PIECE: Final = re.compile(r"'(?:[^'\\]|\\.|'')*'|`[^`]*`|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|(?P<end>;)", re.DOTALL)

@@ -49,7 +49,32 @@ class PurposeSummary(_Report):
 
     purpose: str
     calls: int
+    """On the wire; a call that several requests share is one."""
     cost_usd: Decimal
+
+
+class SharingSummary(_Report):
+    """What it saved that identical requests shared calls; each of them would have paid for the whole."""
+
+    shared_calls: int
+    """Calls on the wire that several requests shared."""
+    saved_calls: int
+    saved_cost_usd: Decimal
+
+
+class TierDepartures(_Report):
+    """How the answering calls of one tier left for their providers."""
+
+    tier: int
+    calls: int
+    """On the wire; a shared one is one."""
+    batch_size: float
+    """Mean of the calls that left together, over calls."""
+    batch_wait_ms: float
+    """Mean of the wait for a batch, over calls."""
+    streamed: int
+    first_token_p50_ms: float | None
+    """Of streamed calls, from the start of the call; None where there is none."""
 
 
 class UserSummary(_Report):
@@ -78,6 +103,8 @@ class Summary(_Report):
     purposes: tuple[PurposeSummary, ...]
     unknown_calls: int
     """Calls that started in the window and never ended."""
+    sharing: SharingSummary
+    departures: tuple[TierDepartures, ...]
     input_tokens: int
     output_tokens: int
     cached_tokens: int
@@ -113,7 +140,7 @@ class TraceHop(_Report):
 
 
 class TraceCall(_Report):
-    """One paid call; `start_ms` counts from the arrival of the request."""
+    """One paid call; `start_ms` counts from the arrival of the request. Of a shared one, tokens and cost are a part."""
 
     revision: int
     call_id: UUID
@@ -133,6 +160,11 @@ class TraceCall(_Report):
     output_tokens: int
     cached_tokens: int
     cost_usd: Decimal
+    shares: int
+    """Requests that share the call."""
+    first_token_ms: float | None
+    batch_size: int
+    batch_wait_ms: float
 
 
 class TraceResult(_Report):
@@ -185,7 +217,7 @@ async def summary(
         top: How many users to name.
     """
     window = time_window(since, until, tag)
-    totals, statuses, tiers, users, steps, purposes, unknown = await asyncio.gather(
+    totals, statuses, tiers, users, steps, purposes, unknown, sharing, departures = await asyncio.gather(
         named_query(client, database, "summary_totals", window),
         named_query(client, database, "summary_statuses", window),
         named_query(client, database, "summary_tiers", window),
@@ -193,6 +225,8 @@ async def summary(
         named_query(client, database, "summary_steps", window),
         named_query(client, database, "summary_calls", window),
         named_query(client, database, "unknown_calls", window),
+        named_query(client, database, "summary_sharing", window),
+        named_query(client, database, "summary_departures", window),
     )
     total = totals[0]
     spent = sum((row["cost"] for row in purposes), start=Decimal(0))
@@ -208,6 +242,8 @@ async def summary(
             PurposeSummary(purpose=row["purpose"], calls=row["calls"], cost_usd=row["cost"]) for row in purposes
         ),
         unknown_calls=unknown[0]["calls"],
+        sharing=SharingSummary(**sharing[0]),
+        departures=tuple(TierDepartures(**row) for row in departures),
         frontier_cost_usd=frontier,
         saved_share=float(1 - spent / frontier) if frontier else None,
         top_users=tuple(_user(row, total["results_cost_usd"]) for row in users),

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from topics.base import Record, from_millis
+from topics.control import BreakerOrder, BreakerStatus, PartitionCount
 from topics.events import Hop, Hops
 from topics.journal import CallEnded, CallStarted, Usage
 from topics.results import Result
@@ -24,6 +25,7 @@ class Table(StrEnum):
     REQUESTS = "requests_log"
     CALLS = "calls_log"
     HOPS = "hops_log"
+    BREAKERS = "breakers_log"
     BODIES = "bodies_log"
 
 
@@ -57,7 +59,7 @@ class Position:
 
 
 def rows_of(record: Record, position: Position, log_bodies: LogBodies) -> list[tuple[Table, Row]]:
-    """Make the rows of a record of `llm.results`, `llm.calls` or `llm.hops`.
+    """Make the rows of a record of `llm.results`, `llm.calls`, `llm.hops` or `llm.control`; it may have none.
 
     Raises:
         TypeError: The record belongs to another topic.
@@ -77,6 +79,10 @@ def rows_of(record: Record, position: Position, log_bodies: LogBodies) -> list[t
             return [
                 (Table.HOPS, position.identity(idx) | _hop_columns(record, hop)) for idx, hop in enumerate(record.hops)
             ]
+        case BreakerStatus():
+            return [(Table.BREAKERS, position.identity() | _breaker_columns(record))]
+        case BreakerOrder() | PartitionCount():
+            return []
         case _:
             raise TypeError(f"no table keeps a {type(record).__name__}")
 
@@ -131,6 +137,7 @@ def _usage_columns(usage: Usage | None) -> Row:
         "input_tokens": usage.input if usage else 0,
         "output_tokens": usage.output if usage else 0,
         "cached_tokens": usage.cached if usage else 0,
+        "cache_written_tokens": usage.cache_written if usage else 0,
         "reasoning_tokens": usage.reasoning if usage else 0,
     }
 
@@ -163,8 +170,13 @@ def _call_columns(call: CallStarted | CallEnded) -> Row:
         "input_rate": rates.input if rates else None,
         "output_rate": rates.output if rates else None,
         "cached_rate": rates.cached if rates else None,
+        "cache_write_rate": rates.cache_write if rates else None,
         "rates_source": rates.source if rates else "",
         "cost_usd": ended.cost_usd if ended else 0,
+        "shares": ended.shares if ended else 1,
+        "first_token_ms": ended.first_token_ms if ended else None,
+        "batch_size": ended.batch_size if ended else 1,
+        "batch_wait_ms": ended.batch_wait_ms if ended else 0.0,
     }
 
 
@@ -183,10 +195,29 @@ def _hop_columns(record: Hops, hop: Hop) -> Row:
         "provider": hop.provider or "",
         "model": hop.model or "",
         "cost_usd": hop.cost_usd,
+        "batch_size": hop.batch_size,
+        "batch_wait_ms": hop.batch_wait_ms,
+        "shares": hop.shares,
         "rule": hop.rule or "",
         "classifier": hop.classifier or "",
         "scores": list(hop.scores),
         "detail": hop.detail or "",
+    }
+
+
+def _breaker_columns(status: BreakerStatus) -> Row:
+    return {
+        "worker": status.worker,
+        "target": status.target,
+        "state": status.state.value,
+        "forced": status.forced,
+        "reason": status.reason,
+        "since": status.since,
+        "until": status.until,
+        "calls": status.calls,
+        "failures": status.failures,
+        "slow": status.slow,
+        "said_at": status.at,
     }
 
 

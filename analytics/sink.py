@@ -1,4 +1,4 @@
-"""Kafka -> ClickHouse. Puts every result, call and hop into the ledger once, whatever fails around it.
+"""Kafka -> ClickHouse. Puts every result, call, hop and breaker state into the ledger once, whatever fails around it.
 
 What makes that true, in this order:
 
@@ -6,6 +6,8 @@ What makes that true, in this order:
    so a row and the memory of having written it appear in the same instant. The group's offsets are committed only
    so that lag can be displayed.
 2. Batches are written one after the other and each in offset order, so behind the highest offset there is no hole.
+   Records of `llm.control` that make no row, and offsets that compaction took, are read past; after a restart
+   those behind the last row are read again, which changes nothing.
 3. A batch whose fate is unknown is written again, and so is one that a former owner of the partition still writes:
    rows with the same identity count once (see `migrations/001_ledger.sql`).
 
@@ -29,7 +31,7 @@ from analytics.ledger import Entry, Ledger, SinkStats
 from analytics.rows import LogBodies, Position, Table, rows_of
 from topics.base import Record
 from topics.codec import DecodeError, decode
-from topics.registry import CALLS, HOPS, RESULTS, TopicSpec
+from topics.registry import CALLS, CONTROL, HOPS, RESULTS, TopicSpec
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ _SOURCES: Final[tuple[tuple[TopicSpec[Record], Table], ...]] = (
     (RESULTS, Table.REQUESTS),
     (CALLS, Table.CALLS),
     (HOPS, Table.HOPS),
+    (CONTROL, Table.BREAKERS),
 )
 _POLL_RECORDS: Final = 500
 _FETCH_BYTES: Final = 16 * 1024 * 1024
@@ -57,7 +60,7 @@ class LedgerAheadError(Exception):
 
 
 class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
-    """The consumer of `llm.results`, `llm.calls` and `llm.hops`; several processes may share the work.
+    """The consumer of `llm.results`, `llm.calls`, `llm.hops` and `llm.control`; several processes may share the work.
 
     Args:
         bootstrap_servers: Of Kafka.
@@ -306,10 +309,10 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
             logger.warning("Stopped without writing the last batch; it is read again from Kafka at the next start")
 
     def _warn_when_late(self) -> None:
-        waiting = self._in_flight or self._buffer
-        if self._retention_ms is None or not waiting:
+        oldest = next(filter(self._expires, self._in_flight or self._buffer), None)
+        if self._retention_ms is None or oldest is None:
             return
-        behind_ms = time.time() * 1000 - waiting[0].position.timestamp_ms
+        behind_ms = time.time() * 1000 - oldest.position.timestamp_ms
         if behind_ms > self._retention_ms / 2 and time.monotonic() - self._lag_warned_at > _LAG_WARNING_EVERY_S:
             self._lag_warned_at = time.monotonic()
             logger.warning(
@@ -317,6 +320,11 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
                 behind_ms / 3_600_000,
                 self._retention_ms / 3_600_000,
             )
+
+    def _expires(self, entry: Entry) -> bool:
+        """Whether Kafka deletes the record some day: a compacted topic keeps the latest of each key."""
+        spec, _ = self._sources[entry.position.topic]
+        return spec.cleanup == "delete"
 
 
 async def _unless(stopped: asyncio.Task[Any], work: Any) -> None:  # noqa: ANN401 - any coroutine

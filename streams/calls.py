@@ -1,20 +1,31 @@
-"""Paid calls: journalled before and after, priced at the rates of their day, never paid twice for one attempt."""
+"""Paid calls: journalled before and after, priced at the rates of their day, never paid twice for one attempt.
+
+A call passes these gates in order: it is not in the journal yet; no identical call is about to give its answer; the
+work is still ours; the provider can be called (breakers, limits, slots); its batch is journalled; and, right before it
+leaves, the work is still ours. Only then anything is sent.
+"""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID, uuid4
 
+from streams.chunks import ChunkWriter
 from streams.clock import Clock
+from streams.gate import Admission, Gate
 from streams.journal import Journal
+from streams.lanes import Boarding, Lane
 from streams.pricing import PriceBook
 from streams.providers.base import ChatCall, ChatReply, ErrorKind, Provider, ProviderError
-from streams.publisher import Output
+from streams.publisher import Output, Publisher
 from streams.pulse import GroupPulse
-from streams.settings import ModelSettings
-from topics.journal import CallEnded, CallError, CallStarted, Purpose, attempt_id
+from streams.sections import BatchingSettings, ModelSettings
+from streams.sharing import Flight, FlightBook, FlightCancelledError, Seat, share_key, split
+from streams.tokens import rough
+from topics.journal import CallEnded, CallError, CallStarted, Purpose, Usage, attempt_id
 from topics.requests import Message, Params
 from topics.tasks import TierTask
 
@@ -38,6 +49,8 @@ class PaidCall:
     params: Params
     response_schema: dict[str, object] | None
     is_current: Callable[[], bool]
+    stream: bool = False
+    """Whether the text is published as it arrives."""
     announce: tuple[Output, ...] = ()
     """Published together with CallStarted, and only if the call is made."""
 
@@ -47,8 +60,24 @@ class PaidCall:
         return attempt_id(self.task.request.request_id, self.task.revision, self.stage, self.n)
 
 
+_Flight = Flight[CallStarted, Sequence[CallEnded]]
+_Departure = tuple[CallStarted, tuple[Output, ...]]
+
+
 class PaidCalls:
-    """Makes the paid calls of one stage."""
+    """Makes the paid calls of one stage.
+
+    Args:
+        journal: The stage's own.
+        providers: By name.
+        prices: Of all models.
+        gate: Of the process.
+        pulse: Of the stage's consumer group.
+        publisher: Takes streamed text.
+        batching: When the calls leave.
+        patience_s: How long a call waits for its turn at a provider.
+        clock: Current moment.
+    """
 
     def __init__(
         self,
@@ -56,15 +85,25 @@ class PaidCalls:
         journal: Journal,
         providers: Mapping[str, Provider],
         prices: PriceBook,
+        gate: Gate,
         pulse: GroupPulse,
+        publisher: Publisher,
+        batching: BatchingSettings,
+        patience_s: float,
         clock: Clock,
     ) -> None:
         self._journal = journal
         self._providers = providers
         self._prices = prices
+        self._gate = gate
         self._pulse = pulse
+        self._publisher = publisher
+        self._batching = batching
+        self._patience_s = patience_s
         self._clock = clock
         self._on_the_wire: dict[UUID, asyncio.Task[CallEnded]] = {}
+        self._flights: FlightBook[CallStarted, Sequence[CallEnded]] = FlightBook()
+        self._lane: Lane[_Departure] = Lane(batching, self._journal_batch)
 
     async def make(self, call: PaidCall) -> CallEnded:
         """Return how the attempt ended: from the journal if it was made before, else by making it.
@@ -72,6 +111,7 @@ class PaidCalls:
         A copy of a task that arrives while its call is on the wire waits for that call.
 
         Raises:
+            UnavailableError: The model can't be called now; nothing was journalled.
             PartitionLostError: The call was not made, somebody else owns the task.
             DeliveryError: The journal could not be written.
         """
@@ -93,11 +133,35 @@ class PaidCalls:
         return await self._journal.recall(partition, attempt, asked_at_ms)
 
     async def _recall_or_pay(self, call: PaidCall) -> CallEnded:
-        earlier = await self.recall(call.partition, call.attempt, call.task.source.timestamp_ms)
+        earlier = await self._recall(call)
         if earlier is not None:
             return earlier
         await self._still_ours(call)
-        return await self._pay(call)
+        key = None
+        if call.purpose is Purpose.INFER:
+            key = share_key(call.task, call.model, self._batching.shared_features)
+        if key is None:
+            return await self._pay(call, self._start_of(call, uuid4()), None)
+        while (seat := self._flights.join(key, call.task.deadline)) is not None:
+            try:
+                return await self._share(call, seat)
+            except FlightCancelledError:
+                await self._still_ours(call)
+        started = self._start_of(call, uuid4())
+        with self._flights.open(key, started, self._ends_at(call)) as flight:
+            return await self._pay(call, started, flight)
+
+    async def _recall(self, call: PaidCall) -> CallEnded | None:
+        return await self.recall(call.partition, call.attempt, call.task.source.timestamp_ms)
+
+    async def _recall_behind_start(self, call: PaidCall) -> CallEnded | None:
+        """Look once more, with our own start in the journal, for the end of an attempt of another process.
+
+        Whatever ended before our start is in the journal by now; nobody can end it in between unseen.
+        """
+        if not self._journal.was_open(call.partition, call.attempt):
+            return None
+        return await self._recall(call)
 
     async def _still_ours(self, call: PaidCall) -> None:
         """Wait until the group has been heard from, and raise PartitionLostError if the work is no longer ours."""
@@ -105,10 +169,123 @@ class PaidCalls:
         if not call.is_current():
             raise PartitionLostError(f"partition {call.partition} of {call.stage}")
 
-    async def _pay(self, call: PaidCall) -> CallEnded:
-        started_at = self._clock()
-        started = CallStarted(
-            call_id=uuid4(),
+    async def _share(self, call: PaidCall, seat: Seat[CallStarted, Sequence[CallEnded]]) -> CallEnded:
+        """Take a part of a call that another request makes; both ask the same."""
+        with seat:
+            # Nothing is journalled for a call that may never leave.
+            await seat.departed()
+            await self._still_ours(call)
+            started = self._start_of(call, seat.leader.call_id)
+            await self._journal.started([started], call.announce)
+            if (earlier := await self._recall_behind_start(call)) is not None:
+                return earlier
+            seat.confirm(started)
+            share = await seat.landed()
+            return share.result[share.index]
+
+    async def _pay(self, call: PaidCall, started: CallStarted, flight: _Flight | None) -> CallEnded:
+        tokens = sum(rough(message.text) for message in call.messages) + _most_output(call)
+        admission = await self._gate.enter(call.model, tokens=tokens, patience_s=self._patience(call))
+        try:
+            async with self._lane.join((started, call.announce)) as boarding:
+                if (earlier := await self._recall_behind_start(call)) is not None:
+                    return earlier
+                outcome = await self._send(call, started.call_id, admission, flight)
+        finally:
+            # Has no effect once the admission was told how the call went.
+            admission.cancelled()
+        return await self._record(started, outcome, boarding, flight)
+
+    async def _journal_batch(self, departures: Sequence[_Departure]) -> None:
+        announcements = [output for _, announced in departures for output in announced]
+        await self._journal.started([started for started, _ in departures], announcements)
+
+    async def _send(self, call: PaidCall, call_id: UUID, admission: Admission, flight: _Flight | None) -> "_Outcome":
+        """Make the call and tell the gate how it went."""
+        sent_at = self._clock()
+
+        async def leave() -> None:
+            # The process may have been stopped while it waited for the broker. What is journalled then counts as a
+            # call of unknown end, which errs on the side that nobody is billed for.
+            await self._still_ours(call)
+            if flight is not None:
+                flight.depart()
+
+        try:
+            reply = await self._complete(call, call_id, sent_at, leave)
+        except ProviderError as error:
+            ended_at = self._clock()
+            admission.failed(error, (ended_at - sent_at).total_seconds())
+            return _Outcome(sent_at, ended_at, None, error, error.usage)
+        ended_at = self._clock()
+        used = reply.usage.input + reply.usage.output
+        admission.succeeded((ended_at - sent_at).total_seconds(), tokens=used, limits=reply.limits)
+        return _Outcome(sent_at, ended_at, reply, None, reply.usage)
+
+    async def _complete(self, call: PaidCall, call_id: UUID, now: datetime, leave: Callable[[], Any]) -> ChatReply:
+        remaining = (call.task.deadline - now).total_seconds()
+        if remaining <= 0:
+            raise ProviderError(ErrorKind.TIMEOUT, "the deadline passed before the call left")
+        writer = self._chunk_writer(call, call_id) if call.stream else None
+        request = ChatCall(
+            call_id=call_id,
+            model=call.model.model,
+            messages=call.messages,
+            params=call.params,
+            max_tokens=_most_output(call),
+            response_schema=call.response_schema,
+            extra=call.model.extra,
+            timeout_s=min(call.model.timeout_s, remaining),
+            may_leave=leave,
+            on_text=writer.add if writer is not None else None,
+        )
+        try:
+            reply = await self._providers[call.model.provider].complete(request)
+        except ProviderError:
+            if writer is not None:
+                await writer.end(complete=False)
+            raise
+        if writer is not None:
+            await writer.end(complete=True)
+        return reply
+
+    async def _record(
+        self, started: CallStarted, outcome: "_Outcome", boarding: Boarding, flight: _Flight | None
+    ) -> CallEnded:
+        """Journal how the call came out, for each request that shares it."""
+        members = await flight.close() if flight is not None else (started,)
+        usage, reply = outcome.usage, outcome.reply
+        rates = self._prices.rates(started.provider, started.model, outcome.sent_at, usage) if usage else None
+        parts: list[tuple[Usage | None, Decimal]] = [(None, Decimal(0))] * len(members)
+        if usage is not None and rates is not None:
+            parts = list(split(usage, rates, len(members)))
+        ends = [
+            CallEnded(
+                **{name: getattr(member, name) for name in _IDENTITY},
+                started_at=outcome.sent_at,
+                ended_at=outcome.ended_at,
+                # A lone surrogate, half of a character that a model never finished, can't be written as UTF-8.
+                content=None if reply is None else reply.content.encode(errors="replace").decode(),
+                finish_reason=None if reply is None else reply.finish_reason,
+                first_token_ms=None if reply is None else reply.first_token_ms,
+                error=None if outcome.error is None else _describe(outcome.error),
+                usage=part,
+                rates=rates,
+                cost_usd=cost,
+                shares=len(members),
+                batch_size=boarding.batch_size,
+                batch_wait_ms=round(boarding.wait_ms, 3),
+            )
+            for member, (part, cost) in zip(members, parts, strict=True)
+        ]
+        await self._journal.ended(ends)
+        if flight is not None:
+            flight.finish(ends)
+        return ends[0]
+
+    def _start_of(self, call: PaidCall, call_id: UUID) -> CallStarted:
+        return CallStarted(
+            call_id=call_id,
             attempt_id=call.attempt,
             request_id=call.task.request.request_id,
             revision=call.task.revision,
@@ -118,65 +295,46 @@ class PaidCalls:
             tier=call.tier,
             provider=call.model.provider,
             model=call.model.model,
-            started_at=started_at,
+            started_at=self._clock(),
             deadline=call.task.deadline,
         )
-        rates = self._prices.rates(call.model.provider, call.model.model, started_at)
-        await self._journal.started(started, call.announce)
-        if self._journal.was_open(call.partition, call.attempt):
-            # Whatever ended before our start is in the journal by now; nobody can end it in between unseen.
-            earlier = await self.recall(call.partition, call.attempt, call.task.source.timestamp_ms)
-            if earlier is not None:
-                return earlier
-        identity = {name: getattr(started, name) for name in CallStarted.model_fields if name != "deadline"}
-        identity["started_at"] = sent_at = self._clock()
-        try:
-            reply = await self._send(call, started.call_id, sent_at)
-        except ProviderError as error:
-            if error.kind is ErrorKind.OVERLOADED and error.status is None:
-                # It never left. Where the work has gone to somebody else, an end by us would only mislead them.
-                await self._still_ours(call)
-            ended = CallEnded(
-                **identity,
-                ended_at=self._clock(),
-                error=_describe(error),
-                usage=error.usage,
-                rates=rates if error.usage else None,
-                cost_usd=rates.cost(error.usage) if error.usage else Decimal(0),
-            )
-        else:
-            ended = CallEnded(
-                **identity,
-                ended_at=self._clock(),
-                # A lone surrogate, half of a character that a model never finished, can't be written as UTF-8.
-                content=reply.content.encode(errors="replace").decode(),
-                finish_reason=reply.finish_reason,
-                usage=reply.usage,
-                rates=rates,
-                cost_usd=rates.cost(reply.usage),
-            )
-        await self._journal.ended(ended)
-        return ended
 
-    async def _send(self, call: PaidCall, call_id: UUID, now: datetime) -> ChatReply:
-        remaining = (call.task.deadline - now).total_seconds()
-        if remaining <= 0:
-            raise ProviderError(ErrorKind.TIMEOUT, "the deadline passed before the call left")
-        return await self._providers[call.model.provider].complete(
-            ChatCall(
-                call_id=call_id,
-                model=call.model.model,
-                messages=call.messages,
-                params=call.params,
-                max_tokens=call.params.max_tokens or call.model.max_tokens,
-                response_schema=call.response_schema,
-                extra=call.model.extra,
-                timeout_s=min(call.model.timeout_s, remaining),
-                # The process may have been stopped while it waited for the broker or for a slot. What is journalled
-                # then counts as a call of unknown end, which errs on the side that nobody is billed for.
-                may_leave=lambda: self._still_ours(call),
-            )
+    def _chunk_writer(self, call: PaidCall, call_id: UUID) -> ChunkWriter:
+        return ChunkWriter(
+            self._publisher,
+            request_id=call.task.request.request_id,
+            revision=call.task.revision,
+            attempt_id=call.attempt,
+            call_id=call_id,
+            clock=self._clock,
         )
+
+    def _patience(self, call: PaidCall) -> float:
+        remaining = (call.task.deadline - self._clock()).total_seconds()
+        return max(min(self._patience_s, remaining), 0.0)
+
+    def _ends_at(self, call: PaidCall) -> datetime:
+        """When the call will have ended at the latest, its waiting included."""
+        longest = call.model.timeout_s + self._patience_s + self._batching.max_wait_ms / 1000
+        return min(self._clock() + timedelta(seconds=longest), call.task.deadline)
+
+
+_IDENTITY = tuple(name for name in CallStarted.model_fields if name not in {"deadline", "started_at"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How one trip over the wire went."""
+
+    sent_at: datetime
+    ended_at: datetime
+    reply: ChatReply | None
+    error: ProviderError | None
+    usage: Usage | None
+
+
+def _most_output(call: PaidCall) -> int:
+    return call.params.max_tokens or call.model.max_tokens
 
 
 def _describe(error: ProviderError) -> CallError:

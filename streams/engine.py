@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from streams.clock import Clock
+from streams.context_windows import ContextWindows
+from streams.gate import Gate
 from streams.pricing import PriceBook
 from streams.providers.base import Provider
 from streams.publisher import Publisher
@@ -21,5 +23,7 @@ class Engine:
     publisher: Publisher
     providers: Mapping[str, Provider]
     prices: PriceBook
+    gate: Gate
     router: Router
+    windows: ContextWindows
     settled: SettledMemory

@@ -2,30 +2,37 @@
 
 import traceback
 from datetime import datetime
-from typing import Any
 
 from pydantic import ValidationError
 
 from streams.outcomes import crashed, unserved
 from streams.publisher import Output
-from streams.stage import Received, RefusedError, StageInstance
+from streams.stage import Received, RefusedError
 from topics.base import Record
 from topics.codec import DecodeError
 from topics.dead_letters import dead_letter, revision_of
 from topics.events import DeadLetter
-from topics.registry import DEAD_LETTERS, REQUESTS
+from topics.registry import DEAD_LETTERS
 from topics.results import ResultStatus
 
 _TRACEBACK_CHARACTERS = 20_000
 
 
 class FailedRecord:
-    """One record of a stage that failed, and when."""
+    """One record of a stage that failed, and when.
 
-    def __init__(self, stage: StageInstance[Any], received: Received, at: datetime) -> None:
+    Args:
+        stage: The stage's name.
+        received: The record.
+        at: When it failed.
+        rejects: Whether a request that can't be read is its sender's fault, and not ours.
+    """
+
+    def __init__(self, stage: str, received: Received, at: datetime, *, rejects: bool = False) -> None:
         self._stage = stage
         self._received = received
         self._at = at
+        self._rejects = rejects
 
     def undecodable(self, error: DecodeError) -> list[Output]:
         """End a record that could not be read; the request too, if its id could."""
@@ -41,15 +48,15 @@ class FailedRecord:
         trace = "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:]
         problem = DecodeError("handler_error", f"the handler raised {kind}", record.partition_key)
         revision = revision_of(self._received.headers)
-        message = f"stage {self._stage.name} failed: {kind}"
+        message = f"stage {self._stage} failed: {kind}"
         letter = self._letter(problem, trace)
         source = self._received.source
         try:
-            ending = crashed(self._stage.name, record, source, revision, message)
+            ending = crashed(self._stage, record, source, revision, message)
         except ValidationError:
             # An ending that repeats what the record says may fail on what made the handler fail.
             ending = unserved(
-                self._stage.name,
+                self._stage,
                 record.partition_key,
                 source,
                 revision=revision,
@@ -64,15 +71,14 @@ class FailedRecord:
         letter = self._letter(error)
         if error.request_id is None:
             return [Output(DEAD_LETTERS, letter)]
-        rejects = self._stage.source is REQUESTS
         ending = unserved(
-            self._stage.name,
+            self._stage,
             error.request_id,
             self._received.source,
             revision=revision_of(self._received.headers),
             # The bytes stand for the body where no body could be read.
             digest=digest or letter.sha256,
-            status=ResultStatus.REJECTED if rejects else ResultStatus.FAILED,
+            status=ResultStatus.REJECTED if self._rejects else ResultStatus.FAILED,
             code=error.reason,
             message=error.message,
         )
@@ -81,7 +87,7 @@ class FailedRecord:
     def _letter(self, error: DecodeError, trace: str | None = None) -> DeadLetter:
         received = self._received
         return dead_letter(
-            self._stage.name,
+            self._stage,
             error,
             received,
             topic=received.topic,

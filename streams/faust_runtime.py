@@ -30,6 +30,7 @@ from streams.failed_records import FailedRecord
 from streams.journal import Journal
 from streams.publisher import TRACE_HEADER, DeliveryError, Output
 from streams.pulse import GroupPulse
+from streams.sections import BatchingSettings
 from streams.settings import Settings
 from streams.stage import Context, Received, RefusedError, StageInstance
 from streams.window import OrderedWindow
@@ -108,7 +109,11 @@ class StageRunner(Generic[M]):
             journal=journal,
             providers=engine.providers,
             prices=engine.prices,
+            gate=engine.gate,
             pulse=self._pulse,
+            publisher=engine.publisher,
+            batching=self._settings.tiers[stage.tier - 1].batching if stage.tier else BatchingSettings(),
+            patience_s=self._settings.attempts.patience_s,
             clock=engine.clock,
         )
         self._topic = stage.source.full_name(self._settings.kafka.prefix)
@@ -199,7 +204,8 @@ class StageRunner(Generic[M]):
         await self._engine.publisher.publish(outputs, trace=trace)
 
     async def _outputs(self, received: Received) -> list[Output]:
-        failed = FailedRecord(self.stage, received, self._engine.clock())
+        rejects = self.stage.source is REQUESTS
+        failed = FailedRecord(self.stage.name, received, self._engine.clock(), rejects=rejects)
         try:
             decoded = decode(self.stage.source, received.value, received.headers, max_bytes=self._max_bytes)
         except DecodeError as error:

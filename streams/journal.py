@@ -8,6 +8,7 @@ back as far as the request is old, once, and indexed by attempt id. Answers stay
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
@@ -77,22 +78,23 @@ class Journal:
         self._partitions: dict[int, _Partition] = {}
         self._answers = _AnswerCache(cache_bytes)
 
-    async def started(self, call: CallStarted, also: tuple[Output, ...] = ()) -> None:
-        """Record that a call is about to leave; return when the broker has it.
+    async def started(self, calls: Sequence[CallStarted], also: Sequence[Output] = ()) -> None:
+        """Record that calls are about to leave; return when the broker has all of it.
 
         Raises:
-            DeliveryError: The call must not be made.
+            DeliveryError: None of the calls must be made.
         """
-        await self._publisher.publish([Output(CALLS, call), *also])
+        await self._publisher.publish([*(Output(CALLS, call) for call in calls), *also])
 
-    async def ended(self, call: CallEnded) -> None:
-        """Record how a call came out; return when the broker has it.
+    async def ended(self, calls: Sequence[CallEnded]) -> None:
+        """Record how calls came out; return when the broker has all of it.
 
         Raises:
-            DeliveryError: Nothing derived from the call may be published.
+            DeliveryError: Nothing derived from the calls may be published.
         """
-        [delivered] = await self._publisher.publish([Output(CALLS, call)])
-        self._remember(call, delivered)
+        delivered = await self._publisher.publish([Output(CALLS, call) for call in calls])
+        for call, place in zip(calls, delivered, strict=True):
+            self._remember(call, place)
 
     async def recall(self, partition: int, attempt: UUID, asked_at_ms: int) -> CallEnded | None:
         """Return how an attempt ended earlier, in this process or in another one; None if it has not.

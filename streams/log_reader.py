@@ -6,7 +6,7 @@ from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streams.settings import KafkaSettings
+from streams.sections import KafkaSettings
 from topics.dead_letters import Received
 
 

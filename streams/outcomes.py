@@ -8,7 +8,7 @@ from topics.base import Record
 from topics.registry import OUTCOMES
 from topics.requests import Request
 from topics.results import Outcome, ResultError, ResultStatus
-from topics.tasks import Answer, Attempt, Completion, Escalation, Source, TierTask
+from topics.tasks import Answer, Attempt, Completion, Escalation, Parked, Source, TierTask
 
 
 def answered(
@@ -87,7 +87,7 @@ def crashed(stage: str, record: Record, source: Source, revision: int, message: 
             )
         case TierTask():
             return given_up(stage, record, record.attempts, ResultStatus.FAILED, "internal", message)
-        case Answer(task=task) | Escalation(task=task):
+        case Answer(task=task) | Escalation(task=task) | Parked(task=task):
             return given_up(stage, task, task.attempts, ResultStatus.FAILED, "internal", message)
         case _:
             return None

@@ -1,6 +1,8 @@
 """What a model costs: the prices of the settings, else the dated price list that ships with genai-prices."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
@@ -9,8 +11,8 @@ from genai_prices import __version__ as price_list_version
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
 
-from streams.settings import PriceSettings, ProviderSettings
-from topics.journal import Rates
+from streams.sections import PriceSettings, ProviderSettings, TokenPrices
+from topics.journal import Rates, Usage
 
 _RATE_STEP: Final = Decimal("0.000001")
 
@@ -19,42 +21,54 @@ class UnknownPriceError(Exception):
     """Nobody knows what a model costs; the message is one line that says what to add to the settings."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Price:
+    """A model's rates by length of input: `rates[i]` apply above `starts[i - 1]` tokens, up to `starts[i]`."""
+
+    starts: tuple[int, ...]
+    rates: tuple[Rates, ...]
+
+    def for_input(self, tokens: int) -> Rates:
+        return self.rates[bisect_left(self.starts, tokens)]
+
+
 class PriceBook:
     """Looks prices up. The list is offline: prices change with the settings or with the library's version."""
 
     def __init__(self, prices: Mapping[str, PriceSettings], providers: Mapping[str, ProviderSettings]) -> None:
-        self._own = {ref: _own_rates(price) for ref, price in prices.items()}
+        self._own = {ref: _own_price(price) for ref, price in prices.items()}
         self._list_ids = {name: provider.price_list or name for name, provider in providers.items()}
         self._listed: dict[tuple[str, str], ModelInfo] = {}
-        self._rates: dict[tuple[str, str, int], Rates] = {}
+        self._prices: dict[tuple[str, str, int], _Price] = {}
 
-    def rates(self, provider: str, model: str, at: datetime) -> Rates:
+    def rates(self, provider: str, model: str, at: datetime, usage: Usage | None = None) -> Rates:
         """Return the rates of a model at a moment, in US dollars a million tokens.
 
-        Where the list has a higher price for long inputs, the price of short ones is returned; where it has none
-        for cached tokens, they cost as much as others.
+        Where no price is known for cached tokens or for those written to the cache, they cost as much as other input.
 
         Args:
             provider: Its name in the settings.
             model: Its id at the provider.
             at: With a time zone; the list's prices may depend on the date and on the hour.
+            usage: Of the call to be billed, as prices may depend on the length of the input; None for a short input.
 
         Raises:
             UnknownPriceError: Neither the settings nor the list know the model.
         """
-        own = self._own.get(f"{provider}/{model}")
-        if own is not None:
-            return own
+        price = self._own.get(f"{provider}/{model}") or self._listed_price(provider, model, at)
+        return price.for_input(usage.input if usage else 0)
+
+    def _listed_price(self, provider: str, model: str, at: datetime) -> _Price:
         listed = self._listed.get((provider, model))
         if listed is None:
             listed = self._listed[provider, model] = self._find(provider, model)
-        price = listed.get_prices(at)
+        valid = listed.get_prices(at)
         # The list's price objects live as long as the process, so their identity is a safe key.
-        key = (provider, model, id(price))
-        rates = self._rates.get(key)
-        if rates is None:
-            rates = self._rates[key] = _listed_rates(provider, model, price)
-        return rates
+        key = (provider, model, id(valid))
+        price = self._prices.get(key)
+        if price is None:
+            price = self._prices[key] = _read_price(provider, model, valid)
+        return price
 
     def _find(self, provider: str, model: str) -> ModelInfo:
         list_id = self._list_ids.get(provider, provider)
@@ -64,27 +78,49 @@ class PriceBook:
             raise _unknown(provider, model) from None
 
 
-def _own_rates(price: PriceSettings) -> Rates:
-    cached = price.input if price.cached is None else price.cached
-    return Rates(input=price.input, output=price.output, cached=cached, source="config")
+def _own_price(price: PriceSettings) -> _Price:
+    long = price.long_context
+    if long is None:
+        return _Price((), (_own_rates(price),))
+    return _Price((long.above,), (_own_rates(price), _own_rates(long)))
 
 
-def _listed_rates(provider: str, model: str, price: ModelPrice) -> Rates:
-    fresh, output, cached = (
-        _base(getattr(price, name, None)) for name in ("input_mtok", "output_mtok", "cache_read_mtok")
-    )
-    if fresh is None or output is None:
-        raise _unknown(provider, model)
+def _own_rates(price: TokenPrices) -> Rates:
     return Rates(
-        input=fresh,
-        output=output,
-        cached=fresh if cached is None else cached,
-        source=f"genai-prices {price_list_version}",
+        input=price.input,
+        output=price.output,
+        cached=price.input if price.cached is None else price.cached,
+        cache_write=price.cache_write,
+        source="config",
     )
 
 
-def _base(price: Decimal | TieredPrices | None) -> Decimal | None:
-    value = price.base if isinstance(price, TieredPrices) else price
+def _read_price(provider: str, model: str, price: ModelPrice) -> _Price:
+    listed = (price.input_mtok, price.output_mtok, price.cache_read_mtok, price.cache_write_mtok)
+    starts = sorted({tier.start for rate in listed if isinstance(rate, TieredPrices) for tier in rate.tiers})
+
+    def rates_above(start: int) -> Rates:
+        fresh, output, cached, written = (_rate_above(rate, start) for rate in listed)
+        if fresh is None or output is None:
+            raise _unknown(provider, model)
+        return Rates(
+            input=fresh,
+            output=output,
+            cached=fresh if cached is None else cached,
+            cache_write=written,
+            source=f"genai-prices {price_list_version}",
+        )
+
+    return _Price(tuple(starts), tuple(rates_above(start) for start in (-1, *starts)))
+
+
+def _rate_above(price: Decimal | TieredPrices | None, start: int) -> Decimal | None:
+    """The rate of a call whose input is just above a number of tokens."""
+    value = (
+        next((tier.price for tier in reversed(price.tiers) if tier.start <= start), price.base)
+        if isinstance(price, TieredPrices)
+        else price
+    )
     # A few listed prices carry the noise of binary fractions, such as 1.0399999999999998.
     return None if value is None else value.quantize(_RATE_STEP, ROUND_HALF_EVEN)
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from streams.settings import KafkaSettings
+from streams.sections import KafkaSettings
 from topics.base import Record
 from topics.codec import Encoded, encode
 from topics.partitioning import partition_for

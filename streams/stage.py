@@ -8,7 +8,8 @@ from typing import Any, Generic, TypeVar
 from streams.calls import PaidCall, PaidCalls
 from streams.engine import Engine
 from streams.publisher import Output
-from streams.settings import ModelSettings, Settings
+from streams.sections import ModelSettings
+from streams.settings import Settings
 from topics.base import Record, from_millis
 from topics.events import Hop, Hops, Status, StatusEvent
 from topics.journal import CallEnded, Purpose, attempt_id
@@ -108,9 +109,14 @@ class Context:
         messages: tuple[Message, ...],
         params: Params,
         response_schema: dict[str, Any] | None,
+        stream: bool = False,
         announce: tuple[Output, ...] = (),
     ) -> CallEnded:
-        """Make the n-th paid call of this stage for a task, or return how it ended before a restart."""
+        """Make the n-th paid call of this stage for a task, or return how it ended before a restart.
+
+        Raises:
+            UnavailableError: The model can't be called now; nothing was paid.
+        """
         return await self.calls.make(
             PaidCall(
                 task=task,
@@ -124,6 +130,7 @@ class Context:
                 params=params,
                 response_schema=response_schema,
                 is_current=self.is_current,
+                stream=stream,
                 announce=announce,
             )
         )

@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from agents import STAGES
 from streams.log_reader import LogReader
+from streams.parked import STAGE as PARKING
 from streams.settings import load
 from streams.settle import STAGE as SETTLE
 from streams.topic_admin import admin_client, create_topics
@@ -24,7 +25,7 @@ from tierstream.stack.process import Child
 from topics.base import Record
 from topics.codec import decode
 from topics.journal import CallEnded, CallStarted
-from topics.registry import CALLS, OUTCOMES, RESULTS, TopicSpec
+from topics.registry import CALLS, OUTCOMES, PARKED, RESULTS, TopicSpec
 from topics.requests import Request
 from topics.results import Result
 
@@ -194,6 +195,7 @@ class Deployment:
         for stage in STAGES:
             for instance in stage.instances(self.settings):
                 yield self.settings.group(instance.name), instance.source.full_name(self.kafka.prefix)
+        yield self.settings.group(PARKING), PARKED.full_name(self.kafka.prefix)
         yield self.settings.group(SETTLE), OUTCOMES.full_name(self.kafka.prefix)
 
     @asynccontextmanager

@@ -8,7 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 from streams.calls import PaidCalls
+from streams.context_windows import ContextWindows
 from streams.engine import Engine
+from streams.gate import Gate
 from streams.journal import Journal
 from streams.pricing import PriceBook
 from streams.providers.base import ChatCall, ChatReply, ProviderError
@@ -17,6 +19,7 @@ from streams.pulse import GroupPulse
 from streams.routing.features_classifier import FeaturesClassifier
 from streams.routing.policy import Policy
 from streams.routing.router import Router
+from streams.sections import BatchingSettings
 from streams.settings import Settings
 from streams.settled import SettledMemory
 from streams.stage import Context, Received
@@ -135,19 +138,31 @@ class FakeProvider:
         self.name = "fake"
         self.script = list(script) or ["an answer"]
         self.calls: list[ChatCall] = []
+        self.called = asyncio.Event()
         self.gate: asyncio.Event | None = None
         self.on_call: Callable[[], Awaitable[None]] | None = None
+        self.cut_after_text = False
+        """Whether a streamed text is followed by the next step of the script, which is then an error."""
 
     async def complete(self, call: ChatCall) -> ChatReply:
+        await call.may_leave()
         self.calls.append(call)
+        self.called.set()
         if self.on_call is not None:
             await self.on_call()
         if self.gate is not None:
             await self.gate.wait()
-        step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        step = self._step()
+        if isinstance(step, str) and call.on_text is not None:
+            await call.on_text(step)
+            if self.cut_after_text:
+                step = self._step()
         if isinstance(step, Exception):
             raise step
         return step if isinstance(step, ChatReply) else ChatReply(step, "stop", USAGE)
+
+    def _step(self) -> str | ChatReply | Exception:
+        return self.script.pop(0) if len(self.script) > 1 else self.script[0]
 
     async def close(self) -> None:
         pass
@@ -181,9 +196,17 @@ class Bench:
             journal=self.journal(stage),
             providers=self.providers,
             prices=self.engine.prices,
+            gate=self.engine.gate,
             pulse=self.pulse,
+            publisher=self.log,  # type: ignore[arg-type]
+            batching=self.batching(stage),
+            patience_s=self.settings.attempts.patience_s,
             clock=self.clock,
         )
+
+    def batching(self, stage: str) -> BatchingSettings:
+        tier = int(stage.partition(":")[2] or 0)
+        return self.settings.tiers[tier - 1].batching if tier else BatchingSettings()
 
     def context(self, stage: str, request_id: str = "r1", **fields: Any) -> Context:
         tier = int(stage.partition(":")[2] or 0)
@@ -202,15 +225,18 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
     log = Log(clock)
     providers = {name: scripts.get(name, FakeProvider()) for name in settings.providers}
     settled = SettledMemory(timedelta(hours=1))
+    windows = ContextWindows(settings)
     router = Router(
         policy=Policy(settings.routing.rules, settings.top_tier),
         classifier=FeaturesClassifier(),
         tiers=settings.top_tier,
         boundary=settings.routing.boundary,
         sample_rate=settings.validation.sample_rate,
+        windows=windows,
     )
     prices = PriceBook(settings.prices, settings.providers)
-    engine = Engine(settings, clock, log, providers, prices, router, settled)  # type: ignore[arg-type]
+    gate = Gate(settings, clock=clock, on_change=lambda change: None)
+    engine = Engine(settings, clock, log, providers, prices, gate, router, windows, settled)  # type: ignore[arg-type]
     pulse = GroupPulse(10)
     pulse.beat()
     return Bench(settings, clock, log, providers, settled, engine, pulse)

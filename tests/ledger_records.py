@@ -8,6 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID, uuid5
 
+from streams.sharing import split
+from topics.control import BreakerState, BreakerStatus
 from topics.events import Hop, Hops
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage, attempt_id
 from topics.results import Result, ResultError, ResultStatus
@@ -160,3 +162,37 @@ def hops(n: int) -> Hops:
         cost_usd=ended.cost_usd,
     )
     return Hops(request_id=f"r{n}", hops=(classify, infer))
+
+
+def shared_call(*numbers: int) -> tuple[list[CallStarted], list[CallEnded]]:
+    """The starts and the ends of one streamed call, in a batch of three, that these requests share.
+
+    All of it together is call 7.
+    """
+    _, whole = call_pair(7)
+    started, ended = [], []
+    for n, (usage, cost) in zip(
+        numbers, split(whole.usage or Usage(input=0, output=0), RATES, len(numbers)), strict=True
+    ):
+        start, end = call_pair(n)
+        started.append(start.model_copy(update={"call_id": whole.call_id}))
+        part = {"usage": usage, "cost_usd": cost, "shares": len(numbers)}
+        left = {"first_token_ms": 80.0, "batch_size": 3, "batch_wait_ms": 12.0}
+        ended.append(end.model_copy(update={"call_id": whole.call_id, **part, **left}))
+    return started, ended
+
+
+def breaker(n: int, *, target: str = "groq/small", state: BreakerState = BreakerState.OPEN) -> BreakerStatus:
+    """The n-th word of a process on a breaker."""
+    return BreakerStatus(
+        worker="host:1",
+        target=target,
+        state=state,
+        reason="5 of 8 calls failed",
+        since=BASE,
+        until=BASE + timedelta(seconds=5) if state is BreakerState.OPEN else None,
+        calls=8,
+        failures=5,
+        slow=1,
+        at=BASE + timedelta(seconds=n),
+    )

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
-from topics.events import DeadLetterNote, Hop, Hops, PartitionCount, Status, StatusEvent, StatusKind
+from topics.control import BreakerOrder, BreakerState, BreakerStatus, PartitionCount
+from topics.events import Chunk, DeadLetterNote, Hop, Hops, Status, StatusEvent, StatusKind
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
 from topics.requests import (
     DataClass,
@@ -18,13 +19,14 @@ from topics.requests import (
     Tolerance,
 )
 from topics.results import Outcome, Result, ResultError, ResultStatus, Settled
-from topics.tasks import Answer, Attempt, Completion, Decision, Escalation, Source, TierTask
+from topics.tasks import Answer, Attempt, Completion, Decision, Escalation, Parked, Source, TierTask
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 ids = st.text(min_size=1, max_size=60).filter(lambda t: t.isprintable() and t == t.strip())
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 tiers = st.integers(1, 99)
 counts = st.integers(0, 2**53)
+positive = st.integers(1, 2**31)
 revisions = st.integers(0, 5)
 moments = st.integers(0, 7000 * 365 * 86_400).map(lambda seconds: datetime.fromtimestamp(seconds + 0.125, UTC))
 money = st.decimals(0, 10**12, places=12)
@@ -89,8 +91,16 @@ requests = st.builds(
     max_cost_usd=maybe(money),
     tags=some(texts),
 )
-usages = st.builds(Usage, input=counts, output=counts, source=st.sampled_from(("provider", "estimated")))
-rates = st.builds(Rates, input=rate, output=rate, cached=rate, source=texts)
+usages = st.builds(
+    Usage,
+    input=counts,
+    output=counts,
+    cached=counts,
+    cache_written=counts,
+    reasoning=counts,
+    source=st.sampled_from(("provider", "estimated")),
+)
+rates = st.builds(Rates, input=rate, output=rate, cached=rate, cache_write=maybe(rate), source=texts)
 errors = st.builds(CallError, kind=names, message=texts, status=maybe(counts), retry_after_ms=maybe(counts))
 _call = {
     "call_id": st.uuids(),
@@ -116,6 +126,10 @@ call_ended = st.builds(
     usage=maybe(usages),
     rates=maybe(rates),
     cost_usd=money,
+    shares=positive,
+    first_token_ms=maybe(millis),
+    batch_size=positive,
+    batch_wait_ms=millis,
 )
 sources = st.builds(Source, topic=names, partition=st.integers(0, 999), offset=counts, timestamp_ms=counts)
 decisions = st.builds(
@@ -162,12 +176,14 @@ tasks = st.builds(
     deadline=moments,
     decision=decisions,
     tier=tiers,
+    promoted_from=maybe(tiers),
     why=texts,
     attempts=some(attempts),
     best=maybe(completions),
 )
 answers = st.builds(Answer, task=tasks, completion=completions)
 escalations = st.builds(Escalation, task=tasks, reason=texts)
+parked = st.builds(Parked, task=tasks, reason=texts)
 _ending = {
     "request_id": ids,
     "revision": revisions,
@@ -203,6 +219,17 @@ status_events = st.builds(
     detail=maybe(texts),
     unknown_fields=some(names),
 )
+chunks = st.builds(
+    Chunk,
+    request_id=ids,
+    revision=revisions,
+    attempt_id=st.uuids(),
+    call_id=st.uuids(),
+    seq=counts,
+    kind=st.sampled_from(("text", "done", "broken")),
+    text=texts,
+    at=moments,
+)
 statuses = st.builds(Status, request_id=ids, revision=revisions, events=some(status_events))
 hop = st.builds(
     Hop,
@@ -217,6 +244,9 @@ hop = st.builds(
     model=maybe(names),
     provider_ms=millis,
     cost_usd=maybe(money),
+    batch_size=maybe(positive),
+    batch_wait_ms=maybe(millis),
+    shares=maybe(positive),
     rule=maybe(names),
     classifier=maybe(names),
     scores=some(shares),
@@ -235,20 +265,41 @@ notes = st.builds(
     revision=maybe(revisions),
 )
 partition_counts = st.builds(PartitionCount, partitions=st.integers(1, 1000))
+breaker_statuses = st.builds(
+    BreakerStatus,
+    worker=names,
+    target=names,
+    state=st.sampled_from(BreakerState),
+    forced=st.booleans(),
+    reason=texts,
+    since=moments,
+    until=maybe(moments),
+    calls=counts,
+    failures=counts,
+    slow=counts,
+    at=moments,
+)
+breaker_orders = st.builds(
+    BreakerOrder, target=names, order=st.sampled_from(("open", "closed", "auto")), by=names, at=moments
+)
 
 by_record = {
     Request: requests,
     TierTask: tasks,
     Answer: answers,
     Escalation: escalations,
+    Parked: parked,
     CallStarted: call_started,
     CallEnded: call_ended,
     Outcome: outcomes,
     Result: results,
     Settled: settled,
     Status: statuses,
+    Chunk: chunks,
     Hops: hops,
     DeadLetterNote: notes,
     PartitionCount: partition_counts,
+    BreakerStatus: breaker_statuses,
+    BreakerOrder: breaker_orders,
 }
 """Every record but the dead letter, which is made from bytes and not from values."""

@@ -1,26 +1,29 @@
-"""A client of the topics: producing requests in batches and reading results."""
+"""A client of the topics: producing requests in batches, reading results and other public records."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Generic, Literal, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.clock import utc_now
 from streams.publisher import DeliveryError
-from streams.settings import KafkaSettings
+from streams.sections import KafkaSettings
 from streams.topic_admin import TopicError, admin_client
+from topics.base import Record
 from topics.codec import DecodeError, decode, encode
 from topics.partitioning import partition_for
-from topics.registry import REQUESTS, RESULTS
+from topics.registry import REQUESTS, RESULTS, TopicSpec
 from topics.requests import Request
 from topics.results import Result
 
 log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=Record)
 
 _MAX_UNACKNOWLEDGED = 10_000
 _LINGER_MS = 10
@@ -30,13 +33,17 @@ Start = datetime | Literal["beginning", "end"]
 """Where reading begins: at what was published since a moment, at all that is kept, or at what comes from now on."""
 
 
-async def require_topics(kafka: KafkaSettings) -> None:
+async def require_topics(kafka: KafkaSettings, *more: TopicSpec[Record]) -> None:
     """Check that requests can be sent and results read; a producer must not create a topic by accident.
+
+    Args:
+        kafka: Where the cluster is.
+        more: Further topics that are going to be read.
 
     Raises:
         TopicError: No broker answers, a topic is missing, or it has another partition count than the settings.
     """
-    names = [spec.full_name(kafka.prefix) for spec in (REQUESTS, RESULTS)]
+    names = [spec.full_name(kafka.prefix) for spec in (REQUESTS, RESULTS, *more)]
     async with admin_client(kafka) as admin:
         missing = sorted(set(names) - set(await admin.list_topics()))
         if missing:
@@ -150,32 +157,31 @@ def _not_delivered(error: BaseException) -> DeliveryError:
     return DeliveryError(f"Kafka did not take a request: {error!r}")
 
 
-class ResultReader:
-    """Reads published results, committed ones only, outside any consumer group.
+class TopicReader(Generic[M]):
+    """Reads the records of a topic, committed ones only, outside any consumer group.
 
     Args:
+        spec: The topic; its partition keys are request ids.
         kafka: Where the cluster is.
         start: Where to begin.
         partitions: Which partitions; None: all.
-        keep: Given a request id, whether its result is wanted; others are passed over without being decoded.
-
-    Example:
-        async with ResultReader(kafka, start="beginning") as reader:
-            async for result in reader: ...
+        keep: Given a request id, whether its records are wanted; others are passed over without being decoded.
     """
 
     def __init__(
         self,
+        spec: TopicSpec[M],
         kafka: KafkaSettings,
         *,
         start: Start = "end",
         partitions: Iterable[int] | None = None,
         keep: Callable[[str], bool] | None = None,
     ) -> None:
+        self._spec = spec
         self._kafka = kafka
         self._start = start
         numbers = range(kafka.partitions) if partitions is None else partitions
-        self._partitions = [TopicPartition(RESULTS.full_name(kafka.prefix), number) for number in numbers]
+        self._partitions = [TopicPartition(spec.full_name(kafka.prefix), number) for number in numbers]
         self._keep = keep
         self._ends: dict[TopicPartition, int] = {}
         self._started: AIOKafkaConsumer | None = None
@@ -211,7 +217,7 @@ class ResultReader:
     @property
     def _consumer(self) -> AIOKafkaConsumer:
         if self._started is None:
-            raise RuntimeError("the result reader is not started")
+            raise RuntimeError(f"the reader of {self._spec.name} is not started")
         return self._started
 
     async def aim_at_end(self) -> None:
@@ -225,36 +231,37 @@ class ResultReader:
                 return False
         return True
 
-    async def poll(self, timeout_ms: int = _POLL_MS) -> list[Result]:
-        """Return the next results; none if nothing came in `timeout_ms`."""
+    async def poll(self, timeout_ms: int = _POLL_MS) -> list[M]:
+        """Return the next records; none if nothing came in `timeout_ms`."""
         batches = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=2000)
         return [
-            result
+            decoded
             for records in batches.values()
             for record in records
-            if self._is_wanted(record.key) and (result := self._decode(record)) is not None
+            if self._is_wanted(record.key) and (decoded := self._decode(record)) is not None
         ]
 
-    async def __aiter__(self) -> AsyncIterator[Result]:
-        """Yield results for ever, as they are published."""
+    async def __aiter__(self) -> AsyncIterator[M]:
+        """Yield records for ever, as they are published."""
         while True:
-            for result in await self.poll():
-                yield result
+            for record in await self.poll():
+                yield record
 
-    async def until_end(self) -> AsyncIterator[Result]:
-        """Yield the results up to the end that was aimed at."""
+    async def until_end(self) -> AsyncIterator[M]:
+        """Yield the records up to the end that was aimed at."""
         while not await self.caught_up():
-            for result in await self.poll():
-                yield result
+            for record in await self.poll():
+                yield record
 
     def _is_wanted(self, key: bytes | None) -> bool:
         return self._keep is None or key is None or self._keep(key.decode(errors="replace"))
 
-    def _decode(self, record: Any) -> Result | None:  # noqa: ANN401 - aiokafka is untyped
+    def _decode(self, record: Any) -> M | None:  # noqa: ANN401 - aiokafka is untyped
         try:
-            return decode(RESULTS, record.value, record.headers).record
+            return decode(self._spec, record.value, record.headers).record
         except DecodeError as error:
-            log.warning("partition %d, offset %d is not a result: %s", record.partition, record.offset, error.message)
+            place = (record.topic, record.partition, record.offset)
+            log.warning("%s, partition %d, offset %d can't be read: %s", *place, error.message)
             return None
 
     async def _seek(self) -> None:
@@ -268,6 +275,25 @@ class ResultReader:
             starts.update({partition: at.offset for partition, at in found.items() if at is not None})
         for partition, offset in starts.items():
             consumer.seek(partition, offset)
+
+
+class ResultReader(TopicReader[Result]):
+    """Reads published results; see TopicReader.
+
+    Example:
+        async with ResultReader(kafka, start="beginning") as reader:
+            async for result in reader: ...
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        *,
+        start: Start = "end",
+        partitions: Iterable[int] | None = None,
+        keep: Callable[[str], bool] | None = None,
+    ) -> None:
+        super().__init__(RESULTS, kafka, start=start, partitions=partitions, keep=keep)
 
 
 async def find_result(kafka: KafkaSettings, request_id: str, *, lookback: timedelta, timeout_s: float) -> Result | None:

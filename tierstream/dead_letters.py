@@ -27,7 +27,7 @@ from topics.dead_letters import LETTER_HEADER, RETRIES_HEADER, REVISION_HEADER, 
 from topics.events import DeadLetter, DeadLetterNote
 from topics.partitioning import partition_for
 from topics.registry import DEAD_LETTERS, REQUESTS, SETTLED, TopicSpec, all_topics
-from topics.tasks import Answer, Escalation, TierTask
+from topics.tasks import Answer, Escalation, Parked, TierTask
 
 _OURS = frozenset((LETTER_HEADER, RETRIES_HEADER, REVISION_HEADER))
 _CRASHED = "handler_error"
@@ -398,7 +398,7 @@ def _task_of(record: Record | None) -> TierTask | None:
     match record:
         case TierTask():
             return record
-        case Answer(task=task) | Escalation(task=task):
+        case Answer(task=task) | Escalation(task=task) | Parked(task=task):
             return task
         case _:
             return None

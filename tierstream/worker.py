@@ -7,16 +7,23 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from agents import STAGES
 from streams.clock import utc_now
+from streams.context_windows import ContextWindows
+from streams.control import BreakerPublisher, ControlFollower, worker_name
 from streams.engine import Engine
 from streams.faust_runtime import StageRunner
+from streams.gate import BreakerChange, Gate
 from streams.journal import Journal
 from streams.log_reader import LogReader
+from streams.models import ModelTable
+from streams.parked import STAGE as PARKED
+from streams.parked import Parking
 from streams.pricing import PriceBook
 from streams.providers.registry import build_providers
 from streams.publisher import Publisher
@@ -28,6 +35,7 @@ from streams.settle import STAGE as SETTLE
 from streams.settle import Settle
 from streams.settled import SettledFollower
 from streams.topic_admin import check_topics
+from topics.control import BreakerStatus
 from topics.registry import CALLS
 
 log = logging.getLogger(__name__)
@@ -43,7 +51,7 @@ class WorkerError(Exception):
 
 def stage_names(settings: Settings) -> list[str]:
     """List every stage that a worker can run, in the order in which a request meets them."""
-    return [instance.name for stage in STAGES for instance in stage.instances(settings)] + [SETTLE]
+    return [instance.name for stage in STAGES for instance in stage.instances(settings)] + [PARKED, SETTLE]
 
 
 def choose_stages(wanted: Sequence[str], settings: Settings) -> list[str]:
@@ -73,6 +81,8 @@ async def run_worker(settings: Settings, stages: Sequence[str]) -> None:
     """
     if problems := await check_topics(settings):
         raise WorkerError("; ".join(problems))
+    for finding in ModelTable(settings.providers, settings.retired).findings(settings.models(), utc_now().date()):
+        log.warning("%s: %s", finding.place, finding.message)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -83,7 +93,8 @@ async def run_worker(settings: Settings, stages: Sequence[str]) -> None:
 
 
 @asynccontextmanager
-async def _engine(settings: Settings) -> AsyncIterator[tuple[Engine, "asyncio.Task[None]"]]:
+async def _engine(settings: Settings) -> AsyncIterator[tuple[Engine, "Sequence[asyncio.Task[None]]"]]:
+    """Wire what all stages share; yields it with the tasks that keep it up to date."""
     simulated = [name for name in os.environ.get(SIMULATED_VARIABLE, "").split(",") if name]
     providers = build_providers(
         settings, environ=os.environ, simulator_url=os.environ.get(SIMULATOR_URL_VARIABLE), simulated=simulated
@@ -92,29 +103,45 @@ async def _engine(settings: Settings) -> AsyncIterator[tuple[Engine, "asyncio.Ta
     for _, model in settings.models():
         # A model without a price would fail each of its calls; better not to start.
         prices.rates(model.provider, model.model, utc_now())
-    follower = SettledFollower(settings, utc_now)
+    windows = ContextWindows(settings)
+    settled = SettledFollower(settings, utc_now)
     async with Publisher(settings.kafka) as publisher:
-        loaded = asyncio.Event()
-        following = asyncio.create_task(follower.run(loaded))
+        breakers = BreakerPublisher(publisher, worker_name(settings.kafka), utc_now)
+        gate = Gate(settings, on_change=lambda change: breakers.note(_status_of(change, breakers.worker)))
+        orders = ControlFollower(settings.kafka, lambda order: gate.order(order.target, order.order))
+        settled_loaded, orders_loaded = asyncio.Event(), asyncio.Event()
+        following = [
+            asyncio.create_task(settled.run(settled_loaded)),
+            asyncio.create_task(orders.run(orders_loaded)),
+            asyncio.create_task(breakers.run()),
+        ]
         try:
-            await _first(loaded.wait(), following)
+            for loaded, task in zip((settled_loaded, orders_loaded), following, strict=False):
+                await _first(loaded.wait(), task)
             engine = Engine(
                 settings=settings,
                 clock=utc_now,
                 publisher=publisher,
                 providers=providers,
                 prices=prices,
-                router=new_router(settings),
-                settled=follower.memory,
+                gate=gate,
+                router=new_router(settings, windows),
+                windows=windows,
+                settled=settled.memory,
             )
             yield engine, following
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            for task in following:
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
             await asyncio.gather(*(provider.close() for provider in providers.values()), return_exceptions=True)
 
 
-def new_router(settings: Settings) -> Router:
+def _status_of(change: BreakerChange, worker: str) -> BreakerStatus:
+    return BreakerStatus(worker=worker, at=utc_now(), **asdict(change))
+
+
+def new_router(settings: Settings, windows: ContextWindows) -> Router:
     """Make the router that the settings describe."""
     return Router(
         policy=Policy(settings.routing.rules, settings.top_tier),
@@ -122,6 +149,7 @@ def new_router(settings: Settings) -> Router:
         tiers=settings.top_tier,
         boundary=settings.routing.boundary,
         sample_rate=settings.validation.sample_rate,
+        windows=windows,
     )
 
 
@@ -129,6 +157,8 @@ _Run = Callable[[asyncio.Event, Callable[[], None]], Coroutine[Any, Any, None]]
 
 
 def _run_stage(name: str, engine: Engine) -> _Run:
+    if name == PARKED:
+        return Parking(engine.settings, engine.publisher, engine.gate, engine.clock).run
     if name == SETTLE:
         return Settle(engine.settings, engine.clock).run
     instance = next(i for stage in STAGES for i in stage.instances(engine.settings) if i.name == name)
@@ -146,12 +176,12 @@ def _run_stage(name: str, engine: Engine) -> _Run:
 
 
 async def _until_first_failure(
-    runs: Sequence[Coroutine[Any, Any, None]], following: "asyncio.Task[None]", stop: asyncio.Event
+    runs: Sequence[Coroutine[Any, Any, None]], following: "Sequence[asyncio.Task[None]]", stop: asyncio.Event
 ) -> None:
-    """Run all; when one ends by an exception, or nobody follows the markers any more, stop the others and raise it."""
+    """Run all; when one ends by an exception, or what they share is not kept up to date, stop all and raise it."""
     tasks = [asyncio.create_task(run) for run in runs]
     stopping = asyncio.create_task(stop.wait())
-    watched = [*tasks, following]
+    watched = [*tasks, *following]
     await asyncio.wait([*watched, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     stop.set()

@@ -49,6 +49,31 @@ class Status(Record):
         return self.request_id
 
 
+class Chunk(Record):
+    """A piece of a streamed answer, in order. The attempt that the result names has won; all others are void.
+
+    A new `call_id` under the same attempt means that the stream began anew after a crash: what came before is void.
+    """
+
+    SCHEMA: ClassVar[str] = "chunk/1"
+
+    request_id: Identifier
+    revision: int = 0
+    attempt_id: UUID
+    call_id: UUID
+    seq: Annotated[int, Field(ge=0)]
+    """Counts from 0 within a call."""
+    kind: Literal["text", "done", "broken"]
+    """`done`: the stream is complete. `broken`: it won't be; another attempt may follow."""
+    text: str = ""
+    at: Timestamp
+
+    @property
+    def partition_key(self) -> str:
+        """The request id."""
+        return self.request_id
+
+
 class Hop(Record):
     """One step of one request through one stage."""
 
@@ -64,6 +89,11 @@ class Hop(Record):
     model: str | None = None
     provider_ms: float = 0.0
     cost_usd: Money | None = None
+    batch_size: int | None = None
+    """Calls that left together with this one; None where no call left."""
+    batch_wait_ms: float | None = None
+    shares: int | None = None
+    """Requests that this call's cost is split among."""
     rule: str | None = None
     classifier: str | None = None
     scores: tuple[float, ...] = ()
@@ -135,17 +165,3 @@ class DeadLetterNote(Record):
     def partition_key(self) -> str:
         """The letter's."""
         return self.letter_key
-
-
-class PartitionCount(Record):
-    """How many partitions every topic of the prefix has; fixed for the life of the prefix."""
-
-    SCHEMA: ClassVar[str] = "partition-count/1"
-
-    setting: Literal["partitions"] = "partitions"
-    partitions: Annotated[int, Field(ge=1)]
-
-    @property
-    def partition_key(self) -> str:
-        """The setting's name, which is also what compaction keeps one of."""
-        return self.setting

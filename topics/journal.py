@@ -34,11 +34,14 @@ class Purpose(StrEnum):
 
 
 class Usage(Record):
-    """Tokens of one call. `input` includes `cached`, `output` includes `reasoning`."""
+    """Tokens of one call. `input` includes `cached` and `cache_written`, `output` includes `reasoning`."""
 
     input: Tokens
     output: Tokens
     cached: Tokens = 0
+    """Read from the provider's prompt cache."""
+    cache_written: Tokens = 0
+    """Written to it, which some providers charge more for than for other input."""
     reasoning: Tokens = 0
     source: Literal["provider", "estimated"] = "provider"
 
@@ -49,14 +52,20 @@ class Rates(Record):
     input: Rate
     output: Rate
     cached: Rate
+    cache_write: Rate | None = None
+    """None: as other input."""
     source: str
     """Where the prices come from: `config`, or the price list and its version."""
 
     def cost(self, usage: Usage) -> Decimal:
-        """Price a call in US dollars, exactly."""
-        million = Decimal(1_000_000)
-        fresh = max(usage.input - usage.cached, 0)
-        return (fresh * self.input + usage.cached * self.cached + usage.output * self.output) / million
+        """Price a call in US dollars, exactly.
+
+        The cost is linear in the tokens, so that those of shares add up to that of the whole.
+        """
+        fresh = usage.input - usage.cached - usage.cache_written
+        written_at = self.input if self.cache_write is None else self.cache_write
+        given = fresh * self.input + usage.cached * self.cached + usage.cache_written * written_at
+        return (given + usage.output * self.output) / Decimal(1_000_000)
 
 
 class CallError(Record):
@@ -112,6 +121,15 @@ class CallEnded(_Call):
     usage: Usage | None = None
     rates: Rates | None = None
     cost_usd: Money = Decimal(0)
+    shares: Annotated[int, Field(ge=1)] = 1
+    """Requests that share the call. Each has a record of its own under the same `call_id`, with its part of the
+    usage and of the cost; the parts add up exactly."""
+    first_token_ms: float | None = None
+    """From the start of a streamed call to its first text."""
+    batch_size: Annotated[int, Field(ge=1)] = 1
+    """Calls that left together."""
+    batch_wait_ms: float = 0.0
+    """How long the call waited for its batch."""
 
     @property
     def provider_ms(self) -> float:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from topics.base import Record
-from topics.events import DeadLetter, DeadLetterNote, Hops, PartitionCount, Status
+from topics.control import BreakerOrder, BreakerStatus, PartitionCount
+from topics.events import Chunk, DeadLetter, DeadLetterNote, Hops, Status
 from topics.journal import CallEnded, CallStarted
 from topics.requests import Request
 from topics.results import Outcome, Result, Settled
-from topics.tasks import Answer, Escalation, TierTask
+from topics.tasks import Answer, Escalation, Parked, TierTask
 
 M_co = TypeVar("M_co", bound=Record, covariant=True)
 
@@ -49,6 +50,13 @@ CALLS = TopicSpec(
     "the same stages, as memory; the sink, as ledger",
     "The journal of paid calls: one record before each call, one after.",
 )
+CHUNKS = TopicSpec(
+    "chunks",
+    (Chunk,),
+    "infer",
+    "any service",
+    "Text of streamed answers as it arrives; the result names the attempt that won.",
+)
 VALIDATION = TopicSpec(
     "validation",
     (Answer,),
@@ -63,6 +71,14 @@ ESCALATIONS = TopicSpec(
     "infer, validate",
     "escalate",
     "Answers that were not good enough.",
+    public=False,
+)
+PARKED = TopicSpec(
+    "parked",
+    (Parked,),
+    "infer",
+    "parked",
+    "Tasks that rest because no provider is to be had.",
     public=False,
 )
 OUTCOMES = TopicSpec(
@@ -91,7 +107,7 @@ SETTLED = TopicSpec(
 HOPS = TopicSpec("hops", (Hops,), "every stage", "the sink", "The steps of each request; a row each in ClickHouse.")
 CONTROL = TopicSpec(
     "control",
-    (PartitionCount,),
+    (PartitionCount, BreakerStatus, BreakerOrder),
     "stages, CLI",
     "stages, CLI",
     "What all processes of a deployment share.",
@@ -112,7 +128,7 @@ def tier_tasks(tier: int) -> TopicSpec[TierTask]:
     return TopicSpec(
         f"tier{tier}",
         (TierTask,),
-        "classify, escalate, infer",
+        "classify, escalate, infer, parked",
         f"infer:{tier}",
         f"Tasks for tier {tier}.",
         public=False,
@@ -127,8 +143,10 @@ def all_topics(tiers: int) -> Iterator[TopicSpec[Record]]:
         yield tier_tasks(tier)
     yield from (
         CALLS,
+        CHUNKS,
         VALIDATION,
         ESCALATIONS,
+        PARKED,
         OUTCOMES,
         RESULTS,
         SETTLED,

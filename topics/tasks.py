@@ -77,6 +77,8 @@ class TierTask(Record):
     deadline: Timestamp
     decision: Decision
     tier: Tier
+    promoted_from: Tier | None = None
+    """The tier that it left only because no provider was to be had there; a parked task goes back to it."""
     why: str
     attempts: tuple[Attempt, ...] = ()
     best: Completion | None = None
@@ -92,9 +94,29 @@ class TierTask(Record):
         """What all attempts have cost so far, in US dollars."""
         return sum((attempt.cost_usd for attempt in self.attempts), start=Decimal(0))
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether the attempts have used up what the requester is ready to pay."""
+        limit = self.request.max_cost_usd
+        return limit is not None and self.cost_usd >= limit
+
     def tries(self, stage: str) -> int:
         """How many attempts the stage has made for this task."""
         return sum(attempt.stage == stage for attempt in self.attempts)
+
+
+class Parked(Record):
+    """A task that rests because no provider is to be had; it goes back to its tier until its deadline."""
+
+    SCHEMA: ClassVar[str] = "parked/1"
+
+    task: TierTask
+    reason: Label
+
+    @property
+    def partition_key(self) -> str:
+        """The request id."""
+        return self.task.partition_key
 
 
 class Answer(Record):

@@ -1,5 +1,6 @@
 -- The calls of the results of the window, and those of the window that no result has claimed yet, by what became of
--- their cost. `standing`: routed (a line of its result's route), duplicate (a further call of a routed attempt),
+-- their cost. A call that several requests share has a row for each; it is counted once, where its first row stands.
+-- `standing`: routed (a line of its result's route), duplicate (a further call of a routed attempt),
 -- unrouted (its attempt is in no line), unsettled (no result yet) or unknown (never ended, so nothing is booked).
 WITH settled AS
 (
@@ -8,7 +9,7 @@ WITH settled AS
     WHERE at >= {since:DateTime64(6, 'UTC')} AND at < {until:DateTime64(6, 'UTC')}
         AND ({tag:String} = '' OR has(tags, {tag:String}))
 )
-SELECT purpose, provider, model, outcome, standing, count() AS calls, sum(cost_usd) AS cost
+SELECT purpose, provider, model, outcome, standing, countIf(is_first) AS calls, sum(cost_usd) AS cost
 FROM
 (
     SELECT
@@ -28,7 +29,10 @@ FROM
             line = 0, 'unrouted',
             place > 1, 'duplicate',
             'routed'
-        ) AS standing
+        ) AS standing,
+        row_number() OVER (
+            PARTITION BY call.call_id, call.outcome ORDER BY call.request_id, call.revision
+        ) = 1 AS is_first
     FROM {database:Identifier}.call_ledger AS call
     LEFT JOIN settled ON settled.request_id = call.request_id AND settled.revision = call.revision
     WHERE settled.has_result = 1

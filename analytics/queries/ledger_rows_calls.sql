@@ -5,11 +5,13 @@ SELECT
     reinterpretAsUInt64(substring(SHA256(concatWithSeparator('\x1f',
         toString(event), request_id, toString(revision), toString(call_id), toString(attempt_id),
         toString(provider), toString(model),
-        toString(input_tokens), toString(output_tokens), toString(cached_tokens), toString(reasoning_tokens),
+        toString(input_tokens), toString(output_tokens), toString(cached_tokens),
+        toString(cache_written_tokens), toString(reasoning_tokens),
         if(input_rate IS NULL, '', toDecimalString(assumeNotNull(input_rate), 6)),
         if(output_rate IS NULL, '', toDecimalString(assumeNotNull(output_rate), 6)),
         if(cached_rate IS NULL, '', toDecimalString(assumeNotNull(cached_rate), 6)),
-        toDecimalString(cost_usd, 12)
+        if(cache_write_rate IS NULL, '', toDecimalString(assumeNotNull(cache_write_rate), 6)),
+        toString(shares), toDecimalString(cost_usd, 12)
     )), 1, 8)) AS checksum
 FROM {database:Identifier}.calls
 WHERE cluster = {cluster:String} AND topic = {topic:String} AND partition = {partition:UInt32}

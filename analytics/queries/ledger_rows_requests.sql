@@ -5,7 +5,8 @@ SELECT
     reinterpretAsUInt64(substring(SHA256(concatWithSeparator('\x1f',
         request_id, toString(revision), toString(status), ifNull(toString(attempt_id), ''),
         toString(provider), toString(model),
-        toString(input_tokens), toString(output_tokens), toString(cached_tokens), toString(reasoning_tokens),
+        toString(input_tokens), toString(output_tokens), toString(cached_tokens),
+        toString(cache_written_tokens), toString(reasoning_tokens),
         toDecimalString(cost_usd, 12),
         arrayStringConcat(arrayMap(id -> toString(id), `route.attempt_id`), ','),
         arrayStringConcat(arrayMap(cost -> toDecimalString(cost, 12), `route.cost_usd`), ',')

@@ -12,7 +12,8 @@ from anthropic import AnthropicError, APIStatusError, AsyncAnthropic, DefaultAio
 from pydantic import BaseModel
 
 from streams.providers.base import ChatCall, ChatReply
-from streams.providers.sdk_provider import Connection, SdkClient, SdkProvider, estimate_usage
+from streams.providers.sdk_provider import Connection, SdkClient, SdkProvider
+from streams.providers.streamed import EventError, StreamedAnswer, estimate_usage
 from topics.journal import Tokens, Usage
 
 # Named, or the SDK would take it from the environment, past the settings that say who may see the text.
@@ -52,6 +53,65 @@ class _Message(BaseModel):
     usage: _Usage | None = None
 
 
+class _PartialUsage(_Usage):
+    """Cumulative: what a later event does not name keeps its value."""
+
+    input_tokens: Tokens | None = None  # type: ignore[assignment]
+    output_tokens: Tokens | None = None  # type: ignore[assignment]
+
+
+class _MessageStart(BaseModel):
+    usage: _PartialUsage | None = None
+
+
+class _Delta(BaseModel):
+    text: str | None = None
+    stop_reason: str | None = None
+
+
+class _Event(BaseModel):
+    type: str
+    message: _MessageStart | None = None
+    content_block: _Block | None = None
+    delta: _Delta | None = None
+    usage: _PartialUsage | None = None
+    error: Any = None
+
+
+class StreamedMessage(StreamedAnswer):
+    """A message in events. Source: https://platform.claude.com/docs/en/build-with-claude/streaming."""
+
+    def __init__(self, call: ChatCall) -> None:
+        super().__init__(call)
+        self._counted: dict[str, Any] = {}
+
+    def read(self, data: str) -> str:
+        """Take an event in; types that are not known are passed over, as the API's versioning asks for."""
+        event = _Event.model_validate_json(data)
+        match event.type:
+            case "message_start" if event.message is not None:
+                self._count(event.message.usage)
+            case "content_block_start" if event.content_block is not None:
+                return event.content_block.text or ""
+            case "content_block_delta" if event.delta is not None:
+                return event.delta.text or ""
+            case "message_delta":
+                self._count(event.usage)
+                if event.delta is not None and event.delta.stop_reason is not None:
+                    self.finish_reason = _FINISH_REASONS.get(event.delta.stop_reason, "other")
+            case "message_stop":
+                self.ended = True
+            case "error":
+                raise EventError(event.error)
+        return ""
+
+    def _count(self, usage: _PartialUsage | None) -> None:
+        if usage is not None:
+            self._counted.update(usage.model_dump(exclude_none=True))
+        if {"input_tokens", "output_tokens"} <= self._counted.keys():
+            self.usage = _read_usage(_Usage.model_validate(self._counted))
+
+
 class AnthropicProvider(SdkProvider):
     """Anthropic's API; its base URL is the host, without the path `/v1`."""
 
@@ -59,6 +119,7 @@ class AnthropicProvider(SdkProvider):
     response_type: ClassVar = httpx2.Response
     status_error_type: ClassVar = APIStatusError
     error_types: ClassVar = (AnthropicError, httpx2.HTTPError)
+    streamed_answer: ClassVar = StreamedMessage
 
     def open_client(self, connection: Connection) -> SdkClient:
         """Make the SDK's client."""
@@ -118,11 +179,12 @@ def _supported(schema: dict[str, Any]) -> dict[str, Any] | None:
 
 def _read_usage(usage: _Usage) -> Usage:
     """Anthropic counts cached input apart from `input_tokens`; ours includes it."""
-    cached = usage.cache_read_input_tokens or 0
+    cached, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
     thinking = (usage.output_tokens_details.thinking_tokens if usage.output_tokens_details else None) or 0
     return Usage(
-        input=usage.input_tokens + cached + (usage.cache_creation_input_tokens or 0),
+        input=usage.input_tokens + cached + written,
         output=usage.output_tokens,
         cached=cached,
+        cache_written=written,
         reasoning=min(thinking, usage.output_tokens),
     )

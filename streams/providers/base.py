@@ -6,7 +6,7 @@ Errors are one class with a kind, because what happens next depends on the kind 
     |-- the call did not get through
     |     timeout            no complete answer within the call's time
     |     connection         no connection was made; nothing was sent
-    |     cut                the connection broke after the request had left; the provider may bill it
+    |     cut                the connection broke, or the stream ended, before the answer was whole; it may be billed
     |-- the provider is not able to serve
     |     rate_limited       a limit of requests or tokens; often says when to come back
     |     overloaded         no capacity, at the provider or in our own limit of concurrent calls
@@ -15,6 +15,7 @@ Errors are one class with a kind, because what happens next depends on the kind 
     |     bad_key            key or account is not accepted, or can't pay
     |     model_not_found    no such model, or no longer
     |     bad_request        the provider does not accept the request's form
+    |     too_large          the request is more than the account may send at a time
     |     context_too_long   the request does not fit the model
     |     content_policy     the provider does not want to answer
     `-- the reply is of no use
@@ -25,7 +26,7 @@ Errors are one class with a kind, because what happens next depends on the kind 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from topics.journal import Usage
@@ -42,6 +43,7 @@ class ErrorKind(StrEnum):
     OVERLOADED = "overloaded"
     CONTENT_POLICY = "content_policy"
     CONTEXT_TOO_LONG = "context_too_long"
+    TOO_LARGE = "too_large"
     BAD_KEY = "bad_key"
     MODEL_NOT_FOUND = "model_not_found"
     BAD_REQUEST = "bad_request"
@@ -53,17 +55,70 @@ class ErrorKind(StrEnum):
 class Remedy(StrEnum):
     """What is worth trying after an error."""
 
+    RETRY = "retry"
+    """The same model once more, at once."""
     NEXT_PROVIDER = "next_provider"
     NEXT_TIER = "next_tier"
     GIVE_UP = "give_up"
 
 
-def remedy_of(kind: ErrorKind) -> Remedy:
-    """Tell what is worth trying after an error of this kind.
+_REMEDIES: Final = {
+    # Nothing was sent, so nothing is paid twice, and a new connection may reach another machine.
+    ErrorKind.CONNECTION: Remedy.RETRY,
+    # The time is spent; the same model would be as slow again.
+    ErrorKind.TIMEOUT: Remedy.NEXT_PROVIDER,
+    # What breaks one long answer tends to break the next, and each may be billed.
+    ErrorKind.CUT: Remedy.NEXT_PROVIDER,
+    # Limits and capacity are each provider's own.
+    ErrorKind.RATE_LIMITED: Remedy.NEXT_PROVIDER,
+    ErrorKind.OVERLOADED: Remedy.NEXT_PROVIDER,
+    ErrorKind.SERVER_ERROR: Remedy.NEXT_PROVIDER,
+    # So are keys, budgets and the list of models.
+    ErrorKind.BAD_KEY: Remedy.NEXT_PROVIDER,
+    ErrorKind.MODEL_NOT_FOUND: Remedy.NEXT_PROVIDER,
+    ErrorKind.TOO_LARGE: Remedy.NEXT_PROVIDER,
+    # Providers differ in which parameters and schemas they take.
+    ErrorKind.BAD_REQUEST: Remedy.NEXT_PROVIDER,
+    # Providers differ in what they refuse to talk about.
+    ErrorKind.CONTENT_POLICY: Remedy.NEXT_PROVIDER,
+    # The models of a tier have similar windows.
+    ErrorKind.CONTEXT_TOO_LONG: Remedy.NEXT_TIER,
+    # Another model of the same rank may do better; whether the rank is too low, the checks of good answers tell.
+    ErrorKind.MALFORMED: Remedy.NEXT_PROVIDER,
+    ErrorKind.EMPTY: Remedy.NEXT_PROVIDER,
+}
 
-    Another provider may do better at everything but length: the models of a tier have similar windows.
+# These say something about the request; the provider served it well when it said no.
+_OF_THE_REQUEST: Final = frozenset(
+    {ErrorKind.BAD_REQUEST, ErrorKind.TOO_LARGE, ErrorKind.CONTEXT_TOO_LONG, ErrorKind.CONTENT_POLICY}
+)
+
+
+def remedy_of(kind: ErrorKind) -> Remedy:
+    """Tell what is worth trying after an error of this kind."""
+    return _REMEDIES[kind]
+
+
+def is_provider_failure(kind: ErrorKind) -> bool:
+    """Tell whether an error of this kind counts against the provider, as circuit breakers do."""
+    return kind not in _OF_THE_REQUEST
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderLimits:
+    """What is left of the account's limits, as a response said when it came; None where it did not say.
+
+    Attributes:
+        remaining_requests: Requests that may still be sent.
+        remaining_tokens: Tokens that may still be used.
+        requests_reset_s: Seconds until the limit of requests is full again.
+        tokens_reset_s: Seconds until the limit of tokens is full again.
     """
-    return Remedy.NEXT_TIER if kind is ErrorKind.CONTEXT_TOO_LONG else Remedy.NEXT_PROVIDER
+
+    remaining_requests: int | None = None
+    remaining_tokens: int | None = None
+    requests_reset_s: float | None = None
+    tokens_reset_s: float | None = None
 
 
 class ProviderError(Exception):
@@ -75,7 +130,8 @@ class ProviderError(Exception):
         kind: What went wrong.
         status: HTTP status, None where no response came or its status was good.
         retry_after_ms: How long the provider asks to be left alone, in milliseconds.
-        usage: Tokens that the provider bills although the reply is of no use.
+        usage: Tokens that the provider bills, or may bill (then estimated), although the reply is of no use.
+        limits: What is left of the account's limits, where the response said so.
     """
 
     def __init__(
@@ -86,12 +142,14 @@ class ProviderError(Exception):
         status: int | None = None,
         retry_after_ms: int | None = None,
         usage: Usage | None = None,
+        limits: ProviderLimits | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
         self.status = status
         self.retry_after_ms = retry_after_ms
         self.usage = usage
+        self.limits = limits
 
 
 async def _at_once() -> None:
@@ -107,8 +165,10 @@ class ChatCall:
         max_tokens: Most output tokens; stands in for `params.max_tokens`.
         response_schema: JSON Schema that the answer is asked to follow; the answer is not checked here.
         extra: Fields of the request body that win over all others.
-        timeout_s: Seconds for everything: waiting for a free slot, connecting and the whole answer.
-        may_leave: Awaited when the call has its slot and before anything is sent; what it raises ends the call.
+        timeout_s: Seconds for everything: connecting and the whole answer, `on_text` included.
+        may_leave: Awaited right before anything is sent; what it raises ends the call.
+        on_text: Where it is given, the answer is streamed, and this is awaited with each piece of its text, in order;
+            what it raises ends the call and closes its connection.
     """
 
     call_id: UUID
@@ -120,15 +180,26 @@ class ChatCall:
     extra: dict[str, Any]
     timeout_s: float
     may_leave: Callable[[], Awaitable[None]] = _at_once
+    on_text: Callable[[str], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ChatReply:
-    """A model's answer. `finish_reason` is one of stop, length, content_filter, tool_calls and other."""
+    """A model's answer.
+
+    Attributes:
+        content: The whole text, streamed or not.
+        finish_reason: One of stop, length, content_filter, tool_calls and other.
+        usage: What the call is billed by.
+        first_token_ms: Milliseconds from the sending of a streamed call to its first text; None if it was not streamed.
+        limits: What is left of the account's limits, where the response said so.
+    """
 
     content: str
     finish_reason: str
     usage: Usage
+    first_token_ms: float | None = None
+    limits: ProviderLimits | None = None
 
 
 class Provider(Protocol):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field
 
 from streams.providers.base import ChatCall, ChatReply
-from streams.providers.sdk_provider import estimate_usage
+from streams.providers.streamed import EventError, StreamedAnswer, estimate_usage
 from topics.journal import Tokens, Usage
 from topics.requests import Message
 
@@ -25,8 +25,12 @@ _FINISH_REASONS: Final = {
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+_DONE: Final = "[DONE]"
+
+
 class _PromptDetails(BaseModel):
     cached_tokens: Tokens | None = None
+    cache_write_tokens: Tokens | None = None
 
 
 class _CompletionDetails(BaseModel):
@@ -53,6 +57,24 @@ class _Choice(BaseModel):
 class _Completion(BaseModel):
     choices: Annotated[list[_Choice], Field(min_length=1)]
     usage: _Usage | None = None
+
+
+class _ChunkChoice(BaseModel):
+    index: int = 0
+    delta: _Answer | None = None
+    finish_reason: str | None = None
+
+
+class _XGroq(BaseModel):
+    usage: _Usage | None = None
+    error: str | None = None
+
+
+class _Chunk(BaseModel):
+    choices: list[_ChunkChoice] = []
+    usage: _Usage | None = None
+    x_groq: _XGroq | None = None
+    error: Any = None
 
 
 def write_request(
@@ -101,6 +123,38 @@ def read_completion(content: bytes, call: ChatCall) -> ChatReply:
     return ChatReply(content=text, finish_reason=finish, usage=usage)
 
 
+class StreamedCompletion(StreamedAnswer):
+    """An answer in `chat.completion.chunk` events.
+
+    Sources: https://platform.openai.com/docs/api-reference/chat-streaming and, for `x_groq`,
+    https://console.groq.com/docs/api-reference#chat-create.
+    """
+
+    _refused = False
+
+    def read(self, data: str) -> str:
+        """Take a chunk in; its first choice is the answer's."""
+        if data == _DONE:
+            self.ended = True
+            return ""
+        chunk = _Chunk.model_validate_json(data)
+        groq = chunk.x_groq or _XGroq()
+        if chunk.error is not None or groq.error is not None:
+            raise EventError({"code": groq.error} if chunk.error is None else chunk.error)
+        usage = chunk.usage or groq.usage
+        if usage is not None:
+            self.usage = _read_usage(usage)
+        return "".join(self._read_choice(choice) for choice in chunk.choices if choice.index == 0)
+
+    def _read_choice(self, choice: _ChunkChoice) -> str:
+        delta = choice.delta or _Answer()
+        self._refused = self._refused or bool(delta.refusal)
+        if choice.finish_reason is not None:
+            reason = "content_filter" if self._refused else choice.finish_reason
+            self.finish_reason = _FINISH_REASONS.get(reason, "other")
+        return delta.content or delta.refusal or ""
+
+
 def _write_message(message: Message, developer_role: str) -> dict[str, str]:
     role = developer_role if message.role == "developer" else message.role
     written = {"role": role, "content": message.text}
@@ -110,13 +164,14 @@ def _write_message(message: Message, developer_role: str) -> dict[str, str]:
 
 
 def _read_usage(usage: _Usage) -> Usage:
-    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
-    cached = (prompt.cached_tokens if prompt else None) or 0
-    reasoning = (completion.reasoning_tokens if completion else None) or 0
+    prompt = usage.prompt_tokens_details or _PromptDetails()
+    completion = usage.completion_tokens_details or _CompletionDetails()
+    # More than the whole would make the cost negative.
+    cached = min(prompt.cached_tokens or 0, usage.prompt_tokens)
     return Usage(
         input=usage.prompt_tokens,
         output=usage.completion_tokens,
-        # More than the whole would make the cost negative.
-        cached=min(cached, usage.prompt_tokens),
-        reasoning=min(reasoning, usage.completion_tokens),
+        cached=cached,
+        cache_written=min(prompt.cache_write_tokens or 0, usage.prompt_tokens - cached),
+        reasoning=min(completion.reasoning_tokens or 0, usage.completion_tokens),
     )

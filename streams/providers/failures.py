@@ -11,7 +11,9 @@ from typing import Any, Final
 import aiohttp
 
 from streams.providers.base import ErrorKind, ProviderError
+from streams.providers.limits import read_limits
 
+_CLIENT_ERRORS: Final = 400
 _SERVER_ERRORS: Final = 500
 _BY_STATUS: Final = {
     401: ErrorKind.BAD_KEY,
@@ -19,36 +21,68 @@ _BY_STATUS: Final = {
     403: ErrorKind.BAD_KEY,
     404: ErrorKind.MODEL_NOT_FOUND,
     408: ErrorKind.TIMEOUT,
-    413: ErrorKind.CONTEXT_TOO_LONG,
+    413: ErrorKind.TOO_LARGE,
     429: ErrorKind.RATE_LIMITED,
     498: ErrorKind.OVERLOADED,
     503: ErrorKind.OVERLOADED,
     504: ErrorKind.TIMEOUT,
     529: ErrorKind.OVERLOADED,
 }
-# The statuses are shared by unlike failures: an exhausted budget comes as 429, Groq's limit of tokens as 413.
+# The statuses are shared by unlike failures: an exhausted budget comes as 400, 402, 403 or 429.
 _BY_CODE: Final = {
     "context_length_exceeded": ErrorKind.CONTEXT_TOO_LONG,
     "string_above_max_length": ErrorKind.CONTEXT_TOO_LONG,
     "content_filter": ErrorKind.CONTENT_POLICY,
     "content_policy_violation": ErrorKind.CONTENT_POLICY,
     "invalid_prompt": ErrorKind.CONTENT_POLICY,
+    "account_deactivated": ErrorKind.BAD_KEY,
+    "billing_hard_limit_reached": ErrorKind.BAD_KEY,
+    "billing_not_active": ErrorKind.BAD_KEY,
+    "blocked_api_access": ErrorKind.BAD_KEY,
+    "contract_spend_limit_reached": ErrorKind.BAD_KEY,
+    "enforced_spend_limit_reached": ErrorKind.BAD_KEY,
     "insufficient_quota": ErrorKind.BAD_KEY,
     "invalid_api_key": ErrorKind.BAD_KEY,
+    "linked_organization_spend_limit_reached": ErrorKind.BAD_KEY,
     "model_decommissioned": ErrorKind.MODEL_NOT_FOUND,
     "model_not_found": ErrorKind.MODEL_NOT_FOUND,
+    "model_permission_blocked_org": ErrorKind.MODEL_NOT_FOUND,
+    "model_permission_blocked_project": ErrorKind.MODEL_NOT_FOUND,
+    "model_terms_required": ErrorKind.MODEL_NOT_FOUND,
     "rate_limit_exceeded": ErrorKind.RATE_LIMITED,
+    "capacity_exceeded": ErrorKind.OVERLOADED,
     "overloaded_error": ErrorKind.OVERLOADED,
     "json_validate_failed": ErrorKind.MALFORMED,
+    "tool_use_failed": ErrorKind.MALFORMED,
 }
-# Anthropic and several compatible servers name these two in prose only.
-_REFUSED_FORM: Final = frozenset({400, 413, 422})
-_TOO_LONG: Final = re.compile(
-    r"(prompt|input|request) is too (long|large)|context (length|window|limit)|maximum context"
-    r"|max_new_tokens|reduce the length",
-    re.IGNORECASE,
+# An error event in a stream has no status of its own; these are what Anthropic and OpenAI call the statuses.
+_BY_TYPE: Final = {
+    "invalid_request_error": ErrorKind.BAD_REQUEST,
+    "authentication_error": ErrorKind.BAD_KEY,
+    "billing_error": ErrorKind.BAD_KEY,
+    "permission_error": ErrorKind.BAD_KEY,
+    "not_found_error": ErrorKind.MODEL_NOT_FOUND,
+    "request_too_large": ErrorKind.TOO_LARGE,
+    "rate_limit_error": ErrorKind.RATE_LIMITED,
+    "timeout_error": ErrorKind.TIMEOUT,
+}
+# Some refusals are named in prose only: Together's of length comes as 403, Anthropic's of empty accounts as 400.
+_REFUSED: Final = frozenset({400, 403, 413, 422})
+_BY_PROSE: Final = (
+    (
+        re.compile(
+            r"(prompt|input|request) is too (long|large)|context (length|window|limit)|maximum context"
+            r"|max_new_tokens|reduce the length",
+            re.IGNORECASE,
+        ),
+        ErrorKind.CONTEXT_TOO_LONG,
+    ),
+    (re.compile(r"content (filter|management|policy)|usage polic", re.IGNORECASE), ErrorKind.CONTENT_POLICY),
+    (re.compile(r"credit balance is too low|specified .{0,20}usage limits", re.IGNORECASE), ErrorKind.BAD_KEY),
 )
-_BLOCKED: Final = re.compile(r"content (filter|management|policy)|usage polic", re.IGNORECASE)
+# Groq (413) and OpenAI (429) give a request above the account's limit of a minute the code of a limit that
+# passes; this one would be refused for ever.
+_NEVER_FITS: Final = re.compile(r"request too large for", re.IGNORECASE)
 
 # Identifiers alone are repeated to users: a message may quote the prompt, or a part of the key.
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -58,6 +92,9 @@ _SECONDS: Final = re.compile(r"\d{1,9}(\.\d{1,9})?")
 _BY_EXCEPTION: Final[tuple[tuple[type[BaseException], ErrorKind], ...]] = (
     (TimeoutError, ErrorKind.TIMEOUT),
     (aiohttp.ClientConnectorError, ErrorKind.CONNECTION),
+    (aiohttp.ClientConnectionResetError, ErrorKind.CONNECTION),
+    (aiohttp.ClientHttpProxyError, ErrorKind.CONNECTION),
+    (aiohttp.InvalidURL, ErrorKind.CONNECTION),
     (aiohttp.ClientPayloadError, ErrorKind.CUT),
     (aiohttp.ServerDisconnectedError, ErrorKind.CUT),
     (aiohttp.ClientOSError, ErrorKind.CUT),
@@ -66,7 +103,7 @@ _BY_EXCEPTION: Final[tuple[tuple[type[BaseException], ErrorKind], ...]] = (
 _EXPLAINED: Final = {
     ErrorKind.TIMEOUT: "did not answer in time",
     ErrorKind.CONNECTION: "can't be reached",
-    ErrorKind.CUT: "closed the connection before the answer was complete",
+    ErrorKind.CUT: "broke off before the answer was complete",
     ErrorKind.MALFORMED: "sent a response that is not HTTP",
 }
 
@@ -81,31 +118,37 @@ def status_error(provider: str, status: int, headers: Mapping[str, str], body: b
         body: Response body; the JSON errors of all protocols are understood, and anything else is ignored.
     """
     detail = _detail(body)
-    codes = [value for name in ("code", "type") if isinstance(value := detail.get(name), str)]
-    message = detail.get("message")
-    kind = _kind_of(status, codes, message if isinstance(message, str) else "")
-    hints = [code for code in codes[:1] if _CODE.fullmatch(code)]
-    param = detail.get("param")
-    if isinstance(param, str) and _PARAM.fullmatch(param):
-        hints.append(f"parameter {param}")
+    now = datetime.now(UTC)
     return ProviderError(
-        kind,
-        f"{provider} answered with HTTP {status}" + (f" ({', '.join(hints)})" if hints else ""),
+        _kind_of(status, detail),
+        f"{provider} answered with HTTP {status}{_hints(detail)}",
         status=status,
-        retry_after_ms=retry_after_ms(headers, datetime.now(UTC)),
+        retry_after_ms=retry_after_ms(headers, now),
+        limits=read_limits(headers, now),
     )
+
+
+def event_error(provider: str, error: object) -> ProviderError:
+    """Describe an error that came as an event, in a stream that had begun well.
+
+    Args:
+        provider: Its name, for the message.
+        error: What the event has under `error`; some servers name a status as its code.
+    """
+    detail = _as_detail(error)
+    code = detail.get("code")
+    status = code if isinstance(code, int) and code >= _CLIENT_ERRORS else None
+    return ProviderError(_kind_of(status, detail), f"{provider} ended the stream with an error{_hints(detail)}")
 
 
 def transport_error(provider: str, error: BaseException) -> ProviderError:
     """Describe a call that ended without a response.
 
-    The SDKs report a broken connection as a timeout, so the kind is read off aiohttp's exception at the root.
+    The SDKs report a broken connection as a timeout, so the kind is read off aiohttp's exception at the root. What
+    is not known counts as cut, for a call that may have been served must not be taken for one that never left.
     """
-    for cause in _causes(error):
-        for exception, kind in _BY_EXCEPTION:
-            if isinstance(cause, exception):
-                return ProviderError(kind, f"{provider} {_EXPLAINED[kind]}")
-    return ProviderError(ErrorKind.CONNECTION, f"{provider} {_EXPLAINED[ErrorKind.CONNECTION]}")
+    kind = next((kind for cause in _causes(error) if (kind := _kind_of_exception(cause))), ErrorKind.CUT)
+    return ProviderError(kind, f"{provider} {_EXPLAINED[kind]}")
 
 
 def retry_after_ms(headers: Mapping[str, str], now: datetime) -> int | None:
@@ -133,28 +176,57 @@ def _round_up(value: Decimal) -> int:
     return int(value.to_integral_value(ROUND_CEILING))
 
 
-def _kind_of(status: int, codes: list[str], message: str) -> ErrorKind:
-    for code in codes:
-        if code in _BY_CODE:
-            return _BY_CODE[code]
-    if status in _REFUSED_FORM and _TOO_LONG.search(message):
-        return ErrorKind.CONTEXT_TOO_LONG
-    if status in _REFUSED_FORM and _BLOCKED.search(message):
-        return ErrorKind.CONTENT_POLICY
+def _kind_of(status: int | None, detail: Mapping[str, Any]) -> ErrorKind:
+    codes = _codes(detail)
+    message = detail["message"] if isinstance(detail.get("message"), str) else ""
+    known = next((_BY_CODE[code] for code in codes if code in _BY_CODE), None)
+    if known is ErrorKind.RATE_LIMITED and _NEVER_FITS.search(message):
+        return ErrorKind.TOO_LARGE
+    if known is not None:
+        return known
+    if status is None or status in _REFUSED:
+        for pattern, kind in _BY_PROSE:
+            if pattern.search(message):
+                return kind
+    if status is None:
+        return next((_BY_TYPE[code] for code in codes if code in _BY_TYPE), ErrorKind.SERVER_ERROR)
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     return ErrorKind.SERVER_ERROR if status >= _SERVER_ERRORS else ErrorKind.BAD_REQUEST
 
 
-def _detail(body: bytes) -> dict[str, Any]:
+def _kind_of_exception(error: BaseException) -> ErrorKind | None:
+    # aiohttp wraps this one: the request was not written in full, so nobody can have served it.
+    if isinstance(error.__cause__, aiohttp.ClientConnectionResetError):
+        return ErrorKind.CONNECTION
+    return next((kind for exception, kind in _BY_EXCEPTION if isinstance(error, exception)), None)
+
+
+def _codes(detail: Mapping[str, Any]) -> list[str]:
+    """Collect the names of an error, the most specific first; Anthropic's are in `details.error_code`."""
+    details = detail.get("details")
+    named = (details.get("error_code") if isinstance(details, dict) else None, detail.get("code"), detail.get("type"))
+    return [name for name in named if isinstance(name, str)]
+
+
+def _hints(detail: Mapping[str, Any]) -> str:
+    hints = [code for code in _codes(detail)[:1] if _CODE.fullmatch(code)]
+    param = detail.get("param")
+    if isinstance(param, str) and _PARAM.fullmatch(param):
+        hints.append(f"parameter {param}")
+    return f" ({', '.join(hints)})" if hints else ""
+
+
+def _detail(body: bytes) -> Mapping[str, Any]:
     """Find the error object: under `error` in every protocol, at the top in some compatible servers."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    if not isinstance(data, dict):
-        return {}
-    error = data.get("error", data)
+    return _as_detail(data.get("error", data)) if isinstance(data, dict) else {}
+
+
+def _as_detail(error: object) -> Mapping[str, Any]:
     return error if isinstance(error, dict) else {"message": error}
 
 

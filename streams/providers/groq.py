@@ -9,7 +9,7 @@ import httpx
 from groq import APIStatusError, AsyncGroq, DefaultAioHttpClient, GroqError
 
 from streams.providers.base import ChatCall, ChatReply
-from streams.providers.chat_completions import read_completion, write_request
+from streams.providers.chat_completions import StreamedCompletion, read_completion, write_request
 from streams.providers.sdk_provider import Connection, SdkClient, SdkProvider
 
 # Named, or the SDK would take it from the environment, past the settings that say who may see the text.
@@ -23,6 +23,7 @@ class GroqProvider(SdkProvider):
     response_type: ClassVar = httpx.Response
     status_error_type: ClassVar = APIStatusError
     error_types: ClassVar = (GroqError, httpx.HTTPError)
+    streamed_answer: ClassVar = StreamedCompletion
 
     def open_client(self, connection: Connection) -> SdkClient:
         """Make the SDK's client."""

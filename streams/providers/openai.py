@@ -10,7 +10,7 @@ import httpx2
 from openai import APIStatusError, AsyncOpenAI, DefaultAioHttpClient, OpenAIError
 
 from streams.providers.base import ChatCall, ChatReply
-from streams.providers.chat_completions import read_completion, write_request
+from streams.providers.chat_completions import StreamedCompletion, read_completion, write_request
 from streams.providers.sdk_provider import Connection, SdkClient, SdkProvider
 
 # Named, or the SDK would take it from the environment, past the settings that say who may see the text.
@@ -26,6 +26,8 @@ class OpenAIProvider(SdkProvider):
     response_type: ClassVar = httpx2.Response
     status_error_type: ClassVar = APIStatusError
     error_types: ClassVar = (OpenAIError, httpx2.HTTPError)
+    streamed_answer: ClassVar = StreamedCompletion
+    stream_fields: ClassVar = {"stream_options": {"include_usage": True}}
 
     def open_client(self, connection: Connection) -> SdkClient:
         """Make the SDK's client."""

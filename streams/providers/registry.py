@@ -9,7 +9,8 @@ from streams.providers.groq import GroqProvider
 from streams.providers.openai import OpenAIProvider
 from streams.providers.openai_compatible import OpenAICompatibleProvider
 from streams.providers.sdk_provider import Connection, SdkProvider
-from streams.settings import ProviderSettings, Settings, SettingsError
+from streams.sections import ProviderSettings
+from streams.settings import Settings, SettingsError
 
 PROTOCOLS: Final[dict[str, type[SdkProvider]]] = {
     "anthropic": AnthropicProvider,
@@ -44,7 +45,7 @@ def build_providers(
         if simulator_url is None:
             raise SettingsError(f"provider {name!r} is simulated but no simulator runs; set {provider.api_key_env}")
         url = f"{simulator_url.rstrip('/')}/{name}{protocol.simulated_path}"
-        return protocol(Connection(name, _SIMULATED_KEY, url, provider.max_concurrency, use_proxy=False))
+        return protocol(Connection(name, _SIMULATED_KEY, url, use_proxy=False))
 
     return {name: connect(name, provider) for name, provider in settings.providers.items() if name in used}
 
@@ -55,4 +56,4 @@ def _real(name: str, provider: ProviderSettings, environ: Mapping[str, str]) -> 
         raise SettingsError(f"provider {name!r} has no key; set the environment variable {provider.api_key_env}")
     if provider.protocol == "openai_compatible" and provider.base_url is None:
         raise SettingsError(f"provider {name!r} has no address; set providers.{name}.base_url")
-    return Connection(name, key, provider.base_url, provider.max_concurrency, use_proxy=True)
+    return Connection(name, key, provider.base_url, use_proxy=True)

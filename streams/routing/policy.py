@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streams.settings import RuleCondition, RuleSettings
+from streams.sections import RuleCondition, RuleSettings
 from topics.requests import Request
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
+from streams.context_windows import ContextWindows
 from tierstream.demo.corpus import load as load_corpus
 from tierstream.demo.corpus import sample
 from tierstream.request_run import run_requests
@@ -29,7 +30,7 @@ def per_call(work: Callable[[Request], object], requests: list[Request], rounds:
 
 
 def test_a_decision(deployment):
-    router = new_router(deployment.settings)
+    router = new_router(deployment.settings, ContextWindows(deployment.settings))
     requests = corpus_requests()
     digests = {request.request_id: request.digest() for request in requests}
     cost = per_call(lambda request: router.decide(request, digests[request.request_id]), requests)

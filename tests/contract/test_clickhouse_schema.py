@@ -7,15 +7,24 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from ledger_records import BASE, ClickHouseProcess, call_pair, hops, result
+from ledger_records import BASE, ClickHouseProcess, breaker, call_pair, hops, result, shared_call
 
+import analytics.migrate
 from analytics.clickhouse import ClickHouseUnavailable, open_client, wait_until_up
 from analytics.ledger import Entry, Ledger, SinkStats
 from analytics.migrate import migrate, split_statements
 from analytics.rows import Position, Table, rows_of
-from topics.journal import Usage
+from topics.control import BreakerOrder, BreakerState, PartitionCount
+from topics.events import Hop, Hops
+from topics.journal import Rates, Usage
 
-TABLES = {"requests": Table.REQUESTS, "calls": Table.CALLS, "hops": Table.HOPS, "bodies": Table.BODIES}
+TABLES = {
+    "requests": Table.REQUESTS,
+    "calls": Table.CALLS,
+    "hops": Table.HOPS,
+    "breakers": Table.BREAKERS,
+    "bodies": Table.BODIES,
+}
 
 
 @pytest.fixture
@@ -24,6 +33,20 @@ async def clickhouse(tmp_path: Path) -> AsyncIterator[ClickHouseProcess]:
     await server.start()
     yield server
     await server.stop()
+
+
+WRITING = Rates(
+    input=Decimal("0.075"),
+    output=Decimal("0.3"),
+    cached=Decimal("0.0375"),
+    cache_write=Decimal("0.09"),
+    source="config",
+)
+ORDER = BreakerOrder(target="tier:1", order="open", by="ann", at=BASE)
+
+
+def left_in_a_batch(hop: Hop) -> Hop:
+    return hop.model_copy(update={"batch_size": 3, "batch_wait_ms": 12.5, "shares": 2})
 
 
 def entry(record, offset: int, *, at: datetime = BASE, topic: str = "t") -> Entry:
@@ -41,13 +64,17 @@ async def test_migrations_run_once_and_follow_the_retention(clickhouse):
         engines = await client.query("SELECT name, engine_full FROM system.tables WHERE database = 'ledger'")
         engine = dict(engines.result_rows)
         assert "toIntervalDay(11)" in engine["hops_log"]
+        assert "toIntervalDay(11)" in engine["breakers_log"]
         assert "toIntervalDay(5)" in engine["bodies_log"]
         with pytest.raises(ValueError, match="not a database name"):
             await migrate(client, "a; DROP", retention_days=1, body_retention_days=1)
 
 
 async def test_every_row_comes_back_as_it_was_and_counts_once(clickhouse):
-    records = [result(3), result(4), *call_pair(3), *call_pair(2, failed=True), hops(3)]
+    batched = Hops(request_id="r3", hops=(left_in_a_batch(hops(3).hops[1]),))
+    records = [result(3), result(4), *call_pair(3), *call_pair(2, failed=True), hops(3), batched]
+    records += [call.model_copy(update={"rates": WRITING}) for call in shared_call(5, 6)[1]]
+    records += [PartitionCount(partitions=3), ORDER, breaker(1), breaker(2, state=BreakerState.CLOSED)]
     entries = [entry(record, offset) for offset, record in enumerate(records)]
     async with open_client(clickhouse.url) as client:
         await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)
@@ -56,6 +83,8 @@ async def test_every_row_comes_back_as_it_was_and_counts_once(clickhouse):
             await ledger.insert(entries)
             assert await ledger.last_offsets(Table.REQUESTS, "cluster", "t") == {0: 1}
             assert await ledger.last_offsets(Table.HOPS, "cluster", "other") == {}
+            assert await ledger.last_offsets(Table.BREAKERS, "cluster", "t") == {0: len(records) - 1}
+            assert ledger._stats.records == len(records)
             await ledger.close()
         for view, table in TABLES.items():
             expected = [row for one in entries for where, row in one.rows if where is table]
@@ -67,6 +96,36 @@ async def test_every_row_comes_back_as_it_was_and_counts_once(clickhouse):
             assert rows == expected
             raw = await client.query(f"SELECT count() FROM ledger.{table}")
             assert raw.result_rows[0][0] in {len(expected), 2 * len(expected)}
+
+
+async def test_rows_of_before_a_migration_keep_their_meaning(clickhouse, monkeypatch):
+    """An older version created the tables and filled them; then this one migrates them."""
+    every = analytics.migrate._migrations()
+    async with open_client(clickhouse.url) as client:
+        with monkeypatch.context() as older:
+            older.setattr(analytics.migrate, "_migrations", lambda: every[:2])
+            older.setattr(analytics.migrate, "_TABLES", ("requests_log", "calls_log", "hops_log"))
+            assert len(await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)) == 2
+        known = await client.query("SELECT name FROM system.columns WHERE database = 'ledger' AND table = 'calls_log'")
+        columns = {name for (name,) in known.result_rows}
+        old = [
+            {name: value for name, value in row.items() if name in columns}
+            for offset, call in enumerate(call_pair(1))
+            for _, row in entry(call, offset).rows
+            if "sha256" not in row
+        ]
+        await client.insert("calls_log", [list(row.values()) for row in old], list(old[0]), database="ledger")
+        await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)
+        ledger = Ledger(clickhouse.url, "ledger", SinkStats())
+        await ledger.insert([entry(call, offset) for offset, call in enumerate(shared_call(2, 3)[1], start=2)])
+        await ledger.close()
+        found = await client.query(
+            "SELECT request_id, shares, batch_size, batch_wait_ms, first_token_ms, cache_written_tokens "
+            "FROM ledger.call_ledger ORDER BY request_id"
+        )
+        assert found.result_rows == [("r1", 1, 1, 0, None, 0), ("r2", 2, 3, 12, 80, 0), ("r3", 2, 3, 12, 80, 0)]
+        raw = await client.query("SELECT shares, cache_write_rate FROM ledger.calls WHERE request_id = 'r1'")
+        assert raw.result_rows == [(1, None)] * 2
 
 
 async def test_the_ledger_of_calls_has_a_row_a_call(clickhouse):

@@ -4,6 +4,7 @@ import os
 from uuid import uuid4
 
 import pytest
+from provider_calls import Listener
 
 from streams.providers.base import ChatCall
 from streams.providers.registry import build_providers
@@ -31,13 +32,16 @@ SCHEMA = {
         for name, key in KEYS.items()
     ],
 )
-@pytest.mark.parametrize("schema", [None, SCHEMA], ids=["plain", "schema"])
-async def test_answer(name, schema, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("schema", "streamed"), [(None, False), (SCHEMA, False), (None, True)], ids=["plain", "schema", "streamed"]
+)
+async def test_answer(name, schema, streamed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = load()
     model = next(model for _, model in settings.models() if model.provider == name)
     others = settings.providers.keys() - {name}
     provider = build_providers(settings, environ=os.environ, simulator_url="http://127.0.0.1", simulated=others)[name]
+    listener = Listener()
     call = ChatCall(
         call_id=uuid4(),
         model=model.model,
@@ -50,6 +54,7 @@ async def test_answer(name, schema, tmp_path, monkeypatch):
         response_schema=schema,
         extra=model.extra,
         timeout_s=60,
+        on_text=listener if streamed else None,
     )
     try:
         reply = await provider.complete(call)
@@ -58,3 +63,6 @@ async def test_answer(name, schema, tmp_path, monkeypatch):
     assert "Paris" in reply.content
     assert reply.finish_reason == "stop"
     assert reply.usage.source == "provider"
+    assert (reply.first_token_ms is not None) == streamed
+    if streamed:
+        assert "".join(listener.pieces) == reply.content

@@ -3,22 +3,19 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from uuid import uuid4
 
 import pytest
 from aiohttp import web
+from provider_calls import NAMES, PROMPT, Handler, Listener, answering, built, call_of
 
-from streams.providers.base import ChatCall, ErrorKind, Provider, ProviderError
-from streams.providers.registry import build_providers
+from streams.providers.base import ErrorKind, Provider, ProviderError
 from streams.settings import Settings, load
 from tierstream.simulator import RunningSimulator, running_simulator
-from topics.requests import Message, Params
+from topics.requests import Message
 
-NAMES = ("groq", "together", "openai", "anthropic")
-PROMPT = "What is the SECRETPROMPT of it?"
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
 
 each = pytest.mark.parametrize("name", NAMES)
@@ -36,20 +33,6 @@ def models_of(settings: Settings) -> dict[str, str]:
     return {model.provider: model.model for _, model in reversed(settings.models())}
 
 
-def call_of(model: str, **fields) -> ChatCall:
-    call = ChatCall(
-        call_id=uuid4(),
-        model=model,
-        messages=(Message(role="system", content="Be brief."), Message(role="user", content=PROMPT)),
-        params=Params(temperature=0.2, stop=("\n\n\n",)),
-        max_tokens=200,
-        response_schema=None,
-        extra={},
-        timeout_s=20,
-    )
-    return replace(call, **fields)
-
-
 @dataclass
 class Simulated:
     simulator: RunningSimulator
@@ -64,16 +47,6 @@ class Simulated:
             await self.ask(name, **fields)
         assert "SECRET" not in str(caught.value)
         return caught.value
-
-
-@asynccontextmanager
-async def built(settings: Settings, url: str) -> AsyncIterator[dict[str, Provider]]:
-    providers = build_providers(settings, environ={}, simulator_url=url, simulated=NAMES)
-    try:
-        yield providers
-    finally:
-        for provider in providers.values():
-            await provider.close()
 
 
 @pytest.fixture
@@ -140,6 +113,67 @@ async def test_faults(simulated, name, fault, kind, status):
 
 
 @each
+async def test_streamed_answer_is_the_whole_answer(simulated, name):
+    listener = Listener()
+    streamed = await simulated.ask(name, on_text=listener)
+    whole = await simulated.ask(name)
+    assert "".join(listener.pieces) == streamed.content == whole.content
+    assert len(listener.pieces) > 1
+    assert (streamed.finish_reason, streamed.usage) == (whole.finish_reason, whole.usage)
+    assert streamed.usage.source == "provider"
+    assert streamed.first_token_ms > 0
+    assert whole.first_token_ms is None
+    assert [call["stream"] for call in simulated.simulator.calls] == [True, False]
+    first, second = (call["usage"] for call in simulated.simulator.calls)
+    assert first == second
+
+
+@each
+@pytest.mark.parametrize(
+    ("fault", "kinds"),
+    [
+        ("rate_cut", {ErrorKind.CUT}),
+        ("rate_malformed", {ErrorKind.MALFORMED}),
+        ("rate_stream_error", {ErrorKind.SERVER_ERROR, ErrorKind.OVERLOADED}),
+    ],
+)
+async def test_stream_that_breaks_midway_may_be_billed(simulated, name, fault, kinds):
+    simulated.simulator.set_behaviour(**{fault: 1})
+    listener = Listener()
+    error = await simulated.fail(name, on_text=listener)
+    assert error.kind in kinds
+    assert listener.pieces
+    assert error.usage.source == "estimated"
+    assert error.usage.input > 0
+    assert error.usage.output >= sum(map(len, listener.pieces)) // 4
+    assert simulated.simulator.calls[0]["usage"] is None
+
+
+@each
+async def test_empty_stream(simulated, name):
+    simulated.simulator.set_behaviour(rate_empty=1)
+    listener = Listener()
+    error = await simulated.fail(name, on_text=listener)
+    assert (error.kind, error.usage.source, listener.pieces) == (ErrorKind.EMPTY, "provider", [])
+
+
+@each
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_limits_are_told(simulated, name, streamed):
+    simulated.simulator.set_behaviour(requests_per_minute=2, tokens_per_minute=100_000)
+    fields = {"on_text": Listener()} if streamed else {}
+    limits = (await simulated.ask(name, **fields)).limits
+    assert limits.remaining_requests == 1
+    assert 0 < limits.remaining_tokens < 100_000
+    assert 0 <= limits.requests_reset_s <= 30
+    assert 0 <= limits.tokens_reset_s <= 60
+    await simulated.ask(name, **fields)
+    error = await simulated.fail(name, **fields)
+    assert (error.kind, error.limits.remaining_requests) == (ErrorKind.RATE_LIMITED, 0)
+    assert 0 < error.retry_after_ms <= 30_000
+
+
+@each
 async def test_dropped_before_any_answer(simulated, name):
     simulated.simulator.set_behaviour(down=True)
     assert (await simulated.fail(name)).kind is ErrorKind.CUT
@@ -177,28 +211,10 @@ async def test_nobody_listens(settings, name):
 async def test_nothing_reaches_a_log(simulated, name, caplog):
     for logger in ("", "openai", "groq", "anthropic"):
         caplog.set_level(logging.DEBUG, logger)
+    await simulated.ask(name, on_text=Listener())
     reply = await simulated.ask(name)
     assert "SECRETPROMPT" not in caplog.text
     assert reply.content not in caplog.text
-
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@asynccontextmanager
-async def answering(settings: Settings, handler: Handler) -> AsyncIterator[dict[str, Provider]]:
-    """Providers whose every call gets what the handler makes of it."""
-    app = web.Application()
-    app.router.add_post("/{path:.*}", handler)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        async with built(settings, f"http://{host}:{port}") as providers:
-            yield providers
-    finally:
-        await runner.cleanup()
 
 
 async def outcome_of(settings: Settings, name: str, handler: Handler, **fields) -> ProviderError:

@@ -9,7 +9,8 @@ import pytest
 
 from topics.base import Record
 from topics.codec import decode, encode
-from topics.events import DeadLetter, DeadLetterNote, Hop, Hops, PartitionCount, Status, StatusEvent, StatusKind
+from topics.control import BreakerOrder, BreakerState, BreakerStatus, PartitionCount
+from topics.events import Chunk, DeadLetter, DeadLetterNote, Hop, Hops, Status, StatusEvent, StatusKind
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
 from topics.registry import all_topics
 from topics.requests import Message, Params, Request, RequestContext, TextPart
@@ -23,8 +24,8 @@ CALL = UUID("11111111-1111-4111-8111-111111111111")
 ATTEMPT = UUID("dca8c1d7-23d1-527e-839e-1b10e9936607")
 ATTEMPT_TEXT = "dca8c1d7-23d1-527e-839e-1b10e9936607"
 SOURCE = Source(topic="llm.requests", partition=1, offset=2, timestamp_ms=3)
-USAGE = Usage(input=10, output=5, cached=4, reasoning=2)
-USAGE_JSON = {"input": 10, "output": 5, "cached": 4, "reasoning": 2, "source": "provider"}
+USAGE = Usage(input=10, output=5, cached=4, cache_written=3, reasoning=2)
+USAGE_JSON = {"input": 10, "output": 5, "cached": 4, "cache_written": 3, "reasoning": 2, "source": "provider"}
 CALL_FIELDS = {
     "call_id": CALL,
     "attempt_id": ATTEMPT,
@@ -239,6 +240,17 @@ STATUS_JSON = {
         }
     ],
 }
+CHUNK = Chunk(request_id="r1", attempt_id=ATTEMPT, call_id=CALL, seq=7, kind="text", text="so", at=AT)
+CHUNK_JSON = {
+    "request_id": "r1",
+    "revision": 0,
+    "attempt_id": ATTEMPT_TEXT,
+    "call_id": str(CALL),
+    "seq": 7,
+    "kind": "text",
+    "text": "so",
+    "at": AT_TEXT,
+}
 STARTED = CallStarted(**CALL_FIELDS, deadline=LATER)
 ENDED = CallEnded(
     **CALL_FIELDS,
@@ -246,8 +258,18 @@ ENDED = CallEnded(
     content="4",
     finish_reason="stop",
     usage=USAGE,
-    rates=Rates(input=Decimal("0.075"), output=Decimal("0.30"), cached=Decimal("0.0375"), source="config"),
+    rates=Rates(
+        input=Decimal("0.075"),
+        output=Decimal("0.30"),
+        cached=Decimal("0.0375"),
+        cache_write=Decimal("0.09"),
+        source="config",
+    ),
     cost_usd=Decimal("0.000012"),
+    shares=2,
+    first_token_ms=80.5,
+    batch_size=3,
+    batch_wait_ms=12.5,
 )
 ENDED_JSON = CALL_JSON | {
     "ended_at": LATER_TEXT,
@@ -255,16 +277,23 @@ ENDED_JSON = CALL_JSON | {
     "finish_reason": "stop",
     "error": None,
     "usage": USAGE_JSON,
-    "rates": {"input": "0.075", "output": "0.30", "cached": "0.0375", "source": "config"},
+    "rates": {"input": "0.075", "output": "0.30", "cached": "0.0375", "cache_write": "0.09", "source": "config"},
     "cost_usd": "0.000012",
+    "shares": 2,
+    "first_token_ms": 80.5,
+    "batch_size": 3,
+    "batch_wait_ms": 12.5,
 }
 BROKE = CallEnded(**CALL_FIELDS, ended_at=LATER, error=CallError(kind="rate_limited", message="m", status=429))
 BROKE_JSON = (
     ENDED_JSON
-    | dict.fromkeys(("content", "finish_reason", "usage", "rates"))
+    | dict.fromkeys(("content", "finish_reason", "usage", "rates", "first_token_ms"))
     | {
         "error": {"kind": "rate_limited", "message": "m", "status": 429, "retry_after_ms": None},
         "cost_usd": "0",
+        "shares": 1,
+        "batch_size": 1,
+        "batch_wait_ms": 0.0,
     }
 )
 HOPS = Hops(
@@ -287,6 +316,9 @@ HOPS_JSON = {
             "model": None,
             "provider_ms": 0.0,
             "cost_usd": "0.1",
+            "batch_size": None,
+            "batch_wait_ms": None,
+            "shares": None,
             "rule": None,
             "classifier": None,
             "scores": [],
@@ -325,11 +357,39 @@ NOTE_JSON = {
     "request_id": None,
     "revision": None,
 }
+BREAKER = BreakerStatus(
+    worker="host:17",
+    target="groq/m",
+    state=BreakerState.OPEN,
+    reason="5 of 8 calls failed",
+    since=AT,
+    until=LATER,
+    calls=8,
+    failures=5,
+    slow=1,
+    at=LATER,
+)
+BREAKER_JSON = {
+    "worker": "host:17",
+    "target": "groq/m",
+    "state": "open",
+    "forced": False,
+    "reason": "5 of 8 calls failed",
+    "since": AT_TEXT,
+    "until": LATER_TEXT,
+    "calls": 8,
+    "failures": 5,
+    "slow": 1,
+    "at": LATER_TEXT,
+}
+ORDER = BreakerOrder(target="tier:2", order="open", by="ann", at=AT)
+ORDER_JSON = {"target": "tier:2", "order": "open", "by": "ann", "at": AT_TEXT}
 
 GOLDEN: list[tuple[str, Record, bytes, list[tuple[str, bytes]], dict[str, object]]] = [
     ("request/1", Request(request_id="r1", messages=(Message(role="user", content="hi"),)), b"r1", [], SHORTEST_JSON),
     ("request/1", FULL, b"r1", [], FULL_JSON),
     ("status/1", STATUS, b"r1", [], STATUS_JSON),
+    ("chunk/1", CHUNK, b"r1", [], CHUNK_JSON),
     ("call-started/1", STARTED, b"r1", JOURNAL_HEADERS, CALL_JSON | {"deadline": LATER_TEXT}),
     ("call-ended/1", ENDED, b"r1", JOURNAL_HEADERS, ENDED_JSON),
     ("call-ended/1", BROKE, b"r1", JOURNAL_HEADERS, BROKE_JSON),
@@ -346,6 +406,8 @@ GOLDEN: list[tuple[str, Record, bytes, list[tuple[str, bytes]], dict[str, object
     ("dead-letter/1", LETTER, b"llm.requests:1:2", [], LETTER_JSON),
     ("dead-letter-note/1", NOTE, b"r1", [], NOTE_JSON),
     ("partition-count/1", PartitionCount(partitions=6), b"partitions", [], {"setting": "partitions", "partitions": 6}),
+    ("breaker/1", BREAKER, b"breaker:host:17:groq/m", [], BREAKER_JSON),
+    ("breaker-order/1", ORDER, b"breaker-order:tier:2", [], ORDER_JSON),
 ]
 
 

@@ -167,7 +167,7 @@ async def test_429_names_when_to_come_back(sim: RunningSimulator, client: Client
     with pytest.raises(client.errors.RateLimitError) as refused:
         await client.send(stream=stream)
     assert refused.value.response.headers["retry-after"] == "2.5"
-    assert (sim.calls[0]["status"], sim.calls[0]["usage"]) == (429, None)
+    assert (sim.calls[0]["status"], sim.calls[0]["usage"], sim.calls[0]["retry_after_s"]) == (429, None, 2.5)
 
 
 async def test_requests_per_minute_are_limited(sim: RunningSimulator, client: Client) -> None:
@@ -216,6 +216,14 @@ async def test_malformed_body(sim: RunningSimulator, client: Client, stream: boo
     with pytest.raises(json.JSONDecodeError):
         await client.send(stream=stream)
     assert (sim.calls[0]["status"], sim.calls[0]["fault"], sim.calls[0]["usage"]) == (200, "malformed", None)
+
+
+async def test_error_in_the_stream(sim: RunningSimulator, client: Client) -> None:
+    sim.set_behaviour(client.provider, rate_stream_error=1)
+    with pytest.raises(client.errors.APIError):
+        await client.send(stream=True)
+    assert (sim.calls[0]["status"], sim.calls[0]["fault"], sim.calls[0]["usage"]) == (200, "stream_error", None)
+    assert (await client.send()).text
 
 
 async def test_empty_answer(sim: RunningSimulator, client: Client) -> None:

@@ -5,19 +5,21 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
-from ledger_records import ClickHouseProcess, call_pair, hops, result
+from ledger_records import ClickHouseProcess, breaker, call_pair, hops, result
 
 from analytics.clickhouse import open_client
 from analytics.migrate import migrate
 from analytics.sink import LedgerAheadError, Sink
 from topics.base import Record
 from topics.codec import encode
-from topics.registry import CALLS, HOPS, RESULTS
+from topics.control import BreakerOrder, BreakerState, PartitionCount
+from topics.registry import CALLS, CONTROL, HOPS, RESULTS
 
 PARTITIONS = 2
 COUNTS = """
@@ -50,9 +52,17 @@ class Deployment:
 
     async def create_topics(self) -> None:
         async with self.admin() as admin:
-            names = [spec.full_name(self.prefix) for spec in (RESULTS, CALLS, HOPS)]
-            config = {"message.timestamp.type": "LogAppendTime"}
-            await admin.create_topics([NewTopic(name, PARTITIONS, 1, topic_configs=config) for name in names])
+            await admin.create_topics(
+                [
+                    NewTopic(
+                        spec.full_name(self.prefix),
+                        PARTITIONS,
+                        1,
+                        topic_configs={"message.timestamp.type": "LogAppendTime", "cleanup.policy": spec.cleanup},
+                    )
+                    for spec in (RESULTS, CALLS, HOPS, CONTROL)
+                ]
+            )
 
     @asynccontextmanager
     async def admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
@@ -68,13 +78,13 @@ class Deployment:
             futures = [await self._send(producer, topic, record) for record in records]
             await asyncio.gather(*futures)
 
-    async def produce_results(self, records: Iterable[Record], *, abort: bool = False) -> None:
+    async def produce_results(self, records: Iterable[Record], *, topic: str = "results", abort: bool = False) -> None:
         transactional_id = f"{self.prefix}{uuid.uuid4()}"
         async with AIOKafkaProducer(
             bootstrap_servers=self.bootstrap_servers, transactional_id=transactional_id
         ) as producer:
             await producer.begin_transaction()
-            futures = [await self._send(producer, "results", record) for record in records]
+            futures = [await self._send(producer, topic, record) for record in records]
             await asyncio.gather(*futures)
             await (producer.abort_transaction() if abort else producer.commit_transaction())
 
@@ -123,6 +133,27 @@ class Deployment:
         async with open_client(self.clickhouse.url) as client:
             while (found := (await client.query(COUNTS)).result_rows[0]) != (requests, calls, hop_rows):
                 assert all(have <= want for have, want in zip(found, (requests, calls, hop_rows), strict=True))
+                await asyncio.sleep(0.05)
+
+    async def breakers(self, rows: int) -> list[datetime]:
+        """Wait for so many rows about breakers; return when each was said."""
+        async with open_client(self.clickhouse.url) as client:
+            while True:
+                found = await client.query("SELECT said_at FROM ledger.breakers ORDER BY said_at")
+                if len(found.result_rows) >= rows:
+                    return [said_at for (said_at,) in found.result_rows]
+                await asyncio.sleep(0.05)
+
+    async def until_read(self, topic: str) -> None:
+        """Wait until the group has committed the end of each partition: nothing is shown as lag."""
+        tps = [TopicPartition(self.prefix + topic, partition) for partition in range(PARTITIONS)]
+        async with self.admin() as admin, AIOKafkaConsumer(bootstrap_servers=self.bootstrap_servers) as consumer:
+            ends = {tp: end for tp, end in (await consumer.end_offsets(tps)).items() if end}
+            while True:
+                committed = await admin.list_consumer_group_offsets(f"{self.prefix}sink", partitions=list(ends))
+                # The marker of an aborted transaction may be the last offset; no reader counts it.
+                if all(committed[tp].offset >= end - 1 for tp, end in ends.items()):
+                    return
                 await asyncio.sleep(0.05)
 
     async def assert_story(self, numbers: range) -> None:
@@ -241,6 +272,30 @@ async def test_records_that_left_kafka_unseen_are_reported_as_a_gap(deployment, 
     async with deployment.running(deployment.sink()):
         await deployment.until(0, 0, 2)
     assert "The ledger has a gap: 10 offsets" in caplog.text
+
+
+async def test_breaker_states_are_rows_though_their_topic_has_gaps_and_other_records(deployment, caplog):
+    """Offsets that no reader gets to see stand for those that compaction took."""
+    order = BreakerOrder(target="groq/small", order="auto", by="ann", at=breaker(0).at)
+    shown = [breaker(n) for n in range(0, 20, 2)]
+    await deployment.produce("control", [PartitionCount(partitions=PARTITIONS)])
+    for status in shown:
+        await deployment.produce("control", [status, order])
+        await deployment.produce_results([breaker(99)], topic="control", abort=True)
+    await deployment.produce("control", [order, PartitionCount(partitions=PARTITIONS)])
+    # Nothing deletes what is old on a compacted topic, so to be late there is no danger.
+    async with deployment.running(deployment.sink(retention_ms=1)) as sink:
+        assert await deployment.breakers(len(shown)) == [status.at for status in shown]
+        await deployment.until_read("control")
+        assert sink.stats.records == 2 * len(shown) + 3
+        assert sink.stats.rows == len(shown)
+    assert "behind" not in caplog.text
+    assert "gap" not in caplog.text
+    last = breaker(30, state=BreakerState.CLOSED)
+    async with deployment.running(deployment.sink()) as again:
+        await deployment.produce("control", [last])
+        assert await deployment.breakers(len(shown) + 1) == [status.at for status in [*shown, last]]
+        assert again.stats.rows == 1
 
 
 async def test_unreadable_records_are_skipped_and_counted(deployment, caplog):

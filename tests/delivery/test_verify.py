@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
-from ledger_records import call_pair, hops, result
+from ledger_records import call_pair, hops, result, shared_call
 from typer.testing import CliRunner
 
 from analytics.clickhouse import open_client
@@ -31,6 +31,7 @@ from topics.base import Record
 from topics.codec import DecodeError, decode
 from topics.dead_letters import dead_letter
 from topics.journal import CallEnded, CallStarted
+from topics.partitioning import partition_for
 from topics.registry import CALLS, DEAD_LETTERS, HOPS, REQUESTS, RESULTS
 from topics.requests import Message, Request
 from topics.results import Result, ResultError, ResultStatus
@@ -208,6 +209,7 @@ async def test_a_clean_world_passes_and_is_counted(world):
         "dead_letters": 2,
         "calls_started": 6,
         "calls_ended": 6,
+        "calls_shared": 0,
         "attempts_ended": 6,
         "hops": 12,
         "served_calls": 6,
@@ -226,6 +228,38 @@ async def test_a_clean_world_passes_and_is_counted(world):
     assert Decimal(money["unexplained_usd"]) == 0
     shown = await asyncio.to_thread(CliRunner().invoke, app, arguments)
     assert (shown.exit_code, "unexplained" in shown.stdout) == (0, True)
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_a_shared_call_is_compared_as_one(world, is_whole):
+    """Three requests of two partitions share a call; then the records of one of them are missing."""
+    sharers, others = (1, 5, 7), (2, 10, 11)
+    started, ended = shared_call(*sharers)
+    assert len({partition_for(call.request_id, PARTITIONS) for call in started}) == 2
+    costs = {call.request_id: call.cost_usd for call in ended}
+    missing = 0 if is_whole else 1
+    world.calls = [*(c for n in others for c in call_pair(n)), *started[missing:], *ended[missing:]]
+    world.served = [served(call_pair(n)[1]) for n in (*others, 7)]
+    world.results = [with_cost(r, costs.get(r.request_id)) for r in world.results]
+    await world.write()
+    code, report = await world.verify()
+    counts = report["counts"]
+    assert (counts["calls_started"], counts["calls_ended"], counts["calls_shared"]) == (4, 4, 1)
+    assert counts["attempts_ended"] == 6 - missing
+    found = {
+        check: [f["subject"] for f in told["findings"]] for check, told in report["checks"].items() if told["count"]
+    }
+    wire_call = str(started[0].call_id)
+    # The result of the request whose part is missing names an attempt that the journal does not know.
+    assert found == ({} if is_whole else {"mispriced": [wire_call], "unrecorded": ["r1"]})
+    assert code == int(not is_whole)
+
+
+def with_cost(found: Result, cost: Decimal | None) -> Result:
+    if cost is None:
+        return found
+    route = (found.route[0].model_copy(update={"cost_usd": cost}),)
+    return found.model_copy(update={"cost_usd": cost, "route": route})
 
 
 async def test_what_breaks_no_promise_is_noted_and_listed(world):

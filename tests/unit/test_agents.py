@@ -1,23 +1,19 @@
 """The stages' handlers, called directly: every path of classify, infer, validate and escalate."""
 
-import dataclasses
 from collections.abc import Sequence
 from datetime import timedelta
-from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
+from handler_runs import BUSY, FAIL, PASS, completion, kinds, new, only, run, topics_of
 from in_memory import (
     BASE,
     CALL_COST,
     SETTINGS,
-    USAGE,
     Bench,
     FakeProvider,
-    new_bench,
     new_request,
     new_task,
-    provider_error,
 )
 
 from agents import STAGES
@@ -25,48 +21,17 @@ from agents.classify import classify
 from agents.escalate import escalate
 from agents.infer import infer
 from agents.validate import validate
-from streams.providers.base import ChatReply, ErrorKind
 from streams.publisher import Output
-from streams.settings import Settings, ValidationSettings
+from streams.settings import Settings
 from streams.stage import RefusedError
-from topics.base import Record
 from topics.events import Hops, Status, StatusKind
 from topics.results import Outcome, ResultStatus
-from topics.tasks import Answer, Completion, Escalation, TierTask
-
-R = TypeVar("R", bound=Record)
-PASS, FAIL = '{"verdict": "pass", "confidence": 0.9}', '{"verdict": "fail", "confidence": 0.8}'
-BUSY = provider_error(ErrorKind.OVERLOADED, status=503)
-
-
-def new(settings: dict[str, Any] = SETTINGS, **scripts: FakeProvider) -> Bench:
-    return new_bench(Settings(**settings), **scripts)
+from topics.tasks import Answer, Escalation, TierTask
 
 
 @pytest.fixture
 def bench() -> Bench:
     return new()
-
-
-def only(outputs: Sequence[Output], kind: type[R]) -> R:
-    [found] = [output.record for output in outputs if isinstance(output.record, kind)]
-    return found
-
-
-def kinds(outputs: Sequence[Output]) -> list[type[Record]]:
-    return [type(output.record) for output in outputs]
-
-
-def topics_of(outputs: Sequence[Output], kind: type[Record]) -> list[str]:
-    return [output.topic.name for output in outputs if isinstance(output.record, kind)]
-
-
-async def run(stage: Any, record: Record, bench: Bench, name: str, **fields: Any) -> Sequence[Output]:
-    """Call the handler and check that it sends only what its stage declares."""
-    outputs = await stage.handler(record, bench.context(name, **fields))
-    instance = next(i for declared in STAGES for i in declared.instances(bench.settings) if i.name == name)
-    assert {output.topic.name for output in outputs} <= instance.emits
-    return outputs
 
 
 class TestClassify:
@@ -151,181 +116,6 @@ class TestClassify:
         request, bench = new_request(context={"data_class": "restricted"}), new(SETTINGS | {"providers": providers})
         with pytest.raises(RefusedError, match="no provider may see restricted data"):
             await run(classify, request, bench, "classify")
-
-
-class TestInfer:
-    async def test_a_good_answer_ends_the_request(self, bench):
-        outputs = await run(infer, new_task(), bench, "infer:1")
-        outcome = only(outputs, Outcome)
-        assert (outcome.status, outcome.content, outcome.tier) == (ResultStatus.OK, "an answer", 1)
-        assert (outcome.provider, outcome.model, outcome.usage) == ("fast", "a", USAGE)
-        assert (outcome.cost_usd, [a.outcome for a in outcome.route]) == (CALL_COST, ["ok"])
-        assert outcome.attempt_id == outcome.route[0].attempt_id
-        [hop] = only(outputs, Hops).hops
-        assert (hop.outcome, hop.cost_usd, hop.attempt_id) == ("ok", CALL_COST, outcome.attempt_id)
-        [started] = [status for status in bench.log.published if isinstance(status, Status)]
-        assert started.events[0].kind is StatusKind.ATTEMPT_STARTED
-
-    async def test_delivered_again_it_pays_nothing_and_says_the_same(self, bench):
-        first = await run(infer, new_task(), bench, "infer:1")
-        again = await run(infer, new_task(), bench, "infer:1")
-        assert only(first, Outcome) == only(again, Outcome)
-        assert len(bench.providers["fast"].calls) == 1
-
-    async def test_after_its_deadline_it_still_passes_on_what_is_paid(self, bench):
-        first = await run(infer, new_task(), bench, "infer:1")
-        bench.clock.advance(600)
-        assert only(await run(infer, new_task(), bench, "infer:1"), Outcome) == only(first, Outcome)
-
-    async def test_an_error_falls_back_to_the_next_provider(self):
-        bench = new(fast=FakeProvider(BUSY))
-        outputs = await run(infer, new_task(), bench, "infer:1")
-        outcome = only(outputs, Outcome)
-        assert (outcome.status, outcome.provider, outcome.cost_usd) == (ResultStatus.OK, "spare", CALL_COST)
-        assert [attempt.outcome for attempt in outcome.route] == ["overloaded", "ok"]
-        assert outcome.route[1].why == "fallback: fast overloaded"
-        assert len({attempt.attempt_id for attempt in outcome.route}) == 2
-        assert topics_of(outputs, Hops) == ["hops", "hops"]
-
-    async def test_a_chain_without_an_answer_is_promoted(self):
-        bench = new(fast=FakeProvider(BUSY), spare=FakeProvider(BUSY))
-        outputs = await run(infer, new_task(), bench, "infer:1")
-        assert topics_of(outputs, TierTask) == ["tier2"]
-        task = only(outputs, TierTask)
-        assert (task.tier, len(task.attempts), task.why) == (2, 2, "promoted from tier 1: overloaded")
-        assert only(outputs, Status).events[0].tier == 2
-        done = only(await run(infer, task, bench, "infer:2"), Outcome)
-        assert (done.status, done.tier, len(done.route)) == (ResultStatus.OK, 2, 3)
-
-    async def test_what_is_too_long_for_one_model_of_a_tier_skips_the_others(self):
-        bench = new(fast=FakeProvider(provider_error(ErrorKind.CONTEXT_TOO_LONG)))
-        outputs = await run(infer, new_task(), bench, "infer:1")
-        assert only(outputs, TierTask).tier == 2
-        assert bench.providers["spare"].calls == []
-
-    @pytest.mark.parametrize("kind", list(ErrorKind))
-    async def test_every_kind_of_error_leads_on(self, kind):
-        bench = new(fast=FakeProvider(provider_error(kind)))
-        assert only(await run(infer, new_task(), bench, "infer:1"), (TierTask, Outcome)) is not None
-
-    async def test_nobody_answers_at_the_ceiling(self):
-        bench = new(fast=FakeProvider(BUSY), spare=FakeProvider(BUSY))
-        outcome = only(await run(infer, new_task(ceiling=1), bench, "infer:1"), Outcome)
-        assert (outcome.status, outcome.error.code, outcome.content) == (ResultStatus.FAILED, "no_provider", None)
-        assert len(outcome.route) == 2
-
-    async def test_nobody_answers_at_the_ceiling_but_there_is_an_earlier_answer(self):
-        bench = new(trusted=FakeProvider(BUSY))
-        task = new_task(tier=3).model_copy(update={"best": completion("better than nothing")})
-        outcome = only(await run(infer, task, bench, "infer:3"), Outcome)
-        assert (outcome.status, outcome.content, outcome.error) == (ResultStatus.DEGRADED, "better than nothing", None)
-
-    @pytest.mark.parametrize(
-        ("reply", "check", "best"),
-        [
-            ("I don't know.", "hedge", "I don't know."),
-            (ChatReply("cut of", "length", USAGE), "truncated", "cut of"),
-            (" ", "empty", None),
-        ],
-    )
-    async def test_a_failed_check_escalates_and_keeps_the_answer(self, reply, check, best):
-        outputs = await run(infer, new_task(), new(fast=FakeProvider(reply)), "infer:1")
-        escalation = only(outputs, Escalation)
-        assert escalation.reason == f"check: {check}"
-        assert (escalation.task.best and escalation.task.best.content) == best
-        assert escalation.task.attempts[-1].outcome == check
-        assert escalation.task.cost_usd == CALL_COST
-
-    async def test_an_answer_outside_its_schema_escalates(self):
-        task = new_task(new_request(response_schema={"type": "object"}))
-        outputs = await run(infer, task, new(fast=FakeProvider("no object")), "infer:1")
-        assert only(outputs, Escalation).reason == "check: schema"
-
-    async def test_an_empty_answer_does_not_replace_a_better_one(self):
-        task = new_task().model_copy(update={"best": completion("earlier")})
-        outputs = await run(infer, task, new(fast=FakeProvider(" ")), "infer:1")
-        assert only(outputs, Escalation).task.best.content == "earlier"
-
-    async def test_an_answer_on_a_critical_path_goes_to_the_judge(self, bench):
-        outputs = await run(infer, new_task(validate_answer=True), bench, "infer:1")
-        answer = only(outputs, Answer)
-        assert (answer.completion.content, answer.task.attempts[0].outcome) == ("an answer", "ok")
-
-    @pytest.mark.parametrize("tier", [2, 3])
-    async def test_at_the_ceiling_no_judge_is_asked(self, bench, tier):
-        task = new_task(tier=tier, ceiling=tier, validate_answer=True)
-        assert only(await run(infer, task, bench, f"infer:{tier}"), Outcome).status is ResultStatus.OK
-
-    async def test_without_a_judge_nobody_is_asked(self):
-        bench = new()
-        settings = bench.settings.model_copy(update={"validation": ValidationSettings()})
-        bench = dataclasses.replace(bench, engine=dataclasses.replace(bench.engine, settings=settings))
-        assert only(await run(infer, new_task(validate_answer=True), bench, "infer:1"), Outcome)
-
-    async def test_the_deadline_ends_it_before_a_call(self, bench):
-        bench.clock.advance(60)
-        outcome = only(await run(infer, new_task(), bench, "infer:1"), Outcome)
-        assert (outcome.status, outcome.error.code) == (ResultStatus.EXPIRED, "deadline")
-        assert bench.providers["fast"].calls == []
-
-    async def test_the_deadline_ends_it_between_two_calls(self):
-        fast = FakeProvider(BUSY)
-        bench = new(fast=fast)
-
-        async def slow() -> None:
-            bench.clock.advance(61)
-
-        fast.on_call = slow
-        outputs = await run(infer, new_task(), bench, "infer:1")
-        outcome = only(outputs, Outcome)
-        assert (outcome.status, len(outcome.route)) == (ResultStatus.EXPIRED, 1)
-        assert len([o for o in outputs if isinstance(o.record, Hops)]) == 1
-        assert bench.providers["spare"].calls == []
-
-    async def test_used_up_money_ends_it_with_the_best_answer(self):
-        request = new_request(max_cost_usd=CALL_COST)
-        bench = new(fast=FakeProvider("I don't know."))
-        escalation = only(await run(infer, new_task(request), bench, "infer:1"), Escalation)
-        up = escalation.task.model_copy(update={"tier": 2})
-        outcome = only(await run(infer, up, bench, "infer:2"), Outcome)
-        assert (outcome.status, outcome.content, outcome.cost_usd) == (
-            ResultStatus.DEGRADED,
-            "I don't know.",
-            CALL_COST,
-        )
-        assert bench.providers["trusted"].calls == []
-
-    async def test_used_up_money_without_an_answer_fails(self):
-        bench = new(fast=FakeProvider(provider_error(ErrorKind.CUT, usage=USAGE)))
-        outcome = only(
-            await run(infer, new_task(new_request(max_cost_usd=Decimal("0.001"))), bench, "infer:1"), Outcome
-        )
-        assert (outcome.status, outcome.error.code) == (ResultStatus.FAILED, "max_cost")
-        assert bench.providers["spare"].calls == []
-
-    async def test_restricted_data_goes_only_to_who_may_see_it(self, bench):
-        task = new_task(new_request(context={"data_class": "restricted"}))
-        promoted = only(await run(infer, task, bench, "infer:1"), TierTask)
-        assert (promoted.tier, promoted.why) == (2, "promoted from tier 1: no provider may see the request")
-        assert only(await run(infer, promoted, bench, "infer:2"), Outcome).provider == "trusted"
-        assert bench.providers["fast"].calls == bench.providers["spare"].calls == []
-
-    async def test_restricted_data_at_its_ceiling_fails_without_a_call(self, bench):
-        task = new_task(new_request(context={"data_class": "restricted"}), ceiling=1)
-        outcome = only(await run(infer, task, bench, "infer:1"), Outcome)
-        assert (outcome.error.code, outcome.route) == ("no_provider", ())
-
-
-def completion(content: str = "an answer") -> Completion:
-    return Completion(
-        attempt_id="dca8c1d7-23d1-527e-839e-1b10e9936607",
-        tier=1,
-        provider="fast",
-        model="a",
-        content=content,
-        finish_reason="stop",
-        usage=USAGE,
-    )
 
 
 class TestValidate:

@@ -14,7 +14,7 @@ from topics.events import DeadLetter
 from topics.results import Result, ResultStatus
 from topics.tasks import Source
 
-INTERNAL = {"tier1", "tier2", "tier3", "validation", "escalations", "outcomes", "settled", "control"}
+INTERNAL = {"tier1", "tier2", "tier3", "validation", "escalations", "parked", "outcomes", "settled", "control"}
 
 
 def document(*, internal=False):
@@ -85,7 +85,7 @@ def test_it_receives_requests_and_sends_the_rest():
 
 def test_internal_topics_are_described_only_on_request():
     public = set(document()["channels"])
-    assert public == {"requests", "status", "calls", "results", "hops", "dead-letters"}
+    assert public == {"requests", "status", "calls", "chunks", "results", "hops", "dead-letters"}
     assert set(document(internal=True)["channels"]) == public | INTERNAL
 
 

@@ -8,6 +8,7 @@ import pytest
 from in_memory import CALL_COST, SETTINGS, USAGE, Bench, FakeProvider, home_of, new_bench, new_task, provider_error
 
 from streams.calls import PaidCall, PartitionLostError
+from streams.gate import UnavailableError
 from streams.providers.base import ChatReply, ErrorKind
 from streams.publisher import Output
 from streams.pulse import GroupPulse
@@ -150,14 +151,14 @@ async def test_a_process_that_was_put_out_of_its_group_waits_for_nothing(bench, 
     assert provider.calls == []
 
 
-async def test_a_call_that_never_left_has_no_end_when_the_work_is_no_longer_ours(bench, provider):
+async def test_who_loses_the_partition_right_before_the_call_sends_nothing(bench, provider):
     current = [True]
 
-    async def stopped_for_long() -> None:
+    async def stopped_for_long(call):
         current[0] = False
+        await call.may_leave()
 
-    provider.on_call = stopped_for_long
-    provider.script = [provider_error(ErrorKind.OVERLOADED)]
+    provider.complete = stopped_for_long
     with pytest.raises(PartitionLostError):
         await bench.calls(STAGE).make(paid_call(bench, current=lambda: current[0]))
     assert kinds(bench) == [CallStarted]
@@ -186,7 +187,8 @@ async def test_an_error_ends_the_call_with_what_it_cost(bench, provider, usage, 
     assert (ended.error.kind, ended.error.status, ended.error.retry_after_ms) == ("rate_limited", 429, 1500)
     assert (ended.content, ended.usage, ended.cost_usd) == (None, usage, cost)
     assert await calls.make(paid_call(bench)) == ended
-    assert (await calls.make(paid_call(bench, n=1))).content == "fine"
+    with pytest.raises(UnavailableError, match=r"breaker_open, for another 1\.5 s"):
+        await calls.make(paid_call(bench, n=1))
 
 
 async def test_a_half_character_does_not_lose_a_paid_answer(bench, provider):

@@ -73,13 +73,23 @@ def test_version():
 
 @pytest.mark.parametrize(
     "command",
-    [["topics", "create"], ["topics", "check"], ["send", "hi"], ["results"], ["worker"]],
+    [
+        ["topics", "create"],
+        ["topics", "check"],
+        ["send", "hi"],
+        ["results"],
+        ["breakers", "list"],
+        ["breakers", "open", "tier:1"],
+        ["worker"],
+    ],
 )
 def test_without_a_broker_the_line_says_what_to_do(command):
     assert_refused(run(*command), "KAFKA_BOOTSTRAP_SERVERS", "tierstream up")
 
 
-@pytest.mark.parametrize("command", [["topics", "check"], ["send", "hi"], ["results"], ["worker"]])
+@pytest.mark.parametrize(
+    "command", [["topics", "check"], ["send", "hi"], ["results"], ["breakers", "list"], ["worker"]]
+)
 def test_a_broker_that_does_not_answer(command, monkeypatch):
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", NOBODY)
     result = run(*command)
@@ -190,10 +200,49 @@ def test_config_check_finds_models_without_price_and_retired_ones(tmp_path):
     found = json.loads(result.stdout)
     assert result.exit_code == 1
     assert any("groq/made-up-9b" in problem for problem in found["problems"])
-    assert any("mixtral" in warning and "groq/openai/gpt-oss-20b" in warning for warning in found["warnings"])
+    assert any("mixtral" in problem and "groq/openai/gpt-oss-20b" in problem for problem in found["problems"])
+    assert any("groq/made-up-9b is not in the table" in warning for warning in found["warnings"])
+    assert [(row["code"], row["successor"]) for row in found["findings"]] == [
+        ("retired", "groq/openai/gpt-oss-20b"),
+        ("unknown", None),
+    ]
     human = run("config", "check")
     assert human.exit_code == 1
     assert "problem: tiers[one]" in human.stdout
+
+
+def test_config_check_warns_of_parameters_that_a_model_does_not_take(tmp_path):
+    (tmp_path / "tierstream.toml").write_text(
+        """
+        [[tiers]]
+        name = "one"
+        models = [{ provider = "groq", model = "openai/gpt-oss-20b", extra = { reasoning_effort = "none" } }]
+        [[tiers]]
+        name = "two"
+        models = [{ provider = "anthropic", model = "claude-opus-5-5", extra = { thinking = { type = "disabled" } } }]
+        """
+    )
+    result = run("config", "check", "--json")
+    found = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert [row["code"] for row in found["findings"]] == ["parameter", "parameter"]
+    assert any("'none': it takes low, medium, high" in warning for warning in found["warnings"])
+    assert any("'disabled': it takes adaptive" in warning for warning in found["warnings"])
+
+
+def test_an_id_that_is_not_pinned_is_refused(tmp_path):
+    tiers = """
+        [[tiers]]
+        name = "one"
+        models = [{ provider = "openai", model = "gpt-5.5" }]
+        [[tiers]]
+        name = "two"
+        models = [{ provider = "anthropic", model = "claude-opus-5-5" }]
+        """
+    (tmp_path / "tierstream.toml").write_text(tiers)
+    assert_refused(run("config", "check"), "openai/gpt-5.5 is not pinned", "gpt-5.5-2026-04-23", "allow_unpinned")
+    (tmp_path / "tierstream.toml").write_text(f"allow_unpinned = true\n{tiers}")
+    assert run("config", "check").exit_code == 0
 
 
 def test_topics_docs(tmp_path):

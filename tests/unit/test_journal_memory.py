@@ -111,7 +111,7 @@ async def test_an_empty_stretch_is_extended_up_to_where_it_began(bench):
     write(bench, ended(bench, 0))
     bench.clock.advance(1000)
     assert await journal.recall(HOME, attempt(1), at(1000)) is None
-    await journal.ended(ended(bench, 1))
+    await journal.ended([ended(bench, 1)])
     assert await journal.recall(HOME, attempt(0), at(0)) is not None
     assert bench.log.reads == [(0, -1), (1, 0)]
     assert await journal.recall(HOME, attempt(1), at(0)) is not None
@@ -131,7 +131,7 @@ async def test_memory_is_cut_at_the_horizon(bench):
     journal = bench.journal(STAGE, horizon_s=100)
     await journal.recall(HOME, attempt(0), at(0))
     for n in range(6):
-        await journal.ended(ended(bench, n))
+        await journal.ended([ended(bench, n)])
         bench.clock.advance(40)
     assert journal.remembered == 3
 
@@ -139,16 +139,16 @@ async def test_memory_is_cut_at_the_horizon(bench):
 async def test_it_remembers_what_it_wrote_itself(bench):
     journal = bench.journal(STAGE)
     assert await journal.recall(HOME, attempt(0), at(0)) is None
-    await journal.started(started(bench, 0))
+    await journal.started([started(bench, 0)])
     assert await journal.recall(HOME, attempt(0), at(0)) is None
-    await journal.ended(ended(bench, 0))
+    await journal.ended([ended(bench, 0)])
     assert await journal.recall(HOME, attempt(0), at(0)) == ended(bench, 0)
     assert bench.log.reads == [(0, -1)]
 
 
 async def test_what_it_wrote_before_it_was_asked_is_read_back(bench):
     journal = bench.journal(STAGE)
-    await journal.ended(ended(bench, 0))
+    await journal.ended([ended(bench, 0)])
     assert journal.remembered == 0
     assert await journal.recall(HOME, attempt(0), at(0)) == ended(bench, 0)
 

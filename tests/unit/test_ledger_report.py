@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from ledger_records import BASE, ClickHouseProcess, call_pair, result
+from ledger_records import BASE, ClickHouseProcess, call_pair, result, shared_call
 
 from analytics.clickhouse import AsyncClient, open_client
 from analytics.ledger import Entry, Ledger, SinkStats
@@ -43,6 +43,37 @@ async def client(tmp_path: Path) -> AsyncIterator[AsyncClient]:
         await ledger.close()
         yield client
     await server.stop()
+
+
+async def test_a_shared_call_counts_once_and_its_unknown_parts_are_estimated(tmp_path):
+    """Three requests share a call, of one of which the end is missing; two share another one that never ended."""
+    started, ended = shared_call(1, 2, 5)
+    records = [*started, *ended[:2], *call_pair(8)]
+    records += [call_pair(n)[0].model_copy(update={"call_id": AGAIN}) for n in (10, 11)]
+    server = ClickHouseProcess(tmp_path)
+    await server.start()
+    try:
+        async with open_client(server.url) as client:
+            await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)
+            ledger = Ledger(server.url, "ledger", SinkStats())
+            for offset, record in enumerate(records):
+                position = Position("cluster", "c", 0, offset, int(BASE.timestamp() * 1000) + offset)
+                await ledger.insert([Entry(position, rows_of(record, position, "none"))])
+            await ledger.close()
+            report = await ledger_report(client, "ledger")
+    finally:
+        await server.stop()
+    parts = [end.cost_usd for end in ended]
+    assert {group.outcome: (group.calls, group.cost_usd) for group in report.calls} == {
+        "ok": (2, parts[0] + parts[1] + call_pair(8)[1].cost_usd),
+        "unknown": (2, Decimal(0)),
+    }
+    estimates = {call.request_id: call.cost_usd for call in report.listed}
+    assert set(estimates) == {"r5", "r10", "r11"}
+    assert abs(estimates["r5"] - parts[2]) < Decimal("0.000001")
+    mean = (parts[0] + parts[1] + call_pair(8)[1].cost_usd) / 2
+    assert estimates["r10"] == estimates["r11"]
+    assert abs(2 * estimates["r10"] - mean) < Decimal("1e-11")
 
 
 async def test_the_money_is_reconciled(client):

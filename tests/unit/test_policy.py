@@ -7,7 +7,7 @@ from in_memory import new_request
 from record_strategies import requests
 
 from streams.routing.policy import Policy
-from streams.settings import RuleCondition, RuleSettings
+from streams.sections import RuleCondition, RuleSettings
 from topics.requests import Message, Request
 
 

@@ -1,12 +1,13 @@
-"""Kinds of errors from statuses, bodies and headers."""
+"""Kinds of errors from statuses, bodies, headers, events and broken connections; and what they lead to."""
 
 import json
 from datetime import UTC, datetime, timedelta
 
+import aiohttp
 import pytest
 
-from streams.providers.base import ErrorKind, Remedy, remedy_of
-from streams.providers.failures import retry_after_ms, status_error
+from streams.providers.base import ErrorKind, Remedy, is_provider_failure, remedy_of
+from streams.providers.failures import event_error, retry_after_ms, status_error, transport_error
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -43,8 +44,11 @@ def test_retry_after_date_is_rounded_up():
     [
         (400, {"code": "context_length_exceeded", "message": "…"}, ErrorKind.CONTEXT_TOO_LONG),
         (400, {"type": "invalid_request_error", "message": "prompt is too long: 9 > 8"}, ErrorKind.CONTEXT_TOO_LONG),
-        (413, {"type": "request_too_large", "message": "…"}, ErrorKind.CONTEXT_TOO_LONG),
-        (413, {"code": "rate_limit_exceeded", "type": "tokens", "message": "…"}, ErrorKind.RATE_LIMITED),
+        (403, {"message": "maximum context length is 8"}, ErrorKind.CONTEXT_TOO_LONG),
+        (413, {"type": "request_too_large", "message": "…"}, ErrorKind.TOO_LARGE),
+        (413, {"code": "rate_limit_exceeded", "message": "Request too large for model `m`"}, ErrorKind.TOO_LARGE),
+        (429, {"code": "rate_limit_exceeded", "message": "Request too large for m"}, ErrorKind.TOO_LARGE),
+        (500, {"message": "prompt is too long"}, ErrorKind.SERVER_ERROR),
         (400, {"code": "content_policy_violation"}, ErrorKind.CONTENT_POLICY),
         (400, {"message": "Output blocked by content filtering policy"}, ErrorKind.CONTENT_POLICY),
         (400, {"code": "unsupported_value", "param": "temperature"}, ErrorKind.BAD_REQUEST),
@@ -56,6 +60,13 @@ def test_retry_after_date_is_rounded_up():
         (409, {}, ErrorKind.BAD_REQUEST),
         (429, {"code": "rate_limit_exceeded"}, ErrorKind.RATE_LIMITED),
         (429, {"code": "insufficient_quota", "type": "insufficient_quota"}, ErrorKind.BAD_KEY),
+        (
+            429,
+            {"type": "rate_limit_error", "details": {"error_code": "enforced_spend_limit_reached"}},
+            ErrorKind.BAD_KEY,
+        ),
+        (429, {"type": "rate_limit_error", "details": "none"}, ErrorKind.RATE_LIMITED),
+        (498, {"code": "capacity_exceeded"}, ErrorKind.OVERLOADED),
         (500, {}, ErrorKind.SERVER_ERROR),
         (502, {}, ErrorKind.SERVER_ERROR),
         (503, {}, ErrorKind.OVERLOADED),
@@ -81,5 +92,73 @@ def test_message_names_code_and_parameter_and_repeats_no_text():
     assert message == "p answered with HTTP 400 (unsupported_value, parameter temperature)"
 
 
-def test_only_length_needs_another_tier():
-    assert {kind for kind in ErrorKind if remedy_of(kind) is not Remedy.NEXT_PROVIDER} == {ErrorKind.CONTEXT_TOO_LONG}
+def test_limits_are_read_with_the_error():
+    error = status_error("p", 429, {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m"}, b"")
+    assert (error.limits.remaining_requests, error.limits.requests_reset_s) == (0, 60)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"type": "overloaded_error", "message": "Overloaded"}, ErrorKind.OVERLOADED),
+        ({"type": "api_error"}, ErrorKind.SERVER_ERROR),
+        ({"type": "rate_limit_error"}, ErrorKind.RATE_LIMITED),
+        ({"type": "invalid_request_error", "message": "prompt is too long"}, ErrorKind.CONTEXT_TOO_LONG),
+        ({"type": "invalid_request_error"}, ErrorKind.BAD_REQUEST),
+        ({"type": "server_error", "code": None}, ErrorKind.SERVER_ERROR),
+        ({"code": "content_filter"}, ErrorKind.CONTENT_POLICY),
+        ({"code": 429}, ErrorKind.RATE_LIMITED),
+        ({"code": 200}, ErrorKind.SERVER_ERROR),
+        ({"code": True}, ErrorKind.SERVER_ERROR),
+        ("SECRET", ErrorKind.SERVER_ERROR),
+        (None, ErrorKind.SERVER_ERROR),
+    ],
+)
+def test_kind_of_event(error, kind):
+    described = event_error("p", error)
+    assert (described.kind, described.status) == (kind, None)
+    assert "SECRET" not in str(described)
+
+
+def wrapped(error: Exception, cause: Exception | None = None) -> Exception:
+    """The way in which the SDKs and their transport hand on what aiohttp raised."""
+    error.__cause__ = cause
+    outer = RuntimeError("Request timed out.")
+    outer.__cause__ = error
+    return outer
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (aiohttp.ClientOSError(104, "Connection reset by peer"), ErrorKind.CUT),
+        (aiohttp.ServerDisconnectedError(), ErrorKind.CUT),
+        (aiohttp.ClientPayloadError(), ErrorKind.CUT),
+        (aiohttp.ServerTimeoutError(), ErrorKind.TIMEOUT),
+        (aiohttp.InvalidURL("x"), ErrorKind.CONNECTION),
+        (ValueError("nobody knows this one"), ErrorKind.CUT),
+    ],
+)
+def test_kind_of_broken_connection(error, kind):
+    assert transport_error("p", wrapped(error)).kind is kind
+
+
+def test_request_that_was_not_written_in_full_was_not_served():
+    reset = aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+    assert transport_error("p", wrapped(aiohttp.ClientOSError(None, "Can not write body"), reset)).kind is (
+        ErrorKind.CONNECTION
+    )
+
+
+def test_every_kind_has_a_remedy():
+    special = {kind: remedy_of(kind) for kind in ErrorKind if remedy_of(kind) is not Remedy.NEXT_PROVIDER}
+    assert special == {ErrorKind.CONNECTION: Remedy.RETRY, ErrorKind.CONTEXT_TOO_LONG: Remedy.NEXT_TIER}
+
+
+def test_what_is_the_requests_fault_is_no_failure_of_the_provider():
+    assert {kind for kind in ErrorKind if not is_provider_failure(kind)} == {
+        ErrorKind.BAD_REQUEST,
+        ErrorKind.TOO_LARGE,
+        ErrorKind.CONTEXT_TOO_LONG,
+        ErrorKind.CONTENT_POLICY,
+    }

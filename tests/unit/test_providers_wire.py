@@ -5,8 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from streams.providers.anthropic import AnthropicProvider
+from streams.providers.anthropic import AnthropicProvider, StreamedMessage
 from streams.providers.base import ChatCall
+from streams.providers.chat_completions import StreamedCompletion
 from streams.providers.groq import GroqProvider
 from streams.providers.openai import OpenAIProvider
 from streams.providers.openai_compatible import OpenAICompatibleProvider
@@ -133,11 +134,21 @@ def test_usage_of_chat_completions():
     usage = {
         "prompt_tokens": 10,
         "completion_tokens": 5,
-        "prompt_tokens_details": {"cached_tokens": 12},
+        "prompt_tokens_details": {"cached_tokens": 12, "cache_write_tokens": 3},
         "completion_tokens_details": {"reasoning_tokens": 3, "accepted_prediction_tokens": 0},
     }
     reply = provider(OpenAIProvider).read_reply(completion({"content": "hi"}, usage=usage), call())
     assert reply.usage == Usage(input=10, output=5, cached=10, reasoning=3)
+
+
+def test_parts_of_the_input_are_never_more_than_the_whole():
+    usage = {
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+        "prompt_tokens_details": {"cached_tokens": 8, "cache_write_tokens": 3},
+    }
+    reply = provider(OpenAIProvider).read_reply(completion({"content": "hi"}, usage=usage), call())
+    assert (reply.usage.cached, reply.usage.cache_written) == (8, 2)
 
 
 def test_missing_usage_is_estimated():
@@ -163,7 +174,59 @@ def test_anthropic_reply():
     }
     reply = provider(AnthropicProvider).read_reply(json.dumps(message).encode(), call())
     assert (reply.content, reply.finish_reason) == ("ab", "length")
-    assert reply.usage == Usage(input=60, output=5, cached=30, reasoning=2)
+    assert reply.usage == Usage(input=60, output=5, cached=30, cache_written=20, reasoning=2)
+
+
+def streamed(answer, *events):
+    return [answer.take(event if isinstance(event, str) else json.dumps(event)) for event in events]
+
+
+def chunk(finish=None, **delta):
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+
+def test_streamed_refusal_is_the_answer():
+    answer = StreamedCompletion(call())
+    streamed(answer, chunk(refusal="I "), chunk(refusal="can't"), chunk("stop"), "[DONE]")
+    reply = answer.reply()
+    assert (reply.content, reply.finish_reason) == ("I can't", "content_filter")
+
+
+def test_only_the_first_choice_is_the_answer():
+    other = {
+        "choices": [{"index": 1, "delta": {"content": "b"}, "finish_reason": "stop"}, chunk(content="a")["choices"][0]]
+    }
+    answer = StreamedCompletion(call())
+    assert streamed(answer, other) == ["a"]
+    assert not answer.is_whole
+
+
+def test_usage_before_the_end_is_true_of_the_input_alone():
+    answer = StreamedCompletion(call())
+    streamed(answer, {**chunk(content="x" * 40), "usage": {"prompt_tokens": 99, "completion_tokens": 3}})
+    assert answer.billed() == Usage(input=99, output=10, source="estimated")
+    streamed(answer, {**chunk("length"), "usage": {"prompt_tokens": 99, "completion_tokens": 11}})
+    assert answer.billed() == Usage(input=99, output=11)
+
+
+def test_last_event_alone_makes_an_answer_whole():
+    answer = StreamedCompletion(call())
+    streamed(answer, chunk(content="hello"), "[DONE]")
+    assert (answer.is_whole, answer.reply().finish_reason, answer.reply().usage.source) == (True, "other", "estimated")
+
+
+def test_anthropic_counts_on_from_event_to_event():
+    answer = StreamedMessage(call())
+    start = {"input_tokens": 10, "cache_read_input_tokens": 30, "output_tokens": 1}
+    streamed(answer, {"type": "message_start", "message": {"usage": start}})
+    assert answer.billed() == Usage(input=40, output=1, cached=30, source="estimated")
+    streamed(
+        answer,
+        {"type": "content_block_start", "content_block": {"type": "text", "text": "hi"}},
+        {"type": "message_delta", "delta": {"stop_reason": "refusal"}, "usage": {"output_tokens": 7}},
+    )
+    assert (answer.reply().content, answer.reply().finish_reason) == ("hi", "content_filter")
+    assert answer.billed() == Usage(input=40, output=7, cached=30)
 
 
 @pytest.fixture

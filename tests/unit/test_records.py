@@ -24,11 +24,12 @@ class _Moment(BaseModel):
     at: Timestamp
 
 
-@given(rates, tokens, tokens, tokens)
-def test_a_cost_is_exact(rates, fresh, cached, output):
-    cost = rates.cost(Usage(input=fresh + cached, cached=cached, output=output))
+@given(rates, tokens, tokens, tokens, tokens)
+def test_a_cost_is_exact(rates, fresh, cached, written, output):
+    usage = Usage(input=fresh + cached + written, cached=cached, cache_written=written, output=output)
     exact = fresh * Fraction(rates.input) + cached * Fraction(rates.cached) + output * Fraction(rates.output)
-    assert Fraction(cost) == exact / 1_000_000
+    exact += written * Fraction(rates.input if rates.cache_write is None else rates.cache_write)
+    assert Fraction(rates.cost(usage)) == exact / 1_000_000
 
 
 @given(st.lists(st.tuples(rates, tokens, tokens), max_size=5))
@@ -129,7 +130,7 @@ def test_tries_are_counted_for_each_stage():
 
 def test_topics_have_names_of_their_own_and_every_record_its_schema():
     specs: list[TopicSpec] = list(all_topics(4))
-    assert len({spec.name for spec in specs}) == len(specs) == 15
+    assert len({spec.name for spec in specs}) == len(specs) == 17
     schemas = {model.SCHEMA: model for spec in specs for model in spec.records}
     assert all(schema.endswith("/1") for schema in schemas)
     assert len(schemas) == len({model for spec in specs for model in spec.records})
@@ -137,4 +138,5 @@ def test_topics_have_names_of_their_own_and_every_record_its_schema():
 
 def test_rates_are_written_as_text():
     rates = Rates(input=Decimal("0.075"), output=Decimal("0.30"), cached=Decimal(0), source="config")
-    assert rates.model_dump_json() == '{"input":"0.075","output":"0.30","cached":"0","source":"config"}'
+    written = '{"input":"0.075","output":"0.30","cached":"0","cache_write":null,"source":"config"}'
+    assert rates.model_dump_json() == written

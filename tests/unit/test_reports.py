@@ -8,14 +8,16 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from ledger_records import BASE, ClickHouseProcess, call_pair, hops, result
+from ledger_records import BASE, ClickHouseProcess, call_pair, hops, result, shared_call
 
 from analytics.clickhouse import AsyncClient, open_client
 from analytics.ledger import Entry, Ledger, SinkStats
 from analytics.migrate import migrate
-from analytics.reports import cost_total, summary, trace
+from analytics.reports import SharingSummary, cost_total, summary, trace
 from analytics.rows import Position, rows_of
+from tierstream.cli.render_ledger import show_summary
 from topics.journal import Purpose
+from topics.results import Result
 
 FRONTIER = (Decimal(5), Decimal(25), Decimal("0.5"))
 RESULTS = [result(n, tags=("run-7", "even") if n % 2 == 0 else ("run-7",)) for n in range(40)]
@@ -114,6 +116,53 @@ async def test_cost_total_is_exact(client):
     assert isinstance(total, Decimal)
     assert total == expected
     assert await cost_total(client, "ledger", tag="no such tag") == 0
+
+
+async def test_sharing_and_batches_are_added_up(folder, capsys):
+    """Three requests share call 7, two of them with a tag; call 8 leaves alone."""
+    _, ended = shared_call(1, 2, 3)
+    whole = call_pair(7)[1].cost_usd
+    records = [*ended, call_pair(8)[1], result(1, tags=("some",)), result(2, tags=("some",)), result(3), result(8)]
+    server = ClickHouseProcess(folder / "sharing")
+    await server.start()
+    try:
+        async with open_client(server.url) as client:
+            await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)
+            ledger = Ledger(server.url, "ledger", SinkStats())
+            for offset, record in enumerate([*records, *records]):
+                topic = "r" if isinstance(record, Result) else "c"
+                position = Position("cluster", topic, 0, offset % len(records), int(BASE.timestamp() * 1000))
+                await ledger.insert([Entry(position, rows_of(record, position, "none"))])
+            await ledger.close()
+            report = await summary(client, "ledger", frontier_rates=FRONTIER)
+            assert report.total_cost_usd == whole + call_pair(8)[1].cost_usd
+            assert [(p.purpose, p.calls) for p in report.purposes] == [("infer", 2)]
+            assert report.sharing == SharingSummary(shared_calls=1, saved_calls=2, saved_cost_usd=2 * whole)
+            assert [tier.model_dump() for tier in report.departures] == [
+                {
+                    "tier": 1,
+                    "calls": 2,
+                    "batch_size": 2.0,
+                    "batch_wait_ms": 6.0,
+                    "streamed": 1,
+                    "first_token_p50_ms": 80.0,
+                }
+            ]
+            tagged = await summary(client, "ledger", frontier_rates=FRONTIER, tag="some")
+            alone = 2 * whole - ended[0].cost_usd - ended[1].cost_usd
+            assert tagged.sharing == SharingSummary(shared_calls=1, saved_calls=1, saved_cost_usd=alone)
+            show_summary(report, "groq/small")
+            shown = capsys.readouterr().out
+            assert "1 calls answered 3 requests; saved 2 calls" in shown
+            assert "batches of 2.0 on average, which waited 6.0 ms; first text of 1 streams after 80 ms" in shown
+    finally:
+        await server.stop()
+
+
+async def test_without_sharing_nothing_is_saved(client):
+    report = await summary(client, "ledger", frontier_rates=FRONTIER)
+    assert report.sharing == SharingSummary(shared_calls=0, saved_calls=0, saved_cost_usd=Decimal(0))
+    assert [(tier.batch_size, tier.streamed, tier.first_token_p50_ms) for tier in report.departures] == [(1, 0, None)]
 
 
 async def test_trace_tells_the_story_in_order(client):

@@ -13,7 +13,8 @@ from streams.routing.features_classifier import FeaturesClassifier
 from streams.routing.policy import Policy
 from streams.routing.query_type import QueryType, query_type
 from streams.routing.router import Router
-from streams.settings import RoutingSettings, load
+from streams.sections import RoutingSettings
+from streams.settings import load
 from topics.requests import Request
 
 
@@ -29,6 +30,13 @@ class Fixed:
         return self.needs
 
 
+class Roomy:
+    """Windows in which everything has room."""
+
+    def lowest_tier(self, request, tier, ceiling):
+        return tier
+
+
 def new_router(classifier=None, *, rules=(), tiers: int = 3, sample_rate: float = 0.0) -> Router:
     return Router(
         policy=Policy(rules, tiers),
@@ -36,6 +44,7 @@ def new_router(classifier=None, *, rules=(), tiers: int = 3, sample_rate: float 
         tiers=tiers,
         boundary=RoutingSettings().boundary,
         sample_rate=sample_rate,
+        windows=Roomy(),
     )
 
 

@@ -6,15 +6,17 @@ from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
-from ledger_records import BASE, call_pair, result
+from ledger_records import BASE, RATES, call_pair, result, shared_call
 
-from streams.settings import DeadlineSettings
+from streams.sections import DeadlineSettings
 from tierstream.request_file import InputError
 from tierstream.verify.calls import CallBook, CallCounts, judge_unrecorded, pico_usd
 from tierstream.verify.findings import Check, Findings
 from tierstream.verify.requests import RequestBook
 from tierstream.verify.served import ServedCalls, Tokens, read_usage_logs
+from tierstream.verify.shared_calls import SharedCalls
 from topics.events import DeadLetter
+from topics.partitioning import partition_for
 from topics.requests import Message, Request
 
 TOPIC = "llm.requests"
@@ -35,16 +37,28 @@ def served_calls(*numbers: int, **changed) -> ServedCalls:
     return served
 
 
-def judge(calls, results=(), *, served=None, now=LATER, unjudged=()) -> dict[Check, list[str]]:
-    """Follow these records; return the findings by check."""
+def judge(calls, results=(), *, served=None, now=LATER, unjudged=(), wire=None) -> dict[Check, list[str]]:
+    """Follow these records over two partitions; return the findings by check.
+
+    `wire` is how many calls must have started and ended.
+    """
     findings = Findings()
-    book = CallBook(findings, CallCounts(), served=served, longest_call=timedelta(seconds=60), now=now)
+    counts, shared = CallCounts(), SharedCalls(findings, served)
+    books = [
+        CallBook(findings, counts, shared=shared, served=served, longest_call=timedelta(seconds=60), now=now)
+        for _ in range(2)
+    ]
     for call in [*unjudged, *calls]:
+        book = books[partition_for(call.request_id, 2)]
         add = book.add_ended if hasattr(call, "ended_at") else book.add_started
         add(call, judged=call not in unjudged)
     for record in results:
-        book.add_result(record)
-    book.finish()
+        books[partition_for(record.request_id, 2)].add_result(record)
+    for book in books:
+        book.finish()
+    shared.finish()
+    if wire is not None:
+        assert (counts.starts - shared.extra_starts, counts.ends - shared.extra_ends) == wire
     if served is not None:
         judge_unrecorded(findings, served)
     return {check: [finding.subject for finding in findings.named(check)] for check in Check if findings.counts[check]}
@@ -110,8 +124,56 @@ def test_what_only_one_side_knows():
     subject = [str(started.call_id)]
     assert judge([], served=served_calls(7)) == {Check.UNRECORDED: subject}
     assert judge([started, ended], served=ServedCalls()) == {Check.UNSERVED: subject}
-    failed = call_pair(7, failed=True)[1].model_copy(update={"call_id": started.call_id})
+    same = {"call_id": started.call_id, "attempt_id": started.attempt_id}
+    failed = call_pair(7, failed=True)[1].model_copy(update=same)
     assert judge([started, failed], served=served_calls(7)) == {Check.UNBILLED: subject}
+
+
+SHARERS = (1, 2, 3)
+WIRE_CALL = str(call_pair(7)[0].call_id)
+
+
+def test_a_shared_call_is_the_sum_of_its_parts_and_counts_once():
+    started, ended = shared_call(*SHARERS)
+    assert {partition_for(call.request_id, 2) for call in started} == {0, 1}
+    assert judge([*started, *ended], served=served_calls(7), wire=(1, 1)) == {}
+    assert judge(ended[1:], unjudged=[*started, ended[0]], served=served_calls(7), wire=(0, 1)) == {}
+    failed = [end.model_copy(update={"usage": None, "rates": None, "cost_usd": Decimal(0)}) for end in ended]
+    assert judge([*started, *failed], served=served_calls(7)) == {Check.UNBILLED: [WIRE_CALL]}
+    assert judge([*started, *ended], served=ServedCalls()) == {Check.UNSERVED: [WIRE_CALL]}
+
+
+def test_a_share_that_is_missing_is_named():
+    started, ended = shared_call(*SHARERS)
+    assert judge([*started[1:], *ended[1:]], served=served_calls(7)) == {Check.MISPRICED: [WIRE_CALL]}
+    assert judge([*started[1:], *ended[1:]]) == {Check.MISPRICED: [WIRE_CALL]}
+    again = call_pair(10)
+    once_more = [
+        again[0].model_copy(update={"call_id": started[0].call_id}),
+        ended[0].model_copy(update={"request_id": "r10", "attempt_id": again[0].attempt_id}),
+    ]
+    assert judge([*started, *ended, *once_more]) == {Check.MISPRICED: [WIRE_CALL]}
+
+
+def test_shares_of_another_size_are_named():
+    started, ended = shared_call(*SHARERS)
+    usage = ended[0].usage.model_copy(update={"input": ended[0].usage.input + 1})
+    dearer = ended[0].model_copy(update={"usage": usage, "cost_usd": RATES.cost(usage)})
+    assert judge([*started, dearer, *ended[1:]], served=served_calls(7)) == {Check.MISPRICED: [WIRE_CALL]}
+    free = ended[0].model_copy(update={"usage": None, "rates": None, "cost_usd": Decimal(0)})
+    assert judge([*started, free, *ended[1:]], served=served_calls(7)) == {Check.MISPRICED: [WIRE_CALL]}
+    wrong_cost = ended[0].model_copy(update={"cost_usd": ended[0].cost_usd * 2})
+    assert judge([*started, wrong_cost, *ended[1:]], served=served_calls(7)) == {Check.MISPRICED: [WIRE_CALL]}
+
+
+def test_a_process_that_died_between_the_parts_leaves_one_unknown_call():
+    started, ended = shared_call(*SHARERS)
+    unknown = {Check.UNKNOWN: [WIRE_CALL]}
+    assert judge(started, served=served_calls(7), wire=(1, 0)) == unknown
+    assert judge([*started, ended[0]], served=served_calls(7), wire=(1, 1)) == unknown
+    # A request that gave up before the call ended has no part in it.
+    left = call_pair(10)[0].model_copy(update={"call_id": started[0].call_id})
+    assert judge([*started, left, *ended], served=served_calls(7), wire=(1, 1)) == unknown
 
 
 def test_a_result_costs_what_its_route_and_the_journal_say():

@@ -43,12 +43,13 @@ def test_rows_are_compared_one_by_one(found, expected):
 def test_checksums_tell_money_apart_and_costs_are_added_up():
     started, ended = call_pair(7)
     dearer = ended.model_copy(update={"cost_usd": ended.cost_usd + Decimal("0.000000000001")})
+    shared = ended.model_copy(update={"shares": 2})
     expected = Expected()
-    for offset, record in enumerate((started, ended, ended, dearer, result(7), hops(7))):
+    for offset, record in enumerate((started, ended, ended, dearer, result(7), hops(7), shared)):
         expected.add(offset, record)
     identities = [identity for identity, _ in expected.rows]
     checksums = [checksum for _, checksum in expected.rows]
-    assert identities == [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (5, 1)]
+    assert identities == [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (5, 1), (6, 0)]
     assert checksums[1] == checksums[2] != checksums[3]
-    assert len(set(checksums)) == 6
-    assert expected.cost_pico == int(5 * ended.cost_usd * 10**12) + 1
+    assert len(set(checksums)) == 7
+    assert expected.cost_pico == int(6 * ended.cost_usd * 10**12) + 1

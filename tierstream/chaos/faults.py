@@ -6,7 +6,8 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,12 +17,23 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from streams.settings import Settings
+from tierstream.stack.errors import StackError
+from tierstream.stack.health import HealthCheck
 from tierstream.stack.state import read_state
+from tierstream.stack.supervisor import Service, Supervisor
+from tierstream.worker import READY_FILE_VARIABLE
 from topics.registry import REQUESTS
 
 _STOPPED_S: Final = 1.5
 """A stopped worker stays stopped for the session timeout and this much longer."""
+_JOINED_S: Final = 15.0
+"""A worker that joins stays for this long once it has its partitions."""
+_JOIN_TRIES: Final = 5
+_LEAVE_MARGIN_S: Final = 10.0
+_INSTANCE_VARIABLE: Final = "TIERSTREAM_KAFKA__INSTANCE"
 _CLICKHOUSE_OUTAGE_S: Final = 30.0
+_DISK_TROUBLE_S: Final = 15.0
+_DISK_FAULTS: Final = ("disk_full", "slow_disk")
 _PROVIDER_TROUBLE_S: Final = 5.0
 _POISON: Final = (b"", b"\x00\xff\xfe not json", b'{"request_id": "poison"', b'{"messages": []}', b"[1, 2, 3]", b"null")
 _TROUBLES: Final[tuple[dict[str, Any], ...]] = (
@@ -39,8 +51,11 @@ class FaultPlan:
 
     worker_kills: int = 15
     worker_stops: int = 5
+    worker_joins: int = 3
     broker_kills: int = 2
     clickhouse_outages: int = 1
+    disk_full: int = 1
+    slow_disk: int = 1
     provider_troubles: int = 4
     poison_records: int = 30
 
@@ -65,25 +80,43 @@ class FaultLab:
             seed: Decides what happens when, and to which worker.
         """
         self.done: Counter[str] = Counter()
+        self.skipped: tuple[str, ...] = ()
+        """Faults that this stack takes no orders for."""
         self._settings = settings
         self._data_dir = data_dir
         self._simulator = simulator
+        self._joined = 0
         self._random = random.Random(seed)  # noqa: S311 - a schedule, no secret
 
     async def run(self, plan: FaultPlan, seconds: float) -> None:
-        """Spread the planned faults at random over `seconds`; return when the last one is over."""
+        """Spread the planned faults at random over `seconds`; return when the last one is over.
+
+        Raises:
+            StackError: A worker that was to join does not start.
+            aiohttp.ClientError: The simulator or ClickHouse takes no orders.
+        """
         faults: dict[str, Callable[[], Awaitable[None]]] = {
             "worker_kills": self._kill_worker,
             "worker_stops": self._stop_worker,
+            "worker_joins": self._join_worker,
             "broker_kills": self._kill_broker,
             "clickhouse_outages": self._stop_clickhouse,
+            "disk_full": lambda: self._trouble_disk("disk_full"),
+            "slow_disk": lambda: self._trouble_disk("slow_disk"),
             "provider_troubles": self._trouble_provider,
             "poison_records": self._poison,
         }
-        async with asyncio.TaskGroup() as group:
-            for name, count in vars(plan).items():
-                for moment in self._moments(count, seconds):
-                    group.create_task(self._at(moment, name, faults[name]))
+        if (plan.disk_full or plan.slow_disk) and not await self._clickhouse_takes_faults():
+            self.skipped = _DISK_FAULTS
+            plan = replace(plan, disk_full=0, slow_disk=0)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, count in vars(plan).items():
+                    for moment in self._moments(count, seconds):
+                        group.create_task(self._at(moment, name, faults[name]))
+        except ExceptionGroup as failed:
+            # One of them is enough for a line that says what to do.
+            raise failed.exceptions[0] from None
 
     def _moments(self, count: int, seconds: float) -> Sequence[float]:
         """Draw one moment in each of `count` equal slices, so that a fault is not over before the next of its kind."""
@@ -95,11 +128,46 @@ class FaultLab:
         self.done[name] += 1
 
     async def _kill_worker(self) -> None:
-        (await self._worker()).kill()
+        (await self._process("worker-")).kill()
 
     async def _stop_worker(self) -> None:
-        async with _stopped(await self._worker()):
+        async with _stopped(await self._process("worker-")):
             await asyncio.sleep(self._settings.kafka.session_timeout_s + _STOPPED_S)
+
+    async def _join_worker(self) -> None:
+        """Start one more worker, let it have its share of the partitions, and ask it to leave."""
+        service = await self._one_more_worker()
+        supervisor = Supervisor(self._data_dir / "logs", on_event=lambda _: None, on_change=lambda: None)
+        try:
+            for left in reversed(range(_JOIN_TRIES)):
+                try:
+                    await supervisor.start(service)
+                    break
+                except StackError:
+                    # The broker may just be away, and then no worker starts.
+                    if not left:
+                        raise
+            await asyncio.sleep(_JOINED_S)
+        finally:
+            await supervisor.stop()
+
+    async def _one_more_worker(self) -> Service:
+        """Describe a worker like those of the stack, whose settings are in its environment alone."""
+        self._joined += 1
+        name = f"joining-worker-{self._joined}"
+        ready_file = self._data_dir / "run" / f"{name}.ready"
+        like = await self._process("worker-")
+        environment = {**like.environ(), READY_FILE_VARIABLE: str(ready_file)}
+        # A static member leaves its partitions to the session timeout, any other one hands them over at once.
+        if environment.pop(_INSTANCE_VARIABLE, None) and self._random.choice((True, False)):
+            environment[_INSTANCE_VARIABLE] = name
+        return Service(
+            name=name,
+            command=tuple(like.cmdline()),
+            env=environment,
+            health=HealthCheck(kind="ready_file", target=str(ready_file)),
+            stop_timeout_s=self._settings.delivery.drain_timeout_s + _LEAVE_MARGIN_S,
+        )
 
     async def _kill_broker(self) -> None:
         (await self._process("kafka")).kill()
@@ -107,6 +175,20 @@ class FaultLab:
     async def _stop_clickhouse(self) -> None:
         async with _stopped(await self._process("clickhouse")):
             await asyncio.sleep(_CLICKHOUSE_OUTAGE_S)
+
+    async def _trouble_disk(self, fault: str) -> None:
+        async with (
+            aiohttp.ClientSession(raise_for_status=True) as session,
+            session.post(f"{self._settings.clickhouse.url}/faults", json={"fault": fault, "for_s": _DISK_TROUBLE_S}),
+        ):
+            await asyncio.sleep(_DISK_TROUBLE_S)
+
+    async def _clickhouse_takes_faults(self) -> bool:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{self._settings.clickhouse.url}/faults") as response,
+        ):
+            return response.status == HTTPStatus.OK
 
     async def _trouble_provider(self) -> None:
         used = sorted({model.provider for _, model in self._settings.models()})
@@ -130,19 +212,22 @@ class FaultLab:
         finally:
             await producer.stop()
 
-    async def _worker(self) -> psutil.Process:
-        names = [f"worker-{number + 1}" for number in range(self._settings.stack.workers)]
-        return await self._process(self._random.choice(names))
-
     async def _process(self, name: str) -> psutil.Process:
-        """Return the running process of a service; waits while it is being restarted."""
+        """Return a running process of the services whose names begin so; waits while none runs."""
         while True:
             state = read_state(self._data_dir)
-            for service in state.services if state else ():
-                process = service.process.find() if service.name == name else None
-                if process is not None and process.status() != psutil.STATUS_STOPPED:
-                    return process
+            named = [service for service in state.services if service.name.startswith(name)] if state else []
+            found = [process for service in named if (process := service.process.find()) and _runs(process)]
+            if found:
+                return self._random.choice(found)
             await asyncio.sleep(0.2)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_STOPPED)
+    except psutil.NoSuchProcess:
+        return False
 
 
 @asynccontextmanager

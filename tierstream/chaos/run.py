@@ -23,6 +23,8 @@ class ChaosReport:
 
     load: RunReport = field(default_factory=RunReport)
     faults: dict[str, int] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
+    """Faults that could not be done to this stack."""
     verdict: Verdict | None = None
 
     @property
@@ -34,7 +36,13 @@ class ChaosReport:
     def as_json(self) -> dict[str, Any]:
         """Return it as one JSON object."""
         verdict = self.verdict.as_json() if self.verdict else None
-        return {"ok": self.ok, "faults": self.faults, "load": self.load.as_json(), "verify": verdict}
+        return {
+            "ok": self.ok,
+            "faults": self.faults,
+            "skipped": list(self.skipped),
+            "load": self.load.as_json(),
+            "verify": verdict,
+        }
 
 
 async def run_chaos(
@@ -77,7 +85,7 @@ async def run_chaos(
     finally:
         breaking.cancel()
         await asyncio.gather(breaking, return_exceptions=True)
-        report.faults = dict(lab.done)
+        report.faults, report.skipped = dict(lab.done), lab.skipped
     usage_log = data_dir / "logs" / "simulator-usage.jsonl"
     options = VerifyOptions(usage_logs=(usage_log,), wait_s=_VERIFY_WAIT_S)
     report.verdict = await verify(settings, options, lambda *_: None)

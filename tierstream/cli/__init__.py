@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tierstream.cli import (
+    breakers,
     chaos,
     config,
     dead_letters,
@@ -35,6 +36,7 @@ _GROUPS = (
     ledger,
     verify,
     dead_letters,
+    breakers,
     topics,
     config,
     worker,

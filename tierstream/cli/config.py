@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Annotated, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from streams.clock import utc_now
+from streams.context_windows import ContextWindows
+from streams.models import ModelTable
 from streams.pricing import PriceBook, UnknownPriceError
 from streams.settings import Settings
 from tierstream.cli.connection import load_settings
@@ -41,7 +43,7 @@ class Findings:
     """What a check found."""
 
     problems: list[str] = field(default_factory=list)
-    """Each would stop a worker."""
+    """Each would stop a worker, or has a model in a chain that never answers."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -52,20 +54,23 @@ def check(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the settings as they were put together, with keys and prices; exit code 1 if a worker could not run.
+    """Show the settings as they were put together, with keys, prices and what is known of the models.
 
-    Keys are looked up, never shown. Needs neither a broker nor a provider.
+    Exit code 1 if a worker could not run or a model is retired. Keys are looked up, never shown. Needs neither a broker
+    nor a provider, so a CI job can run it with --json.
     """
     settings = load_settings(ctx)
     findings = Findings()
     providers = _providers(settings, os.environ, findings, require_keys=require_keys)
     models = _models(settings, findings)
+    about_models = _known(settings, findings)
     if as_json:
         show_json(
             {
                 "settings": resolved(settings),
                 "providers": providers,
                 "models": models,
+                "findings": about_models,
                 "problems": findings.problems,
                 "warnings": findings.warnings,
             }
@@ -120,9 +125,11 @@ def _providers(
 
 def _models(settings: Settings, findings: Findings) -> list[dict[str, Any]]:
     prices = PriceBook(settings.prices, settings.providers)
+    windows = ContextWindows(settings)
     rows = []
     for place, model in settings.models():
         row: dict[str, Any] = {"place": place, "model": model.ref, "timeout_s": model.timeout_s}
+        row["context_window"] = windows.limits(model).window
         try:
             rates = prices.rates(model.provider, model.model, utc_now())
         except UnknownPriceError as error:
@@ -130,12 +137,18 @@ def _models(settings: Settings, findings: Findings) -> list[dict[str, Any]]:
             findings.problems.append(f"{place}: {error}")
         else:
             row["price"] = {"input": str(rates.input), "output": str(rates.output), "source": rates.source}
-        successor = settings.retired.get(model.ref)
-        if successor is not None:
-            row["successor"] = successor
-            findings.warnings.append(f"{place}: {model.ref} is retired and no longer answers: use {successor}")
         rows.append(row)
     return rows
+
+
+def _known(settings: Settings, findings: Findings) -> list[dict[str, Any]]:
+    """Look the models up in the table of models; what no longer answers is a problem, all else a warning."""
+    table = ModelTable(settings.providers, settings.retired)
+    found = table.findings(settings.models(), utc_now().date())
+    for finding in found:
+        lines = findings.warnings if finding.answers else findings.problems
+        lines.append(f"{finding.place}: {finding.message}")
+    return [asdict(finding) for finding in found]
 
 
 def _show(
@@ -155,7 +168,7 @@ def _show(
             row["name"], row["protocol"], f"{row['key_variable']} {'is set' if row['key'] else 'is not set'}", note
         )
     console.print(table)
-    table = Table("place", "model", "$/M in", "$/M out", "source", box=box.SIMPLE)
+    table = Table("place", "model", "window", "$/M in", "$/M out", "source", box=box.SIMPLE)
     for column in table.columns:
         column.overflow = "fold"
     for row in models:
@@ -163,6 +176,7 @@ def _show(
         table.add_row(
             row["place"].replace("[", r"\["),
             row["model"],
+            f"{row['context_window']:,}" if row["context_window"] else "unknown",
             _amount(price and price["input"]),
             _amount(price and price["output"]),
             price["source"] if price else "",

@@ -1,5 +1,7 @@
-"""The settings of a command, with the addresses of the embedded stack where none are configured."""
+"""What a command starts from: its settings, the addresses of the embedded stack, and who gives it."""
 
+import getpass
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,3 +84,12 @@ def simulator_environment(settings: Settings) -> dict[str, str]:
         "TIERSTREAM_SIMULATOR_URL": running.simulator,
         "TIERSTREAM_SIMULATED": ",".join(running.simulated),
     }
+
+
+def operator_name() -> str:
+    """Name who gives a command, for the records that it leaves."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        # A container's user need not have a name.
+        return f"uid {os.getuid()}"

@@ -1,8 +1,6 @@
 """`tierstream dead-letters`: look at records that could not be served, send them again, or let them go."""
 
 import asyncio
-import getpass
-import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Annotated
 import typer
 
 from streams.settings import Settings
-from tierstream.cli.connection import load_with_kafka
+from tierstream.cli.connection import load_with_kafka, operator_name
 from tierstream.cli.errors import FAILED, show_error
 from tierstream.cli.moments import Since, parse_moment
 from tierstream.cli.render import show_json
@@ -231,7 +229,7 @@ async def _retry(
     lines = [retry_as_json(retry, None) for retry in retries] if dry_run else []
     if not dry_run:
         _confirm(choice, f"Send {_count(retries)} again?", retries)
-        async for done in box.send(retries, by=_operator(), edited=edited):
+        async for done in box.send(retries, by=operator_name(), edited=edited):
             if isinstance(done, Problem):
                 problems.append(done)
             else:
@@ -252,7 +250,7 @@ async def _purge(settings: Settings, choice: _Choice, before: datetime | None, *
     chosen = [entry for entry in entries if before is None or entry.letter.at < before]
     open_ones = sum(entry.state is LetterState.OPEN for entry in chosen)
     _confirm(choice, f"Purge {_count(chosen)}, {open_ones} of them never retried?", chosen)
-    deleted = await box.purge(chosen, by=_operator())
+    deleted = await box.purge(chosen, by=operator_name())
     gone = sum(entry.id.offset < deleted.get(entry.id.partition, 0) for entry in chosen)
     if as_json:
         ids = [str(entry.id) for entry in chosen]
@@ -281,14 +279,6 @@ def _way_on(entry: Entry) -> str:
 
 def _count(items: Sequence[object]) -> str:
     return f"{len(items)} dead letter{'' if len(items) == 1 else 's'}"
-
-
-def _operator() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        # A container's user need not have a name.
-        return f"uid {os.getuid()}"
 
 
 def _only(entries: Iterable[Entry], stage: str | None, reason: str | None) -> list[Entry]:

@@ -124,9 +124,32 @@ def show_summary(found: "Summary", frontier: str) -> None:
     console.print(f"cost      ${found.total_cost_usd:.6f}; on {frontier}: ${found.frontier_cost_usd:.6f}{saved}")
     calls = ", ".join(f"{purpose.purpose} {purpose.calls} (${purpose.cost_usd:.6f})" for purpose in found.purposes)
     console.print(f"calls     {calls}; {found.unknown_calls} of unknown outcome")
+    for line in (*_sharing(found), *_departures(found)):
+        console.print(line)
     console.print(
         f"routing   {found.escalations} escalations, {found.promotions} promotions, {found.validations} judged"
     )
     if found.top_users:
         users = ", ".join(f"{user.user_id or 'none'} {user.share:.0%}" for user in found.top_users[:5])
         console.print(f"users     {users} of the cost")
+
+
+def _sharing(found: "Summary") -> Iterable[str]:
+    sharing = found.sharing
+    if sharing.shared_calls:
+        yield (
+            f"sharing   {sharing.shared_calls} calls answered {sharing.shared_calls + sharing.saved_calls} requests; "
+            f"saved {sharing.saved_calls} calls, ${sharing.saved_cost_usd:.6f}"
+        )
+
+
+def _departures(found: "Summary") -> Iterable[str]:
+    """Tell of batches and streams, where there are any."""
+    for tier in found.departures:
+        parts = []
+        if tier.batch_size > 1 or tier.batch_wait_ms > 0:
+            parts.append(f"batches of {tier.batch_size:.1f} on average, which waited {tier.batch_wait_ms:.1f} ms")
+        if tier.first_token_p50_ms is not None:
+            parts.append(f"first text of {tier.streamed} streams after {tier.first_token_p50_ms:.0f} ms (p50)")
+        if parts:
+            yield f"tier {tier.tier:<5}{'; '.join(parts)}"

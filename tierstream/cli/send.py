@@ -1,6 +1,5 @@
 """`tierstream send`: check requests and publish them."""
 
-import asyncio
 import json
 import sys
 from datetime import timedelta
@@ -13,6 +12,7 @@ from streams.clock import utc_now
 from streams.settings import Settings
 from tierstream.cli.connection import load_with_kafka
 from tierstream.cli.errors import FAILED, show_error, show_warning
+from tierstream.cli.follow import run_until_interrupted, send_and_follow
 from tierstream.cli.render import name_some, show_answer, show_json, show_result
 from tierstream.client import RequestProducer, require_topics
 from tierstream.request_file import InputError, UnknownFields, open_lines, parse_request, random_id, read_lines
@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
         epilog='Examples: `tierstream send --wait "What is 2 + 2?"` · '
+        '`tierstream send --wait --stream "Why is the sky blue?"` · '
         "`echo Hello | tierstream send --user ann --feature chat` · `tierstream send --input requests.jsonl`"
     )(send)
 
@@ -58,6 +59,9 @@ def send(
     input_file: Annotated[
         str | None, typer.Option("--input", metavar="FILE", help="Requests as JSON, one a line (- is stdin).")
     ] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Ask for the text as it arrives; with --wait, show it.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the results and print them.")] = False,
     timeout: Annotated[float, typer.Option(min=0, metavar="S", help="How long to wait with --wait.")] = 150.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -78,6 +82,7 @@ def send(
         "max_tier": max_tier,
         "max_cost_usd": max_cost,
         "tags": tag,
+        "stream": stream,
         "params": _given(max_tokens=max_tokens),
         "context": _given(user_role=role, business_impact=impact, error_tolerance=tolerance, data_class=data_class),
     }
@@ -93,7 +98,12 @@ def send(
             fields["response_schema"] = _read_schema(schema)
         fields["messages"] = _messages(text, prompt, system)
         asked = [_from_options(fields, limit)]
-    asyncio.run(_send(settings, asked, wait_s=timeout if wait else None, as_json=as_json))
+    if stream and wait:
+        # An id of ours is new; one that was given may have been answered already.
+        work = _send_and_stream(settings, asked[0], timeout, is_new=request_id is None, as_json=as_json)
+    else:
+        work = _send(settings, asked, wait_s=timeout if wait else None, as_json=as_json)
+    run_until_interrupted(work)
 
 
 def _given(**values: Any) -> dict[str, Any]:  # noqa: ANN401 - values of many types
@@ -185,8 +195,19 @@ async def _send_and_wait(settings: Settings, asked: list[Request], wait_s: float
     resume = Resume(ids=[request.request_id for request in asked], answered=(), since=since)
     report = await run_requests(settings, asked, on_result=show, timeout_s=wait_s, resume=resume)
     if report.missing:
-        ids = name_some(report.missing)
-        show_error(f"no result within {wait_s:g} s: {ids} (`tierstream results --request ID` looks again)")
+        _show_missing(name_some(report.missing), wait_s)
     answered = report.statuses[ResultStatus.OK] + report.statuses[ResultStatus.DEGRADED]
     if answered < len(asked):
         raise typer.Exit(FAILED)
+
+
+async def _send_and_stream(settings: Settings, request: Request, wait_s: float, *, is_new: bool, as_json: bool) -> None:
+    result = await send_and_follow(settings, request, is_new=is_new, timeout_s=wait_s, as_json=as_json)
+    if result is None:
+        _show_missing(request.request_id, wait_s)
+    if result is None or result.content is None:
+        raise typer.Exit(FAILED)
+
+
+def _show_missing(ids: str, wait_s: float) -> None:
+    show_error(f"no result within {wait_s:g} s: {ids} (`tierstream results --request ID` looks again)")

@@ -8,13 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
 
-from streams.settings import Settings
-from tierstream.cli.connection import invocation, load_settings
+from streams.clock import utc_now
+from streams.settings import Settings, SettingsError
+from streams.topic_admin import TopicError
+from tierstream.breakers import TargetReport
+from tierstream.cli.breakers import breaker_reports
+from tierstream.cli.connection import invocation, load_settings, with_kafka
 from tierstream.cli.errors import FAILED, USAGE
 from tierstream.cli.render import show_json
+from tierstream.cli.render_breakers import show_noteworthy
 from tierstream.stack.errors import StackError, writing
 from tierstream.stack.state import Addresses, ServiceStatus, addresses, down, status
 from tierstream.stack.supervisor import StackEvent
@@ -62,20 +68,37 @@ def stop(ctx: typer.Context) -> None:
 def show_status(
     ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
-    """Show the parts of the stack; exit code 1 unless all of them run."""
-    data_dir = load_settings(ctx).stack.data_dir.absolute()
+    """Show the parts of the stack, and breakers that are not closed; exit code 1 unless all parts run."""
+    settings = load_settings(ctx)
+    data_dir = settings.stack.data_dir.absolute()
     services = asyncio.run(status(data_dir))
     found = addresses(data_dir)
+    breakers = _noteworthy_breakers(settings) if services else None
     if as_json:
-        simulated = list(found.simulated) if found else []
-        show_json({"services": [service.model_dump(mode="json") for service in services], "simulated": simulated})
+        show_json(
+            {
+                "services": [service.model_dump(mode="json") for service in services],
+                "simulated": list(found.simulated) if found else [],
+                "breakers": None if breakers is None else [report.as_json() for report in breakers],
+            }
+        )
     elif not services:
         typer.echo("nothing runs here: start it with `tierstream up`")
     else:
         _print_services(services)
         _print_providers(found)
+        _print_breakers(breakers)
     if not services or any(service.state != "running" for service in services):
         raise typer.Exit(FAILED)
+
+
+def _noteworthy_breakers(settings: Settings) -> list[TargetReport] | None:
+    """Return the breakers that are not closed by themselves; None where no broker can tell."""
+    try:
+        reports = asyncio.run(breaker_reports(with_kafka(settings)))
+    except (SettingsError, TopicError, KafkaError):
+        return None
+    return [report for report in reports if report.is_noteworthy]
 
 
 async def _run(ctx: typer.Context) -> bool:
@@ -159,6 +182,13 @@ def _print_services(services: list[ServiceStatus]) -> None:
         memory = f"{service.rss_bytes / 2**20:.0f} MiB" if service.rss_bytes else ""
         table.add_row(service.name, service.state, str(service.pid), service.url or "", memory)
     Console().print(table)
+
+
+def _print_breakers(breakers: list[TargetReport] | None) -> None:
+    if breakers is None:
+        typer.echo("circuit breakers: not known, Kafka does not answer")
+    else:
+        show_noteworthy(breakers, utc_now())
 
 
 def _print_providers(found: Addresses | None) -> None:

@@ -121,6 +121,10 @@ class AnthropicProtocol:
             tail=tail.encode(),
         )
 
+    def error_event(self) -> bytes:
+        """An `error` event."""
+        return _event("error", error={"type": "overloaded_error", "message": "Overloaded"}).encode()
+
     def returns_usage(self, request: ChatRequest) -> bool:
         """Every complete message names its usage."""
         del request

@@ -27,6 +27,7 @@ class Fault(StrEnum):
     CUT = "cut"
     MALFORMED = "malformed"
     EMPTY = "empty"
+    STREAM_ERROR = "stream_error"
 
 
 class ModelBehaviour(BaseModel):
@@ -34,7 +35,8 @@ class ModelBehaviour(BaseModel):
 
     Each call has at most one fault, so the rates may not add up to more than 1. A call takes
     `ttft_ms` (the median of a log-normal with sigma `jitter`) and then its output tokens at
-    `tokens_per_second`. The limits per minute are token buckets that refill evenly.
+    `tokens_per_second`. The limits per minute are token buckets that refill evenly. An error in the
+    stream (`rate_stream_error`) is for streamed calls alone; another call that draws it is a good one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +58,7 @@ class ModelBehaviour(BaseModel):
     rate_cut: Rate = 0
     rate_malformed: Rate = 0
     rate_empty: Rate = 0
+    rate_stream_error: Rate = 0
     down: bool = False
 
     @model_validator(mode="after")

@@ -116,6 +116,9 @@ class WireProtocol(Protocol):
     def events(self, reply: Reply, *, include_usage: bool) -> EventStream:
         """The events of a streamed reply."""
 
+    def error_event(self) -> bytes:
+        """The event that ends a stream when the provider fails after its beginning."""
+
     def returns_usage(self, request: ChatRequest) -> bool:
         """Whether a complete reply to this request names its usage."""
 

@@ -25,6 +25,8 @@ _REFUSALS: Final = {
     Fault.SERVER_ERROR: (500, "The server had an error while processing your request."),
     Fault.UNAVAILABLE: (503, "The service is overloaded. Try again later."),
 }
+# What happens to a stream in its middle.
+_BREAK_OFF: Final = frozenset({Fault.CUT, Fault.MALFORMED, Fault.STREAM_ERROR})
 
 
 class Dropped(Exception):  # noqa: N818 (a fate that was asked for, not an error)
@@ -174,6 +176,7 @@ class ChatEndpoint:
         limits = model.limits.state(time.monotonic()) if model else None
         headers = self._protocol.headers(request_id, limits)
         if error.retry_after_s is not None:
+            call.retry_after_s = error.retry_after_s
             headers["retry-after"] = f"{error.retry_after_s:.3f}".rstrip("0").rstrip(".")
         self._log.end(call, error.status)
         body = self._protocol.error_body(error, request_id)
@@ -220,7 +223,7 @@ class ChatEndpoint:
         response = web.StreamResponse(headers={**delivery.headers, "Content-Type": "text/event-stream"})
         await response.prepare(request)
         pieces = events.pieces
-        if fault in {Fault.CUT, Fault.MALFORMED}:
+        if fault in _BREAK_OFF:
             pieces = pieces[: len(pieces) // 2]
         await self._write_pieces(response, events.head, pieces, delivery.writing_s)
         if fault is Fault.CUT:
@@ -229,6 +232,9 @@ class ChatEndpoint:
             self._log.end(call, 200)
             # The first half of an event, properly ended: it parses as an event but not as JSON.
             await response.write(events.head[: len(events.head) // 2] + b"\n\n")
+        elif fault is Fault.STREAM_ERROR:
+            self._log.end(call, 200)
+            await response.write(self._protocol.error_event())
         else:
             self._log.end(call, 200, reply.usage if self._protocol.returns_usage(chat) else None)
             await response.write(events.tail)

@@ -134,6 +134,11 @@ class OpenAIProtocol:
             tail=f"{tail}data: [DONE]\n\n".encode(),
         )
 
+    def error_event(self) -> bytes:
+        """An `error` object as the data of an event."""
+        message = "The server had an error while processing your request."
+        return _event({"error": {"message": message, "type": "server_error", "param": None, "code": None}}).encode()
+
     def returns_usage(self, request: ChatRequest) -> bool:
         """A stream names its usage only if asked, but Groq's always does."""
         return not request.stream or request.include_usage or self._groq

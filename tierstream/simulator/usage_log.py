@@ -26,6 +26,7 @@ class ServedCall:
         usage: What the client was told. Input includes cached tokens and output includes reasoning tokens
             in every protocol. None where the response names no usage or was not completed.
         fault: The injected fault, so that a malformed 200 can be told from a good one.
+        retry_after_s: The seconds that a refused client was told to wait, from `ended_at` on.
         started_at: When the request was read, ISO 8601 in UTC.
         ended_at: When the last part of the response was ready to send.
         prompt_sha256: Of the last user message as it was sent.
@@ -39,6 +40,7 @@ class ServedCall:
     usage: Usage | None = None
     stream: bool = False
     fault: str | None = None
+    retry_after_s: float | None = None
     ended_at: str | None = None
     prompt_sha256: str | None = None
 

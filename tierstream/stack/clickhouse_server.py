@@ -25,6 +25,7 @@ import lz4.frame
 from aiohttp import web
 
 from tierstream.stack.clickhouse_engine import Engine
+from tierstream.stack.clickhouse_faults import InjectedFaults
 from tierstream.stack.clickhouse_protocol import (
     DEFAULT_FORMAT,
     ClickHouseError,
@@ -50,11 +51,12 @@ class StartError(Exception):
 
 
 class ClickHouseHandler:
-    """Translates HTTP requests into queries of the engine."""
+    """Translates HTTP requests into queries of the engine; inserts meet the injected faults, if there are any."""
 
-    def __init__(self, engine: Engine, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, engine: Engine, executor: ThreadPoolExecutor, faults: InjectedFaults | None) -> None:
         self._engine = engine
         self._executor = executor
+        self._faults = faults
 
     def application(self) -> web.Application:
         """Routes of the interface; a body may have up to `MAX_BODY_BYTES` bytes after decoding."""
@@ -62,6 +64,8 @@ class ClickHouseHandler:
         app.router.add_get("/ping", self._ping)
         app.router.add_get("/", self._query)
         app.router.add_post("/", self._query)
+        if self._faults is not None:
+            self._faults.add_to(app)
         return app
 
     async def _ping(self, request: web.Request) -> web.Response:
@@ -78,6 +82,8 @@ class ClickHouseHandler:
         headers = {"X-ClickHouse-Query-Id": query_id, "X-ClickHouse-Timezone": self._engine.timezone}
         try:
             query = await _read_query(request)
+            if self._faults is not None:
+                await self._faults.meet(query)
             loop = asyncio.get_running_loop()
             reply = await loop.run_in_executor(self._executor, self._engine.run, query)
         except ClickHouseError as error:
@@ -180,14 +186,14 @@ def _bind(host: str, port: int) -> socket.socket:
         raise StartError(f"can't listen on {host}:{port}: {error.strerror}") from error
 
 
-async def _serve(engine: Engine, listener: socket.socket, folder: Path) -> None:
+async def _serve(engine: Engine, listener: socket.socket, folder: Path, faults: InjectedFaults | None) -> None:
     """Serve until SIGTERM or SIGINT, then let the running queries finish."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     with ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="query") as executor:
-        app = ClickHouseHandler(engine, executor).application()
+        app = ClickHouseHandler(engine, executor, faults).application()
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
         await web.SockSite(runner, listener).start()
@@ -210,11 +216,15 @@ def run(host: str, port: int, folder: Path) -> None:
     """
     with _lock_folder(folder), _bind(host, port) as listener:
         try:
+            faults = InjectedFaults.if_allowed(listener.getsockname()[0])
+        except ValueError as error:
+            raise StartError(str(error)) from None
+        try:
             engine = Engine(folder)
         except RuntimeError as error:
             raise StartError(f"the ClickHouse engine does not start: {error}") from error
         try:
-            asyncio.run(_serve(engine, listener, folder))
+            asyncio.run(_serve(engine, listener, folder, faults))
         finally:
             engine.close()
 

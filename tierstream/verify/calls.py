@@ -7,6 +7,7 @@ from uuid import UUID
 
 from tierstream.verify.findings import Check, Findings
 from tierstream.verify.served import ServedCalls, Tokens
+from tierstream.verify.shared_calls import SharedCalls
 from topics.journal import CallEnded, CallStarted
 from topics.results import Result
 
@@ -20,22 +21,22 @@ def pico_usd(cost: Decimal) -> int:
 
 @dataclass(slots=True)
 class CallCounts:
-    """What the journal adds up to."""
+    """What the journal adds up to; a shared call has several records of its start and of its end."""
 
-    started: int = 0
-    ended: int = 0
+    starts: int = 0
+    ends: int = 0
     attempts: int = 0
     cost_pico: int = 0
 
 
 @dataclass(slots=True)
 class _Open:
-    """A call without an end so far."""
+    """A call without an end so far, for one of the requests that share it."""
 
-    attempt: bytes
     request_id: str
     ref: str
     started_at: datetime
+    judged: bool
 
 
 class CallBook:
@@ -44,6 +45,7 @@ class CallBook:
     Args:
         findings: Where problems go.
         counts: Figures over all partitions.
+        shared: Calls that several requests share, over all partitions.
         served: What the providers served; None: no log was given.
         longest_call: Longest timeout of any model.
         now: Calls that are younger than the longest timeout are in flight.
@@ -54,15 +56,18 @@ class CallBook:
         findings: Findings,
         counts: CallCounts,
         *,
+        shared: SharedCalls,
         served: ServedCalls | None,
         longest_call: timedelta,
         now: datetime,
     ) -> None:
         self._findings = findings
         self._counts = counts
+        self._shared = shared
         self._served = served
         self._in_flight_since = now - longest_call
-        self._open: dict[bytes, _Open] = {}
+        self._open: dict[tuple[bytes, bytes], _Open] = {}
+        """By call and attempt: requests that share a call may lie in the same partition."""
         self._started: dict[bytes, int] = {}
         """Calls without an end, by attempt."""
         self._ended: dict[bytes, int] = {}
@@ -73,24 +78,25 @@ class CallBook:
     def add_started(self, call: CallStarted, *, judged: bool = True) -> None:
         """Take note of a call that is about to leave; `judged` is False before the time that is looked at."""
         attempt = call.attempt_id.bytes
-        self._open[call.call_id.bytes] = _Open(
-            attempt, call.request_id, f"{call.provider}/{call.model}", call.started_at
-        )
+        opened = _Open(call.request_id, f"{call.provider}/{call.model}", call.started_at, judged)
+        self._open[call.call_id.bytes, attempt] = opened
         if self._served is not None:
             self._served.record(call.call_id)
         if judged:
-            self._counts.started += 1
+            self._counts.starts += 1
             self._judge_start(call, attempt)
         self._started[attempt] = self._started.get(attempt, 0) + 1
 
     def add_ended(self, call: CallEnded, *, judged: bool = True) -> None:
         """Take note of how a call came out."""
         attempt, cost = call.attempt_id.bytes, pico_usd(call.cost_usd)
-        opened = self._open.pop(call.call_id.bytes, None)
+        opened = self._open.pop((call.call_id.bytes, attempt), None)
         if opened is not None:
-            self._close(opened.attempt)
+            self._close(attempt)
+        if call.shares > 1:
+            self._shared.add_end(call, judged=judged, start_judged=opened is not None and opened.judged)
         if judged:
-            self._counts.ended += 1
+            self._counts.ends += 1
             self._counts.cost_pico += cost
             self._judge_end(call, opened)
         if attempt not in self._ended:
@@ -111,8 +117,10 @@ class CallBook:
             self._compare_line(result.request_id, line.attempt_id, line.cost_usd)
 
     def finish(self) -> None:
-        """Judge the calls that have no end."""
-        for call_id, call in self._open.items():
+        """Judge the calls that have no end; one that several requests share is named once."""
+        for (call_id, _), call in self._open.items():
+            if not self._shared.add_open(call_id, judged=call.judged):
+                continue
             is_late = call.started_at < self._in_flight_since
             detail = f"request {call.request_id}, {call.ref}, started {call.started_at.isoformat()}"
             self._findings.add(Check.UNKNOWN if is_late else Check.IN_FLIGHT, str(UUID(bytes=call_id)), detail)
@@ -134,19 +142,19 @@ class CallBook:
             self._findings.add(Check.UNRECORDED, str(call.call_id), _of(call, "it ended and never started"))
         if problem := _cost_problem(call):
             self._findings.add(Check.MISPRICED, str(call.call_id), _of(call, problem))
-        if self._served is not None:
+        if self._served is not None and call.shares == 1:
             self._compare_served(call, self._served)
 
     def _compare_served(self, call: CallEnded, served: ServedCalls) -> None:
         billed, usage = served.tokens(call.call_id), call.usage
         if usage is None:
             if billed is not None:
-                self._findings.add(Check.UNBILLED, str(call.call_id), _of(call, f"the provider billed {_say(billed)}"))
+                self._findings.add(Check.UNBILLED, str(call.call_id), _of(call, f"the provider billed {billed}"))
         elif call.call_id not in served:
             self._findings.add(Check.UNSERVED, str(call.call_id), _of(call, "the provider's log does not hold it"))
-        elif usage.source == "provider" and (ours := Tokens(usage.input, usage.output, usage.cached)) != billed:
-            said = _say(billed) if billed is not None else "nothing"
-            detail = f"the journal says {_say(ours)}, the provider billed {said}"
+        elif usage.source == "provider" and (ours := Tokens.of(usage)) != billed:
+            said = billed if billed is not None else "nothing"
+            detail = f"the journal says {ours}, the provider billed {said}"
             self._findings.add(Check.MISPRICED, str(call.call_id), _of(call, detail))
 
     def _compare_line(self, request_id: str, attempt_id: UUID, cost: Decimal) -> None:
@@ -175,7 +183,3 @@ def _cost_problem(call: CallEnded) -> str | None:
 
 def _of(call: CallStarted | CallEnded, detail: str) -> str:
     return f"request {call.request_id}, {call.provider}/{call.model}: {detail}"
-
-
-def _say(tokens: Tokens) -> str:
-    return f"{tokens.input} in, {tokens.output} out, {tokens.cached} cached"

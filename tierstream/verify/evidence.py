@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.log_reader import LogReader, RawRecord
-from streams.settings import KafkaSettings
+from streams.sections import KafkaSettings
 from tierstream.verify.findings import Check, Findings, place
 from topics.base import Record
 from topics.codec import DecodeError, decode

@@ -10,7 +10,7 @@ from tierstream.verify.calls import pico_usd
 from tierstream.verify.findings import Check, Findings, place
 from topics.base import Record
 from topics.events import Hop, Hops
-from topics.journal import CallEnded, CallStarted, Usage
+from topics.journal import CallEnded, CallStarted, Rates, Usage
 from topics.results import Result
 
 _SEPARATOR = "\x1f"
@@ -145,7 +145,8 @@ def _call_facts(call: CallStarted | CallEnded) -> list[object]:
         call.provider,
         call.model,
         *_usage_facts(ended.usage if ended else None),
-        *((_fixed(rate, 6) for rate in (rates.input, rates.output, rates.cached)) if rates else ("", "", "")),
+        *_rate_facts(rates),
+        ended.shares if ended else 1,
         _fixed(ended.cost_usd if ended else Decimal(0), 12),
     ]
 
@@ -161,8 +162,17 @@ def _hop_facts(record: Hops, hop: Hop) -> list[object]:
     ]
 
 
-def _usage_facts(usage: Usage | None) -> tuple[int, int, int, int]:
-    return (usage.input, usage.output, usage.cached, usage.reasoning) if usage else (0, 0, 0, 0)
+def _usage_facts(usage: Usage | None) -> tuple[int, ...]:
+    if usage is None:
+        return (0,) * 5
+    return usage.input, usage.output, usage.cached, usage.cache_written, usage.reasoning
+
+
+def _rate_facts(rates: Rates | None) -> tuple[str, ...]:
+    if rates is None:
+        return ("",) * 4
+    known = (rates.input, rates.output, rates.cached)
+    return *(_fixed(rate, 6) for rate in known), "" if rates.cache_write is None else _fixed(rates.cache_write, 6)
 
 
 def _fixed(value: Decimal, places: int) -> str:

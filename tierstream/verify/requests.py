@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from streams.settings import DeadlineSettings
+from streams.sections import DeadlineSettings
 from tierstream.verify.findings import Check, Findings, place
 from topics.base import from_millis
 from topics.events import DeadLetter

@@ -22,6 +22,7 @@ from tierstream.verify.ledger_audit import Ledger, open_ledger
 from tierstream.verify.ledger_rows import Expected
 from tierstream.verify.requests import RequestBook
 from tierstream.verify.served import ServedCalls, fetch_served, read_usage_logs
+from tierstream.verify.shared_calls import SharedCalls
 from topics.base import from_millis
 from topics.codec import DecodeError, decode
 from topics.events import DeadLetter
@@ -126,11 +127,12 @@ class _Run:
         await self._read_requests()
         await self._wait_for_results()
         await self._read_dead_letters()
-        await self._judge_money(served)
+        shared = SharedCalls(self._findings, served)
+        await self._judge_money(served, shared)
         await self._judge_unanswered()
         if served is not None:
             judge_unrecorded(self._findings, served)
-        self._count(served)
+        self._count(served, shared)
 
     async def _cut_what_expired(self) -> None:
         """Move the start to where every topic is whole, so that what retention deleted is not called lost."""
@@ -202,7 +204,7 @@ class _Run:
                 name = place(letter.topic, letter.partition, letter.offset)
                 self._findings.add(Check.DEAD_LETTER_UNFOUNDED, name, f"no record is there (stage {letter.stage})")
 
-    async def _judge_money(self, served: ServedCalls | None) -> None:
+    async def _judge_money(self, served: ServedCalls | None, shared: SharedCalls) -> None:
         since_ms = _millis(self.verdict.since)
         # Calls and results of the window before explain what comes after it.
         lead_ms = None if self.verdict.since is None else _millis(self.verdict.since - self._window)
@@ -212,19 +214,22 @@ class _Run:
         async with open_ledger(self._settings, self._findings, self.evidence, wait_until=self._wait_until) as ledger:
             # A request's calls and its result have the same partition, so one at a time is enough to remember.
             for calls_span, results_span in zip(calls, results, strict=True):
-                book = self._call_book(served)
+                book = self._call_book(served, shared)
                 await self._read_calls(calls_span, book, ledger)
                 await self._read_results(results_span, book, ledger)
                 book.finish()
+            shared.finish()
             for span in hops:
                 await self._read_hops(span, ledger)
             for spec, spans in ((CALLS, calls), (RESULTS, results), (HOPS, hops)):
                 self._progress(f"ledger of {spec.name}", self.evidence.records)
                 await ledger.finish(spec, spans)
 
-    def _call_book(self, served: ServedCalls | None) -> CallBook:
+    def _call_book(self, served: ServedCalls | None, shared: SharedCalls) -> CallBook:
         longest_call = timedelta(seconds=max(model.timeout_s for _, model in self._settings.models()))
-        return CallBook(self._findings, self._calls, served=served, longest_call=longest_call, now=utc_now())
+        return CallBook(
+            self._findings, self._calls, shared=shared, served=served, longest_call=longest_call, now=utc_now()
+        )
 
     async def _read_calls(self, span: Span, book: CallBook, ledger: Ledger) -> None:
         expected = Expected()
@@ -277,7 +282,7 @@ class _Run:
         except DecodeError as error:
             return error.request_id
 
-    def _count(self, served: ServedCalls | None) -> None:
+    def _count(self, served: ServedCalls | None, shared: SharedCalls) -> None:
         calls = self._calls
         self.verdict.counts = {
             "requests": self._requests,
@@ -285,8 +290,9 @@ class _Run:
             "unreadable_requests": self._book.unreadable,
             "results": self._results,
             "dead_letters": self._letters,
-            "calls_started": calls.started,
-            "calls_ended": calls.ended,
+            "calls_started": calls.starts - shared.extra_starts,
+            "calls_ended": calls.ends - shared.extra_ends,
+            "calls_shared": len(shared),
             "attempts_ended": calls.attempts,
             "hops": self._hops,
         }

@@ -3,28 +3,49 @@
 import json
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Self
 from uuid import UUID
 
 import aiohttp
 
 from tierstream.request_file import InputError
+from topics.journal import Usage
 
-_FIELDS = ("input_tokens", "output_tokens", "cached_tokens")
+_FIELDS = ("input_tokens", "output_tokens", "cached_tokens", "cache_written_tokens")
 
 
-class Tokens(NamedTuple):
-    """What a call was billed by: input includes cached."""
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a call was billed by: input includes cached and cache-written ones."""
 
     input: int
     output: int
     cached: int
+    cache_written: int = 0
+
+    @classmethod
+    def of(cls, usage: Usage) -> Self:
+        """Take them from the usage that the journal has."""
+        return cls(usage.input, usage.output, usage.cached, usage.cache_written)
+
+    def __add__(self, other: "Tokens") -> "Tokens":
+        return Tokens(
+            self.input + other.input,
+            self.output + other.output,
+            self.cached + other.cached,
+            self.cache_written + other.cache_written,
+        )
+
+    def __str__(self) -> str:
+        written = f", {self.cache_written} written to the cache" if self.cache_written else ""
+        return f"{self.input} in, {self.output} out, {self.cached} cached{written}"
 
 
 class ServedCalls:
-    """Served calls by call id, in about 180 bytes each."""
+    """Served calls by call id, in about 190 bytes each."""
 
     def __init__(self) -> None:
         self.nameless = 0
@@ -57,7 +78,9 @@ class ServedCalls:
                 tokens.append(0)
         self._billed[index] = usage is not None
         for tokens, name in zip(self._tokens, _FIELDS, strict=True):
-            tokens[index] = int(usage[name]) if usage is not None else 0
+            # Only a provider that charges for writing to its cache says how much was written.
+            said = 0 if usage is None else usage.get(name, 0) if name == _FIELDS[-1] else usage[name]
+            tokens[index] = int(said)
 
     def record(self, call_id: UUID) -> bool:
         """Mark a call as one that the journal announced; False where it was not served."""

@@ -1,0 +1,242 @@
+"""What processes tell each other over `llm.control`: states of breakers for display, and orders of operators."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streams.clock import Clock
+from streams.publisher import DeliveryError, Output, Publisher
+from streams.sections import KafkaSettings
+from topics.base import Record
+from topics.codec import DecodeError, decode
+from topics.control import BreakerOrder, BreakerState, BreakerStatus
+from topics.registry import CONTROL
+
+log = logging.getLogger(__name__)
+
+REPEAT_AFTER: Final = timedelta(seconds=30)
+"""After which a breaker that is not closed is reported again, so that the last word of a dead process grows old."""
+STALE_AFTER: Final = 3 * REPEAT_AFTER
+"""From when on such a report says nothing any more: its process has died or lost the broker."""
+
+_RETRY_S: Final = 5.0
+_LAST_WORDS_S: Final = 5.0
+_POLL_MS: Final = 200
+_NAME_LENGTH: Final = 200
+
+
+def worker_name(kafka: KafkaSettings) -> str:
+    """Name this process in its reports: the configured instance, else host and process id."""
+    return kafka.instance or f"{socket.gethostname()[:_NAME_LENGTH]}:{os.getpid()}"
+
+
+@dataclass
+class ControlState:
+    """What the topic says: the latest state of each breaker in each process, and the latest order for each target."""
+
+    statuses: dict[tuple[str, str], BreakerStatus] = field(default_factory=dict)
+    """By worker and target."""
+    orders: dict[str, BreakerOrder] = field(default_factory=dict)
+    """By target; an order `auto` only takes an earlier one back."""
+
+    def add(self, record: Record) -> None:
+        """Let a record replace the one before it."""
+        match record:
+            case BreakerStatus():
+                self.statuses[record.worker, record.target] = record
+            case BreakerOrder():
+                self.orders[record.target] = record
+
+
+async def read_control(kafka: KafkaSettings) -> ControlState:
+    """Read the topic up to its end as it is now.
+
+    Raises:
+        aiokafka.errors.KafkaError: The broker can't be reached.
+    """
+    state = ControlState()
+    async with _ControlReader.opened(kafka) as reader:
+        while await reader.is_behind():
+            for record in await reader.poll():
+                state.add(record)
+    return state
+
+
+class ControlFollower:
+    """Tells the orders of operators as they come, those in force at the start first.
+
+    Args:
+        kafka: Where the topic is.
+        on_order: Called with each order; of several for a target at the start, only with the latest.
+    """
+
+    def __init__(self, kafka: KafkaSettings, on_order: Callable[[BreakerOrder], None]) -> None:
+        self._kafka = kafka
+        self._on_order = on_order
+
+    async def run(self, loaded: asyncio.Event) -> None:
+        """Tell the orders up to now, set `loaded`, and go on following until cancelled.
+
+        Raises:
+            aiokafka.errors.KafkaError: The broker can't be reached at the start, or refuses to be read.
+        """
+        async with _ControlReader.opened(self._kafka) as reader:
+            state = ControlState()
+            while await reader.is_behind():
+                for record in await reader.poll():
+                    state.add(record)
+            for order in state.orders.values():
+                self._on_order(order)
+            loaded.set()
+            while True:
+                for record in await reader.poll():
+                    if isinstance(record, BreakerOrder):
+                        log.info("%s is ordered %s by %s", record.target, record.order, record.by)
+                        self._on_order(record)
+
+
+class BreakerPublisher:
+    """Publishes the states of this process's breakers for display. Of each breaker only the latest state matters.
+
+    Args:
+        publisher: Open for as long as `run` runs.
+        worker: Name of this process, see `worker_name`.
+        clock: Dates the repetitions.
+        repeat_after: After which a state other than closed is said again.
+    """
+
+    def __init__(
+        self, publisher: Publisher, worker: str, clock: Clock, *, repeat_after: timedelta = REPEAT_AFTER
+    ) -> None:
+        self.worker = worker
+        self._publisher = publisher
+        self._clock = clock
+        self._repeat_s = repeat_after.total_seconds()
+        self._latest: dict[str, BreakerStatus] = {}
+        """By target, without those that are closed and were said to be."""
+        self._unsaid: set[str] = set()
+        """Targets whose latest state is yet to be published."""
+        self._wake = asyncio.Event()
+
+    def note(self, status: BreakerStatus) -> None:
+        """Take note of a change; returns at once, and replaces a change of the same breaker that still waits."""
+        self._latest[status.target] = status
+        self._unsaid.add(status.target)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Publish changes as they come until cancelled, then report as closed what would stay open.
+
+        Nobody acts on these records, so a broker that takes none delays them and stops nothing.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._say_changes())
+                tasks.create_task(self._repeat())
+        finally:
+            await self._take_leave()
+
+    async def _say_changes(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            targets, self._unsaid = self._unsaid, set()
+            said = {target: self._latest[target] for target in targets}
+            try:
+                await self._publish(said.values())
+            except DeliveryError as error:
+                log.warning("breaker states could not be published, trying again in %g s: %s", _RETRY_S, error)
+                self._unsaid |= targets
+                await asyncio.sleep(_RETRY_S)
+                self._wake.set()
+                continue
+            for target, status in said.items():
+                if status.state == BreakerState.CLOSED and self._latest[target] is status:
+                    del self._latest[target]
+
+    async def _repeat(self) -> None:
+        while True:
+            await asyncio.sleep(self._repeat_s)
+            now = self._clock()
+            for status in list(self._latest.values()):
+                if status.state != BreakerState.CLOSED:
+                    self.note(status.model_copy(update={"at": now}))
+
+    async def _publish(self, statuses: Iterable[BreakerStatus]) -> None:
+        await self._publisher.publish([Output(CONTROL, status) for status in statuses])
+
+    async def _take_leave(self) -> None:
+        """Report every breaker as closed that others may believe to be open."""
+        now = self._clock()
+        try:
+            async with asyncio.timeout(_LAST_WORDS_S):
+                await self._publish([_closed(status, now) for status in self._latest.values()])
+        except (DeliveryError, TimeoutError):
+            log.warning("the broker did not take the last breaker states; they are shown as stale")
+
+
+def _closed(status: BreakerStatus, now: datetime) -> BreakerStatus:
+    return BreakerStatus(
+        worker=status.worker,
+        target=status.target,
+        state=BreakerState.CLOSED,
+        reason="worker stopped",
+        since=now,
+        calls=0,
+        failures=0,
+        slow=0,
+        at=now,
+    )
+
+
+class _ControlReader:
+    """A consumer of the whole topic, from its beginning, outside any group."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> None:
+        self._consumer = consumer
+        self._ends = ends
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, kafka: KafkaSettings) -> AsyncIterator["_ControlReader"]:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=kafka.bootstrap_servers,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+        await consumer.start()
+        try:
+            topic = CONTROL.full_name(kafka.prefix)
+            tps = [TopicPartition(topic, partition) for partition in range(kafka.partitions)]
+            consumer.assign(tps)
+            ends = await consumer.end_offsets(tps)
+            for tp, beginning in (await consumer.beginning_offsets(tps)).items():
+                consumer.seek(tp, beginning)
+            yield cls(consumer, ends)
+        finally:
+            await consumer.stop()
+
+    async def is_behind(self) -> bool:
+        """Whether something of what was there at the start is yet to be read; positions pass compacted offsets."""
+        self._ends = {tp: end for tp, end in self._ends.items() if await self._consumer.position(tp) < end}
+        return bool(self._ends)
+
+    async def poll(self) -> list[Record]:
+        """Return the next records, perhaps none; those of newer versions are passed over."""
+        found: list[Record] = []
+        for tp, records in (await self._consumer.getmany(timeout_ms=_POLL_MS)).items():
+            for record in records:
+                try:
+                    found.append(decode(CONTROL, record.value, record.headers).record)
+                except DecodeError as error:
+                    log.warning("%s-%d@%d can't be read: %s", tp.topic, tp.partition, record.offset, error.message)
+        return found
