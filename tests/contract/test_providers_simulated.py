@@ -300,28 +300,3 @@ async def test_extra_wins_and_objects_are_merged(settings, name):
     [body] = seen
     assert (body["model"], body["service_tier"], body[field]["effort"]) == ("other", "flex", "low")
     assert len(body[field]) > 1
-
-
-async def test_calls_wait_for_a_slot(settings):
-    arrived = asyncio.Event()
-
-    async def handle(request: web.Request) -> web.Response:
-        arrived.set()
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    one = settings.providers["openai"].model_copy(update={"max_concurrency": 1})
-    tight = settings.model_copy(update={"providers": {**settings.providers, "openai": one}})
-    async with answering(tight, handle) as providers:
-        first = asyncio.create_task(providers["openai"].complete(call_of("m")))
-        await arrived.wait()
-        with pytest.raises(ProviderError) as caught:
-            await providers["openai"].complete(call_of("m", timeout_s=0.05))
-        assert caught.value.kind is ErrorKind.OVERLOADED
-        first.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await first
-        # The cancelled call gave its slot back: this one gets as far as the server.
-        with pytest.raises(ProviderError) as caught:
-            await providers["openai"].complete(call_of("m", timeout_s=0.05))
-        assert caught.value.kind is ErrorKind.TIMEOUT
