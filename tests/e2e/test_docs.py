@@ -25,6 +25,7 @@ from analytics.rows import Position, rows_of
 from streams.clock import utc_now
 from streams.pricing import PriceBook
 from streams.settings import load
+from topics.registry import CHUNKS, RESULTS
 from topics.results import ResultStatus
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +80,7 @@ def test_there_is_something_to_test():
     assert len(COMMANDS) > 20
     assert scripts("producer")
     assert scripts("consumer")
+    assert scripts("stream")
 
 
 @pytest.mark.parametrize(
@@ -122,6 +124,16 @@ async def test_producers_and_consumers_work_with_real_stages(deployment):
     assert {found.status for found in settled.values()} <= {ResultStatus.OK, ResultStatus.DEGRADED}
     for block in scripts("consumer"):
         await consume(deployment, block, ids)
+
+
+async def test_streaming_examples_show_the_answer(deployment):
+    await deployment.start_worker()
+    for block in scripts("stream"):
+        async with script(deployment, block) as process:
+            output, _ = await process.communicate()
+            assert process.returncode == 0, block.text
+        [result] = [found for found in await deployment.read(RESULTS) if found.content in output.decode()]
+        assert result.attempt_id in {chunk.attempt_id for chunk in await deployment.read(CHUNKS)}
 
 
 @asynccontextmanager
