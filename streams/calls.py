@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from streams.chunks import ChunkWriter
 from streams.clock import Clock
-from streams.gate import Admission, Gate
+from streams.gate import Admission, Gate, UnavailableError
 from streams.journal import Journal
 from streams.lanes import Boarding, Lane
 from streams.pricing import PriceBook
@@ -149,7 +149,12 @@ class PaidCalls:
                 await self._still_ours(call)
         started = self._start_of(call, uuid4())
         with self._flights.open(key, started, self._ends_at(call)) as flight:
-            return await self._pay(call, started, flight)
+            try:
+                return await self._pay(call, started, flight)
+            except UnavailableError as unavailable:
+                # They want the same model, and one after the other would wait for it as long.
+                flight.fail(unavailable)
+                raise
 
     async def _recall(self, call: PaidCall) -> CallEnded | None:
         return await self.recall(call.partition, call.attempt, call.task.source.timestamp_ms)
