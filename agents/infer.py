@@ -28,7 +28,7 @@ async def infer(task: TierTask, ctx: Context) -> Outputs:
         outputs = [given_up(ctx.stage, task, task.attempts, stopped.status, stopped.code, stopped.message)]
     elif result.answer is not None:
         outputs = _answered(result, _completion(result.answer), ctx)
-    elif task.tier < task.decision.ceiling:
+    elif _may_be_promoted(result, ctx):
         outputs = _promoted(result, ctx)
     elif result.away is not None or task.promoted_from is not None:
         outputs = _parked(result, ctx)
@@ -63,6 +63,12 @@ def _answered(result: ChainResult, completion: Completion, ctx: Context) -> list
     if is_judged(task, ctx):
         return [Output(VALIDATION, Answer(task=task, completion=completion))]
     return [answered(ctx.stage, task, completion, task.attempts)]
+
+
+def _may_be_promoted(result: ChainResult, ctx: Context) -> bool:
+    """Whether a higher tier may do better; while nobody is there either, the way through all tiers is in vain."""
+    higher = range(result.task.tier + 1, result.task.decision.ceiling + 1)
+    return bool(higher) and (result.away is None or any(map(ctx.engine.gate.is_open_to, higher)))
 
 
 def _promoted(result: ChainResult, ctx: Context) -> list[Output]:

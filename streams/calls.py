@@ -213,6 +213,9 @@ class PaidCalls:
             # The process may have been stopped while it waited for the broker. What is journalled then counts as a
             # call of unknown end, which errs on the side that nobody is billed for.
             await self._still_ours(call)
+            if not admission.stands:
+                message = f"{call.model.ref} was closed before the call left"
+                raise ProviderError(ErrorKind.RATE_LIMITED, message)
             if flight is not None:
                 flight.depart()
 
@@ -258,6 +261,10 @@ class PaidCalls:
         self, started: CallStarted, outcome: "_Outcome", boarding: Boarding, flight: _Flight | None
     ) -> CallEnded:
         """Journal how the call came out, for each request that shares it."""
+        if flight is not None and not flight.has_departed:
+            # Whoever waits for it has journalled nothing, and may do better.
+            flight.fail(FlightCancelledError())
+            flight = None
         members = await flight.close() if flight is not None else (started,)
         usage, reply = outcome.usage, outcome.reply
         rates = self._prices.rates(started.provider, started.model, outcome.sent_at, usage) if usage else None

@@ -242,6 +242,11 @@ class Flight(Generic[M, R]):
             seat.depart()
         return seat
 
+    @property
+    def has_departed(self) -> bool:
+        """Whether the call has left."""
+        return self._has_departed
+
     def depart(self) -> None:
         """Note that the call leaves; from now on members may journal their part in it."""
         self._has_departed = True

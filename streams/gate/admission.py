@@ -51,6 +51,11 @@ class Admission(_Leave):
         self._slow_s = slow_s
         self._monotonic = monotonic
 
+    @property
+    def stands(self) -> bool:
+        """Whether the call may still leave: its model's breaker has not opened since."""
+        return self._model.breaker.stands(self._ticket)
+
     def succeeded(self, seconds: float, tokens: int, limits: ProviderLimits | None) -> None:
         """Tell that the model answered.
 

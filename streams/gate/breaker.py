@@ -126,6 +126,7 @@ class CircuitBreaker:
         self._generation = 0
         self._probing = 0
         self._answered = 0
+        self._in_a_row = 0
 
     @property
     def forced(self) -> bool:
@@ -159,6 +160,10 @@ class CircuitBreaker:
             self._probing += 1
         return Ticket(self._generation)
 
+    def stands(self, ticket: Ticket) -> bool:
+        """Whether the call of a ticket may still leave: the breaker has not opened since."""
+        return self._state is BreakerState.CLOSED or ticket.generation == self._generation
+
     def record(self, ticket: Ticket, verdict: Verdict, now: float) -> None:
         """Take a ticket back, with what the call says about the target.
 
@@ -189,6 +194,12 @@ class CircuitBreaker:
         if not (self._forced and self._state is state):
             self._change(state, f"ordered {order}", now, forced=True)
 
+    def recover(self, reason: str, now: float) -> None:
+        """Close, unless an operator's order or a wait decides otherwise."""
+        self._advance(now)
+        if not self._forced and self._state is not BreakerState.CLOSED:
+            self._change(BreakerState.CLOSED, reason, now)
+
     def _advance(self, now: float) -> None:
         if self._until is not None and now >= self._until:
             self._change(BreakerState.HALF_OPEN, "time is up, probing", now)
@@ -203,7 +214,9 @@ class CircuitBreaker:
         if self._state is BreakerState.HALF_OPEN:
             self._probing -= 1
         if verdict.outcome is not Outcome.UNKNOWN:
-            self._window.add(now, failed=verdict.outcome is Outcome.FAILURE, slow=verdict.slow)
+            failed = verdict.outcome is Outcome.FAILURE
+            self._window.add(now, failed=failed, slow=verdict.slow)
+            self._in_a_row = self._in_a_row + 1 if failed else 0
 
     def _decide(self, verdict: Verdict, now: float) -> None:
         if verdict.open_s is not None:
@@ -216,7 +229,8 @@ class CircuitBreaker:
     def _decide_probe(self, verdict: Verdict, now: float) -> None:
         # An answer is an answer, however slow: closing starts a new window, in which slowness counts again.
         if verdict.outcome is Outcome.FAILURE:
-            self._open(f"probe failed: {verdict.reason}", now, self._settings.open_s)
+            # The time that a hung probe took was time to recover as well.
+            self._open(f"probe failed: {verdict.reason}", now, max(self._settings.open_s - (now - self._since), 0.0))
             return
         self._answered += 1
         if self._answered == self._settings.probes:
@@ -226,6 +240,9 @@ class CircuitBreaker:
         counts = self._window.counts(now)
         if counts.calls < self._settings.min_calls:
             return None
+        # After a long good time a window takes most of its length to fill up with failures.
+        if self._in_a_row >= 2 * self._settings.min_calls:
+            return f"the last {self._in_a_row} calls failed"
         if counts.failures / counts.calls >= self._settings.failure_rate:
             return f"{counts.failures} of {counts.calls} calls failed"
         if counts.slow / counts.calls >= self._settings.slow_rate:
@@ -245,6 +262,6 @@ class CircuitBreaker:
         self._state, self._reason, self._forced = state, reason, forced
         self._since, self._until = now, until
         self._generation += 1
-        self._probing = self._answered = 0
+        self._probing = self._answered = self._in_a_row = 0
         view = BreakerView(self.target, state, forced, reason, now, until, self._counts)
         self._on_change(view, before)

@@ -191,6 +191,17 @@ class Gate:
         level = logging.WARNING if view.state is BreakerState.OPEN else logging.INFO
         logger.log(level, "breaker of %s is %s, was %s: %s", view.target, view.state, previous, view.reason)
         self._on_change(self._show(BreakerChange, view, view.since))
+        if view.state is BreakerState.CLOSED and previous is BreakerState.HALF_OPEN:
+            self._recover_tiers(view)
+
+    def _recover_tiers(self, view: BreakerView) -> None:
+        """Close the breakers of the tiers that a model serves which answers again.
+
+        Their own probes may still hang at another of their models.
+        """
+        for tier, breaker in zip(self._settings.tiers, self._tiers, strict=True):
+            if any(model.ref == view.target for model in tier.models):
+                breaker.recover(f"{view.target} answers again", view.since)
 
     def _show(self, form: type[_Shown], view: BreakerView, now: float) -> _Shown:
         left_s = None if view.until is None else min(view.until - now, _FARTHEST_S)

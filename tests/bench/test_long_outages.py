@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import contextlib
 import os
 import time
 from collections import Counter
@@ -61,14 +62,13 @@ class Course:
 
     async def watch(self, workers: list[Child]) -> None:
         """Sample the newest worker every second."""
-        process = psutil.Process(workers[-1].pid)
+        watched: dict[int, psutil.Process] = {}
         while True:
-            if process.pid != workers[-1].pid:
-                process = psutil.Process(workers[-1].pid)
-            try:
+            # The newest may have been killed just now, and its successor not yet be there.
+            with contextlib.suppress(psutil.Error):
+                pid = workers[-1].pid
+                process = watched.setdefault(pid, psutil.Process(pid))
                 self.usage.append((time.time(), process.cpu_percent(), process.memory_info().rss / _MIB))
-            except psutil.NoSuchProcess:
-                process = psutil.Process(workers[-1].pid)
             await asyncio.sleep(1)
 
     async def until(self, seconds: float) -> float:

@@ -8,11 +8,11 @@ import random
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from topics.codec import DecodeError, decode
-from topics.registry import DEAD_LETTERS, ESCALATIONS, OUTCOMES, REQUESTS, VALIDATION, tier_tasks
+from topics.registry import DEAD_LETTERS, ESCALATIONS, OUTCOMES, PARKED, REQUESTS, VALIDATION, tier_tasks
 from topics.requests import Message, Request, RequestContext
 
 RECORDS = int(os.environ.get("TIERSTREAM_FUZZ_RECORDS", "1500"))
-SOURCES = (REQUESTS, tier_tasks(1), tier_tasks(2), tier_tasks(3), VALIDATION, ESCALATIONS, OUTCOMES)
+SOURCES = (REQUESTS, tier_tasks(1), tier_tasks(2), tier_tasks(3), VALIDATION, ESCALATIONS, PARKED, OUTCOMES)
 JUNK = (None, True, -1, 10**30, 1.5e308, "", "x" * 300, "\x00", [], {}, [[]], {"": None}, "NaN", "1e400")
 
 
@@ -92,6 +92,7 @@ async def test_mutated_records(deployment, simulator):
     known = await seeds(deployment)
     simulator.reset()
     pool = known["tier1"] + known["tier2"]
+    known["parked"] = [json.dumps({"task": json.loads(task), "reason": "no provider"}).encode() for task in pool]
     bad = []
     async with AIOKafkaProducer(bootstrap_servers=deployment.kafka.bootstrap_servers, linger_ms=5) as producer:
         for number in range(RECORDS):

@@ -146,6 +146,53 @@ def test_one_failed_probe_opens_it_again_for_the_same_time():
         assert breaker.state is BreakerState.OPEN
 
 
+def test_the_time_that_a_hung_probe_took_counts_as_time_to_recover():
+    breaker = Breaker()
+    breaker.call(BAD, BAD, BAD, BAD)
+    breaker.now += 5
+    probe = breaker.admit()
+    breaker.now += 3
+    breaker.end(probe, BAD)
+    assert breaker.real.wait_s(breaker.now) == 2
+    breaker.now += 2
+    probe = breaker.admit()
+    breaker.now += 60
+    breaker.end(probe, BAD)
+    assert breaker.state is BreakerState.HALF_OPEN
+
+
+def test_failures_in_a_row_open_it_however_good_the_window_was():
+    breaker = Breaker()
+    breaker.call(*[OK] * 100, *[BAD] * 7)
+    assert breaker.state is BreakerState.CLOSED
+    breaker.call(OK, *[BAD] * 8)
+    assert breaker.state is BreakerState.OPEN
+
+
+def test_recovered_by_others_it_closes_unless_an_order_holds():
+    breaker = Breaker()
+    breaker.call(BAD, BAD, BAD, BAD)
+    breaker.real.recover("a model answers again", breaker.now)
+    assert breaker.state is BreakerState.CLOSED
+    breaker.real.order("open", breaker.now)
+    breaker.real.recover("a model answers again", breaker.now)
+    assert breaker.state is BreakerState.OPEN
+
+
+def test_a_call_that_has_not_left_when_it_opens_may_leave_no_more():
+    breaker = Breaker()
+    ticket = breaker.admit()
+    assert breaker.real.stands(ticket)
+    breaker.call(BAD, BAD, BAD, BAD)
+    assert not breaker.real.stands(ticket)
+    breaker.now += 5
+    probes = [breaker.admit() for _ in range(3)]
+    assert all(map(breaker.real.stands, probes))
+    for probe in probes:
+        breaker.end(probe, OK)
+    assert breaker.real.stands(ticket), "it is closed, whatever was before"
+
+
 def test_a_probe_that_never_left_gives_its_place_back():
     breaker = Breaker()
     breaker.call(asked(1))

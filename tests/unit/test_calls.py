@@ -5,7 +5,18 @@ import dataclasses
 from decimal import Decimal
 
 import pytest
-from in_memory import CALL_COST, SETTINGS, USAGE, Bench, FakeProvider, home_of, new_bench, new_task, provider_error
+from in_memory import (
+    CALL_COST,
+    SETTINGS,
+    USAGE,
+    Bench,
+    FakeProvider,
+    home_of,
+    new_bench,
+    new_request,
+    new_task,
+    provider_error,
+)
 
 from streams.calls import PaidCall, PartitionLostError
 from streams.gate import UnavailableError
@@ -236,3 +247,37 @@ async def test_a_call_that_a_stopped_process_ends_at_the_last_moment_is_not_paid
     bench.log.publish = publish_after_them
     assert await bench.calls(STAGE).make(call) == ended
     assert len(provider.calls) == 1
+
+
+async def test_a_call_whose_breaker_opens_before_it_leaves_is_not_sent(bench, provider):
+    publish = bench.log.publish
+
+    async def publish_and_open(outputs, *, trace=None):
+        bench.engine.gate.order("fast/a", "open")
+        return await publish(outputs, trace=trace)
+
+    bench.log.publish = publish_and_open
+    ended = await bench.calls(STAGE).make(paid_call(bench))
+    assert (ended.error.kind, ended.cost_usd) == ("rate_limited", 0)
+    assert provider.calls == []
+
+
+async def test_nobody_waits_for_a_shared_call_that_ended_before_it_left(bench, provider):
+    """Members journal their part when the call leaves, so a call that does not leave must let them go."""
+    opened = []
+    publish = bench.log.publish
+
+    async def publish_and_open_once(outputs, *, trace=None):
+        if not opened and isinstance(outputs[0].record, CallStarted):
+            opened.append(bench.engine.gate.order("fast/a", "open"))
+        return await publish(outputs, trace=trace)
+
+    bench.log.publish = publish_and_open_once
+    requests = [new_request(request_id=f"r{n}", user_id="ann", params=Params(temperature=0)) for n in range(3)]
+    calls = bench.calls(STAGE)
+    made = await asyncio.gather(
+        *(calls.make(paid_call(bench, task=new_task(request))) for request in requests), return_exceptions=True
+    )
+    assert isinstance(made[0], CallEnded)
+    assert [type(one) for one in made[1:]] == [UnavailableError, UnavailableError]
+    assert provider.calls == []

@@ -94,6 +94,14 @@ async def test_nobody_answers_at_the_ceiling_and_the_task_rests():
     assert only(outputs, Status).events[0].kind is StatusKind.PARKED
 
 
+async def test_while_no_higher_tier_is_open_the_task_rests_where_it_is():
+    bench = new(fast=FakeProvider(BUSY), spare=FakeProvider(BUSY))
+    for tier in (2, 3):
+        bench.engine.gate.order(f"tier:{tier}", "open")
+    parked = only(await run(infer, new_task(), bench, "infer:1"), Parked)
+    assert (parked.task.tier, parked.task.promoted_from) == (1, None)
+
+
 async def test_a_task_that_was_promoted_for_want_of_a_provider_rests_rather_than_fail():
     bench = new(trusted=FakeProvider(provider_error(ErrorKind.CONTENT_POLICY)))
     task = new_task(tier=3, promoted_from=1)

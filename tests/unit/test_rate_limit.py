@@ -118,25 +118,25 @@ def test_what_never_left_is_given_back():
 @pytest.mark.parametrize(
     "limits",
     [
-        ProviderLimits(remaining_requests=0, requests_reset_s=7.5, remaining_tokens=9000),
-        ProviderLimits(remaining_requests=3, requests_reset_s=900, remaining_tokens=0, tokens_reset_s=7.5),
+        ProviderLimits(remaining_requests=0, requests_reset_s=1.5, remaining_tokens=9000),
+        ProviderLimits(remaining_requests=3, requests_reset_s=900, remaining_tokens=0, tokens_reset_s=1.5),
     ],
 )
 @pytest.mark.parametrize("configured", [None, 6000])
 def test_nothing_leaves_while_the_provider_has_nothing_left(limits, configured):
     limit = limiter(configured, configured)
     limit.observe(limits, 10.0)
-    assert limit.wait_s(1, 10.0) == 7.5
-    assert limit.wait_s(1, 17.4) > 0
-    assert limit.wait_s(1, 17.5) == 0
+    assert limit.wait_s(1, 10.0) == 1.5
+    assert limit.wait_s(1, 11.4) > 0
+    assert limit.wait_s(1, 11.5) == 0
 
 
 def test_an_older_word_that_comes_later_lifts_nothing():
     limit = limiter()
-    limit.observe(ProviderLimits(remaining_requests=0, requests_reset_s=9), 0.0)
+    limit.observe(ProviderLimits(remaining_requests=0, requests_reset_s=1.9), 0.0)
     limit.observe(ProviderLimits(remaining_requests=50, requests_reset_s=1), 0.0)
-    limit.observe(ProviderLimits(remaining_requests=0, requests_reset_s=2), 0.0)
-    assert limit.wait_s(1, 0.0) == 9
+    limit.observe(ProviderLimits(remaining_requests=0, requests_reset_s=1), 0.0)
+    assert limit.wait_s(1, 0.0) == 1.9
 
 
 def test_headers_lower_what_is_left_and_never_raise_it():
@@ -154,3 +154,10 @@ def test_a_provider_that_is_silent_about_the_reset_only_empties_the_bucket():
     unlimited = limiter()
     unlimited.observe(ProviderLimits(remaining_requests=0), 0.0)
     assert unlimited.wait_s(1, 0.0) == 0
+
+
+def test_that_nothing_is_left_is_believed_for_two_seconds():
+    """The reset is when the limit is full again, for some limits a day away; it fills up all the time."""
+    limit = limiter()
+    limit.observe(ProviderLimits(remaining_requests=0, requests_reset_s=86_400), 0.0)
+    assert limit.wait_s(1, 0.0) == 2
