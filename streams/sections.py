@@ -11,6 +11,7 @@ from topics.requests import DataClass, Impact, ServiceClass, Tolerance
 Share = Annotated[float, Field(ge=0, le=1)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Price = Annotated[Decimal, Field(ge=0, decimal_places=6)]
+TierName = Annotated[int, Field(ge=1)] | Literal["top"]
 
 
 class _Section(BaseModel):
@@ -65,7 +66,7 @@ class ProviderSettings(_Section):
     base_url: str | None = None
     api_key_env: str
     data_classes: tuple[DataClass, ...] = (DataClass.PUBLIC, DataClass.INTERNAL)
-    max_concurrency: Annotated[int, Field(ge=1)] = 64
+    max_concurrency: Annotated[int, Field(ge=1)] = 256
     price_list: str | None = None
     """Provider id in the price list where it differs from the name here."""
 
@@ -113,8 +114,9 @@ class TierSettings(_Section):
 
     name: str
     models: Annotated[tuple[ModelSettings, ...], Field(min_length=1)]
-    in_flight: Annotated[int, Field(ge=1)] = 64
-    """Most tasks in work in a process."""
+    in_flight: Annotated[int, Field(ge=1)] = 256
+    """Most tasks in work in a process. Calls that hang until their time is up hold their place: at 30 of them a second
+    and 5 s each, 150 places are gone."""
     batching: BatchingSettings = BatchingSettings()
 
 
@@ -182,8 +184,21 @@ class RuleCondition(_Section):
     has_schema: bool | None = None
     mentions: tuple[str, ...] | None = None
     """Any of these words in the last user message, whatever their case."""
+    mentions_money: bool | None = None
+    """Whether an amount with a currency stands in the conversation, system messages apart."""
+    mentions_personal_data: bool | None = None
+    """Whether an e-mail address, phone, account or card number or the like stands there."""
     min_messages: int | None = None
     min_characters: int | None = None
+    classified_tier: tuple[TierName, ...] | None = None
+    """The tier that the classifier's scores come to. With this and the next, a rule is applied after it."""
+    confidence_below: Share | None = None
+    """The probability that the classifier gives to that tier is below this."""
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether it can only be tested once the classifier has scored."""
+        return self.classified_tier is not None or self.confidence_below is not None
 
 
 class RuleSettings(_Section):
@@ -191,25 +206,59 @@ class RuleSettings(_Section):
 
     name: str
     when: RuleCondition
-    tier: Annotated[int, Field(ge=1)] | Literal["top"] | None = None
-    floor: Annotated[int, Field(ge=1)] | Literal["top"] | None = None
-    ceiling: Annotated[int, Field(ge=1)] | Literal["top"] | None = None
+    tier: TierName | None = None
+    floor: TierName | None = None
+    ceiling: TierName | None = None
+    threshold_shift: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """Added to both ends of `boundary`: above 0 the classifier must be surer before a request goes up."""
     validate_answer: bool | None = None
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
-        if self.tier is self.floor is self.ceiling is self.validate_answer is None:
-            raise ValueError("a rule needs tier, floor, ceiling or validate_answer")
+        if self.tier is self.floor is self.ceiling is self.threshold_shift is self.validate_answer is None:
+            raise ValueError("a rule needs tier, floor, ceiling, threshold_shift or validate_answer")
+        if self.threshold_shift is not None and self.when.needs_scores:
+            raise ValueError("a rule that looks at the scores can't shift the threshold that they are held against")
         return self
+
+
+class LimitSettings(_Section):
+    """The highest tier that a tenant may use, whatever rules and requests say; the lowest that applies counts.
+
+    Static: it looks at who asks, never at what was spent.
+    """
+
+    tag: dict[str, TierName] = {}
+    feature: dict[str, TierName] = {}
+    user: dict[str, TierName] = {}
 
 
 class RoutingSettings(_Section):
     """How a tier is chosen."""
 
+    preset: Literal["two-tier", "three-tier", "max-savings", "max-quality"] | None = None
+    """Shipped settings that this one starts from; what is set beside it wins."""
+    classifier: Literal["learned", "features"] = "learned"
+    """What scores requests between the rules: weighted features alone, or moved by a model trained on outcomes."""
+    model: Path | None = None
+    """A model file of `tierstream train`; None: the shipped one."""
     boundary: tuple[Share, Share] = (0.45, 0.55)
     rules: tuple[RuleSettings, ...] = ()
+    limits: LimitSettings = LimitSettings()
     frontier: str | None = None
     """`provider/model` that costs are compared with; None: the first model of the top tier."""
+
+
+def named_tiers(routing: RoutingSettings) -> list[tuple[str, int | str]]:
+    """List every tier that rules and limits name, with its place."""
+    found: list[tuple[str, int | str | None]] = []
+    for rule in routing.rules:
+        bounds = (rule.tier, rule.floor, rule.ceiling, *(rule.when.classified_tier or ()))
+        found.extend((f"rule {rule.name!r}", bound) for bound in bounds)
+    for kind in ("tag", "feature", "user"):
+        limits: dict[str, int | str] = getattr(routing.limits, kind)
+        found.extend((f"routing.limits.{kind}.{name}", ceiling) for name, ceiling in limits.items())
+    return [(place, number) for place, number in found if number is not None]
 
 
 class ValidationSettings(_Section):

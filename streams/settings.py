@@ -24,11 +24,13 @@ from streams.sections import (
     StackSettings,
     TierSettings,
     ValidationSettings,
+    named_tiers,
 )
 from topics.requests import DataClass
 
 CONFIG_FILE = "tierstream.toml"
 DEFAULTS_FILE = Path(__file__).with_name("defaults.toml")
+PRESETS = Path(__file__).with_name("routing") / "presets"
 
 
 class SettingsError(Exception):
@@ -71,10 +73,9 @@ class Settings(BaseSettings):
             if not self.allow_unpinned and (why := ModelTable(self.providers).unpinned(model)):
                 raise ValueError(f"{place}: {model.ref} is not pinned: {why}, or set allow_unpinned = true")
         top = len(self.tiers)
-        for rule in self.routing.rules:
-            for bound in (rule.tier, rule.floor, rule.ceiling):
-                if isinstance(bound, int) and bound > top:
-                    raise ValueError(f"rule {rule.name!r}: tier {bound} does not exist, there are {top}")
+        for place, number in named_tiers(self.routing):
+            if isinstance(number, int) and number > top:
+                raise ValueError(f"{place}: tier {number} does not exist, there are {top}")
         longest = max(self.deadlines.interactive, self.deadlines.standard, self.deadlines.bulk)
         if longest > self.delivery.dedup_window_s:
             span = self.delivery.dedup_window_s
@@ -126,9 +127,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Rank the sources: environment, then what `load` read from files, then the shipped defaults."""
-        defaults = InitSettingsSource(settings_cls, _read_toml(DEFAULTS_FILE))
-        return env_settings, init_settings, defaults
+        """Rank the sources: environment, what `load` read from files, the preset that these name, the defaults."""
+        defaults = _read_toml(DEFAULTS_FILE)
+        ranked = (env_settings(), init_settings(), defaults)
+        preset = InitSettingsSource(settings_cls, _preset(next(filter(None, map(_preset_name, ranked)), None)))
+        return env_settings, init_settings, preset, InitSettingsSource(settings_cls, defaults)
 
 
 def load(config: Path | None = None, *, overrides: dict[str, Any] | None = None) -> Settings:
@@ -154,6 +157,17 @@ def load(config: Path | None = None, *, overrides: dict[str, Any] | None = None)
         raise SettingsError(f"{where}: {_describe(error)}") from None
     except ValueError as error:
         raise SettingsError(f"settings from the environment: {error}") from None
+
+
+def _preset_name(values: dict[str, Any]) -> Any:  # noqa: ANN401 - not validated yet
+    routing = values.get("routing")
+    return routing.get("preset") if isinstance(routing, dict) else getattr(routing, "preset", None)
+
+
+def _preset(name: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Read what a preset sets; nothing for a name that there is none of, which validation reports."""
+    known = {path.stem: path for path in PRESETS.glob("*.toml")}
+    return _read_toml(known[name]) if isinstance(name, str) and name in known else {}
 
 
 def _standard_environment() -> dict[str, Any]:

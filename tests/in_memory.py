@@ -227,7 +227,7 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
     settled = SettledMemory(timedelta(hours=1))
     windows = ContextWindows(settings)
     router = Router(
-        policy=Policy(settings.routing.rules, settings.top_tier),
+        policy=Policy(settings.routing.rules, settings.top_tier, settings.routing.limits),
         classifier=FeaturesClassifier(),
         tiers=settings.top_tier,
         boundary=settings.routing.boundary,

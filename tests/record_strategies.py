@@ -144,6 +144,8 @@ decisions = st.builds(
     floor=tiers,
     ceiling=tiers,
     reasons=some(names),
+    classified_tier=maybe(tiers),
+    signature=maybe(st.text("0123456789abcdef", min_size=16, max_size=16)),
 )
 attempts = st.builds(
     Attempt,

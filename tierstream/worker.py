@@ -27,10 +27,14 @@ from streams.parked import Parking
 from streams.pricing import PriceBook
 from streams.providers.registry import build_providers
 from streams.publisher import Publisher
+from streams.routing.classifier import Classifier
 from streams.routing.features_classifier import FeaturesClassifier
+from streams.routing.learned.classifier import LearnedClassifier
+from streams.routing.learned.model_file import ModelError
+from streams.routing.learned.router_classifier import LearnedRouterClassifier
 from streams.routing.policy import Policy
 from streams.routing.router import Router
-from streams.settings import Settings
+from streams.settings import Settings, SettingsError
 from streams.settle import STAGE as SETTLE
 from streams.settle import Settle
 from streams.settled import SettledFollower
@@ -142,15 +146,30 @@ def _status_of(change: BreakerChange, worker: str) -> BreakerStatus:
 
 
 def new_router(settings: Settings, windows: ContextWindows) -> Router:
-    """Make the router that the settings describe."""
+    """Make the router that the settings describe.
+
+    Raises:
+        SettingsError: The model file can't be used.
+    """
     return Router(
-        policy=Policy(settings.routing.rules, settings.top_tier),
-        classifier=FeaturesClassifier(),
+        policy=Policy(settings.routing.rules, settings.top_tier, settings.routing.limits),
+        classifier=_new_classifier(settings),
         tiers=settings.top_tier,
         boundary=settings.routing.boundary,
         sample_rate=settings.validation.sample_rate,
         windows=windows,
     )
+
+
+def _new_classifier(settings: Settings) -> Classifier:
+    if settings.routing.classifier == "features":
+        return FeaturesClassifier()
+    path = settings.routing.model
+    try:
+        learned = LearnedClassifier.shipped() if path is None else LearnedClassifier.load(path)
+    except (ModelError, OSError) as error:
+        raise SettingsError(f"routing.model: {error}") from None
+    return LearnedRouterClassifier(learned)
 
 
 _Run = Callable[[asyncio.Event, Callable[[], None]], Coroutine[Any, Any, None]]

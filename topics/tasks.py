@@ -25,10 +25,11 @@ class Decision(Record):
 
     tier: Tier
     rule: str | None
-    """Name of the policy rule that decided or bounded the tier."""
+    """Name of the policy rule or limit that decided the tier; None: the scores did."""
     scores: tuple[Annotated[float, Field(ge=0, le=1)], ...]
     """Probability for each tier, cheapest first, that it is the lowest one that will do."""
     boundary: tuple[float, float]
+    """The band of probability that counted as unsure, as rules had shifted it."""
     classifier: str
     """Name and version of the classifier that scored."""
     query_type: Label
@@ -37,6 +38,11 @@ class Decision(Record):
     floor: Tier
     ceiling: Tier
     reasons: tuple[str, ...] = ()
+    """Every rule and limit that applied, in order, and whatever else moved the tier."""
+    classified_tier: Tier | None = None
+    """What the scores alone came to within the boundary; None in records that are older than the field."""
+    signature: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = None
+    """Near-duplicate signature of the question: 64 bits of which similar texts differ in few."""
 
 
 class Attempt(Record):

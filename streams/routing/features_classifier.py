@@ -17,8 +17,9 @@ _READ_CHARACTERS = 8_000
 """Longer questions are read at both ends, so that the time to decide is bounded."""
 _SCHEMA_READ_CHARACTERS = 400
 """With a response schema the rest is the document, which is long without being hard."""
-_CHARACTERS_A_WORD = 3
-"""In scripts without spaces."""
+_UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
+_CHARACTERS_A_WORD = 2
+"""In these scripts, which put no spaces between words."""
 
 _NUMBER = re.compile(r"\d[\d.,]*")
 _CLAUSE = re.compile(r"[.!?;:]\s|[。?!;:,、]|,\s")
@@ -56,7 +57,8 @@ class _Text:
 
     @property
     def words(self) -> float:
-        return max(len(self.instructions.split()), len(self.instructions) / (4 * _CHARACTERS_A_WORD))
+        unspaced = 0 if self.instructions.isascii() else len(_UNSPACED.findall(self.instructions))
+        return len(self.instructions.split()) + unspaced / _CHARACTERS_A_WORD
 
 
 _FEATURES: dict[str, tuple[float, Callable[[_Text], float]]] = {

@@ -21,7 +21,9 @@ _PATTERNS: tuple[tuple[QueryType, re.Pattern[str]], ...] = (
     (
         QueryType.EXTRACTION,
         re.compile(
-            r"\b(extract|parse (the|this)|return (only )?(the )?json|fields? from|as json|fill in the schema)\b",
+            r"\b(extract|parse (the|this)|return (only )?(the )?json|fields? from|as json|fill in the schema"
+            r"|extrahier\w*|als json|extrai[st]?\b|extraire|en json|extrae\b|extraer|estrai|estrarre|in json|extraia"
+            r"|extrair|em json|wyodrębnij|wyciągnij|jako json|извлеки\w*)\b|提取|抽取|抽出|추출",
             re.IGNORECASE,
         ),
     ),
@@ -29,7 +31,8 @@ _PATTERNS: tuple[tuple[QueryType, re.Pattern[str]], ...] = (
         QueryType.CODE,
         re.compile(
             r"```|\b(def |class |SELECT .+ FROM |function\s*\(|stack ?trace|regex|python|javascript|typescript"
-            r"|sql query|bash|dockerfile|kubernetes|unit test|refactor|compile|code review)",
+            r"|sql query|bash|dockerfile|kubernetes|unit test|refactor|compile|code review|sql-abfrage|requête sql"
+            r"|consulta sql|query sql|zapytanie sql)|SQL查询|正则|正規表現",
             re.IGNORECASE | re.DOTALL,
         ),
     ),
@@ -37,18 +40,23 @@ _PATTERNS: tuple[tuple[QueryType, re.Pattern[str]], ...] = (
         QueryType.ANALYSIS,
         re.compile(
             r"\b(analy[sz]e|analysis|forecast|projection|trend|cohort|correlat|compare .+ (with|to|against)|quarter"
-            r"|year.over.year|conversion rate|churn|scenario|sensitivity|margin|statistic)",
+            r"|year.over.year|conversion rate|churn|scenario|sensitivity|margin|statistic|analysier|auswert|quartal"
+            r"|prognos|hochrechn|prévision|trimestr|analiz|anális|proyecci|projeç|analizz|previsi)"
+            r"|分析|趋势|季度|予測|四半期|傾向|분석",
             re.IGNORECASE | re.DOTALL,
         ),
     ),
     (
         QueryType.SUPPORT,
         re.compile(
-            r"\b(draft|reply to|customer (says|writes|wrote)|ticket|complain|refund|apolog|escalat)",
+            r"\b(draft|reply to|customer (says|writes|wrote)|ticket|complain|refund|apolog|escalat|kund(e|in) schreibt"
+            r"|beschwer|entschuldig|antwortentwurf|le client (dit|écrit)|réclamation|rembours|excus|el cliente"
+            r"|la clienta|reclamaci|reembols|disculp|o cliente|a cliente|reclamaç|il cliente|la cliente|reclam|rimbors"
+            r"|klient\w* pisze|reklamac)|投诉|退款|客户说|道歉|返金|お詫び|苦情|クレーム",
             re.IGNORECASE,
         ),
     ),
-    (QueryType.FAQ, re.compile(r"^.{0,160}\?\s*$", re.DOTALL)),
+    (QueryType.FAQ, re.compile(r"^.{0,160}[?？؟]\s*$", re.DOTALL)),
 )
 
 

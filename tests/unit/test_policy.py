@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from in_memory import new_request
 from record_strategies import requests
 
-from streams.routing.policy import Policy
-from streams.sections import RuleCondition, RuleSettings
+from streams.routing.policy import Classified, Policy
+from streams.sections import LimitSettings, RuleCondition, RuleSettings
 from topics.requests import Message, Request
 
 
@@ -39,6 +39,9 @@ CONDITIONS = [
     ({"has_schema": True}, {"response_schema": {}}, {}),
     ({"mentions": ["Straße"]}, {"text": "in der STRASSE"}, {"text": "im Haus"}),
     ({"min_characters": 5}, {"text": "12345"}, {"text": "1234"}),
+    ({"mentions_money": True}, {"text": "It costs $5"}, {"text": "It costs 5"}),
+    ({"mentions_money": False}, {"text": "It costs 5"}, {"text": "It costs 5 €"}),
+    ({"mentions_personal_data": True}, {"text": "I am ann@example.org"}, {"text": "I am @ann"}),
 ]
 
 
@@ -63,6 +66,81 @@ def test_min_messages_counts_the_conversation():
     assert policy.bounds(Request(request_id="r", messages=(message,)), "faq").tier is None
 
 
+def test_money_and_personal_data_are_looked_for_in_what_was_said_and_not_in_what_the_producer_always_says():
+    policy = Policy(
+        [rule("a", {"mentions_money": True}, tier=2), rule("b", {"mentions_personal_data": True}, floor=3)], 3
+    )
+    said = [
+        ("system", "Standard EUR 4.95. Write to help@example.org"),
+        ("user", "Hi, ann@example.org here. It was $5."),
+    ]
+
+    def found(*kept):
+        messages = tuple(Message(role=role, content=text) for role, text in [*kept, ("user", "And now?")])
+        return policy.bounds(Request(request_id="r", messages=messages), "faq").reasons
+
+    assert found(said[0]) == ()
+    assert found(*said) == ("a", "b")
+    assert found(("assistant", "That will be $5")) == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("when", "classified", "applies"),
+    [
+        ({"classified_tier": [2]}, Classified(2, 0.5), True),
+        ({"classified_tier": [2]}, Classified(1, 0.5), False),
+        ({"classified_tier": ["top"]}, Classified(3, 0.5), True),
+        ({"classified_tier": ["top"]}, Classified(2, 0.5), False),
+        ({"confidence_below": 0.6}, Classified(1, 0.59), True),
+        ({"confidence_below": 0.6}, Classified(1, 0.6), False),
+        ({"confidence_below": 0.6, "feature": ["chat"]}, Classified(1, 0.1), False),
+    ],
+)
+def test_rules_about_the_scores_apply_once_they_are_known(when, classified, applies):
+    policy = Policy([rule("before", floor=2), rule("after", when, tier=1)], 3)
+    request = new_request()
+    before = policy.bounds(request, "faq")
+    assert before.reasons == ("before",)
+    after = policy.reviewed(before, request, "faq", classified)
+    assert after.reasons == (("before", "after") if applies else ("before",))
+
+
+def test_shifts_add_up():
+    rules = [rule("a", threshold_shift=0.2), rule("b", threshold_shift=-0.05), rule("c", threshold_shift=0.0)]
+    assert bounds(*rules).threshold_shift == pytest.approx(0.15)
+    assert bounds().threshold_shift == 0
+
+
+def limited(*rules: RuleSettings, limits: dict[str, dict[str, int | str]], **request: object):
+    return Policy(rules, 3, LimitSettings(**limits)).bounds(new_request(**request), "faq")
+
+
+@pytest.mark.parametrize(
+    ("limits", "request_fields", "ceiling", "rule_name"),
+    [
+        ({"tag": {"acme": 2}}, {"tags": ("x", "acme")}, 2, "limit tag acme"),
+        ({"feature": {"playground": 1}}, {"feature": "playground"}, 1, "limit feature playground"),
+        ({"user": {"u-1": 1}}, {"user_id": "u-1"}, 1, "limit user u-1"),
+        ({"user": {"u-1": 1}}, {"user_id": "u-2"}, 3, None),
+        ({"user": {"u-1": 1}}, {}, 3, None),
+        ({"user": {"u-1": "top"}}, {"user_id": "u-1"}, 3, None),
+        ({"user": {"u-1": 2}, "tag": {"a": 1}}, {"user_id": "u-1", "tags": ("a",)}, 1, "limit tag a"),
+    ],
+)
+def test_a_limit_is_a_ceiling_for_a_tenant(limits, request_fields, ceiling, rule_name):
+    found = limited(limits=limits, **request_fields)
+    assert (found.ceiling, found.ceiling_rule) == (ceiling, rule_name)
+
+
+def test_a_limit_holds_against_rules_and_against_the_request_itself():
+    limits = {"tag": {"acme": 1}}
+    assert limited(rule("a", tier="top"), limits=limits, tags=("acme",)).decide(3) == (1, "limit tag acme")
+    assert limited(rule("a", floor="top"), limits=limits, tags=("acme",)).decide(3) == (1, "limit tag acme")
+    asking = limited(limits=limits, tags=("acme",), min_tier=3)
+    assert (asking.floor, asking.decide(3)) == (1, (1, "limit tag acme"))
+    assert limited(rule("a", ceiling=1), limits={"tag": {"acme": 2}}, tags=("acme",)).ceiling_rule == "a"
+
+
 def test_floors_rise_and_ceilings_fall_in_any_order():
     rules = [rule("a", floor=2), rule("b", floor=1), rule("c", ceiling=4), rule("d", ceiling="top")]
     for order in (rules, rules[::-1]):
@@ -76,8 +154,35 @@ def test_the_first_rule_with_a_tier_sets_it_and_is_named():
     assert found.reasons == ("bound", "first", "second")
 
 
-def test_the_last_rule_that_moved_a_bound_is_named():
-    assert bounds(rule("a", floor=2), rule("b", floor=2), rule("c", validate_answer=True)).rule == "a"
+def test_the_rule_that_moved_a_bound_last_is_named():
+    found = bounds(rule("a", floor=2), rule("b", floor=2), rule("c", validate_answer=True), rule("d", ceiling=2))
+    assert (found.rule, found.floor_rule, found.ceiling_rule) == (None, "a", "d")
+
+
+@pytest.mark.parametrize(
+    ("rules", "classified", "decided"),
+    [
+        ((), 2, (2, None)),
+        ((rule("low", floor=2),), 1, (2, "low")),
+        ((rule("low", floor=2),), 2, (2, None)),
+        ((rule("low", floor=2),), 3, (3, None)),
+        ((rule("high", ceiling=2),), 3, (2, "high")),
+        ((rule("high", ceiling=2),), 2, (2, None)),
+        ((rule("set", tier=1),), 3, (1, "set")),
+        ((rule("set", tier=1), rule("low", floor=2)), 3, (2, "low")),
+        ((rule("set", tier="top"), rule("high", ceiling=1)), 2, (1, "high")),
+        ((rule("low", floor=3), rule("high", ceiling=2)), 1, (2, "low")),
+    ],
+)
+def test_the_rule_that_decides_is_named_and_no_other(rules, classified, decided):
+    assert bounds(*rules).decide(classified) == decided
+
+
+def test_the_requests_own_bounds_name_no_rule():
+    assert bounds(min_tier=2).decide(1) == (2, None)
+    assert bounds(max_tier=2).decide(3) == (2, None)
+    assert bounds(rule("set", tier=1), min_tier=2).decide(3) == (2, "set")
+    assert bounds(rule("low", floor=2), min_tier=2).decide(1) == (2, None)
 
 
 def test_top_is_the_highest_tier_there_is():

@@ -13,9 +13,11 @@ from streams.routing.features_classifier import FeaturesClassifier
 from streams.routing.policy import Policy
 from streams.routing.query_type import QueryType, query_type
 from streams.routing.router import Router
-from streams.sections import RoutingSettings
+from streams.routing.signature import signature
+from streams.sections import RuleCondition, RuleSettings
 from streams.settings import load
 from topics.requests import Request
+from topics.tasks import Decision
 
 
 class Fixed:
@@ -37,12 +39,14 @@ class Roomy:
         return tier
 
 
-def new_router(classifier=None, *, rules=(), tiers: int = 3, sample_rate: float = 0.0) -> Router:
+def new_router(
+    classifier=None, *, rules=(), tiers: int = 3, sample_rate: float = 0.0, boundary=(0.45, 0.55), limits=None
+) -> Router:
     return Router(
-        policy=Policy(rules, tiers),
+        policy=Policy(rules, tiers, limits),
         classifier=classifier or FeaturesClassifier(),
         tiers=tiers,
-        boundary=RoutingSettings().boundary,
+        boundary=boundary,
         sample_rate=sample_rate,
         windows=Roomy(),
     )
@@ -88,6 +92,7 @@ def test_critical_legal_work_goes_to_the_top_and_is_validated(rules):
     context = {"user_role": "legal", "business_impact": "critical"}
     decision = decide(new_router(rules=rules), new_request("Is this clause fine?", context=context))
     assert (decision.tier, decision.rule, decision.floor) == (3, "legal-review", 3)
+    assert decision.reasons == ("legal-review", "legal-clause", "critical-path")
     assert decision.validate_answer
 
 
@@ -127,6 +132,64 @@ def test_whoever_is_at_the_boundary_goes_one_tier_up(needs, tier, boundary):
     decision = decide(new_router(Fixed(*needs)), new_request())
     assert decision.tier == tier
     assert ("boundary" in decision.reasons) is boundary
+
+
+@pytest.mark.parametrize(
+    ("shift", "need", "tier", "band"),
+    [
+        (0.2, 0.64, 1, (0.65, 0.75)),
+        (0.2, 0.65, 2, (0.65, 0.75)),
+        (-0.2, 0.24, 1, (0.25, 0.35)),
+        (-0.2, 0.25, 2, (0.25, 0.35)),
+        (1.0, 0.89, 1, (0.9, 1.0)),
+        (-1.0, 0.0, 3, (0.0, 0.1)),
+        (0.0, 0.45, 2, (0.45, 0.55)),
+    ],
+)
+def test_a_rule_shifts_the_threshold_and_the_band_with_it(shift, need, tier, band):
+    rule = RuleSettings(name="lean", when=RuleCondition(), threshold_shift=shift)
+    decision = decide(new_router(Fixed(need, 0.0), rules=[rule]), new_request())
+    assert (decision.tier, decision.boundary, decision.rule) == (tier, band, None)
+    assert ("boundary" in decision.reasons) is (tier > 1)
+
+
+def test_a_rule_about_the_scores_looks_at_what_the_classifier_came_to():
+    when = RuleCondition(classified_tier=("top",), confidence_below=0.6)
+    rule = RuleSettings(name="doubtful", when=when, ceiling=2)
+    found = [decide(new_router(Fixed(0.9, need), rules=[rule]), new_request()) for need in (0.7, 0.58, 0.2)]
+    assert [(d.tier, d.rule, d.classified_tier) for d in found] == [(3, None, 3), (2, "doubtful", 3), (2, None, 2)]
+
+
+def test_the_decision_keeps_what_the_scores_alone_came_to(rules):
+    decision = decide(new_router(Fixed(0.9, 0.1), rules=rules), new_request(context={"business_impact": "critical"}))
+    assert (decision.tier, decision.classified_tier, decision.rule) == (2, 2, None)
+    assert decision.reasons == ("critical-path",)
+
+
+def test_the_decision_has_the_signature_of_the_question():
+    one, other = (decide(new_router(), new_request(text)) for text in ("Where is order 17?", "where is order 4811"))
+    assert one.signature == other.signature == signature("Where is order 17?")
+
+
+def test_a_decision_from_before_the_newer_fields_is_read():
+    written = decide(new_router(), new_request()).model_dump(mode="json", exclude={"classified_tier", "signature"})
+    read = Decision.model_validate(written)
+    assert (read.classified_tier, read.signature) == (None, None)
+
+
+@pytest.mark.parametrize("preset", ["two-tier", "three-tier", "max-savings", "max-quality"])
+def test_the_accounts_examples_hold_in_every_preset(preset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = load(overrides={"routing": {"preset": preset}})
+    top = settings.top_tier
+    router = new_router(
+        rules=settings.routing.rules, tiers=top, boundary=settings.routing.boundary, limits=settings.routing.limits
+    )
+    ceo = new_request("Are our Q3 projections ok?", context={"user_role": "ceo"})
+    bulk = new_request(**EXTRACTION, context={"self_validating": True})
+    legal = new_request("Is this clause fine?", context={"user_role": "legal"})
+    assert [decide(router, request).tier for request in (ceo, bulk, legal)] == [top, 1, top]
+    assert decide(router, new_request("Do you ship to Norway?")).tier <= 1 + (preset == "max-quality")
 
 
 def test_the_requests_own_bounds_bind_rules_and_classifier(rules):

@@ -88,3 +88,8 @@ def test_exact_counts_where_the_tokenizer_is_installed():
 def test_only_a_published_vocabulary_is_counted_with():
     assert exact("some text", Tokenizer.CLAUDE) is None
     assert exact("some text", Tokenizer.OTHER) is None
+
+
+def test_a_text_that_the_tokenizer_refuses_is_not_counted():
+    pytest.importorskip("bpe_openai")
+    assert exact("1 " * 524_288, Tokenizer.O200K) is None

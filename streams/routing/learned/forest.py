@@ -1,0 +1,75 @@
+"""A forest of trees in flat arrays: all trees are walked at once, a level at a time."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.intp]
+
+_ROWS_AT_ONCE: Final = 64
+"""Bounds the memory of a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forest:
+    """Trees that hold a mean in each leaf.
+
+    Node i asks test `tests[i]`; a row that passes goes to node `left[i] + 1`, any other to `left[i]`. Test t passes
+    where feature `test_feature[t]` exceeds `test_threshold[t]`. A leaf asks test 0, which never passes, and points at
+    itself, so that a walk of `depth` steps ends on it.
+
+    Attributes:
+        depth: Most steps from a root to a leaf.
+        shrink: Pseudo-rows of the parent's value in each node's.
+        roots: (trees,)
+        test_feature: (tests,)
+        test_threshold: (tests,)
+        tests: (nodes,)
+        left: (nodes,)
+        value: (nodes,) The mean of the target, shrunken; changed by `update`.
+        count: (nodes,) The rows behind it; changed by `update`.
+    """
+
+    depth: int
+    shrink: float
+    roots: Ints
+    test_feature: Ints
+    test_threshold: Floats
+    tests: Ints
+    left: Ints
+    value: Floats
+    count: Floats
+
+    def predict(self, row: Floats) -> float:
+        """Return the mean of the trees for one row of features."""
+        return float(np.add.reduce(self.value.take(self._leaves(row)))) / len(self.roots)
+
+    def predict_many(self, rows: Floats) -> NDArray[np.float64]:
+        """Return the mean of the trees for each row: (rows,)."""
+        parts = [self._leaves_of(rows[i : i + _ROWS_AT_ONCE]) for i in range(0, len(rows), _ROWS_AT_ONCE)]
+        return np.concatenate([self.value.take(leaves).sum(axis=1) for leaves in parts]) / float(len(self.roots))
+
+    def update(self, row: Floats, target: float) -> None:
+        """Move the row's leaves as if it had been among their rows; the order of updates does not matter."""
+        leaves = self._leaves(row)
+        self.count[leaves] += 1
+        self.value[leaves] += (target - self.value[leaves]) / (self.count[leaves] + np.float32(self.shrink))
+
+    def _leaves(self, row: Floats) -> Ints:
+        # As wide as a node number: adding narrower ones would convert them at each step.
+        passed = (row.take(self.test_feature) > self.test_threshold).astype(np.intp).take
+        tests, left, node = self.tests.take, self.left.take, self.roots
+        for _ in range(self.depth):
+            node = left(node) + passed(tests(node))
+        return node
+
+    def _leaves_of(self, rows: Floats) -> Ints:
+        passed = (rows.take(self.test_feature, axis=1) > self.test_threshold).view(np.int8).ravel()
+        start = np.arange(len(rows))[:, None] * len(self.test_feature)
+        node: Ints = np.broadcast_to(self.roots, (len(rows), len(self.roots)))
+        for _ in range(self.depth):
+            node = self.left.take(node) + passed.take(start + self.tests.take(node))
+        return node

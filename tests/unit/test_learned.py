@@ -1,0 +1,369 @@
+"""The learned classifier: features of any text, training, scores, observing, and model files."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from in_memory import new_request
+
+from streams.routing.evaluation import Ranking
+from streams.routing.features_classifier import FeaturesClassifier
+from streams.routing.folds import deal_groups
+from streams.routing.learned import features
+from streams.routing.learned.classifier import LearnedClassifier
+from streams.routing.learned.cross_validation import out_of_fold_scores
+from streams.routing.learned.features import SURFACE_NAMES, features_digest, parse
+from streams.routing.learned.fit_forest import Growth
+from streams.routing.learned.model_file import ModelError
+from streams.routing.learned.router_classifier import LearnedRouterClassifier
+from streams.routing.learned.training import TrainingError, TrainingOptions, train
+from streams.routing.query_type import query_type
+
+SMALL = TrainingOptions(growth=Growth(trees=20, depth=5), dimensions=4)
+WORDS = ["river", "stone", "cloud", "paper", "green", "seven", "music", "winter", "table", "bread"]
+
+
+def synthetic(count: int, seed: int = 0) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Prompts of which the weaker model fails half of those with figures; nothing else matters."""
+    rng = np.random.default_rng(seed)
+    hard = rng.random(count) < 0.5
+    prompts = [
+        " ".join(rng.choice(WORDS, 12))
+        + (f" {rng.integers(100, 999)} + {rng.integers(100, 999)} = ?" if is_hard else " why?")
+        for is_hard in hard
+    ]
+    weak = np.where(hard, rng.random(count) < 0.3, rng.random(count) < 0.9).astype(float)
+    return prompts, weak, (rng.random(count) < 0.9).astype(float)
+
+
+@pytest.fixture(scope="module")
+def model() -> LearnedClassifier:
+    prompts, weak, strong = synthetic(400)
+    return train(prompts, weak, strong, SMALL)
+
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=400) | st.text(
+    "\nABC.) 1Answer:notexcp", max_size=200
+)
+
+
+@given(text=ANY_TEXT)
+def test_any_text_has_finite_features_and_always_the_same(text):
+    parsed = parse(text)
+    assert len(parsed.surface) == len(SURFACE_NAMES)
+    assert np.isfinite(np.array(parsed.surface, dtype=np.float32)).all()
+    assert parse(text) == parsed
+
+
+def test_names_are_unique():
+    assert len(set(SURFACE_NAMES)) == len(SURFACE_NAMES)
+
+
+def test_what_the_features_see():
+    text = "In 1999, which is NOT even?\nA. 2\nB. 3.5 cats\nC. none of these\nAnswer:"
+    found = dict(zip(SURFACE_NAMES, parse(text).surface, strict=True))
+    assert (found["options"], found["options_with_number"], found["options_numeric"]) == (3, 2, 2)
+    assert (found["years"], found["log_numbers"]) == (1, pytest.approx(np.log1p(1)))
+    assert (found["ends_question"], found["capital_negation"], found["negation_in_last"]) == (1, 1, 1)
+    assert (found["stem_which"], found["option_negation"], found["stem_question"]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "\x00\x01\x7f", "\ud800\udc00 \udfff", "日本語の質問です。なぜ？", "a" * 100_000, "9" * 100_000,
+     "1,2.3" * 20_000, "\nA. x" * 25_000, "\n" * 100_000, "? " * 50_000, "_" * 100_000, "😀" * 100_000, "İ" * 5_000],
+    ids=range(14),
+)  # fmt: skip
+def test_extreme_texts_are_scored(model, text):
+    assert 0 <= model.score(text) <= 1
+    assert model.score_many([text, "x"])[0] == pytest.approx(model.score(text), abs=1e-6)
+
+
+def test_long_texts_are_sampled():
+    parsed = parse("word " * 20_000)
+    assert len(parsed.tokens) < 600
+    assert parsed.surface[SURFACE_NAMES.index("log_characters")] == pytest.approx(np.log1p(100_000))
+
+
+def test_it_learns_what_there_is_to_learn(model):
+    prompts, weak, strong = synthetic(400, seed=9)
+    found = Ranking(model.score_many(prompts), weak, strong).metrics()
+    assert found.apgr > 0.65
+    assert Ranking(model.score_many(prompts), 1 - weak, 1 - weak + weak * 0.5).metrics().apgr < 0.5
+
+
+def test_scores_are_calibrated():
+    found = train(*synthetic(400))
+    prompts, weak, strong = synthetic(2000, seed=5)
+    gain = 2 * np.array(found.score_many(prompts)) - 1
+    hard = np.array(["=" in prompt for prompt in prompts])
+    for part in (hard, ~hard):
+        assert gain[part].mean() == pytest.approx((strong - weak)[part].mean(), abs=0.1)
+
+
+def test_shuffled_labels_teach_nothing():
+    prompts, weak, strong = synthetic(600)
+    order = np.random.default_rng(3).permutation(600)
+    folds = deal_groups(np.arange(600), 3, 0)
+    shuffled = out_of_fold_scores(prompts, weak[order], strong[order], folds, SMALL)
+    assert Ranking(shuffled, weak[order], strong[order]).metrics().apgr == pytest.approx(0.5, abs=0.08)
+    swapped = out_of_fold_scores(prompts, strong, weak, folds, SMALL)
+    assert Ranking(swapped, weak, strong).metrics().apgr < 0.4
+
+
+def test_folds_below_zero_are_only_trained_on():
+    prompts, weak, strong = synthetic(300)
+    folds = np.where(np.arange(300) < 150, -1, np.arange(300) % 2)
+    done = []
+    scores = out_of_fold_scores(prompts, weak, strong, folds, SMALL, done.append)
+    assert np.isnan(scores[:150]).all()
+    assert np.isfinite(scores[150:]).all()
+    assert done == sorted(done)
+    assert done[-1] == 1
+
+
+def test_training_is_deterministic(tmp_path, model):
+    prompts, weak, strong = synthetic(400)
+    again = train(prompts, weak, strong, SMALL)
+    other = train(prompts, weak, strong, replace(SMALL, seed=1))
+    assert again.version == model.version != other.version
+    for name, trained in (("one", model), ("two", again)):
+        trained.save(tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_what_can_not_be_learned_from():
+    prompts, weak, strong = synthetic(120)
+    with pytest.raises(TrainingError, match="too few"):
+        train(prompts[:99], weak[:99], strong[:99])
+    with pytest.raises(TrainingError, match="nothing to learn"):
+        train(prompts, weak, weak)
+
+
+@pytest.mark.parametrize("prompt", ["", "\ud800", "same"])
+def test_prompts_without_a_difference_give_the_mean(prompt):
+    found = train([prompt] * 100, [0.0] * 50 + [1.0] * 50, [1.0] * 100, SMALL)
+    assert found.score(prompt) == pytest.approx(0.75, abs=0.02)
+
+
+def test_observing_moves_the_score_towards_the_outcome(tmp_path):
+    prompts, weak, strong = synthetic(200)
+    found = train(prompts, weak, strong, SMALL)
+    found.save(tmp_path / "m.npz")
+    text, version = prompts[0], found.version
+    before = found.score(text)
+    for _ in range(50):
+        found.observe(text, weak_correct=0, strong_correct=1)
+    assert found.score(text) > before
+    assert found.version == f"{version}+50"
+    other = LearnedClassifier.load(tmp_path / "m.npz")
+    assert other.score(text) == before
+    for _ in range(50):
+        other.observe(text, weak_correct=1, strong_correct=0)
+    assert other.score(text) < before
+
+
+def test_the_order_of_what_is_observed_does_not_matter(tmp_path, model):
+    model.save(tmp_path / "m.npz")
+    outcomes = [("river 123 + 456 = ?", 0, 1), ("river why?", 1, 1), ("table 123", 1, 0)] * 5
+    one, two = (LearnedClassifier.load(tmp_path / "m.npz") for _ in range(2))
+    for found, order in ((one, outcomes), (two, outcomes[::-1])):
+        for text, weak, strong in order:
+            found.observe(text, weak_correct=weak, strong_correct=strong)
+    for text, _, _ in outcomes[:3]:
+        assert one.score(text) == pytest.approx(two.score(text), abs=1e-5)
+
+
+def test_a_saved_model_scores_alike(tmp_path, model):
+    path = tmp_path / "m.npz"
+    model.with_threshold(0.625).save(path)
+    found = LearnedClassifier.load(path)
+    prompts = synthetic(100, seed=2)[0]
+    assert found.score_many(prompts) == model.score_many(prompts)
+    assert (found.threshold, model.threshold) == (0.625, None)
+    assert found.training.outcomes == 400
+    assert found.trained_on(synthetic(400)[0]) == 400
+    assert found.trained_on(["never seen"]) == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
+
+
+def assert_refused(path: Path, *words: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        LearnedClassifier.load(path)
+    line = str(caught.value)
+    assert "\n" not in line
+    for word in (str(path), *words):
+        assert word in line
+
+
+def rewrite(model, path: Path, **changes) -> Path:
+    """Save the model with some arrays changed, or left out where the change is None."""
+    model.save(path)
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    for name, change in changes.items():
+        if change is None:
+            del arrays[name]
+        else:
+            arrays[name] = change(arrays[name])
+    with path.open("wb") as out:
+        np.savez_compressed(out, **arrays)
+    return path
+
+
+def first(value):
+    """Change an array's first entry."""
+
+    def change(array):
+        changed = array.copy()
+        changed.flat[0] = value
+        return changed
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"format": lambda _: np.int32(2)}, "format 2"),
+        ({"features": lambda f: f[::-1]}, "other features"),
+        ({"left": None}, "left"),
+        ({"format": None}, "format"),
+        ({"value": lambda v: v[:-1]}, "nodes"),
+        ({"value": lambda v: v.astype(np.float64)}, "type or shape of value"),
+        ({"value": first(np.nan)}, "value is not finite"),
+        ({"idf": lambda v: v[:-1]}, "vocabulary"),
+        ({"left": first(1 << 30)}, "left out of range"),
+        ({"left": first(-1)}, "left out of range"),
+        ({"tests": first(60_000)}, "tests out of range"),
+        ({"test_feature": first(30_000)}, "test_feature out of range"),
+        ({"roots": first(1 << 30)}, "roots out of range"),
+        ({"depth": lambda _: np.int32(10_000)}, "depth"),
+        ({"test_threshold": first(0)}, "leaves"),
+        ({"words": first(0xFF)}, "UTF-8"),
+        ({"words": lambda w: w[:2]}, "words"),
+        ({"calibration": lambda c: c[:1]}, "calibration"),
+        ({"value": lambda v: np.array([{}] * len(v), dtype=object)}, "not a model file"),
+    ],
+    ids=str,
+)
+def test_damaged_models_are_refused(tmp_path, model, changes, word):
+    assert_refused(rewrite(model, tmp_path / "m.npz", **changes), word)
+
+
+def test_files_that_are_no_models(tmp_path, model):
+    path = tmp_path / "m.npz"
+    for content in (b"", b"hello", b"PK\x03\x04" + b"\0" * 100):
+        path.write_bytes(content)
+        assert_refused(path, "not a model file")
+    np.savez(path, a=np.zeros(3))
+    assert_refused(tmp_path / "m.npz", "not a model file")
+    with path.open("wb") as file:
+        np.savez_compressed(file, format=np.zeros(1 << 27, dtype=np.uint8))
+    assert_refused(path, "MiB")
+    with pytest.raises(FileNotFoundError):
+        LearnedClassifier.load(tmp_path / "nope.npz")
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_flipped_bytes_never_get_past_the_checks(tmp_path_factory, model, data):
+    path = tmp_path_factory.mktemp("flip") / "m.npz"
+    model.save(path)
+    content = bytearray(path.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    try:
+        found = LearnedClassifier.load(path)
+    except ModelError:
+        return
+    # The byte was one that no reader of archives looks at.
+    assert found.score("river 123") == model.score("river 123")
+    shutil.rmtree(path.parent)
+
+
+def test_a_change_of_the_features_changes_their_digest(monkeypatch):
+    before = features_digest()
+    features_digest.cache_clear()
+    monkeypatch.setattr(features, "_LONG_TOKEN", 3)
+    after = features_digest()
+    monkeypatch.undo()
+    features_digest.cache_clear()
+    assert before == features_digest() != after
+
+
+@pytest.fixture(scope="module")
+def shipped() -> LearnedClassifier:
+    return LearnedClassifier.shipped()
+
+
+def test_the_shipped_model(shipped):
+    path = Path(features.__file__).with_name("model.npz")
+    assert path.stat().st_size < 5_000_000
+    for source in ("RouteLLM", "Apache-2.0", "MMLU", "GSM8K", "MIT"):
+        assert source in shipped.training.attribution
+        assert source in path.with_name("ATTRIBUTION.md").read_text()
+    recall = "Which element has the symbol Fe?\nA. Iron\nB. Lead\nC. Tin\nD. Zinc\nAnswer:"
+    steps = "A shop sells 12 pens for $3 each and 7 books for $9 each. Half of it is cost. What is left after 20 % tax?"
+    assert shipped.score(steps) > shipped.score(recall)
+
+
+QUESTIONS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=300)
+
+
+@given(question=QUESTIONS, tiers=st.integers(2, 6))
+def test_in_the_router_it_moves_the_features_within_bounds(shipped, question, tiers):
+    request = new_request(question)
+    kind = query_type(request)
+    plain = FeaturesClassifier().needs_more_than(request, kind, tiers)
+    found = LearnedRouterClassifier(shipped).needs_more_than(request, kind, tiers)
+    assert len(found) == tiers - 1
+    assert list(found) == sorted(found, reverse=True)
+    assert found == LearnedRouterClassifier(shipped).needs_more_than(request, kind, tiers)
+    for one, other in zip(plain, found, strict=True):
+        assert 0 <= other <= 1
+        if 0.01 < one < 0.99:
+            assert abs(np.log(other / (1 - other)) - np.log(one / (1 - one))) <= 2 + 1e-6
+
+
+def test_in_the_router_it_says_nothing_of_documents(shipped):
+    request = new_request("Extract the total.", response_schema={"type": "object"})
+    learned, plain = LearnedRouterClassifier(shipped), FeaturesClassifier()
+    assert learned.needs_more_than(request, "extraction", 3) == plain.needs_more_than(request, "extraction", 3)
+
+
+def test_in_the_router_a_gain_below_zero_is_not_believed(model):
+    request = new_request("river stone why?")
+    worse = LearnedRouterClassifier(model.with_threshold(0.6))
+    before = worse.needs_more_than(request, "faq", 3)
+    for _ in range(200):
+        worse.observe(request, weak_correct=1, strong_correct=0)
+    plain = FeaturesClassifier().needs_more_than(request, "faq", 3)
+    assert worse.needs_more_than(request, "faq", 3) == plain
+    assert before[0] < plain[0]
+
+
+def test_in_the_router_more_gain_needs_more(tmp_path, model):
+    model.save(tmp_path / "m.npz")
+    learned = LearnedRouterClassifier(LearnedClassifier.load(tmp_path / "m.npz"))
+    request = new_request("river stone 123 + 456 = ?")
+    before, version = learned.needs_more_than(request, "faq", 2)[0], learned.version
+    assert version.startswith("learned/1:")
+    for _ in range(20):
+        learned.observe(request, weak_correct=0, strong_correct=1)
+    assert learned.needs_more_than(request, "faq", 2)[0] > before
+    assert learned.version != version
+
+
+def test_a_threshold_is_the_neutral_point(model):
+    request = new_request("river stone 123 + 456 = ?")
+    gain = model.score(request.question)
+    plain = FeaturesClassifier().needs_more_than(request, "faq", 3)
+    neutral = LearnedRouterClassifier(model.with_threshold(gain)).needs_more_than(request, "faq", 3)
+    assert list(neutral) == pytest.approx(list(plain))
+    eager = LearnedRouterClassifier(model.with_threshold(gain - 0.05)).needs_more_than(request, "faq", 3)
+    assert eager[0] > neutral[0]

@@ -1,0 +1,35 @@
+"""A bar on stderr for work that takes longer than a moment; Ctrl-C ends it quietly."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from tierstream.cli.errors import INTERRUPTED
+
+
+@contextmanager
+def progress_bar(
+    label: str, interrupted: str = "interrupted: nothing was written"
+) -> Iterator[Callable[[float], None]]:
+    """Show a bar while the body runs, where stderr is a terminal.
+
+    Args:
+        label: What is going on.
+        interrupted: What to say after Ctrl-C, which ends the command with exit code 130.
+
+    Yields:
+        What to call with the share that is done.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+        task = shown.add_task(label, total=1.0)
+        try:
+            yield lambda done: shown.update(task, completed=done)
+        except KeyboardInterrupt:
+            shown.stop()
+            typer.echo(interrupted, err=True)
+            raise typer.Exit(INTERRUPTED) from None
