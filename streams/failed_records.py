@@ -3,8 +3,6 @@
 import traceback
 from datetime import datetime
 
-from pydantic import ValidationError
-
 from streams.outcomes import crashed, unserved
 from streams.publisher import Output
 from streams.stage import Received, RefusedError
@@ -51,20 +49,7 @@ class FailedRecord:
         message = f"stage {self._stage} failed: {kind}"
         letter = self._letter(problem, trace)
         source = self._received.source
-        try:
-            ending = crashed(self._stage, record, source, revision, message)
-        except ValidationError:
-            # An ending that repeats what the record says may fail on what made the handler fail.
-            ending = unserved(
-                self._stage,
-                record.partition_key,
-                source,
-                revision=revision,
-                digest=letter.sha256,
-                status=ResultStatus.FAILED,
-                code="internal",
-                message=message,
-            )
+        ending = crashed(self._stage, record, source, revision, message)
         return [Output(DEAD_LETTERS, letter)] + ([] if ending is None else [ending])
 
     def _refuse(self, error: DecodeError, digest: str | None) -> list[Output]:

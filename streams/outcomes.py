@@ -3,6 +3,8 @@
 from decimal import Decimal
 from typing import Any
 
+from pydantic import ValidationError
+
 from streams.publisher import Output
 from topics.base import Record
 from topics.registry import OUTCOMES
@@ -86,11 +88,28 @@ def crashed(stage: str, record: Record, source: Source, revision: int, message: 
                 ),
             )
         case TierTask():
-            return given_up(stage, record, record.attempts, ResultStatus.FAILED, "internal", message)
+            return _task_crashed(stage, record, message)
         case Answer(task=task) | Escalation(task=task) | Parked(task=task):
-            return given_up(stage, task, task.attempts, ResultStatus.FAILED, "internal", message)
+            return _task_crashed(stage, task, message)
         case _:
             return None
+
+
+def _task_crashed(stage: str, task: TierTask, message: str) -> Output:
+    try:
+        return given_up(stage, task, task.attempts, ResultStatus.FAILED, "internal", message)
+    except ValidationError:
+        # An ending that repeats what the task says may fail on what made the handler fail.
+        return unserved(
+            stage,
+            task.request.request_id,
+            task.source,
+            revision=task.revision,
+            digest=task.digest,
+            status=ResultStatus.FAILED,
+            code="internal",
+            message=message,
+        )
 
 
 def _end(stage: str, task: TierTask, attempts: tuple[Attempt, ...], **fields: Any) -> Output:  # noqa: ANN401 - Outcome's fields

@@ -297,7 +297,9 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
     def _is_awaited(self, task: TierTask) -> bool:
         """Whether a tier that the task may reach lets calls through, as far as this process knows."""
         ceiling = min(task.decision.ceiling, self._settings.top_tier)
-        return any(map(self._gate.is_open_to, range(home_tier(task), ceiling + 1)))
+        reachable = range(home_tier(task), ceiling + 1)
+        # A task of a tier that is no more has nothing to wait for.
+        return not reachable or any(map(self._gate.is_open_to, reachable))
 
     def _outputs(self, held: Held, monotonic: float) -> Sequence[Output]:
         has_expired = monotonic >= held.expires
