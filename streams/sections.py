@@ -238,8 +238,8 @@ class RoutingSettings(_Section):
 
     preset: Literal["two-tier", "three-tier", "max-savings", "max-quality"] | None = None
     """Shipped settings that this one starts from; what is set beside it wins."""
-    classifier: Literal["learned", "features"] = "learned"
-    """What scores requests between the rules: weighted features alone, or moved by a model trained on outcomes."""
+    classifier: Literal["features", "learned"] = "features"
+    """What scores requests between the rules: weighted features alone, or moved by a model trained from outcomes."""
     model: Path | None = None
     """A model file of `tierstream train`; None: the shipped one."""
     boundary: tuple[Share, Share] = (0.45, 0.55)

@@ -1,7 +1,6 @@
 """`tierstream route`: the decision for a prompt, a file or a whole request, explained, without anything running."""
 
 import json
-import re
 
 import pytest
 from typer.testing import CliRunner
@@ -34,10 +33,21 @@ def test_help():
 
 
 def test_one_line_says_where_and_why():
-    assert re.fullmatch(
-        r"T1 fast open-weight: classifier learned/1:\w+\+features/1\n", run("Do you ship to Norway?").stdout
-    )
+    assert run("Do you ship to Norway?").stdout == "T1 fast open-weight: classifier features/1\n"
     assert run("--role", "ceo", "Are our projections ok?").stdout == "T3 frontier: rule executive-finance\n"
+
+
+def test_the_learned_classifier_is_named_with_its_model(monkeypatch):
+    monkeypatch.setenv("TIERSTREAM_ROUTING__CLASSIFIER", "learned")
+    assert decision_of("Do you ship to Norway?").classifier.startswith("learned/1:")
+
+
+def test_a_model_that_can_not_be_used_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setenv("TIERSTREAM_ROUTING__CLASSIFIER", "learned")
+    monkeypatch.setenv("TIERSTREAM_ROUTING__MODEL", str(tmp_path / "none.npz"))
+    result = CliRunner().invoke(app, ["route", "x"])
+    assert result.exit_code == 2
+    assert "routing.model" in result.output
 
 
 def test_explained():
