@@ -76,7 +76,10 @@ async def test_the_ledger_agrees_with_the_providers_and_the_topics(deployment, s
 
     ended = [call for call in calls if isinstance(call, CallEnded)]
     served = simulator.calls
-    assert {str(call.call_id) for call in ended} == {call["call_id"] for call in served}
+    assert {str(call.call_id) for call in ended} >= {call["call_id"] for call in served}
+    # A breaker that opens just before a call leaves keeps it back; it is on the books, and costs nothing.
+    not_served = {str(call.call_id) for call in ended} - {call["call_id"] for call in served}
+    assert all(call.error and not call.cost_usd for call in ended if str(call.call_id) in not_served)
     prices = PriceBook(deployment.settings.prices, deployment.settings.providers)
     bill = sum((billed(call, prices) for call in served), start=Decimal(0))
     assert bill > 0

@@ -40,7 +40,7 @@ def call(model="m", messages=MESSAGES, params=PARAMS, schema=None, **extra) -> C
 
 
 def provider(kind):
-    return kind(Connection("p", "key", None, 4, use_proxy=False))
+    return kind(Connection("p", "key", None, use_proxy=False))
 
 
 def test_openai_drops_sampling_for_models_that_reason():
@@ -252,4 +252,4 @@ def test_registry_wants_a_simulator(settings):
 
 
 def test_key_is_not_shown():
-    assert "sk-secret" not in repr(Connection("p", "sk-secret", None, 1, use_proxy=True))
+    assert "sk-secret" not in repr(Connection("p", "sk-secret", None, use_proxy=True))
