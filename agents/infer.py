@@ -1,10 +1,11 @@
 """tier tasks -> answers. Asks the models of a tier; without an answer the task goes one tier up, or rests."""
 
-from streams.fallback import ChainResult, ask_chain, is_judged
+from streams.fallback import ChainResult, OutOfBounds, ask_chain, is_judged
 from streams.outcomes import answered, given_up
 from streams.publisher import Output
 from streams.settings import Settings
 from streams.stage import Context, Outputs, stage
+from topics.base import MAX_ID_LENGTH
 from topics.events import StatusEvent, StatusKind
 from topics.journal import CallEnded
 from topics.registry import CHUNKS, ESCALATIONS, PARKED, VALIDATION, tier_tasks
@@ -23,9 +24,7 @@ async def infer(task: TierTask, ctx: Context) -> Outputs:
     """Get an answer from the tier, check it for free, and hand on what comes of it."""
     result = await ask_chain(task, ctx)
     if result.stopped is not None:
-        stopped = result.stopped
-        task = result.task
-        outputs = [given_up(ctx.stage, task, task.attempts, stopped.status, stopped.code, stopped.message)]
+        outputs = _ended(result, result.stopped, ctx)
     elif result.answer is not None:
         outputs = _answered(result, _completion(result.answer), ctx)
     elif _may_be_promoted(result, ctx):
@@ -35,9 +34,12 @@ async def infer(task: TierTask, ctx: Context) -> Outputs:
     else:
         attempts = len(result.task.attempts)
         message = f"no provider answered, {attempts} attempts" if attempts else _NOBODY
-        task = result.task
-        outputs = [given_up(ctx.stage, task, task.attempts, ResultStatus.FAILED, "no_provider", message)]
+        outputs = _ended(result, OutOfBounds(ResultStatus.FAILED, "no_provider", message), ctx)
     return [*outputs, *_hops(result, ctx)]
+
+
+def _ended(result: ChainResult, why: OutOfBounds, ctx: Context) -> list[Output]:
+    return [given_up(ctx.stage, result.task, result.task.attempts, why.status, why.code, why.message)]
 
 
 def _completion(ended: CallEnded) -> Completion:
@@ -74,9 +76,7 @@ def _may_be_promoted(result: ChainResult, ctx: Context) -> bool:
 def _promoted(result: ChainResult, ctx: Context) -> list[Output]:
     """Go one tier up; a task that left its tier only because nobody was there may come back to it."""
     task = result.task
-    reason = result.away or (
-        task.attempts[-1].outcome if result.ended else "no model may see the request and has room for it"
-    )
+    reason = result.away or (task.attempts[-1].outcome if result.ended else _NOBODY)
     update = {
         "tier": task.tier + 1,
         "why": f"promoted from tier {task.tier}: {reason}",
@@ -98,7 +98,7 @@ def _parked(result: ChainResult, ctx: Context) -> list[Output]:
     event = StatusEvent(kind=StatusKind.PARKED, at=ctx.now(), tier=task.tier, detail=reason)
     identity = (task.request.request_id, task.revision)
     return [
-        Output(PARKED, Parked(task=task, reason=reason[:256])),
+        Output(PARKED, Parked(task=task, reason=reason[:MAX_ID_LENGTH])),
         ctx.status(*identity, event),
         ctx.hop(*identity, "parked", tier=task.tier, detail=reason),
     ]

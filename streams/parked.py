@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 
 from streams.clock import Clock
 from streams.failed_records import FailedRecord
 from streams.gate import Gate
+from streams.group_consumer import commit_progress, group_consumer
 from streams.log_reader import RawRecord
 from streams.outcomes import given_up
 from streams.publisher import TRACE_HEADER, Output, Publisher
@@ -45,7 +45,6 @@ _GRID_S = 0.05
 """Records whose rest ends within the same stretch leave together."""
 _POLL_S = 0.2
 _IDLE_SLACK_S = 300.0
-_NOT_OURS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 
 
 class BrokerTime:
@@ -187,7 +186,9 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         Raises:
             DeliveryError: The broker did not take an output; its record stays uncommitted.
         """
-        self._consumer = self._new_consumer()
+        # Nothing is read while all partitions hold as much as they may.
+        idle_s = self._settings.attempts.parked_s + _IDLE_SLACK_S
+        self._consumer = group_consumer(self._settings, STAGE, max_poll_interval_ms=int(idle_s * 1000))
         self._consumer.subscribe([self._topic], listener=self)
         await self._consumer.start()
         stopping = asyncio.create_task(stop.wait())
@@ -223,21 +224,6 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         for tp in assigned:
             self._holds.setdefault(tp, Hold())
         self._assigned.set()
-
-    def _new_consumer(self) -> AIOKafkaConsumer:
-        kafka = self._settings.kafka
-        return AIOKafkaConsumer(
-            bootstrap_servers=kafka.bootstrap_servers,
-            group_id=self._settings.group(STAGE),
-            group_instance_id=kafka.instance,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=int(kafka.session_timeout_s * 1000),
-            heartbeat_interval_ms=int(kafka.session_timeout_s * 1000 / 6),
-            # Nothing is read while all partitions hold as much as they may.
-            max_poll_interval_ms=int((self._settings.attempts.parked_s + _IDLE_SLACK_S) * 1000),
-            fetch_max_wait_ms=250,
-        )
 
     async def _hold(self) -> None:
         while True:
@@ -308,17 +294,7 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         return [replace(output, trace=trace) for output in found]
 
     async def _commit(self) -> None:
-        holds = dict(self._holds)
-        positions = {tp: hold.position for tp, hold in holds.items() if hold.position > hold.committed}
-        if not positions:
-            return
-        try:
-            await self._consumer.commit(positions)
-        except _NOT_OURS:
-            log.info("the group moved on before a commit; some tasks go back to their tier once more")
-            return
-        for tp, position in positions.items():
-            holds[tp].committed = position
+        await commit_progress(self._consumer, self._holds, "some tasks go back to their tier once more")
 
 
 def outputs_of(held: Held, *, has_expired: bool, tiers: int, at: datetime) -> list[Output]:

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 
 from streams.clock import Clock
+from streams.group_consumer import commit_progress, group_consumer
 from streams.log_reader import LogReader, RawRecord
 from streams.publisher import TRACE_HEADER, Output, Publisher
 from streams.settings import Settings
@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 STAGE = "settle"
 _BATCH = 500
 _POLL_MS = 200
-_NOT_OURS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 
 
 class PartitionOwner:
@@ -146,17 +145,7 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
         """Settle until `stop` is set; any delivery or fencing error ends it by that exception."""
         kafka = self._settings.kafka
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=kafka.bootstrap_servers,
-            group_id=self._settings.group(STAGE),
-            group_instance_id=kafka.instance,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=int(kafka.session_timeout_s * 1000),
-            heartbeat_interval_ms=int(kafka.session_timeout_s * 1000 / 6),
-            max_partition_fetch_bytes=kafka.record_max_bytes,
-            fetch_max_wait_ms=250,
-        )
+        self._consumer = group_consumer(self._settings, STAGE, max_partition_fetch_bytes=kafka.record_max_bytes)
         self._consumer.subscribe([self._topic], listener=self)
         await self._consumer.start()
         stopping = asyncio.create_task(stop.wait())
@@ -226,17 +215,7 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
             self._owned.pop(tp, None)
 
     async def _commit(self) -> None:
-        owned = dict(self._owned)
-        positions = {tp: one.position for tp, one in owned.items() if one.position > one.committed}
-        if not positions:
-            return
-        try:
-            await self._consumer.commit(positions)
-        except _NOT_OURS:
-            log.info("the group moved on before a commit; the next owner recognises what is settled")
-            return
-        for tp, position in positions.items():
-            owned[tp].committed = position
+        await commit_progress(self._consumer, self._owned, "the next owner recognises what is settled")
 
     async def _oldest_uncommitted(self, tp: TopicPartition) -> int:
         committed = await self._consumer.committed(tp)

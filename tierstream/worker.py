@@ -29,9 +29,6 @@ from streams.providers.registry import build_providers
 from streams.publisher import Publisher
 from streams.routing.classifier import Classifier
 from streams.routing.features_classifier import FeaturesClassifier
-from streams.routing.learned.classifier import LearnedClassifier
-from streams.routing.learned.model_file import ModelError
-from streams.routing.learned.router_classifier import LearnedRouterClassifier
 from streams.routing.policy import Policy
 from streams.routing.router import Router
 from streams.settings import Settings, SettingsError
@@ -164,6 +161,11 @@ def new_router(settings: Settings, windows: ContextWindows) -> Router:
 def _new_classifier(settings: Settings) -> Classifier:
     if settings.routing.classifier == "features":
         return FeaturesClassifier()
+    # NumPy takes a fifth of a second to import, and every restart of a worker waits for it.
+    from streams.routing.learned.classifier import LearnedClassifier  # noqa: PLC0415
+    from streams.routing.learned.model_file import ModelError  # noqa: PLC0415
+    from streams.routing.learned.router_classifier import LearnedRouterClassifier  # noqa: PLC0415
+
     path = settings.routing.model
     try:
         learned = LearnedClassifier.shipped() if path is None else LearnedClassifier.load(path)
