@@ -65,6 +65,23 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Fa
         coordinator._do_heartbeat = beating  # noqa: SLF001
         pulse.watch(lambda: bool(coordinator.member_id != JoinGroupRequest.UNKNOWN_MEMBER_ID))
 
+    async def seek_to_committed(self) -> Any:  # noqa: ANN401 - offsets by Faust's kind of partition
+        """Seek every partition, also those of which nothing is committed.
+
+        aiokafka leaves those where they are. What Faust had fetched and dropped in a rebalance would be passed over
+        then, and the next commit would make it the past.
+        """
+        return await self.call_thread(self._seek_to_committed_or_start)
+
+    async def _seek_to_committed_or_start(self) -> Any:  # noqa: ANN401
+        consumer = self._ensure_consumer()
+        committed = await consumer.seek_to_committed()
+        uncommitted = [tp for tp, offset in committed.items() if not offset]
+        if uncommitted:
+            for tp, start in (await consumer.beginning_offsets(uncommitted)).items():
+                consumer.seek(tp, start)
+        return committed
+
 
 class _Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped
     def _new_consumer_thread(self) -> _ConsumerThread:

@@ -44,9 +44,8 @@ class Work:
         return []
 
 
-@contextlib.asynccontextmanager
-async def member(settings, work, publisher):
-    """Run the stage as one member of its group."""
+def runner(settings, work, publisher):
+    """Make the runner of the stage, as one member of its group."""
     engine = dataclasses.replace(new_bench(settings).engine, clock=utc_now, publisher=publisher)
     [instance] = work.stage.instances(settings)
     journal = Journal(
@@ -58,11 +57,18 @@ async def member(settings, work, publisher):
         cache_bytes=0,
         clock=utc_now,
     )
+    return StageRunner(instance, engine, journal)
+
+
+@contextlib.asynccontextmanager
+async def member(settings, work, publisher):
+    """Run the stage as one member of its group."""
     stop, ready = asyncio.Event(), asyncio.Event()
-    running = asyncio.create_task(StageRunner(instance, engine, journal).run(stop, ready.set))
+    member = runner(settings, work, publisher)
+    running = asyncio.create_task(member.run(stop, ready.set))
     try:
         await asyncio.wait([running, asyncio.create_task(ready.wait())], return_when=asyncio.FIRST_COMPLETED)
-        yield
+        yield member
     finally:
         stop.set()
         await running
@@ -112,3 +118,35 @@ async def test_no_commit_passes_unfinished_work(deployment, seed):
     reader = LogReader(settings.kafka)
     assert sum([await reader.end_offset(tp) for tp in tps]) == RECORDS
     assert looks > 20
+
+
+class Held:
+    """A stage that finishes nothing until it is told to, and the memory of what came to it."""
+
+    def __init__(self):
+        self.begun = asyncio.Queue()
+        self.release = asyncio.Event()
+        self.stage = stage(source=REQUESTS, emits=(), in_flight=40)(self.handle)
+
+    async def handle(self, request, ctx):
+        self.begun.put_nowait((ctx.received.partition, ctx.received.offset))
+        await self.release.wait()
+        return []
+
+
+async def test_what_a_rebalance_drops_comes_again_even_before_the_first_commit(deployment):
+    """A rebalance drops what was fetched and seeks back; a partition without a commit has to go back to its start."""
+    settings = deployment.settings
+    work = Held()
+    async with (
+        Publisher(settings.kafka) as publisher,
+        admin_client(settings.kafka) as admin,
+        member(settings, work, publisher) as running,
+    ):
+        await send(publisher, range(20))
+        first = {await work.begun.get() for _ in range(20)}
+        assert not await committed(settings, admin)
+        await running._app.consumer.perform_seek()
+        again = {await work.begun.get() for _ in range(20)}
+        assert again == first
+        work.release.set()
