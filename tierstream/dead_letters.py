@@ -5,22 +5,21 @@ The topic is append-only, so a letter's state is kept as notes behind it in its 
 
 import asyncio
 import hashlib
-import re
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Literal, NamedTuple, Self
+from typing import Literal
 
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from streams.clock import utc_now
-from streams.log_reader import LogReader, RawRecord
+from streams.log_reader import LogReader
 from streams.publisher import DeliveryError, Output, Publisher
 from streams.settings import Settings
 from streams.topic_admin import admin_client
+from tierstream.dead_letter_log import Entry, LetterId, PartitionScan, read
 from topics.base import Record, from_millis
 from topics.codec import DecodeError, Headers, decode, encode
 from topics.dead_letters import LETTER_HEADER, RETRIES_HEADER, REVISION_HEADER, revision_of
@@ -31,58 +30,10 @@ from topics.tasks import Answer, Escalation, Parked, TierTask
 
 _OURS = frozenset((LETTER_HEADER, RETRIES_HEADER, REVISION_HEADER))
 _CRASHED = "handler_error"
-_LETTER_ID = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
 
 
 class DeadLetterError(Exception):
     """A letter that isn't there or can't be handled; the message says why and what to do."""
-
-
-class LetterId(NamedTuple):
-    """Where a letter lies in the dead-letters topic; written `partition:offset`."""
-
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        return f"{self.partition}:{self.offset}"
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `partition:offset`.
-
-        Raises:
-            ValueError: It is something else.
-        """
-        match = _LETTER_ID.fullmatch(text)
-        if match is None:
-            raise ValueError(f"{text!r} is not the id of a dead letter: write partition:offset, as the list shows it")
-        return cls(int(match[1]), int(match[2]))
-
-
-class LetterState(StrEnum):
-    """What became of a letter."""
-
-    OPEN = "open"
-    RETRIED = "retried"
-    PURGED = "purged"
-
-
-@dataclass(slots=True)
-class Entry:
-    """A letter with the notes about it. In lists it is without its key, headers, value and traceback."""
-
-    id: LetterId
-    letter: DeadLetter
-    notes: list[DeadLetterNote] = field(default_factory=list)
-
-    @property
-    def state(self) -> LetterState:
-        """What became of it; purged is final."""
-        actions = {note.action for note in self.notes}
-        if "purged" in actions:
-            return LetterState.PURGED
-        return LetterState.RETRIED if actions else LetterState.OPEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +115,7 @@ class DeadLetters:
             DeadLetterError: It was deleted in the meantime.
         """
         record = await self._reader.record_at(TopicPartition(self._topic, entry.id.partition), entry.id.offset)
-        content = _read(DEAD_LETTERS, record) if record is not None and record.offset == entry.id.offset else None
+        content = read(DEAD_LETTERS, record) if record is not None and record.offset == entry.id.offset else None
         if not isinstance(content, DeadLetter):
             raise DeadLetterError(f"dead letter {entry.id} is gone")
         return Entry(entry.id, content, entry.notes)
@@ -273,8 +224,8 @@ class DeadLetters:
             deleted = await admin.delete_records(ends)
         return {tp.partition: int(low) for tp, low in deleted.items()}
 
-    async def _scan(self, partition: int, since_ms: int | None) -> "_Scan":
-        scan = _Scan()
+    async def _scan(self, partition: int, since_ms: int | None) -> PartitionScan:
+        scan = PartitionScan()
         async for record in self._reader.read(TopicPartition(self._topic, partition), since_ms=since_ms):
             scan.add(partition, record)
         return scan
@@ -292,7 +243,7 @@ class DeadLetters:
         original = await self.original(letter)
         if original.key is None and original.value is None and edited is None:
             raise DeadLetterError("it has neither key nor value, so there is nothing to send: give --edit, or purge it")
-        record = _read(spec, original) if edited is None else self._edited(spec, edited, original)
+        record = read(spec, original) if edited is None else self._edited(spec, edited, original)
         if spec.name == REQUESTS.name:
             asked = letter.request_id if edited is None else getattr(record, "request_id", None)
             # Whatever makes a letter of a request that has an id also ends the request.
@@ -353,45 +304,6 @@ class _Subject:
     revision: int
     has_ended: bool
     """Whether the letter came with an end of this revision, be it published already or not."""
-
-
-class _Scan:
-    """What a partition holds."""
-
-    def __init__(self) -> None:
-        self.entries: dict[int, Entry] = {}
-        self.unreadable: list[int] = []
-
-    def add(self, partition: int, record: RawRecord) -> None:
-        """Take the next record of the partition."""
-        match _read(DEAD_LETTERS, record):
-            case DeadLetter() as letter:
-                brief = letter.model_copy(update={"key": None, "headers": (), "value": None, "traceback": None})
-                self.entries[record.offset] = Entry(LetterId(partition, record.offset), brief)
-            case DeadLetterNote(letter_offset=offset) as note:
-                if offset in self.entries:
-                    self.entries[offset].notes.append(note)
-            case _:
-                self.unreadable.append(record.offset)
-
-    def end_of_purged(self) -> int | None:
-        """Return the offset behind the last purged letter that has nothing open before it; None if there is none."""
-        is_open = [offset for offset, entry in self.entries.items() if entry.state is LetterState.OPEN]
-        # A letter of a newer version is none that this one could have shown to anybody.
-        first_open = min([*is_open, *self.unreadable], default=None)
-        purged = [
-            offset
-            for offset, entry in self.entries.items()
-            if entry.state is LetterState.PURGED and (first_open is None or offset < first_open)
-        ]
-        return max(purged) + 1 if purged else None
-
-
-def _read(spec: TopicSpec[Record], record: Original | RawRecord) -> Record | None:
-    try:
-        return decode(spec, record.value, record.headers).record
-    except DecodeError:
-        return None
 
 
 def _task_of(record: Record | None) -> TierTask | None:

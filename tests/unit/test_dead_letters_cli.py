@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from tierstream.cli import app
 from tierstream.cli.moments import parse_moment
 from tierstream.cli.render_dead_letters import bytes_as_json, description, table
-from tierstream.dead_letters import Entry, LetterId, LetterState, _Scan
+from tierstream.dead_letter_log import Entry, LetterId, LetterState, PartitionScan
 from topics.codec import DecodeError, encode
 from topics.dead_letters import LETTER_HEADER, RETRIES_HEADER, REVISION_HEADER, dead_letter, revision_of
 from topics.events import DeadLetterNote
@@ -31,7 +31,7 @@ def note(offset, action):
 
 
 def scan(*contents):
-    found = _Scan()
+    found = PartitionScan()
     for offset, content in enumerate(contents):
         record = SimpleNamespace(offset=offset, value=b"?", headers=())
         if content is not None:

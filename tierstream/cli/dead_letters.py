@@ -22,7 +22,8 @@ from tierstream.cli.render_dead_letters import (
     table,
 )
 from tierstream.client import require_topics
-from tierstream.dead_letters import DeadLetterError, DeadLetters, Entry, LetterId, LetterState, Problem
+from tierstream.dead_letter_log import Entry, LetterId, LetterState
+from tierstream.dead_letters import DeadLetterError, DeadLetters, Problem
 
 _STDIO = "-"
 

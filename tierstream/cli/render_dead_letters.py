@@ -9,7 +9,8 @@ from typing import Any
 import typer
 
 from tierstream.cli.render import printable
-from tierstream.dead_letters import Entry, Retry
+from tierstream.dead_letter_log import Entry
+from tierstream.dead_letters import Retry
 from topics.events import DeadLetter, DeadLetterNote
 
 _DUMPED_BYTES = 4096
