@@ -134,25 +134,20 @@ async def check_topics(settings: Settings) -> list[str]:
 
 async def partition_count(kafka: KafkaSettings) -> int | None:
     """Read the partition count that the prefix was set up with; None if none was written down."""
+    topic = CONTROL.full_name(kafka.prefix)
+    async with admin_client(kafka) as admin:
+        [found] = await admin.describe_topics([topic])
+    if not found["partitions"]:
+        return None
+    key = PartitionCount.model_fields["setting"].default
+    # The count decides where its own record lies, so look where the topic as it is would have it.
+    tp = TopicPartition(topic, partition_for(key, len(found["partitions"])))
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, group_id=None, enable_auto_commit=False)
     await consumer.start()
     try:
-        topic = CONTROL.full_name(kafka.prefix)
-        partitions = sorted(consumer.partitions_for_topic(topic) or await _partitions(consumer, topic))
-        if not partitions:
-            return None
-        key = PartitionCount.model_fields["setting"].default
-        # The count decides where its own record lies, so look where the topic as it is would have it.
-        tp = TopicPartition(topic, partition_for(key, len(partitions)))
         return await _latest_count(consumer, tp)
     finally:
         await consumer.stop()
-
-
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-    consumer.assign([TopicPartition(topic, 0)])
-    await consumer.topics()
-    return set(consumer.partitions_for_topic(topic) or ())
 
 
 async def _latest_count(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int | None:

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from streams.clock import utc_now
 from streams.control import BreakerPublisher, ControlFollower, read_control
 from streams.publisher import DeliveryError, Output, Publisher
-from streams.topic_admin import admin_client, check_topics
+from streams.topic_admin import TopicError, admin_client, check_topics, create_topics
 from tierstream.cli import app
 from tierstream.cli.stack import _noteworthy_breakers, _print_breakers
-from topics.control import BreakerOrder, BreakerState, BreakerStatus
+from topics.control import BreakerOrder, BreakerState, BreakerStatus, PartitionCount
 from topics.registry import CONTROL
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -201,3 +201,16 @@ async def test_passing_states_are_kept_for_the_sink_and_older_topics_are_accepte
         await admin.alter_configs([resource])
     problems = await check_topics(deployment.settings)
     assert not any("min.compaction.lag.ms" in problem for problem in problems)
+
+
+async def test_the_partition_count_is_written_down_once_and_held_against_the_settings(deployment):
+    settings = deployment.settings
+    kafka = settings.kafka.model_copy(update={"partitions": settings.kafka.partitions + 1})
+    other = settings.model_copy(update={"kafka": kafka})
+    assert await create_topics(settings) == []
+    [count] = [record for record in await deployment.read(CONTROL) if isinstance(record, PartitionCount)]
+    assert count.partitions == settings.kafka.partitions
+    with pytest.raises(TopicError, match=f"were set up with {settings.kafka.partitions} partitions"):
+        await create_topics(other)
+    assert await check_topics(settings) == []
+    assert any(f"set kafka.partitions = {settings.kafka.partitions}" in line for line in await check_topics(other))
