@@ -59,8 +59,8 @@ def read_outcomes(path: Path) -> list[LabelledOutcome]:
             prompt=_text(entry, "prompt", place),
             weak_correct=_quality(entry, "weak_correct", place),
             strong_correct=_quality(entry, "strong_correct", place),
-            benchmark=_text(entry, "benchmark", place, default="outcomes"),
-            subject=_text(entry, "subject", place, default=""),
+            benchmark=_optional_text(entry, "benchmark", place) or "outcomes",
+            subject=_optional_text(entry, "subject", place),
         )
         for place, entry in _objects(path)
     ]
@@ -99,8 +99,13 @@ def _parse(raw: bytes, place: str) -> _Object:
     return entry
 
 
-def _text(entry: _Object, name: str, place: str, default: str | None = None) -> str:
-    value = _value(entry, name, place) if default is None else entry.get(name, default)
+def _optional_text(entry: _Object, name: str, place: str) -> str:
+    """Read a text that may be left out, or null; then it is empty."""
+    return "" if entry.get(name) is None else _text(entry, name, place)
+
+
+def _text(entry: _Object, name: str, place: str) -> str:
+    value = _value(entry, name, place)
     if not isinstance(value, str):
         raise InputError(f"{place}: {name}: text is wanted, not {_kind(value)}")
     return value

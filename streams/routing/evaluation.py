@@ -7,7 +7,7 @@ paper's code does. Prompts of equal score count as routed at random among themse
 APGR of exactly 0.5.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,6 +62,22 @@ class MetricIntervals:
     cpt50: Interval
     cpt80: Interval
     share95: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """How far one score is ahead of another in APGR, on the same draws of the same outcomes.
+
+    Attributes:
+        apgr: The difference.
+        interval: Of the difference.
+        verdict: "better" or "worse" where the interval leaves no doubt, "no worse" where only the difference itself is
+            not below 0, else "unclear".
+    """
+
+    apgr: float
+    interval: Interval
+    verdict: str
 
 
 class Ranking:
@@ -122,23 +138,8 @@ class Ranking:
         )
 
     def intervals(self, groups: Ints, draws: int, seed: int) -> MetricIntervals | None:
-        """Bootstrap the metrics by group; None if no draw has a gap.
-
-        Args:
-            groups: (outcomes,) Which ones belong together, numbered from 0.
-            draws: How many.
-            seed: Of the draws.
-        """
-        drawn = []
-        for weights in resample(groups, draws, seed):
-            try:
-                found = self.metrics(weights)
-            except NoGapError:
-                continue
-            drawn.append((found.apgr, found.cpt50, found.cpt80, found.share95))
-        if not drawn:
-            return None
-        return MetricIntervals(*(interval(values) for values in np.array(drawn).T))
+        """Bootstrap the metrics as `draw_metrics` does; None if no draw has a gap."""
+        return intervals([found for (found,) in draw_metrics([self], groups, draws, seed)])
 
 
 def oracle(weak: ArrayLike, strong: ArrayLike) -> Ranking:
@@ -153,6 +154,47 @@ def random_metrics(weak: ArrayLike, strong: ArrayLike) -> Metrics:
         NoGapError: The stronger model is no better.
     """
     return Ranking(np.zeros(len(np.asarray(weak))), weak, strong).metrics()
+
+
+def draw_metrics(rankings: Sequence[Ranking], groups: Ints, draws: int, seed: int) -> list[tuple[Metrics, ...]]:
+    """Draw the outcomes anew, and compute the metrics of each ranking on every draw that has a gap.
+
+    Args:
+        rankings: Of the same outcomes by different scores.
+        groups: (outcomes,) Which ones belong together, numbered from 0.
+        draws: How many.
+        seed: Of the draws.
+    """
+    found = []
+    for weights in resample(groups, draws, seed):
+        try:
+            found.append(tuple(ranking.metrics(weights) for ranking in rankings))
+        except NoGapError:
+            continue
+    return found
+
+
+def intervals(drawn: Sequence[Metrics]) -> MetricIntervals | None:
+    """Return the intervals of the metrics over the draws; None if there is none."""
+    if not drawn:
+        return None
+    columns = np.array([(found.apgr, found.cpt50, found.cpt80, found.share95) for found in drawn]).T
+    return MetricIntervals(*(interval(values) for values in columns))
+
+
+def lead(one: Metrics, other: Metrics, drawn: Sequence[tuple[Metrics, Metrics]]) -> Lead | None:
+    """Compare two scores by the draws of both (a paired bootstrap); None if there is no draw."""
+    if not drawn:
+        return None
+    difference = one.apgr - other.apgr
+    span = interval([first.apgr - second.apgr for first, second in drawn])
+    if span.low > 0:
+        verdict = "better"
+    elif span.high < 0:
+        verdict = "worse"
+    else:
+        verdict = "no worse" if difference >= 0 else "unclear"
+    return Lead(difference, span, verdict)
 
 
 def resample(groups: Ints, draws: int, seed: int) -> Iterator[Array]:

@@ -3,13 +3,16 @@
 It reads what makes a task hard for a small model: length, conditions that pile up, figures to work with, reasoning
 that is asked for, stakes; and what makes it easy: an answer of one line, or a form that only has to be filled in.
 The weights are round numbers set by judgement and checked on the demo's corpus; they are no fit to outcomes.
+Orders to the router count for nothing.
 """
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from streams.routing.injection import without_orders
 from streams.routing.query_type import QueryType
 from topics.requests import Impact, Request, Tolerance
 
@@ -22,26 +25,59 @@ _CHARACTERS_A_WORD = 2
 """In these scripts, which put no spaces between words."""
 
 _NUMBER = re.compile(r"\d[\d.,]*")
-_CLAUSE = re.compile(r"[.!?;:]\s|[。?!;:,、]|,\s")
-_CONDITION = re.compile(
-    r"\b(if|when|after|but|both|each|other|still|instead|same|per|without|although|while|whether|not|unless|except"
-    r"|only|at least|given|assuming|wenn|aber|ohne|nicht|si|mais|sans|pero|sin|se|mas|sem)\b",
-    re.IGNORECASE,
-)
+_CLAUSE_SIGNS = (". ", ".\n", "?", "!", ";", ":", ",", "。", "、")
+_WORD = re.compile(r"\w+")
+_LONGEST_WORD = 24
+_REMEMBERED_WORDS = 1 << 14
+
+_CONDITIONS = frozenset(
+    [
+        "if", "when", "after", "but", "both", "each", "other", "still", "instead", "same", "per", "without", "although",
+        "while", "whether", "not", "unless", "except", "only", "given", "assuming", "wenn", "aber", "ohne", "nicht",
+        "si", "mais", "sans", "pero", "sin", "se", "mas", "sem",
+    ]
+)  # fmt: skip
 _EXPLAINING = re.compile(
-    r"\b(why|explain|compare|rewrite|refactor|review|debug|plan|analy[sz]e|recommend|diagnos\w*|interpret"
-    r"|pros and cons|prioriti[sz]e|forecast|estimate|significant|should (i|we))\b",
-    re.IGNORECASE,
+    r"why|explain|compare|rewrite|refactor|review|debug|plan|analy[sz]e|recommend|diagnos\w*|interpret|prioriti[sz]e"
+    r"|forecast|estimate|significant"
 )
 _REASONING = re.compile(
-    r"\b(prove|derive|design|architect\w*|trade-?offs?|optimi[sz]e|root cause|strateg\w+|assess|implications?|justify"
-    r"|reconcile|concurren\w+|race condition|deadlock|distributed|scenarios?|sensitivity|valuation|causal\w*"
-    r"|negotiat\w+|liabilit\w+|indemni\w+|regulat\w+|under load|bug)\b",
-    re.IGNORECASE,
+    r"prove|derive|design|architect\w*|tradeoffs?|optimi[sz]e|strateg\w+|assess|implications?|justify|reconcile"
+    r"|concurren\w+|deadlock|distributed|scenarios?|sensitivity|valuation|causal\w*|negotiat\w+|liabilit\w+|indemni\w+"
+    r"|regulat\w+|bug"
 )
-_BRIEF = re.compile(
-    r"\b(one line|one-line|one sentence|in one|short(er)?|yes or no|single word|at most|labels?:)", re.IGNORECASE
-)
+_PHRASES = {
+    "conditions": (" at least ",),
+    "explaining": (" pros and cons ", " should i ", " should we "),
+    "reasoning": (" trade off ", " trade offs ", " root cause ", " race condition ", " under load "),
+    "brief": (" one line ", " one sentence ", " in one ", " yes or no ", " single word ", " at most "),
+}
+_LABELS = ("label:", "labels:")
+
+
+class _Kinds(dict[str, str | None]):
+    """What words stand for, if for anything; remembers what it was asked."""
+
+    def __missing__(self, word: str) -> str | None:
+        kind = _kind(word)
+        if len(word) <= _LONGEST_WORD:
+            if len(self) >= _REMEMBERED_WORDS:
+                self.clear()
+            self[word] = kind
+        return kind
+
+
+def _kind(word: str) -> str | None:
+    if word in _CONDITIONS:
+        return "conditions"
+    if word.startswith("short"):
+        return "brief"
+    if _EXPLAINING.fullmatch(word):
+        return "explaining"
+    return "reasoning" if _REASONING.fullmatch(word) else None
+
+
+_kind_of = _Kinds().__getitem__
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +87,23 @@ class _Text:
     request: Request
     query_type: str
     instructions: str
+    kinds: Mapping[str | None, int]
+    """How many words and phrases of each kind stand in the instructions."""
 
-    def count(self, pattern: re.Pattern[str], most: int) -> float:
-        return min(sum(1 for _ in pattern.finditer(self.instructions)), most)
+    @classmethod
+    def of(cls, request: Request, query_type: str) -> "_Text":
+        instructions = _instructions(request)
+        lower = instructions.lower()
+        words = _WORD.findall(lower)
+        kinds = Counter(map(_kind_of, words))
+        line = f" {' '.join(words)} "
+        for kind, phrases in _PHRASES.items():
+            kinds[kind] += sum(map(line.count, phrases))
+        kinds["brief"] += any(map(lower.__contains__, _LABELS))
+        return cls(request, query_type, instructions, kinds)
+
+    def of_kind(self, kind: str, most: int) -> int:
+        return min(self.kinds[kind], most)
 
     @property
     def words(self) -> float:
@@ -63,12 +113,12 @@ class _Text:
 
 _FEATURES: dict[str, tuple[float, Callable[[_Text], float]]] = {
     "length": (2.0, lambda text: math.log1p(text.words / 12)),
-    "figures": (0.12, lambda text: text.count(_NUMBER, 10)),
-    "clauses": (0.15, lambda text: text.count(_CLAUSE, 10)),
-    "conditions": (0.35, lambda text: text.count(_CONDITION, 6)),
-    "explaining": (0.7, lambda text: text.count(_EXPLAINING, 3)),
-    "reasoning": (0.6, lambda text: text.count(_REASONING, 4)),
-    "brief answer": (-1.0, lambda text: text.count(_BRIEF, 1)),
+    "figures": (0.12, lambda text: min(len(_NUMBER.findall(text.instructions)), 10)),
+    "clauses": (0.15, lambda text: min(sum(map(text.instructions.count, _CLAUSE_SIGNS)), 10)),
+    "conditions": (0.35, lambda text: text.of_kind("conditions", 6)),
+    "explaining": (0.7, lambda text: text.of_kind("explaining", 3)),
+    "reasoning": (0.6, lambda text: text.of_kind("reasoning", 4)),
+    "brief answer": (-1.0, lambda text: text.of_kind("brief", 1)),
     "form to fill in": (-1.5, lambda text: text.request.response_schema is not None),
     "critical impact": (1.2, lambda text: text.request.context.business_impact is Impact.CRITICAL),
     "low tolerance": (0.6, lambda text: text.request.context.error_tolerance is Tolerance.LOW),
@@ -85,7 +135,7 @@ _TOP_CUT = 3.2
 class FeaturesClassifier:
     """Scores by features of the request alone; deterministic."""
 
-    version = "features/1"
+    version = "features/2"
 
     def needs_more_than(self, request: Request, query_type: str, tiers: int) -> Sequence[float]:
         """Return, for each tier but the last, the probability that the request needs a higher one."""
@@ -95,12 +145,12 @@ class FeaturesClassifier:
 
     def difficulty(self, request: Request, query_type: str) -> float:
         """Sum the weighted features: below 0 for plain requests, 3 and more for frontier work."""
-        text = _Text(request, query_type, _instructions(request))
+        text = _Text.of(request, query_type)
         return _BIAS + sum(weight * value(text) for weight, value in _FEATURES.values())
 
 
 def _instructions(request: Request) -> str:
-    question = request.question
+    question = without_orders(request.question)
     if request.response_schema is not None:
         return question[:_SCHEMA_READ_CHARACTERS]
     if len(question) <= _READ_CHARACTERS:

@@ -19,16 +19,20 @@ _LARGEST_GROUP: Final = 12
 
 
 def passage_groups(prompts: Sequence[str]) -> Ints:
-    """Number the prompts so that those which quote the same passage have the same number: (prompts,)."""
+    """Number the prompts so that those which quote the same passage have the same number: (prompts,).
+
+    The same prompt has the same number however often it occurs.
+    """
+    distinct = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts))}
     sharing: dict[str, list[int]] = defaultdict(list)
-    for number, prompt in enumerate(prompts):
+    for prompt, number in distinct.items():
         words = _WORD.findall(prompt.lower())[:_READ_WORDS]
         starts = range(max(1, len(words) - _SHINGLE + 1))
         # Unlike a set, a dict keeps the order, and with it the groups are the same in every process.
         for shingle in dict.fromkeys(" ".join(words[i : i + _SHINGLE]) for i in starts):
             sharing[shingle].append(number)
-    groups = {number: [number] for number in range(len(prompts))}
-    group_of = list(range(len(prompts)))
+    groups = {number: [number] for number in range(len(distinct))}
+    group_of = list(range(len(distinct)))
     for members in sharing.values():
         if len(members) > _LARGEST_GROUP:
             continue
@@ -40,7 +44,7 @@ def passage_groups(prompts: Sequence[str]) -> Ints:
             for number in groups[two]:
                 group_of[number] = one
             groups[one] += groups.pop(two)
-    return number_consecutively(group_of)
+    return number_consecutively([group_of[distinct[prompt]] for prompt in prompts])
 
 
 def number_consecutively(labels: Sequence[object]) -> Ints:

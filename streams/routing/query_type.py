@@ -3,6 +3,7 @@
 import re
 from enum import StrEnum
 
+from streams.routing.injection import without_orders
 from topics.requests import Request
 
 
@@ -17,9 +18,33 @@ class QueryType(StrEnum):
     OTHER = "other"
 
 
-_PATTERNS: tuple[tuple[QueryType, re.Pattern[str]], ...] = (
+_PATTERNS: tuple[tuple[QueryType, tuple[str, ...], re.Pattern[str]], ...] = (
     (
         QueryType.EXTRACTION,
+        (
+            "extra",
+            "parse the",
+            "parse this",
+            "return json",
+            "return the json",
+            "return only",
+            "field from",
+            "fields from",
+            "s json",
+            "n json",
+            "m json",
+            "o json",
+            "fill in the schema",
+            "estrai",
+            "estrarre",
+            "wyodr",
+            "wyci",
+            "извлеки",
+            "提取",
+            "抽取",
+            "抽出",
+            "추출",
+        ),
         re.compile(
             r"\b(extract|parse (the|this)|return (only )?(the )?json|fields? from|as json|fill in the schema"
             r"|extrahier\w*|als json|extrai[st]?\b|extraire|en json|extrae\b|extraer|estrai|estrarre|in json|extraia"
@@ -29,6 +54,29 @@ _PATTERNS: tuple[tuple[QueryType, re.Pattern[str]], ...] = (
     ),
     (
         QueryType.CODE,
+        (
+            "```",
+            "def ",
+            "class ",
+            "select ",
+            "function",
+            "stacktrace",
+            "stack trace",
+            "regex",
+            "python",
+            "javascript",
+            "typescript",
+            "sql",
+            "bash",
+            "dockerfile",
+            "kubernetes",
+            "unit test",
+            "refactor",
+            "compile",
+            "code review",
+            "正则",
+            "正規表現",
+        ),
         re.compile(
             r"```|\b(def |class |SELECT .+ FROM |function\s*\(|stack ?trace|regex|python|javascript|typescript"
             r"|sql query|bash|dockerfile|kubernetes|unit test|refactor|compile|code review|sql-abfrage|requête sql"
@@ -38,6 +86,41 @@ _PATTERNS: tuple[tuple[QueryType, re.Pattern[str]], ...] = (
     ),
     (
         QueryType.ANALYSIS,
+        (
+            "naly",
+            "forecast",
+            "projection",
+            "trend",
+            "cohort",
+            "correlat",
+            "compare ",
+            "quarter",
+            "year",
+            "conversion",
+            "churn",
+            "scenario",
+            "sensitiv",
+            "margin",
+            "statistic",
+            "auswert",
+            "quartal",
+            "prognos",
+            "hochrechn",
+            "prévision",
+            "trimestr",
+            "anali",
+            "anális",
+            "proyecci",
+            "projeç",
+            "previsi",
+            "分析",
+            "趋势",
+            "季度",
+            "予測",
+            "四半期",
+            "傾向",
+            "분석",
+        ),
         re.compile(
             r"\b(analy[sz]e|analysis|forecast|projection|trend|cohort|correlat|compare .+ (with|to|against)|quarter"
             r"|year.over.year|conversion rate|churn|scenario|sensitivity|margin|statistic|analysier|auswert|quartal"
@@ -48,6 +131,46 @@ _PATTERNS: tuple[tuple[QueryType, re.Pattern[str]], ...] = (
     ),
     (
         QueryType.SUPPORT,
+        (
+            "draft",
+            "reply to",
+            "customer says",
+            "customer writes",
+            "customer wrote",
+            "ticket",
+            "complain",
+            "refund",
+            "apolog",
+            "escalat",
+            "kunde schreibt",
+            "kundin schreibt",
+            "beschwer",
+            "entschuldig",
+            "antwortentwurf",
+            "le client dit",
+            "le client écrit",
+            "réclamation",
+            "rembours",
+            "excus",
+            "el cliente",
+            "la client",
+            "reclam",
+            "reembols",
+            "disculp",
+            "o cliente",
+            "a cliente",
+            "il cliente",
+            "rimbors",
+            "klient",
+            "投诉",
+            "退款",
+            "客户说",
+            "道歉",
+            "返金",
+            "お詫び",
+            "苦情",
+            "クレーム",
+        ),
         re.compile(
             r"\b(draft|reply to|customer (says|writes|wrote)|ticket|complain|refund|apolog|escalat|kund(e|in) schreibt"
             r"|beschwer|entschuldig|antwortentwurf|le client (dit|écrit)|réclamation|rembours|excus|el cliente"
@@ -56,18 +179,20 @@ _PATTERNS: tuple[tuple[QueryType, re.Pattern[str]], ...] = (
             re.IGNORECASE,
         ),
     ),
-    (QueryType.FAQ, re.compile(r"^.{0,160}[?？؟]\s*$", re.DOTALL)),
+    (QueryType.FAQ, ("?", "？", "؟"), re.compile(r"^.{0,160}[?？؟]\s*$", re.DOTALL)),
 )
+"""Each kind with what a text in lower case must have for its pattern to be tried, which takes longer."""
 
 
 def query_type(request: Request) -> str:
-    """Return the producer's label, else the kind that the schema, the system prompt and the question suggest."""
+    """Return the producer's label, else the kind that the schema suggests, or the question without its orders."""
     if request.query_type:
         return request.query_type
     if request.response_schema is not None:
         return QueryType.EXTRACTION
-    question = request.question[:4000]
-    for kind, pattern in _PATTERNS:
-        if pattern.search(question):
+    question = without_orders(request.question).strip()[:4000]
+    present = question.lower().__contains__
+    for kind, signs, pattern in _PATTERNS:
+        if any(map(present, signs)) and pattern.search(question):
             return kind
     return QueryType.OTHER

@@ -1,8 +1,9 @@
 """A near-duplicate signature of a text: similar texts differ in few bits, so that repetitive traffic can be found."""
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import blake2b
+from operator import xor
 
 BITS = 64
 
@@ -19,6 +20,7 @@ _MASK = "0"
 """Stands for every number, id, address and date, whatever its value."""
 _EDGE = ""
 _HASH_BYTES = BITS // 8
+_ALL = (1 << BITS) - 1
 _TURN = 23
 """How far the second word of a pair is turned, so that a pair differs from its reverse."""
 
@@ -33,12 +35,12 @@ def signature(text: str) -> str:
     tokens = _tokens(_ends(text, _READ_CHARACTERS))
     if not tokens:
         return "0" * (BITS // 4)
-    words = b"".join(map(_hashed, dict.fromkeys(tokens)))
-    sequence = int.from_bytes(b"".join(map(_hashed, (_EDGE, *tokens, _EDGE))), "little")
-    lanes = len(words) // _HASH_BYTES + len(tokens) + 1
-    pairs = _turned(sequence >> BITS, len(tokens) + 1) ^ sequence & (1 << BITS * (len(tokens) + 1)) - 1
-    counts = _ones(pairs << 8 * len(words) | int.from_bytes(words, "little"), lanes)
-    return f"{sum(1 << bit for bit, count in enumerate(counts) if 2 * count > lanes):016x}"
+    lanes = {token: _lanes(token) for token in {_EDGE, *tokens}}
+    plain, turned = zip(*map(lanes.__getitem__, (_EDGE, *tokens, _EDGE)), strict=True)
+    pairs = sum(map(xor, plain[:-1], turned[1:]))
+    words = sum([one for one, _ in lanes.values()]) - lanes[_EDGE][0]
+    majority = _majority(len(lanes) + len(tokens))
+    return f"{int((pairs + words).to_bytes(BITS, 'big').translate(majority), 2):016x}"
 
 
 def distance(one: str, other: str) -> int:
@@ -68,35 +70,27 @@ def _ends(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most // 2]}\n{text[-most // 2 :]}"
 
 
+# A hash is held as a byte for each bit, so that adding up integers counts every bit at once: a loop over shingles and
+# bits would take a millisecond. No count exceeds a byte: there are at most twice as many shingles as tokens, and one.
+
+
 @lru_cache(maxsize=16_384)
-def _hashed(word: str) -> bytes:
-    return blake2b(word.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).digest()
+def _lanes(word: str) -> tuple[int, int]:
+    """Return the bits of a word's hash, a byte for each, as it is and turned."""
+    found = int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).digest(), "little")
+    turned = found << _TURN & _ALL | found >> BITS - _TURN
+    return _spread(found), _spread(turned)
 
 
-# The two below treat a wide integer as lanes of 64 bits and work on all of them at once: a loop over shingles and
-# bits would take a millisecond.
+def _spread(bits: int) -> int:
+    return int.from_bytes(b"".join(map(_SPREAD.__getitem__, bits.to_bytes(_HASH_BYTES, "big"))), "big")
 
 
-def _turned(packed: int, lanes: int) -> int:
-    """Rotate each lane."""
-    low = _repeated((1 << _TURN) - 1, lanes)
-    high = _repeated((1 << BITS - _TURN) - 1, lanes)
-    return (packed & high) << _TURN | packed >> BITS - _TURN & low
+_SPREAD = [bytes(map(int, f"{byte:08b}")) for byte in range(256)]
+"""The bits of each byte."""
 
 
-def _ones(packed: int, lanes: int) -> list[int]:
-    """Count, for each of the 64 bits, in how many of at most 255 lanes it is set."""
-    counts = [0] * BITS
-    ones = _repeated(0x0101010101010101, lanes)
-    for bit in range(8):
-        sums = packed >> bit & ones
-        width = lanes
-        while width > 1:
-            width = (width + 1) // 2
-            sums = (sums >> BITS * width) + (sums & (1 << BITS * width) - 1)
-        counts[bit::8] = sums.to_bytes(_HASH_BYTES, "little")
-    return counts
-
-
-def _repeated(lane: int, lanes: int) -> int:
-    return int.from_bytes(lane.to_bytes(_HASH_BYTES, "little") * lanes, "little")
+@cache
+def _majority(shingles: int) -> bytes:
+    """Map a count to the digit 1 if it is that of more than half of the shingles."""
+    return bytes(b"01"[2 * count > shingles] for count in range(256))

@@ -33,7 +33,7 @@ def test_a_decision(deployment):
     router = new_router(deployment.settings, ContextWindows(deployment.settings))
     requests = corpus_requests()
     digests = {request.request_id: request.digest() for request in requests}
-    cost = per_call(lambda request: router.decide(request, digests[request.request_id]), requests)
+    cost = per_call(lambda request: router.draft(request, digests[request.request_id], 0), requests)
     print(f"\nrouting decision: {cost:.0f} us of CPU")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from streams.routing.learned.classifier import LearnedClassifier
 from tierstream.cli import app
 
 WORDS = ["river", "stone", "cloud", "paper", "green", "seven", "music", "winter", "table", "bread"]
@@ -81,7 +82,8 @@ def test_train_is_deterministic_and_says_what_it_made(files, tmp_path):
     found = json.loads(result.stdout)
     assert (found["outcomes"], found["model"]) == (420, str(tmp_path / "again.npz"))
     assert found["bytes"] == (tmp_path / "again.npz").stat().st_size < 5_000_000
-    write(tmp_path / "bare.jsonl", ({k: r[k] for k in r if k not in {"benchmark", "subject"}} for r in outcomes()))
+    bare = ({**{k: r[k] for k in r if k != "benchmark"}, "subject": None} for r in outcomes())
+    write(tmp_path / "bare.jsonl", bare)
     succeed("train", "--outcomes", tmp_path / "bare.jsonl", "--out", tmp_path / "one.npz")
     # The subject sorts figures and is never learned from.
     write(tmp_path / "full.jsonl", outcomes())
@@ -131,7 +133,51 @@ def test_evaluate_cross_validates_by_passage_and_by_subject(files):
     assert found["model"] is None
     sizes = {part["name"]: part["outcomes"] for part in found["slices"]}
     assert sizes == {"gsm8k": 120, "mmlu": 300, "mmlu_clean": 280, "unseen_subjects": 280}
-    assert all(part["routers"][0]["metrics"]["apgr"] > 0.55 for part in found["slices"])
+    for part in found["slices"]:
+        by_name = {row["router"]: row for row in part["routers"]}
+        apgr = {name: row["metrics"]["apgr"] for name, row in by_name.items()}
+        assert apgr["model"] > 0.55
+        lead = by_name["tf-idf ridge"]["model_lead"]
+        assert lead["apgr"] == pytest.approx(apgr["model"] - apgr["tf-idf ridge"])
+        assert lead["interval"]["low"] < lead["apgr"] < lead["interval"]["high"]
+        assert by_name["model"]["model_lead"] is by_name["oracle"]["model_lead"] is None
+
+
+def test_evaluate_compares_with_a_baseline_fitted_to_the_training_file(files, tmp_path):
+    new = [{**row, "subject": "subject-new"} if i < 60 else row for i, row in enumerate(outcomes(200, seed=2))]
+    arguments = ("evaluate", "--model", files / "model.npz", "--baseline-outcomes", files / "train.jsonl.gz")
+    result = succeed(*arguments, "--outcomes", write(tmp_path / "new.jsonl", new), "--bootstrap", 50)
+    assert "unseen_subjects: 60 outcomes" in result.stdout
+    assert "tf-idf ridge" in result.stdout
+    assert any(verdict in result.stdout for verdict in ("better", "worse", "unclear"))
+    assert result.stderr == ""
+    again = succeed(*arguments, "--outcomes", files / "train.jsonl.gz", "--bootstrap", 0)
+    assert "420 of these 420 prompts are among --baseline-outcomes" in again.stderr
+
+
+def test_controls_learn_nothing(files):
+    arguments = ("evaluate", "--outcomes", files / "train.jsonl.gz", "--cross-validate", "--folds", 2)
+    found = json.loads(succeed(*arguments, "--control", "swapped", "--repeats", 1, "--json").stdout)
+    assert {part["name"]: len(part["apgr"]) for part in found["slices"]} == {"gsm8k": 1, "mmlu": 1, "mmlu_clean": 1}
+    assert all(value < 0.45 for part in found["slices"] for value in part["apgr"])
+    shown = succeed(*arguments, "--control", "shuffled", "--repeats", 2).stdout
+    assert "shuffled" in shown
+    assert "0.5, but for chance" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--control", "shuffled"), "give --cross-validate too"),
+        (("--cross-validate", "--control", "random"), "'random'"),
+        (("--cross-validate", "--model", "m.npz"), "leave --model out"),
+        (("--cross-validate", "--baseline-outcomes", "o.jsonl"), "leave --baseline-outcomes out"),
+    ],
+)
+def test_options_that_contradict_each_other(files, options, words):
+    result = run("evaluate", "--outcomes", files / "other.jsonl", *options)
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.replace("│", " ").split())
 
 
 def test_evaluate_shows_tables_and_curves_and_warns_of_what_was_trained_on(files):
@@ -164,11 +210,34 @@ def test_calibrate_picks_a_threshold_that_the_model_keeps(files, tmp_path):
     scores = [json.loads(line)["score"] for line in (tmp_path / "s.jsonl").read_text().splitlines()]
     assert np.mean(np.array(scores) >= expected["score"]) == pytest.approx(expected["strong_share"])
     shown = succeed(*arguments, "--cautious", "--out", tmp_path / "c.npz").stdout
-    assert "all strong" in shown
-    assert "cautious threshold" in shown
+    assert shown.count("all to ") == 2
+    assert "cautious threshold for the steps from tier 1 to 3" in shown
     crossed = ("--cross-validate", "--folds", 2, "--benchmark", "gsm8k", "--json")
     result = run("calibrate", "--outcomes", files / "train.jsonl.gz", "--bootstrap", 20, *crossed)
     assert_refused(result, "too few to train on")
+
+
+def test_calibrate_keeps_a_threshold_for_each_step_between_tiers(files, tmp_path):
+    arguments = ("calibrate", "--outcomes", files / "other.jsonl", "--bootstrap", 20, "--out", tmp_path / "m.npz")
+    succeed(*arguments, "--model", files / "model.npz", "--tiers", "2:3")
+    found = json.loads(
+        succeed(*arguments, "--model", tmp_path / "m.npz", "--tiers", "1:2", "--target-quality", 0.8, "--json").stdout
+    )
+    assert found["tiers"] == [1, 2]
+    low, high = LearnedClassifier.load(tmp_path / "m.npz").thresholds
+    assert low == found["expected"]["score"] > high
+
+
+def test_calibrate_with_models_that_are_named(files):
+    arguments = ("calibrate", "--model", files / "model.npz", "--outcomes", files / "other.jsonl", "--bootstrap", 20)
+    named = ("--weak-model", "openai/gpt-4o-mini", "--strong-model", "openai/gpt-4o")
+    found = json.loads(succeed(*arguments, *named, "--json").stdout)
+    assert found["models"] == ["openai/gpt-4o-mini", "openai/gpt-4o"]
+    assert 0 < found["cost_usd_per_1000"]["all_weak"] < found["cost_usd_per_1000"]["all_strong"]
+    assert "nothing was written" in succeed(*arguments).stdout
+    assert_refused(run(*arguments, "--weak-model", "openai/no-such-model"), "no-such-model", "price")
+    for tiers in ("2:1", "1:9", "0:1", "1", "a:b"):
+        assert run(*arguments, "--tiers", tiers).exit_code == 2
 
 
 @pytest.mark.parametrize(

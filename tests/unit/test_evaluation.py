@@ -1,12 +1,24 @@
 """The metrics of routing: cases computed by hand, invariants, folds and thresholds."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.routing.evaluation import NoGapError, Ranking, interval, oracle, random_metrics
+from streams.routing.evaluation import (
+    NoGapError,
+    Ranking,
+    draw_metrics,
+    interval,
+    intervals,
+    lead,
+    oracle,
+    random_metrics,
+)
 from streams.routing.folds import deal_groups, deal_subjects, number_consecutively, passage_groups
+from streams.routing.tfidf_ridge import count_terms, tfidf_ridge_scores
 from streams.routing.threshold import pick_thresholds
 
 # Ten prompts; the weaker model fails the last four, the stronger one none.
@@ -106,6 +118,53 @@ def test_intervals_hold_the_figure_and_repeat_with_the_seed():
     assert one_group.apgr.low == pytest.approx(one_group.apgr.high)
 
 
+def test_leads_are_drawn_in_pairs():
+    rng = np.random.default_rng(2)
+    weak, groups = rng.integers(0, 2, 600).astype(float), np.arange(600) // 2
+    good, bad = -weak + rng.normal(size=600), rng.normal(size=600)
+    rankings = [Ranking(scores, weak, np.ones(600)) for scores in (good, bad, good * 2)]
+    one, other, same = (ranking.metrics() for ranking in rankings)
+    drawn = draw_metrics(rankings, groups, 60, 0)
+    found = lead(one, other, [(d[0], d[1]) for d in drawn])
+    assert found.verdict == "better"
+    assert found.interval.low < found.apgr == one.apgr - other.apgr < found.interval.high
+    assert lead(other, one, [(d[1], d[0]) for d in drawn]).verdict == "worse"
+    # Not one draw tells them apart, which intervals of each alone would not show.
+    level = lead(one, same, [(d[0], d[2]) for d in drawn])
+    assert (level.apgr, level.interval.low, level.interval.high, level.verdict) == (0, 0, 0, "no worse")
+    assert intervals([d[0] for d in drawn]) == rankings[0].intervals(groups, 60, 0)
+    assert lead(one, other, []) is None
+    assert lead(one, other, [(one, other), (other, one)]).verdict == "no worse"
+    assert lead(other, one, [(one, other), (other, one)]).verdict == "unclear"
+
+
+def test_the_baseline_solves_the_ridge_regression():
+    rng = np.random.default_rng(0)
+    words = np.array([f"w{i}" for i in range(30)])
+    prompts = [" ".join(rng.choice(words, 12)) for _ in range(80)]
+    gain = rng.normal(size=60) + [("w3" in prompt.split()) * 2 for prompt in prompts[:60]]
+    train, held = np.arange(60), np.arange(60, 80)
+    found = tfidf_ridge_scores(count_terms(prompts), train, gain, held)
+    # The same from its definition, with a dense matrix.
+    bags = [[*(w := p.split()), *(f"{a} {b}" for a, b in pairwise(w))] for p in prompts]
+    df = {term: sum(term in bag for bag in bags[:60]) for bag in bags for term in bag}
+    terms = sorted(term for term in df if df[term] >= 2)
+    counts = np.array([[bag.count(term) for term in terms] for bag in bags], dtype=float)
+    rows = np.where(counts > 0, 1 + np.log(np.maximum(counts, 1)), 0) * [np.log(61 / (1 + df[t])) + 1 for t in terms]
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    centre = rows[:60].mean(axis=0)
+    x = rows[:60] - centre
+    weights = np.linalg.solve(x.T @ x + 10 * np.eye(len(terms)), x.T @ (gain - gain.mean()))
+    assert found == pytest.approx(gain.mean() + (rows[60:] - centre) @ weights, abs=1e-6)
+
+
+def test_the_baseline_reads_any_prompt():
+    prompts = ["", "?", "日本語 日本語", "river stone", "river stone", "x" * 100_000]
+    found = tfidf_ridge_scores(count_terms(prompts), np.arange(5), np.array([0, 0, 0, 1, 1.0]), np.arange(6))
+    assert np.isfinite(found).all()
+    assert found[3] > found[0] == found[5]
+
+
 def test_interval():
     found = interval(np.arange(1001))
     assert (found.low, found.high) == pytest.approx((25, 975))
@@ -117,6 +176,11 @@ PASSAGE = "it was the best of times it was the worst of times and so it went on"
 def test_prompts_of_one_passage_are_one_group():
     prompts = ["a " + PASSAGE, "something else", PASSAGE + " b", "something else again"]
     assert passage_groups(prompts).tolist() == [0, 1, 0, 2]
+
+
+def test_the_same_prompt_is_one_group_however_often_it_occurs():
+    prompts = [PASSAGE, *["why?"] * 40, "b " + PASSAGE]
+    assert passage_groups(prompts).tolist() == [0, *[1] * 40, 0]
 
 
 def test_a_template_is_no_passage():

@@ -8,12 +8,14 @@ import typer
 
 from tierstream.cli import (
     breakers,
+    calibrate,
     chaos,
     config,
     dead_letters,
     demo,
     evaluate,
     ledger,
+    models,
     results,
     route,
     run,
@@ -43,6 +45,8 @@ _GROUPS = (
     breakers,
     train,
     evaluate,
+    calibrate,
+    models,
     topics,
     config,
     worker,

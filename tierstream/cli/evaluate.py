@@ -1,30 +1,29 @@
-"""`tierstream evaluate` and `tierstream calibrate`: how good a learned classifier is, and from which score to go up."""
+"""`tierstream evaluate`: how good a learned classifier is on labelled outcomes, beside what it has to beat."""
 
 from collections.abc import Callable
 from dataclasses import asdict
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streams.clock import utc_now
-from tierstream.cli.connection import load_settings
 from tierstream.cli.errors import show_warning
 from tierstream.cli.progress import progress_bar
 from tierstream.cli.render import show_json
-from tierstream.cli.render_evaluation import show_slices, show_thresholds
-from tierstream.cli.train import AsJson, ModelFile, Outcomes, Seed, load_model, require_directory
+from tierstream.cli.render_evaluation import show_control, show_slices
+from tierstream.cli.train import AsJson, ModelFile, Outcomes, Seed, load_model
 from tierstream.outcome_file import read_outcomes
 from tierstream.request_file import InputError
 
 if TYPE_CHECKING:
     from streams.routing.learned.classifier import LearnedClassifier
-    from streams.routing.threshold import Thresholds
-    from streams.settings import Settings
     from tierstream import routing_report
 
-_INTERRUPTED = "interrupted: nothing was finished"
+_Scored = tuple[str, Any, Any, Any]
+"""A slice: its name, its rows, the model's scores and the baseline's."""
+
+INTERRUPTED = "interrupted: nothing was finished"
+_CONTROLS = ("shuffled", "swapped")
 
 CrossValidate = Annotated[
     bool, typer.Option("--cross-validate", help="Score each prompt by a model trained without it.")
@@ -34,21 +33,27 @@ Draws = Annotated[int, typer.Option("--bootstrap", min=0, metavar="N", help="Dra
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command(
         epilog="Examples: `tierstream evaluate --outcomes outcomes.jsonl.gz --cross-validate` · "
-        "`tierstream evaluate --model model.npz --outcomes unseen.jsonl --json`"
+        "`tierstream evaluate --model model.npz --outcomes unseen.jsonl --baseline-outcomes outcomes.jsonl.gz` · "
+        "`tierstream evaluate --outcomes outcomes.jsonl.gz --cross-validate --control shuffled`"
     )(evaluate)
-    app.command(
-        epilog="Examples: `tierstream calibrate --outcomes outcomes.jsonl --target-quality 0.95` · "
-        "`tierstream calibrate --model model.npz --outcomes outcomes.jsonl --cross-validate --out model.npz`"
-    )(calibrate)
 
 
 def evaluate(
     outcomes: Outcomes,
     model: ModelFile = None,
+    baseline_outcomes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What the model was trained on, to fit the tf-idf baseline to."),
+    ] = None,
     cross_validate: CrossValidate = False,
+    control: Annotated[
+        str | None,
+        typer.Option(metavar="|".join(_CONTROLS), help="With --cross-validate: train on labels that can't help."),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Of the control.")] = 3,
     folds: Folds = 5,
     bootstrap: Draws = 400,
     seed: Seed = 0,
@@ -57,154 +62,130 @@ def evaluate(
     """Evaluate a learned classifier on labelled outcomes, with the metrics of the RouteLLM paper.
 
     APGR, CPT(50 %), CPT(80 %) and the share of strong calls that keeps 95 % of the stronger model's quality, for each
-    benchmark, beside prompt length, chance, the oracle and the paper's own rows. With --cross-validate the outcomes
-    themselves are trained on, in folds: prompts that quote one passage stay together, and a second pass holds out
-    whole subjects; the model file is not used.
+    benchmark, beside a tf-idf ridge regression, prompt length, chance, the oracle and the paper's own rows, with the
+    model's lead over them. With --cross-validate the outcomes themselves are trained on, in folds: prompts that quote
+    one passage stay together, and a second pass holds out whole subjects; the model file is not used. A control trains
+    on shuffled labels, which has to give an APGR of 0.5, or on swapped ones, which has to give less.
     """
+    _check(cross_validate, control, model, baseline_outcomes)
     classifier = None if cross_validate else load_model(model)
     rows = read_outcomes(outcomes)
+    trained = read_outcomes(baseline_outcomes) if baseline_outcomes else None
     from streams.routing.learned.training import TrainingError  # noqa: PLC0415 - NumPy takes a while to import
     from tierstream import routing_report  # noqa: PLC0415
 
     found = routing_report.Outcomes(rows)
+    try:
+        if control is not None:
+            _control(found, routing_report.Control(control), folds, repeats, seed, as_json)
+            return
+        if classifier is None:
+            scored = _cross_validated(found, folds, seed)
+        else:
+            scored = _judged(found, classifier, routing_report.Outcomes(trained) if trained else None)
+    except TrainingError as error:
+        raise InputError(f"{outcomes}: with a fold left out, {error}") from None
     draws = routing_report.Bootstrap(bootstrap, seed)
     slices: list[routing_report.Slice] = []
-    by_subject = found.subject_folds(folds, seed) if cross_validate else None
-    try:
-        with progress_bar("scoring", _INTERRUPTED) as progress:
-            scores = _scores(found, classifier, folds, seed, progress)
-        if by_subject is not None:
-            with progress_bar("scoring unseen subjects", _INTERRUPTED) as progress:
-                unseen = found.out_of_fold(by_subject, seed, progress)
-    except TrainingError as error:
-        raise InputError(f"{outcomes}: {error}") from None
-    with progress_bar("drawing intervals", _INTERRUPTED) as progress:
-        named = found.slices()
-        for number, (name, chosen) in enumerate(named.items(), 1):
-            slices.append(routing_report.evaluate_slice(name, found, chosen, scores, draws))
-            progress(number / (len(named) + 1))
-        if by_subject is not None:
-            held = (by_subject >= 0).nonzero()[0]
-            slices.append(routing_report.evaluate_slice(routing_report.UNSEEN, found, held, unseen, draws))
+    with progress_bar("drawing intervals", INTERRUPTED) as progress:
+        for number, (name, chosen, scores, baseline) in enumerate(scored, 1):
+            slices.append(routing_report.evaluate_slice(name, found, chosen, scores, baseline, draws))
+            progress(number / len(scored))
     seen = classifier.trained_on(found.prompts) if classifier else 0
     if as_json:
         version = classifier.version if classifier else None
         show_json({"model": version, "outcomes": len(rows), "trained_on": seen, "slices": [*map(asdict, slices)]})
     else:
         show_slices(slices)
-    _warn_of_seen(seen, len(rows))
+    warn_of_seen(seen, len(rows))
 
 
-def calibrate(
-    ctx: typer.Context,
-    outcomes: Outcomes,
-    target_quality: Annotated[
-        float, typer.Option(min=0.01, max=1, metavar="SHARE", help="Share of the stronger model's quality to keep.")
-    ] = 0.95,
-    model: ModelFile = None,
-    benchmark: Annotated[str | None, typer.Option(metavar="NAME", help="Only the outcomes of this one.")] = None,
-    cautious: Annotated[
-        bool, typer.Option("--cautious", help="With --out: keep the threshold that all but 2.5 % of the draws bear.")
-    ] = False,
-    answer_tokens: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Tokens of an answer, for the cost; both models alike.")
-    ] = 300,
-    out: Annotated[
-        Path | None, typer.Option(metavar="MODEL", help="Write the model with its threshold to this file.")
-    ] = None,
-    cross_validate: CrossValidate = False,
-    folds: Folds = 5,
-    bootstrap: Annotated[int, typer.Option(min=20, metavar="N", help="Draws for the intervals.")] = 400,
-    seed: Seed = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Pick the score from which a prompt goes to the stronger model, so that the quality asked for is kept.
+def _check(cross_validate: bool, control: str | None, model: Path | None, baseline_outcomes: Path | None) -> None:
+    if control not in {None, *_CONTROLS}:
+        raise typer.BadParameter(f"--control is {' or '.join(_CONTROLS)}, not {control!r}")
+    if control is not None and not cross_validate:
+        raise typer.BadParameter("--control trains anew: give --cross-validate too")
+    if cross_validate and model is not None:
+        raise typer.BadParameter("--cross-validate trains anew and uses no model file: leave --model out")
+    if cross_validate and baseline_outcomes is not None:
+        raise typer.BadParameter("--cross-validate fits the baseline in its folds: leave --baseline-outcomes out")
 
-    Says what share of calls, what quality and what cost that means, with 95 % intervals. The cost compares the first
-    model of the first tier with the frontier model, at the prices of the settings. For a model that was trained on
-    these very outcomes take --cross-validate, or the threshold will be too high.
-    """
-    if out is not None:
-        require_directory(out)
-    settings = load_settings(ctx)
-    classifier = load_model(model)
-    rows = [row for row in read_outcomes(outcomes) if benchmark in {None, row.benchmark}]
-    if not rows:
-        raise InputError(f"{outcomes}: no outcome of benchmark {benchmark!r}")
-    from streams.routing.evaluation import Ranking  # noqa: PLC0415
-    from streams.routing.learned.training import TrainingError  # noqa: PLC0415
-    from streams.routing.threshold import pick_thresholds  # noqa: PLC0415
+
+def _cross_validated(found: "routing_report.Outcomes", folds: int, seed: int) -> list[_Scored]:
+    """Score by passage, and by subject where there are enough of them."""
     from tierstream import routing_report  # noqa: PLC0415
 
-    found = routing_report.Outcomes(rows)
-    try:
-        with progress_bar("scoring", _INTERRUPTED) as progress:
-            scores = _scores(found, None if cross_validate else classifier, folds, seed, progress)
-            ranking = Ranking(scores, found.weak, found.strong)
-            picked = pick_thresholds(ranking, found.groups, target=target_quality, draws=bootstrap, seed=seed)
-    except TrainingError as error:
-        raise InputError(f"{outcomes}: {error}") from None
-    costs = _costs(settings, found, scores.tolist(), picked, answer_tokens)
-    if out is not None:
-        classifier.with_threshold((picked.cautious if cautious else picked.expected).score).save(out)
-    seen = 0 if cross_validate else classifier.trained_on(found.prompts)
+    with progress_bar("scoring", INTERRUPTED) as progress:
+        dealt = found.passage_folds(folds, seed)
+        scores = found.out_of_fold(dealt, seed, progress)
+        baseline = found.baseline_out_of_fold(dealt)
+    scored = [(name, rows, scores, baseline) for name, rows in found.slices().items()]
+    by_subject = found.subject_folds(folds, seed)
+    if by_subject is not None:
+        with progress_bar("scoring unseen subjects", INTERRUPTED) as progress:
+            scores = found.out_of_fold(by_subject, seed, progress)
+            baseline = found.baseline_out_of_fold(by_subject)
+        scored.append((routing_report.UNSEEN, (by_subject >= 0).nonzero()[0], scores, baseline))
+    return scored
+
+
+def _judged(
+    found: "routing_report.Outcomes", classifier: "LearnedClassifier", training: "routing_report.Outcomes | None"
+) -> list[_Scored]:
+    """Score by a model, and by the baseline where there is something to fit it to."""
+    from tierstream import routing_report  # noqa: PLC0415
+
+    with progress_bar("scoring", INTERRUPTED) as progress:
+        scores = found.scores_of(classifier, progress)
+    if training is None:
+        return [(name, rows, scores, None) for name, rows in found.slices().items()]
+    baseline = found.baseline_from(training)
+    if shared := found.shared_with(training):
+        show_warning(
+            f"{shared} of these {len(found.prompts)} prompts are among --baseline-outcomes, so the figures of the "
+            "tf-idf baseline flatter it"
+        )
+    slices = found.slices()
+    if len(unseen := found.unseen_in(training)):
+        slices[routing_report.UNSEEN] = unseen
+    return [(name, rows, scores, baseline) for name, rows in slices.items()]
+
+
+def _control(
+    found: "routing_report.Outcomes",
+    control: "routing_report.Control",
+    folds: int,
+    repeats: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    from tierstream import routing_report  # noqa: PLC0415
+
+    with progress_bar(f"training on {control} labels", INTERRUPTED) as progress:
+        slices = routing_report.evaluate_control(
+            found, control, folds=folds, repeats=repeats, seed=seed, on_progress=progress
+        )
     if as_json:
-        figures = {"outcomes": len(rows), "trained_on": seen, "target_quality": target_quality}
-        show_json({**figures, **asdict(picked), "cost_usd_per_1000": costs, "out": out and str(out)})
+        show_json({"control": control, "outcomes": len(found.prompts), "slices": [*map(asdict, slices)]})
     else:
-        show_thresholds(picked, target_quality, costs)
-        if out is not None:
-            typer.echo(f"{out}: the model with the {'cautious' if cautious else 'expected'} threshold")
-    _warn_of_seen(seen, len(rows))
+        show_control(slices, control)
 
 
-def _scores(
+def scores_of(
     outcomes: "routing_report.Outcomes",
     classifier: "LearnedClassifier | None",
     folds: int,
     seed: int,
     progress: Callable[[float], None],
 ) -> Any:  # noqa: ANN401 - NumPy is imported where it is needed
+    """Score by the classifier, or by others that were trained without the prompt."""
     if classifier is not None:
         return outcomes.scores_of(classifier, progress)
     return outcomes.out_of_fold(outcomes.passage_folds(folds, seed), seed, progress)
 
 
-def _costs(
-    settings: "Settings",
-    outcomes: "routing_report.Outcomes",
-    scores: list[float],
-    picked: "Thresholds",
-    answer_tokens: int,
-) -> dict[str, float]:
-    """Return US dollars for 1,000 such prompts: all to one of the models, and routed by each threshold."""
-    from streams.pricing import PriceBook  # noqa: PLC0415
-    from streams.tokens import Tokenizer, estimate  # noqa: PLC0415
-    from topics.journal import Usage  # noqa: PLC0415
-
-    prices, now = PriceBook(settings.prices, settings.providers), utc_now()
-    refs = settings.tiers[0].models[0].ref, settings.frontier_ref
-    weak, strong = (prices.rates(ref.partition("/")[0], ref.partition("/")[2], now) for ref in refs)
-    usages = [
-        Usage(input=estimate(prompt, Tokenizer.OTHER), output=answer_tokens, source="estimated")
-        for prompt in outcomes.prompts
-    ]
-    each = [(weak.cost(usage), strong.cost(usage)) for usage in usages]
-
-    def routed(threshold: float) -> Decimal:
-        pairs = zip(each, scores, strict=True)
-        return sum((up if score >= threshold else down for (down, up), score in pairs), Decimal(0))
-
-    totals = {
-        "all_weak": sum((down for down, _ in each), Decimal(0)),
-        "all_strong": sum((up for _, up in each), Decimal(0)),
-        "expected": routed(picked.expected.score),
-        "cautious": routed(picked.cautious.score),
-    }
-    return {name: round(float(total) * 1000 / len(each), 4) for name, total in totals.items()}
-
-
-def _warn_of_seen(seen: int, outcomes: int) -> None:
+def warn_of_seen(seen: int, outcomes: int) -> None:
+    """Say so where prompts are judged that the model was trained on."""
     if seen:
         show_warning(
             f"the model was trained on {seen} of these {outcomes} prompts, so the figures flatter it: "

@@ -8,31 +8,51 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tierstream.cli.render import printable
+
 if TYPE_CHECKING:
-    from streams.routing.evaluation import Interval, MetricIntervals, Metrics
+    from streams.routing.evaluation import Interval, Lead, MetricIntervals, Metrics
     from streams.routing.threshold import Thresholds
-    from tierstream.routing_report import Slice
+    from tierstream.routing_report import ControlSlice, Slice
 
 _METRICS = {"apgr": "APGR", "cpt50": "CPT(50 %)", "cpt80": "CPT(80 %)", "share95": "calls at 95 % quality"}
 _CURVE_WIDTH = 50
+_WIDTH = 180
+"""Columns, where there is no terminal to ask."""
 
 
 def show_slices(slices: Sequence["Slice"]) -> None:
     """Print a table and a curve for each slice."""
-    console = Console(width=None if Console().is_terminal else 140)
+    console = Console(width=None if Console().is_terminal else _WIDTH)
     for found in slices:
-        title = (
-            f"{found.name}: {found.outcomes} outcomes, weaker model {found.weak:.1%} right, stronger {found.strong:.1%}"
-        )
+        quality = f"weaker model {found.weak:.1%} right, stronger {found.strong:.1%}"
+        title = f"{printable(found.name)}: {found.outcomes} outcomes, {quality}"
         if not found.routers:
             console.print(Text(f"{title}: the stronger model is no better, there is nothing to route"))
             continue
-        console.print(_table(found, title))
+        # As text: a name from a file is no markup.
+        console.print(_table(found, Text(title)))
         console.print(_curve(found))
 
 
-def show_thresholds(picked: "Thresholds", target: float, costs: Mapping[str, float]) -> None:
-    """Print the thresholds with what they lead to."""
+def show_control(slices: Sequence["ControlSlice"], control: str) -> None:
+    """Print what was reached with labels that can't help."""
+    table = Table(title=f"trained on {control} labels, judged by the true ones", title_justify="left")
+    for name in ("slice", "outcomes", "APGR", "lowest", "highest", "repeats", "has to be"):
+        table.add_column(name, justify="left" if name == "slice" else "right")
+    wanted = "0.5, but for chance" if control == "shuffled" else "below 0.5"
+    for found in slices:
+        figures = (
+            [f"{value:.3f}" for value in (sum(found.apgr) / len(found.apgr), min(found.apgr), max(found.apgr))]
+            if found.apgr
+            else ["-"] * 3
+        )
+        table.add_row(Text(printable(found.name)), str(found.outcomes), *figures, str(len(found.apgr)), wanted)
+    Console(width=None if Console().is_terminal else _WIDTH).print(table)
+
+
+def show_thresholds(picked: "Thresholds", target: float, costs: Mapping[str, float], refs: tuple[str, str]) -> None:
+    """Print the thresholds with what they lead to, for a weaker and a stronger model."""
     table = Table(title=f"for {target:.1%} of the stronger model's quality", title_justify="left")
     for name in ("threshold", "score", "strong calls", "needed [95 %]", "quality", "[95 %]", "USD per 1,000", "saved"):
         table.add_column(name, justify="left" if name == "threshold" else "right")
@@ -48,20 +68,22 @@ def show_thresholds(picked: "Thresholds", target: float, costs: Mapping[str, flo
             f"{costs[name]:.2f}",
             f"{1 - costs[name] / all_strong:.1%}" if all_strong else "-",
         )
-    table.add_row("all strong", "", "100.0%", "", "100.0%", "", f"{all_strong:.2f}", "")
-    table.add_row("all weak", "", "0.0%", "", "", "", f"{costs['all_weak']:.2f}", "")
-    Console(width=None if Console().is_terminal else 140).print(table)
+    table.add_row(f"all to {refs[1]}", "", "100.0%", "", "100.0%", "", f"{all_strong:.2f}", "")
+    table.add_row(f"all to {refs[0]}", "", "0.0%", "", "", "", f"{costs['all_weak']:.2f}", "")
+    Console(width=None if Console().is_terminal else _WIDTH).print(table)
 
 
-def _table(found: "Slice", title: str) -> Table:
+def _table(found: "Slice", title: Text) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("router", no_wrap=True)
     for label in _METRICS.values():
         table.add_column(label, justify="right")
+    table.add_column("lead in APGR", justify="right")
     for row in found.routers:
-        table.add_row(row.router, *_cells(row.metrics, row.intervals))
+        table.add_row(row.router, *_cells(row.metrics, row.intervals), _lead(row.model_lead))
     for paper in found.paper:
-        table.add_row(f"paper: {paper.router}", f"{paper.apgr:.3f}", f"{paper.cpt50:.1%}", f"{paper.cpt80:.1%}", "-")
+        shares = (f"{share:.1%}" for share in (paper.cpt50, paper.cpt80))
+        table.add_row(f"paper: {paper.router}", f"{paper.apgr:.3f}", *shares, "", "")
     return table
 
 
@@ -75,6 +97,12 @@ def _cells(metrics: "Metrics", intervals: "MetricIntervals | None") -> list[str]
             text += f" [{found.low:.3f}, {found.high:.3f}]" if name == "apgr" else f" {_span(found)}"
         cells.append(text)
     return cells
+
+
+def _lead(found: "Lead | None") -> str:
+    if found is None:
+        return ""
+    return f"{found.apgr:+.3f} [{found.interval.low:+.3f}, {found.interval.high:+.3f}] {found.verdict}"
 
 
 def _curve(found: "Slice") -> Table:

@@ -1,16 +1,37 @@
 """The learned classifier: predicts from a prompt's text alone what a stronger model gains over a weaker one."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import resources
+from io import BytesIO
 from pathlib import Path
+from typing import Final
+from zlib import crc32
 
 import numpy as np
 
-from streams.routing.learned.features import parse
+from streams.routing.learned.features import Parsed, parse
 from streams.routing.learned.forest import Floats
-from streams.routing.learned.model import Model, Training, prompt_hashes, row_of
-from streams.routing.learned.model_file import digest, load, save
+from streams.routing.learned.model import WEAK_SHARE, WORDS_SHARE, Model, Training, prompt_hashes, row_of
+from streams.routing.learned.model_file import digest, load, read, save
+
+_SHIPPED_PROMPTS: Final = 0x65C30B11
+"""CRC-32 of the checksums of the prompts that the shipped model was trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A score, and how much of what it rests on the text has.
+
+    Attributes:
+        score: As `LearnedClassifier.score` returns it.
+        known: Share of the text's tokens that occurred in training, in [0, 1].
+        has_options: Whether it is a question with lettered options.
+    """
+
+    score: float
+    known: float
+    has_options: bool
 
 
 class LearnedClassifier:
@@ -32,42 +53,69 @@ class LearnedClassifier:
         return f"{self._digest}{f'+{self._observed}' if self._observed else ''}"
 
     @property
-    def threshold(self) -> float | None:
-        """The score from which a prompt goes to the stronger model; None if the model was never calibrated."""
-        return self._model.threshold
+    def thresholds(self) -> tuple[float | None, ...]:
+        """The score from which a prompt goes above tier 1, tier 2 and so on; None where that was not calibrated."""
+        return self._model.thresholds
 
     @property
     def training(self) -> Training:
         """What the model was made from."""
         return self._model.training
 
+    @property
+    def is_shipped(self) -> bool:
+        """Whether it was trained on what the shipped model was, and not on a deployment's own outcomes."""
+        return crc32(self._model.training.prompts.tobytes()) == _SHIPPED_PROMPTS
+
     def score(self, text: str) -> float:
         """Return how much a prompt needs the stronger model, in [0, 1]; any text is accepted, long ones are sampled."""
-        return self._calibrated(self._forest.predict(self._row(text)))
+        return self.read(text).score
+
+    def read(self, text: str) -> Reading:
+        """Score a text, and say how far it is like those of the training."""
+        parsed = parse(text)
+        row, by_words = self._seen(parsed)
+        known = sum(map(self._model.projection.rows.__contains__, parsed.tokens)) / max(len(parsed.tokens), 1)
+        return Reading(self._calibrated(self._forest.predict(row), by_words), known, parsed.has_options)
 
     def score_many(self, texts: Sequence[str]) -> list[float]:
         """Score several prompts, at less cost for each."""
         if not texts:
             return []
-        return [self._calibrated(raw) for raw in self._forest.predict_many(np.stack([*map(self._row, texts)])).tolist()]
+        rows, by_words = zip(*map(self._seen, map(parse, texts)), strict=True)
+        return [*map(self._calibrated, self._forest.predict_many(np.stack(rows)).tolist(), by_words)]
 
     def observe(self, text: str, *, weak_correct: float, strong_correct: float) -> None:
         """Learn from one outcome: its leaves' means move as if it had been among their training rows.
 
-        The trees' structure, the projection and the calibration stay as they are.
+        The trees' structure, the projection, the word weights and the calibration stay as they are.
 
         Args:
             text: The prompt.
             weak_correct: 1 where the weaker model was right, 0 where it was wrong.
             strong_correct: The same for the stronger one.
         """
-        self._forest.update(self._row(text), strong_correct - weak_correct)
+        row, _ = self._seen(parse(text))
+        self._forest.update(row, strong_correct - weak_correct - WEAK_SHARE * weak_correct)
         self._observed += 1
 
-    def with_threshold(self, threshold: float) -> "LearnedClassifier":
-        """Return a copy with a calibrated threshold; what either observes later does not move the other."""
+    def with_threshold(self, threshold: float, lower: int = 1, upper: int = 2) -> "LearnedClassifier":
+        """Return a copy that is calibrated for going from one tier to another; others keep what they have.
+
+        What either observes later does not move the other.
+
+        Args:
+            threshold: The score from which a prompt goes up.
+            lower: The tier of the weaker model.
+            upper: The tier of the stronger one; the threshold is that of every step between the two.
+        """
         forest = replace(self._forest, value=self._forest.value.copy(), count=self._forest.count.copy())
-        return LearnedClassifier(replace(self._model, forest=forest, threshold=threshold))
+        known = self._model.thresholds
+        steps = range(1, max(len(known) + 1, upper))
+        found = tuple(
+            threshold if lower <= tier < upper else known[tier - 1] if tier <= len(known) else None for tier in steps
+        )
+        return LearnedClassifier(replace(self._model, forest=forest, thresholds=found))
 
     def trained_on(self, prompts: Iterable[str]) -> int:
         """Count the prompts that the model was trained on, by their hashes."""
@@ -92,13 +140,27 @@ class LearnedClassifier:
         return cls(load(path))
 
     @classmethod
+    def loads(cls, file: bytes, name: str) -> "LearnedClassifier":
+        """Read a model file from memory; errors call it by the name.
+
+        Raises:
+            ModelError: See `load`.
+        """
+        return cls(read(BytesIO(file), name))
+
+    @classmethod
     def shipped(cls) -> "LearnedClassifier":
         """Load the model that ships with the package."""
         with resources.as_file(resources.files(__package__).joinpath("model.npz")) as path:
             return cls.load(path)
 
-    def _row(self, text: str) -> Floats:
-        return row_of(self._model.projection, parse(text))
+    def _seen(self, parsed: Parsed) -> tuple[Floats, float]:
+        """Return what the forest sees of a text, and what its words come to."""
+        projection = self._model.projection
+        words, tf_idf = projection.tf_idf(parsed.tokens)
+        by_words = self._model.word_weights.predict(words, tf_idf)
+        return row_of(parsed.surface, projection.project(words, tf_idf)), by_words
 
-    def _calibrated(self, raw: float) -> float:
+    def _calibrated(self, by_forest: float, by_words: float) -> float:
+        raw = (1 - WORDS_SHARE) * by_forest + WORDS_SHARE * by_words
         return min(max((1 + self._model.intercept + self._model.slope * raw) / 2, 0.0), 1.0)

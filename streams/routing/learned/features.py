@@ -97,10 +97,11 @@ SURFACE_NAMES: Final[tuple[str, ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A prompt's tokens (lower case, the stem's before the options') and its features in the order of the names."""
+    """A prompt's tokens (lower case, the stem's before the options'), and its features in the order of the names."""
 
     tokens: list[str]
     surface: list[float]
+    has_options: bool
 
 
 def parse(text: str) -> Parsed:
@@ -119,11 +120,11 @@ def parse(text: str) -> Parsed:
     ]
     if not options:
         surface += _NO_OPTIONS
-        return Parsed(tokens, surface)
+        return Parsed(tokens, surface, has_options=False)
     option_tokens = find_tokens("\n".join(options).lower())
     surface += _options(options, stem)
     surface += _option_categories(count_categories(option_tokens))
-    return Parsed(tokens + option_tokens, surface)
+    return Parsed(tokens + option_tokens, surface, has_options=True)
 
 
 @cache

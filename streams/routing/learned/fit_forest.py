@@ -53,8 +53,8 @@ class _Tree:
 
     @classmethod
     def of_root(cls, targets: Matrix) -> "_Tree":
-        one = np.zeros(1, dtype=np.intp)
-        return cls(one - 1, one, one, targets.mean(axis=0, keepdims=True), np.array([float(len(targets))]))
+        leaf, cut, itself = (np.array([value], dtype=np.intp) for value in (-1, 0, 0))
+        return cls(leaf, cut, itself, targets.mean(axis=0, keepdims=True), np.array([float(len(targets))]))
 
     def extend(self, value: Matrix, count: Matrix) -> None:
         """Append leaves."""

@@ -3,14 +3,21 @@
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.routing.learned.features import Parsed
 from streams.routing.learned.forest import Floats, Forest
 from streams.routing.learned.projection import Projection
+from streams.routing.learned.word_weights import WordWeights
+
+WEAK_SHARE: Final = 0.15
+"""What is learned is the gain minus this much of the weaker model's success: where that one fails there is something to
+gain, and on subjects that the training does not have its failures can be foreseen better than the gain."""
+WORDS_SHARE: Final = 0.2
+"""Of the word weights in a prediction; the forest has the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +43,26 @@ class Model:
 
     Attributes:
         projection: Of the tokens.
-        forest: Predicts the gain from surface features and projection.
-        intercept: Of the line that calibrates the forest's prediction.
+        forest: Predicts the need (the gain less the weaker model's part) from surface features and projection.
+        word_weights: Predicts the same from the words alone.
+        intercept: Of the line that turns their prediction into the gain.
         slope: Of that line.
         training: What it was made from.
-        threshold: Score from which a prompt goes to the stronger model, if calibrated.
+        thresholds: Score from which a prompt goes above tier 1, tier 2 and so on; None where that was not calibrated.
     """
 
     projection: Projection
     forest: Forest
+    word_weights: WordWeights
     intercept: float
     slope: float
     training: Training
-    threshold: float | None = None
+    thresholds: tuple[float | None, ...] = ()
 
 
-def row_of(projection: Projection, parsed: Parsed) -> Floats:
+def row_of(surface: list[float], projected: Floats) -> Floats:
     """Return what the forest sees of a text: its surface features, then its projection."""
-    surface = np.frombuffer(array("f", parsed.surface), dtype=np.float32)
-    return np.concatenate((surface, projection(parsed.tokens)))
+    return np.concatenate((np.frombuffer(array("f", surface), dtype=np.float32), projected))
 
 
 def prompt_hashes(prompts: Iterable[str]) -> NDArray[np.uint32]:

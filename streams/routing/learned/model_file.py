@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,9 @@ from streams.routing.learned.features import SURFACE_NAMES, features_digest
 from streams.routing.learned.forest import Forest
 from streams.routing.learned.model import Model, Training
 from streams.routing.learned.projection import Projection
+from streams.routing.learned.word_weights import WordWeights
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _LARGEST_BYTES: Final = 64 << 20
 """Unpacked. A model of 10,000 outcomes has 3 MB; a file that claims far more is no model."""
 _DEEPEST: Final = 64
@@ -35,8 +36,10 @@ _SHAPES: Final[dict[str, tuple[str, type[np.generic]]]] = {
     "left": ("nodes", np.int32),
     "value": ("nodes", np.float32),
     "count": ("nodes", np.float32),
+    "word_weights": ("vocabulary", np.float32),
+    "word_intercept": ("", np.float64),
     "calibration": ("line", np.float64),
-    "threshold": ("", np.float64),
+    "thresholds": ("boundaries", np.float64),
     "prompts": ("outcomes", np.uint32),
     "mean_gain": ("", np.float64),
     "attribution": ("text", np.uint8),
@@ -77,10 +80,21 @@ def load(path: Path) -> Model:
         ModelError: It is no model file, is damaged, or was made by a version with another format or other features.
         OSError: It can't be read.
     """
-    arrays = _read(path)
+    with path.open("rb") as file:
+        return read(file, str(path))
+
+
+def read(file: BinaryIO, name: str) -> Model:
+    """Read a model from an open file, which errors call by the name.
+
+    Raises:
+        ModelError: See `load`.
+        OSError: It can't be read.
+    """
+    arrays = _read(file, name)
     problem = _problem(arrays)
     if problem is not None:
-        raise ModelError(f"{path}: damaged model file ({problem}): train the model again")
+        raise ModelError(f"{name}: damaged model file ({problem}): train the model again")
     return _model_of(arrays)
 
 
@@ -100,8 +114,10 @@ def _arrays_of(model: Model) -> dict[str, NDArray[Any]]:
         "idf": projection.idf,
         "basis": projection.basis,
         **{name: getattr(forest, name) for name in Forest.__slots__},
+        "word_weights": model.word_weights.weight,
+        "word_intercept": model.word_weights.intercept,
         "calibration": (model.intercept, model.slope),
-        "threshold": math.nan if model.threshold is None else model.threshold,
+        "thresholds": [math.nan if threshold is None else threshold for threshold in model.thresholds],
         "prompts": training.prompts,
         "mean_gain": training.mean_gain,
         "attribution": np.frombuffer(training.attribution.encode(errors="replace"), dtype=np.uint8),
@@ -111,7 +127,6 @@ def _arrays_of(model: Model) -> dict[str, NDArray[Any]]:
 
 def _model_of(arrays: _Arrays) -> Model:
     words = arrays["words"].tobytes().decode(errors="surrogatepass").split("\n")
-    threshold = float(arrays["threshold"])
     return Model(
         projection=Projection(
             {word: row for row, word in enumerate(words)}, arrays["idf"], arrays["basis"].astype(np.float32)
@@ -127,6 +142,7 @@ def _model_of(arrays: _Arrays) -> Model:
             value=arrays["value"],
             count=arrays["count"],
         ),
+        word_weights=WordWeights(arrays["word_weights"], float(arrays["word_intercept"])),
         intercept=float(arrays["calibration"][0]),
         slope=float(arrays["calibration"][1]),
         training=Training(
@@ -135,26 +151,27 @@ def _model_of(arrays: _Arrays) -> Model:
             prompts=arrays["prompts"],
             attribution=arrays["attribution"].tobytes().decode(),
         ),
-        threshold=None if math.isnan(threshold) else threshold,
+        thresholds=tuple(None if math.isnan(value) else value for value in arrays["thresholds"].tolist()),
     )
 
 
-def _read(path: Path) -> _Arrays:
+def _read(opened: BinaryIO, name: str) -> _Arrays:
     """Read the arrays of a file of this format, trained with these features."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(opened) as archive:
             if sum(member.file_size for member in archive.infolist()) > _LARGEST_BYTES:
-                raise ModelError(f"{path}: not a model file: it unpacks to more than {_LARGEST_BYTES >> 20} MiB")
-        with np.load(path, allow_pickle=False) as file:
+                raise ModelError(f"{name}: not a model file: it unpacks to more than {_LARGEST_BYTES >> 20} MiB")
+        opened.seek(0)
+        with np.load(opened, allow_pickle=False) as file:
             if int(file["format"]) != FORMAT:
-                raise ModelError(f"{path}: model format {int(file['format'])}, not {FORMAT}: train the model again")
+                raise ModelError(f"{name}: model format {int(file['format'])}, not {FORMAT}: train the model again")
             if file["features"].tobytes() != features_digest().encode():
-                raise ModelError(f"{path}: trained with other features than this version has: train the model again")
-            return {name: file[name] for name in _SHAPES}
+                raise ModelError(f"{name}: trained with other features than this version has: train the model again")
+            return {array: file[array] for array in _SHAPES}
     except KeyError as error:
-        raise ModelError(f"{path}: not a model file: {error.args[0]}") from None
+        raise ModelError(f"{name}: not a model file: {error.args[0]}") from None
     except (zipfile.BadZipFile, zlib.error, ValueError, TypeError, EOFError, NotImplementedError, RuntimeError):
-        raise ModelError(f"{path}: not a model file, or damaged: make one with `tierstream train`") from None
+        raise ModelError(f"{name}: not a model file, or damaged: make one with `tierstream train`") from None
 
 
 def _problem(arrays: _Arrays) -> str | None:
@@ -167,7 +184,7 @@ def _problem(arrays: _Arrays) -> str | None:
         for axis, length in zip(names, values.shape, strict=True):
             if axes.setdefault(axis, length) != length:
                 return f"{name} has {length} {axis}, not {axes[axis]}"
-        if values.dtype.kind == "f" and name not in {"threshold", "test_threshold"} and not np.isfinite(values).all():
+        if values.dtype.kind == "f" and name not in {"thresholds", "test_threshold"} and not np.isfinite(values).all():
             return f"{name} is not finite"
     return _wrong_words(arrays, axes["vocabulary"]) or _wrong_forest(arrays, axes)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streams.routing.learned.forest import Floats
+from streams.routing.learned.forest import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +23,21 @@ class Projection:
     idf: Floats
     basis: Floats
 
-    def __call__(self, tokens: Sequence[str]) -> Floats:
-        """Return the projected tf-idf vector of unit length: (dimensions,); zeros if no token is known."""
+    def tf_idf(self, tokens: Sequence[str]) -> tuple[Ints, Floats]:
+        """Return the known words and their tf-idf, a vector of unit length: two of (words,)."""
         counts = Counter(map(self.rows.get, tokens))
         counts.pop(None, None)
         if not counts:
-            return np.zeros(self.basis.shape[1], dtype=np.float32)
+            return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.float32)
         ids = np.fromiter(counts, dtype=np.intp, count=len(counts))
         weight = np.fromiter(counts.values(), dtype=np.float32, count=len(counts))
         np.log(weight, out=weight)
         weight += 1
         weight *= self.idf.take(ids)
         weight /= np.sqrt(weight.dot(weight))
-        projected: Floats = weight.dot(self.basis.take(ids, axis=0))
+        return ids, weight
+
+    def project(self, words: Ints, tf_idf: Floats) -> Floats:
+        """Return the projection of words: (dimensions,); zeros if there is none."""
+        projected: Floats = tf_idf.dot(self.basis.take(words, axis=0))
         return projected

@@ -13,7 +13,8 @@ from streams.routing.learned.features import parse
 from streams.routing.learned.fit_forest import Growth, fit_forest
 from streams.routing.learned.fit_projection import fit_projection
 from streams.routing.learned.forest import Floats
-from streams.routing.learned.model import Model, Training, prompt_hashes, row_of
+from streams.routing.learned.model import WEAK_SHARE, WORDS_SHARE, Model, Training, prompt_hashes, row_of
+from streams.routing.learned.word_weights import WordRows
 
 FEWEST_OUTCOMES: Final = 100
 _CALIBRATION_FOLDS: Final = 3
@@ -74,7 +75,7 @@ def train(
     gain = np.asarray(strong, dtype=np.float64) - right
     if np.ptp(gain) == 0:
         raise TrainingError("the two models did equally well on every outcome: there is nothing to learn")
-    targets = np.stack([gain, right], axis=1)
+    targets = np.stack([gain - WEAK_SHARE * right, right], axis=1)
     parsed = [parse(prompt) for prompt in prompts]
     on_progress(0.15)
     projection = fit_projection(
@@ -84,16 +85,24 @@ def train(
         document_frequency=options.document_frequency,
         seed=options.seed,
     )
-    rows = np.array([row_of(projection, found) for found in parsed], dtype=np.float32)
+    texts = [projection.tf_idf(found.tokens) for found in parsed]
+    words = WordRows(texts, len(projection.idf))
+    rows = np.array(
+        [row_of(found.surface, projection.project(*text)) for found, text in zip(parsed, texts, strict=True)],
+        dtype=np.float32,
+    )
     on_progress(0.4)
-    intercept, slope = _calibrate(prompts, rows, targets, options)
+    intercept, slope = _calibrate(prompts, rows, words, gain, targets, options)
     on_progress(0.7)
     forest = fit_forest(rows, targets, options.growth, options.seed, lambda done: on_progress(0.7 + 0.3 * done))
     training = Training(len(prompts), float(gain.mean()), np.sort(prompt_hashes(prompts)), options.attribution)
-    return LearnedClassifier(Model(projection, forest, intercept, slope, training))
+    word_weights = words.fit(np.ones(len(prompts), dtype=bool), targets[:, 0])
+    return LearnedClassifier(Model(projection, forest, word_weights, intercept, slope, training))
 
 
-def _calibrate(prompts: Sequence[str], rows: Floats, targets: Matrix, options: TrainingOptions) -> tuple[float, float]:
+def _calibrate(
+    prompts: Sequence[str], rows: Floats, words: WordRows, gain: Matrix, targets: Matrix, options: TrainingOptions
+) -> tuple[float, float]:
     """Fit the line from predictions for prompts that a smaller forest was not trained on to their gain."""
     beginnings = (prompt[:_SAME_BEGINNING].encode("utf-8", "replace") for prompt in prompts)
     fold = np.array([crc32(beginning) % _CALIBRATION_FOLDS for beginning in beginnings])
@@ -101,9 +110,11 @@ def _calibrate(prompts: Sequence[str], rows: Floats, targets: Matrix, options: T
     raw = np.zeros(len(targets))
     for held in (fold == k for k in range(_CALIBRATION_FOLDS)):
         if held.all():
-            return 0.0, 1.0
+            return float(gain.mean() - targets[:, 0].mean()), 1.0
         if held.any():
-            raw[held] = fit_forest(rows[~held], targets[~held], growth, options.seed).predict_many(rows[held])
-    gain = targets[:, 0]
+            forest = fit_forest(rows[~held], targets[~held], growth, options.seed)
+            weights = words.fit(~held, targets[:, 0])
+            by_words = words.times(weights.weight)[held] + weights.intercept
+            raw[held] = (1 - WORDS_SHARE) * forest.predict_many(rows[held]) + WORDS_SHARE * by_words
     slope = float(np.clip(np.cov(raw, gain)[0, 1] / max(raw.var(), 1e-12), 0.25, 4.0))
     return float(gain.mean() - slope * raw.mean()), slope
