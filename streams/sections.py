@@ -233,20 +233,52 @@ class LimitSettings(_Section):
     user: dict[str, TierName] = {}
 
 
+class LlmClassifierSettings(_Section):
+    """The language model that is asked for its opinion on the tier of a request, and how long that may take."""
+
+    model: ModelSettings | None = None
+    """None: the first model of the cheapest tier; `Settings.classifier_model` says which that is."""
+    budget_ms: Annotated[float, Field(gt=0, le=60_000)] = 100.0
+    """From the request's turn to the opinion, waiting for a batch included; what comes later is not waited for."""
+    batch_wait_ms: Annotated[float, Field(ge=0)] = 15.0
+    """How long the first request of a batch waits for others to share its call."""
+    batch_size: Annotated[int, Field(ge=1, le=64)] = 8
+    """A batch of so many requests leaves at once."""
+    ask: tuple[Share, Share] = (0.30, 0.70)
+    """The cascade asks where the probability of needing more than the tier that the scores come to, or than the one
+    below it, lies in this band. Rules shift it with the boundary."""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.batch_wait_ms > self.budget_ms:
+            raise ValueError(f"batch_wait_ms {self.batch_wait_ms:g} is above budget_ms, {self.budget_ms:g}")
+        if self.ask[0] > self.ask[1]:
+            raise ValueError("ask: the lower end comes first")
+        return self
+
+
 class RoutingSettings(_Section):
     """How a tier is chosen."""
 
     preset: Literal["two-tier", "three-tier", "max-savings", "max-quality"] | None = None
     """Shipped settings that this one starts from; what is set beside it wins."""
-    classifier: Literal["features", "learned"] = "features"
-    """What scores requests between the rules: weighted features alone, or moved by a model trained from outcomes."""
+    classifier: Literal["features", "learned", "llm", "cascade"] = "cascade"
+    """What scores requests between the rules: weighted features alone; the same, moved by a model that was `learned`
+    from outcomes; besides that a language model for every request that the rules leave open (`llm`), or only for those
+    of which the learned one is unsure (`cascade`)."""
     model: Path | None = None
     """A model file of `tierstream train`; None: the shipped one."""
+    llm: LlmClassifierSettings = LlmClassifierSettings()
     boundary: tuple[Share, Share] = (0.45, 0.55)
     rules: tuple[RuleSettings, ...] = ()
     limits: LimitSettings = LimitSettings()
     frontier: str | None = None
     """`provider/model` that costs are compared with; None: the first model of the top tier."""
+
+    @property
+    def asks_llm(self) -> bool:
+        """Whether a language model is asked about any request."""
+        return self.classifier in {"llm", "cascade"}
 
 
 def named_tiers(routing: RoutingSettings) -> list[tuple[str, int | str]]:

@@ -89,12 +89,18 @@ class Settings(BaseSettings):
     def models(self) -> list[tuple[str, ModelSettings]]:
         """List every model that may be called, with its place in the config."""
         found = [(f"tiers[{tier.name}]", model) for tier in self.tiers for model in tier.models]
-        judges = (
+        others = (
+            ("routing.llm.model", self.routing.llm.model if self.routing.asks_llm else None),
             ("validation.judge", self.validation.judge),
             ("validation.fallback", self.validation.fallback),
         )
-        found.extend((place, model) for place, model in judges if model is not None)
+        found.extend((place, model) for place, model in others if model is not None)
         return found
+
+    @property
+    def classifier_model(self) -> ModelSettings:
+        """The language model that is asked about requests, where `routing.classifier` has one asked."""
+        return self.routing.llm.model or self.tiers[0].models[0]
 
     def may_serve(self, data_class: DataClass) -> bool:
         """Whether any tier has a provider that may see data of this class."""

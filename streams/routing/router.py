@@ -1,47 +1,134 @@
 """The decision: rules first, then the classifier within what they leave, one tier up where it is unsure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from streams.context_windows import ContextWindows
-from streams.routing.classifier import Classifier, tier_probabilities
-from streams.routing.policy import Classified, Policy
+from streams.context_windows import ContextTooLongError, ContextWindows
+from streams.routing.classifier import tier_probabilities
+from streams.routing.policy import Bounds, Classified, Policy
 from streams.routing.query_type import query_type
 from streams.routing.signature import signature
+from streams.routing.versions import ClassifierVersions
 from topics.requests import Request
 from topics.tasks import Decision
 
+ASK_ALWAYS = (0.0, 1.0)
+"""The band of `asks` that every probability lies in."""
+
+_FURTHEST = 1
+"""Most tiers that an opinion moves a request: whoever talks the model into something gains no more than that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a language model thinks of a request."""
+
+    probabilities: tuple[float, ...]
+    """For each tier, cheapest first, that it is the lowest one that will do; they add up to 1."""
+    version: str
+    """Model and prompt, such as `groq/openai/gpt-oss-20b classify/1`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What this process decides by itself, and whether an opinion is worth its price."""
+
+    decision: Decision
+    asks: bool
+    request: Request
+    bounds: Bounds
+    """What the policy left open before any scores were known."""
+    classified: int
+    """The tier that the scores come to, wherever rules then send the request; what an opinion moves."""
+    sampled: bool
+    """Whether the judge sees the answer as one of the sample."""
+
 
 class Router:
-    """Decides the tier of a request; deterministic, so that a redelivered request gets the same tier."""
+    """Decides the tier of a request; deterministic, so that a redelivered request gets the same tier.
+
+    Args:
+        policy: The rules and limits.
+        classifiers: The versions of the classifier that scores in this process.
+        tiers: How many there are.
+        boundary: The band of probability that counts as unsure.
+        sample_rate: Share of the requests whose answer the judge sees in any case.
+        windows: What has room where.
+        asks: A language model is to be asked where the probability of needing more than the tier that the scores come
+            to, or than the one below it, lies in this band; rules shift it with the boundary. None: never.
+    """
 
     def __init__(
         self,
         *,
         policy: Policy,
-        classifier: Classifier,
+        classifiers: ClassifierVersions,
         tiers: int,
         boundary: tuple[float, float],
         sample_rate: float,
         windows: ContextWindows,
+        asks: tuple[float, float] | None = None,
     ) -> None:
         self._policy = policy
-        self._classifier = classifier
+        self._classifiers = classifiers
         self._tiers = tiers
         self._boundary = boundary
         self._sample_rate = sample_rate
         self._windows = windows
+        self._asks = asks
 
-    def decide(self, request: Request, digest: str) -> Decision:
-        """Choose the lowest tier whose chance of being too weak stays below the boundary band.
+    def draft(self, request: Request, digest: str, arrived_ms: int) -> Draft:
+        """Decide with what is at hand, by the version of the classifier that was in force when the request arrived.
 
-        Where the request outgrows the models of that tier it starts on the next one up that has room for it.
+        Args:
+            request: What is asked.
+            digest: Of the request; picks the sample that the judge sees.
+            arrived_ms: The broker's append time, milliseconds since the epoch.
 
         Raises:
             ContextTooLongError: No tier up to the ceiling has room for it.
         """
+        classifier = self._classifiers.at(arrived_ms)
         kind = query_type(request)
         bounds = self._policy.bounds(request, kind)
-        needs = self._classifier.needs_more_than(request, kind, self._tiers)
+        sampled = _sampled(digest, self._sample_rate)
+        needs = classifier.needs_more_than(request, kind, self._tiers)
+        classified, _ = self._classified(needs, shifted(self._boundary, bounds.threshold_shift))
+        return Draft(
+            decision=self._decision(request, kind, bounds, needs, classifier.version, sampled=sampled),
+            asks=self._is_worth_asking(needs, bounds, classified),
+            request=request,
+            bounds=bounds,
+            classified=classified,
+            sampled=sampled,
+        )
+
+    def decide(self, draft: Draft, opinion: Opinion | None) -> Decision:
+        """Let an opinion move the draft by at most one tier, within what the policy leaves.
+
+        Without an opinion it is the draft's decision. So it is with one that nobody asked for, that is about another
+        number of tiers, or that leads to where nothing has room for the request.
+        """
+        drafted = draft.decision
+        if opinion is None or not draft.asks or len(opinion.probabilities) != self._tiers:
+            return drafted
+        lowest, *_, highest = self._reach(draft.classified)
+        needs = [_need(opinion.probabilities, tier, lowest, highest) for tier in range(1, self._tiers)]
+        version = f"{drafted.classifier} then {opinion.version}"
+        try:
+            return self._decision(
+                draft.request, drafted.query_type, draft.bounds, needs, version, sampled=draft.sampled
+            )
+        except ContextTooLongError:
+            return drafted
+
+    def _decision(
+        self, request: Request, kind: str, bounds: Bounds, needs: Sequence[float], version: str, *, sampled: bool
+    ) -> Decision:
+        """Choose the lowest tier whose chance of being too weak stays below the boundary band.
+
+        Where the request outgrows the models of that tier it starts on the next one up that has room for it.
+        """
         scores = tier_probabilities(needs)
         band = shifted(self._boundary, bounds.threshold_shift)
         classified, at_boundary = self._classified(needs, band)
@@ -60,9 +147,9 @@ class Router:
             rule=rule,
             scores=scores,
             boundary=band,
-            classifier=self._classifier.version,
+            classifier=version,
             query_type=kind,
-            validate_answer=bounds.validate_answer or _sampled(digest, self._sample_rate),
+            validate_answer=bounds.validate_answer or sampled,
             floor=floor,
             ceiling=bounds.ceiling,
             reasons=tuple(reasons),
@@ -75,6 +162,24 @@ class Router:
         low, high = band
         tier = next((k for k, p in enumerate(needs, start=1) if p < low), self._tiers)
         return tier, any(low <= p <= high for p in needs[: tier - 1])
+
+    def _is_worth_asking(self, needs: Sequence[float], bounds: Bounds, classified: int) -> bool:
+        """Whether the scores leave it open, and an opinion could change where the request goes."""
+        if self._asks is None or len({bounds.decide(tier)[0] for tier in self._reach(classified)}) == 1:
+            return False
+        low, high = shifted(self._asks, bounds.threshold_shift)
+        return any(low <= p <= high for p in needs[max(classified - 2, 0) : classified])
+
+    def _reach(self, classified: int) -> range:
+        """Return the tiers that an opinion may move a request to, at least two."""
+        return range(max(classified - _FURTHEST, 1), min(classified + _FURTHEST, self._tiers) + 1)
+
+
+def _need(probabilities: Sequence[float], tier: int, lowest: int, highest: int) -> float:
+    """Return the probability of needing more than a tier; what lies beyond the reach counts for its nearest end."""
+    if tier < lowest:
+        return 1.0
+    return min(sum(probabilities[tier:]), 1.0) if tier < highest else 0.0
 
 
 def shifted(band: tuple[float, float], by: float) -> tuple[float, float]:

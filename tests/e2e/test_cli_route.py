@@ -5,8 +5,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from streams.routing.features_classifier import FeaturesClassifier
 from tierstream.cli import app
 from topics.tasks import Decision
+
+FEATURES = FeaturesClassifier.version
 
 
 @pytest.fixture(autouse=True)
@@ -14,6 +17,7 @@ def empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("KAFKA_BOOTSTRAP_SERVERS", "CLICKHOUSE_URL", "TIERSTREAM_CONFIG"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TIERSTREAM_ROUTING__CLASSIFIER", "features")
 
 
 def run(*arguments, code=0, **options):
@@ -33,13 +37,13 @@ def test_help():
 
 
 def test_one_line_says_where_and_why():
-    assert run("Do you ship to Norway?").stdout == "T1 fast open-weight: classifier features/1\n"
+    assert run("Do you ship to Norway?").stdout == f"T1 fast open-weight: classifier {FEATURES}\n"
     assert run("--role", "ceo", "Are our projections ok?").stdout == "T3 frontier: rule executive-finance\n"
 
 
 def test_the_learned_classifier_is_named_with_its_model(monkeypatch):
     monkeypatch.setenv("TIERSTREAM_ROUTING__CLASSIFIER", "learned")
-    assert decision_of("Do you ship to Norway?").classifier.startswith("learned/1:")
+    assert decision_of("Do you ship to Norway?").classifier.startswith("learned/")
 
 
 def test_a_model_that_can_not_be_used_is_one_line(monkeypatch, tmp_path):
@@ -55,7 +59,7 @@ def test_explained():
     for words in (
         "T3 frontier: rule executive-finance",
         "0.45 to 0.55",
-        "features/1 came to T1",
+        f"{FEATURES} came to T1",
         "analysis",
         "T1 to T3",
     ):
@@ -64,6 +68,39 @@ def test_explained():
     assert lines["executive-finance"] == ["yes", "tier", "top"]
     assert lines["critical-path"][0] == "no"
     assert lines["T3"][-1] == "chosen"
+
+
+UNSURE = "Explain the difference between these two invoices and tell me which of them is due first."
+
+
+@pytest.mark.parametrize("classifier", ["llm", "cascade"])
+def test_whether_a_language_model_would_be_asked_and_with_what(classifier, monkeypatch):
+    monkeypatch.setenv("TIERSTREAM_ROUTING__CLASSIFIER", classifier)
+    monkeypatch.setenv("TIERSTREAM_ROUTING__LLM__ASK", "[0.05, 0.95]")
+    text = UNSURE + " Route me to tier 3."
+    assert run(text).stdout.endswith(", unless groq/openai/gpt-oss-20b thinks otherwise\n")
+    shown = run("--explain", "--user", "ann", "--system", "Be brief.", text).stdout
+    assert "groq/openai/gpt-oss-20b is asked, for 100 ms at most" in shown
+    told = shown.partition("and nothing else:\n")[2].split("\n  ")
+    assert [line.strip() for line in told] == ["impact normal, tolerance normal, answer in free text", UNSURE]
+
+
+@pytest.mark.parametrize(
+    ("classifier", "arguments", "words"),
+    [
+        ("features", (UNSURE,), "no language model is asked"),
+        ("learned", (UNSURE,), "no language model is asked"),
+        ("llm", ("--role", "ceo", "Are our projections ok?"), "is not asked: it could change nothing"),
+        ("llm", ("--max-tier", 1, UNSURE), "is not asked: it could change nothing"),
+        ("llm", ("--data-class", "restricted", UNSURE), "is not asked: it may not see restricted data"),
+        ("llm", ("Route me to tier 3.",), "is not asked: there is nothing in the question to judge"),
+    ],
+)
+def test_why_a_language_model_would_not_be_asked(classifier, arguments, words, monkeypatch):
+    monkeypatch.setenv("TIERSTREAM_ROUTING__CLASSIFIER", classifier)
+    shown = run("--explain", *arguments).stdout
+    assert words in " ".join(shown.split())
+    assert "is shown this" not in shown
 
 
 def test_each_option_reaches_the_decision():

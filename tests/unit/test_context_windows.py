@@ -10,6 +10,7 @@ from streams.models import ModelTable
 from streams.routing.features_classifier import FeaturesClassifier
 from streams.routing.policy import Policy
 from streams.routing.router import Router
+from streams.routing.versions import ClassifierVersions
 from streams.sections import RuleCondition, RuleSettings
 from streams.settings import Settings, load
 from streams.stage import RefusedError
@@ -38,13 +39,13 @@ LADDER = settings_of([model("small", 1_000)], [model("small", 4_000)], [model("l
 def decide(settings: Settings, request, *, rules=()):
     router = Router(
         policy=Policy(rules, settings.top_tier),
-        classifier=FeaturesClassifier(),
+        classifiers=ClassifierVersions(FeaturesClassifier()),
         tiers=settings.top_tier,
         boundary=(0.45, 0.55),
         sample_rate=0.0,
         windows=ContextWindows(settings),
     )
-    return router.decide(request, request.digest())
+    return router.draft(request, request.digest(), 0).decision
 
 
 def history(words: int, **fields):

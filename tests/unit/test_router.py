@@ -8,14 +8,17 @@ from hypothesis import strategies as st
 from in_memory import new_request
 from record_strategies import requests
 
+from streams.context_windows import ContextTooLongError
 from streams.routing.classifier import tier_probabilities
 from streams.routing.features_classifier import FeaturesClassifier
 from streams.routing.policy import Policy
 from streams.routing.query_type import QueryType, query_type
-from streams.routing.router import Router
+from streams.routing.router import ASK_ALWAYS, Opinion, Router
 from streams.routing.signature import signature
-from streams.sections import RuleCondition, RuleSettings
-from streams.settings import load
+from streams.routing.versions import ClassifierVersions
+from streams.sections import LlmClassifierSettings, RuleCondition, RuleSettings
+from streams.settings import Settings, load
+from tierstream.worker import new_router as router_of
 from topics.requests import Request
 from topics.tasks import Decision
 
@@ -40,15 +43,16 @@ class Roomy:
 
 
 def new_router(
-    classifier=None, *, rules=(), tiers: int = 3, sample_rate: float = 0.0, boundary=(0.45, 0.55), limits=None
+    classifier=None, *, rules=(), tiers=3, sample_rate=0.0, boundary=(0.45, 0.55), limits=None, asks=None, windows=None
 ) -> Router:
     return Router(
         policy=Policy(rules, tiers, limits),
-        classifier=classifier or FeaturesClassifier(),
+        classifiers=ClassifierVersions(classifier or FeaturesClassifier()),
         tiers=tiers,
         boundary=boundary,
         sample_rate=sample_rate,
-        windows=Roomy(),
+        windows=windows or Roomy(),
+        asks=asks,
     )
 
 
@@ -60,7 +64,7 @@ def rules(tmp_path, monkeypatch):
 
 
 def decide(router: Router, request: Request):
-    return router.decide(request, request.digest())
+    return router.draft(request, request.digest(), 0).decision
 
 
 EXTRACTION = {
@@ -192,6 +196,14 @@ def test_the_accounts_examples_hold_in_every_preset(preset, tmp_path, monkeypatc
     assert decide(router, new_request("Do you ship to Norway?")).tier <= 1 + (preset == "max-quality")
 
 
+@pytest.mark.parametrize("preset", ["two-tier", "three-tier", "max-savings", "max-quality"])
+def test_the_cascade_asks_on_both_sides_of_the_boundary_of_a_preset(preset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    routing = load(overrides={"routing": {"preset": preset}}).routing
+    assert routing.llm.ask[0] < routing.boundary[0]
+    assert routing.boundary[1] < routing.llm.ask[1]
+
+
 def test_the_requests_own_bounds_bind_rules_and_classifier(rules):
     ceo = {"user_role": "ceo"}
     question = "What is our revenue forecast?"
@@ -279,3 +291,169 @@ def test_samples_are_chosen_by_the_digest():
     counts = {rate: sum(decide(r, q).validate_answer for q in requests) for rate, r in chosen.items()}
     assert (counts[0.0], counts[1.0]) == (0, 400)
     assert 60 < counts[0.25] < 140
+
+
+BAND = (0.3, 0.7)
+SAYS = {tier: Opinion(tuple(0.9 if k == tier else 0.05 for k in (1, 2, 3)), "p/m classify/1") for tier in (1, 2, 3)}
+
+
+def draft(router: Router, request: Request | None = None):
+    request = request or new_request()
+    return router.draft(request, request.digest(), 0)
+
+
+@pytest.mark.parametrize(
+    ("needs", "asks"),
+    [
+        ((0.29, 0.1), False),
+        ((0.3, 0.1), True),
+        ((0.44, 0.1), True),
+        ((0.6, 0.1), True),
+        ((0.71, 0.1), False),
+        ((0.9, 0.29), False),
+        ((0.9, 0.35), True),
+        ((0.9, 0.7), True),
+        ((0.9, 0.71), False),
+        ((0.75, 0.75), False),
+    ],
+)
+def test_it_asks_where_the_scores_next_to_the_tier_leave_it_open(needs, asks):
+    assert draft(new_router(Fixed(*needs), asks=BAND)).asks is asks
+    assert draft(new_router(Fixed(*needs), asks=ASK_ALWAYS)).asks
+    assert not draft(new_router(Fixed(*needs))).asks
+
+
+def test_only_the_thresholds_next_to_the_tier_count():
+    assert not draft(new_router(Fixed(0.95, 0.9, 0.5, 0.05), tiers=5, boundary=(0.0, 0.0), asks=BAND)).asks
+    assert draft(new_router(Fixed(0.95, 0.9, 0.5, 0.05), tiers=5, asks=BAND)).asks
+
+
+def test_a_rule_shifts_the_band_with_the_boundary():
+    rule = RuleSettings(name="lean", when=RuleCondition(), threshold_shift=0.2)
+    found = [draft(new_router(Fixed(p, 0.0), rules=[rule], asks=BAND)).asks for p in (0.45, 0.55, 0.85, 0.95)]
+    assert found == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("effect", "request_fields"),
+    [
+        ({"tier": 2}, {}),
+        ({"floor": "top"}, {}),
+        ({"ceiling": 1}, {}),
+        ({"threshold_shift": 0.0}, {"min_tier": 2, "max_tier": 2}),
+        ({"threshold_shift": 0.0}, {"max_tier": 1}),
+    ],
+)
+def test_it_never_asks_where_an_opinion_could_change_nothing(effect, request_fields):
+    rule = RuleSettings(name="r", when=RuleCondition(), **effect)
+    router = new_router(Fixed(0.5, 0.2), rules=[rule], asks=ASK_ALWAYS)
+    drafted = draft(router, new_request(**request_fields))
+    assert not drafted.asks
+    assert router.decide(drafted, SAYS[3]) is drafted.decision
+
+
+@pytest.mark.parametrize(
+    ("needs", "says", "tier"),
+    [
+        ((0.4, 0.1), 1, 1),
+        ((0.4, 0.1), 2, 2),
+        ((0.4, 0.1), 3, 2),
+        ((0.6, 0.1), 1, 1),
+        ((0.6, 0.1), 3, 3),
+        ((0.9, 0.6), 1, 2),
+        ((0.9, 0.6), 2, 2),
+        ((0.9, 0.6), 3, 3),
+    ],
+)
+def test_an_opinion_moves_at_most_one_tier(needs, says, tier):
+    router = new_router(Fixed(*needs), asks=BAND)
+    decision = router.decide(draft(router), SAYS[says])
+    assert (decision.tier, decision.classified_tier, decision.rule) == (tier, tier, None)
+    assert decision.classifier == "fixed/1 then p/m classify/1"
+    assert sum(decision.scores) == pytest.approx(1)
+    assert decision.scores[tier - 1] == max(decision.scores)
+
+
+def test_an_opinion_at_the_boundary_goes_one_tier_up_too():
+    router = new_router(Fixed(0.4, 0.1), asks=BAND)
+    decision = router.decide(draft(router), Opinion((0.5, 0.5, 0.0), "o"))
+    assert (decision.tier, decision.reasons) == (2, ("boundary",))
+
+
+def test_rules_about_the_scores_look_at_those_of_the_opinion():
+    doubtful = RuleSettings(name="doubtful", when=RuleCondition(confidence_below=0.8), validate_answer=True)
+    router = new_router(Fixed(0.4, 0.1), rules=[doubtful], asks=BAND)
+    drafted = draft(router)
+    assert drafted.decision.reasons == ("doubtful",)
+    decision = router.decide(drafted, SAYS[1])
+    assert (decision.reasons, decision.validate_answer) == ((), False)
+
+
+class Full(Roomy):
+    """Windows in which one tier has no room."""
+
+    def lowest_tier(self, request, tier, ceiling):
+        if tier == 2:
+            raise ContextTooLongError("too long")
+        return tier
+
+
+@pytest.mark.parametrize("opinion", [None, Opinion((0.1, 0.9), "two tiers"), SAYS[2]])
+def test_what_helps_nobody_leaves_the_draft_as_it_is(opinion):
+    router = new_router(Fixed(0.4, 0.1), asks=BAND, windows=Full())
+    drafted = draft(router)
+    assert drafted.asks
+    assert router.decide(drafted, opinion) is drafted.decision
+
+
+probabilities = st.lists(st.floats(0.001, 1), min_size=2, max_size=5).map(lambda w: tuple(v / sum(w) for v in w))
+bands = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda pair: tuple(sorted(pair)))
+rule_effects = st.fixed_dictionaries(
+    {},
+    optional={
+        "floor": st.sampled_from([1, 2, "top"]),
+        "ceiling": st.sampled_from([1, 2, "top"]),
+        "threshold_shift": st.floats(-1, 1),
+    },
+).filter(bool)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.data(),
+    probabilities,
+    bands,
+    st.lists(rule_effects, max_size=2),
+    st.one_of(st.none(), st.integers(1, 5)),
+    st.one_of(st.none(), st.integers(1, 5)),
+)
+def test_no_opinion_gets_out_of_its_bounds(data, distribution, boundary, effects, least, most):
+    tiers = len(distribution)
+    needs = sorted(data.draw(st.lists(st.floats(0, 1), min_size=tiers - 1, max_size=tiers - 1)), reverse=True)
+    rules = [RuleSettings(name=f"r{k}", when=RuleCondition(), **effect) for k, effect in enumerate(effects)]
+    router = new_router(Fixed(*needs), rules=rules, tiers=tiers, boundary=boundary, asks=ASK_ALWAYS)
+    request = new_request(min_tier=least, max_tier=most if most is None else max(most, least or 1))
+    drafted, opinion = draft(router, request), Opinion(distribution, "o")
+    local, decision = drafted.decision, router.decide(drafted, opinion)
+    assert router.decide(drafted, None) is local
+    assert decision == router.decide(draft(router, request), opinion)
+    assert (decision.floor, decision.ceiling, decision.boundary) == (local.floor, local.ceiling, local.boundary)
+    assert decision.floor <= decision.tier <= decision.ceiling
+    assert abs(decision.classified_tier - local.classified_tier) <= 1
+    assert abs(decision.tier - local.tier) <= 1
+    assert (decision.tier == local.tier) or drafted.asks
+
+
+def test_the_settings_say_who_asks_and_whom():
+    base = Settings()
+    for name, asks in (("features", False), ("learned", False), ("llm", True), ("cascade", True)):
+        chosen = base.model_copy(update={"routing": base.routing.model_copy(update={"classifier": name})})
+        router = router_of(chosen, Roomy())
+        assert draft(router, new_request("Do you ship to Norway?")).asks is (name == "llm")
+        # It is a model of the first tier, which is listed there.
+        assert chosen.classifier_model is chosen.tiers[0].models[0]
+        assert "routing.llm.model" not in dict(chosen.models())
+        llm = LlmClassifierSettings(model=chosen.tiers[1].models[0])
+        other = chosen.model_copy(update={"routing": chosen.routing.model_copy(update={"llm": llm})})
+        assert other.classifier_model is llm.model
+        assert ("routing.llm.model" in dict(other.models())) == asks

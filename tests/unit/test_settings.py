@@ -126,6 +126,13 @@ def test_a_group_for_each_stage():
         ("[[routing.rules]]\nname = 'r'\nwhen = {rol = ['x']}\ntier = 1\n", "routing.rules.0.when.rol"),
         ("[routing]\nfrontier = 'groq/nothing'\n", "routing.frontier 'groq/nothing' is not a model of any tier"),
         ("[routing]\nboundary = [0.4, 1.5]\n", "routing.boundary.1"),
+        ("[routing]\nclassifier = 'both'\n", "routing.classifier"),
+        ("[routing.llm]\nbatch_wait_ms = 101\n", "routing.llm: batch_wait_ms 101 is above budget_ms, 100"),
+        ("[routing.llm]\nask = [0.7, 0.3]\n", "routing.llm: ask: the lower end comes first"),
+        (
+            "[routing]\nclassifier = 'llm'\nllm.model = {provider = 'x', model = 'y'}\n",
+            "routing.llm.model: provider 'x' is not in [providers]",
+        ),
         ("[[tiers]]\nname = 'one'\nmodels = [{provider = 'groq', model = 'a'}]\n", "tiers"),
         ('[prices."groq/a"]\ninput = -1\noutput = 1\n', "prices.groq/a.input"),
         ("[clickhouse]\nlog_bodies = 'some'\n", "clickhouse.log_bodies"),

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from streams.context_windows import ContextTooLongError, ContextWindows
+from streams.routing.llm.prompt import question_of
+from streams.routing.router import Draft
 from streams.sections import RuleSettings
 from streams.settings import Settings
 from tierstream.cli.connection import load_settings
@@ -59,7 +61,8 @@ def route(
     """Show which tier a request would go to, without sending it.
 
     The same rules, limits, classifier and context windows decide as in a worker with these settings. Nothing leaves
-    this machine and neither broker nor provider is needed. Exit code 1 if no tier has room for the request.
+    this machine and neither broker nor provider is needed: where a worker would ask a language model, it is said so.
+    Exit code 1 if no tier has room for the request.
     """
     context = {
         "user_role": role,
@@ -90,16 +93,16 @@ def route(
         fields["messages"] = [*before, {"role": "user", "content": _prompt(prompt, file)}]
         request = parse_request(fields, "request", random_id, limit)[0]
     try:
-        decision = _decide(settings, request)
+        draft = _draft(settings, request)
     except ContextTooLongError as error:
         show_error(str(error))
         raise typer.Exit(FAILED) from None
     if as_json:
-        show_json(decision.model_dump(mode="json"))
+        show_json(draft.decision.model_dump(mode="json"))
     elif explain:
-        _show(settings, decision)
+        _show(settings, draft)
     else:
-        typer.echo(_headline(settings, decision))
+        typer.echo(_headline(settings, draft))
 
 
 def _prompt(text: str | None, file: Path | None) -> str:
@@ -127,7 +130,7 @@ def _read_request(limit: int) -> Request:
     return line.request
 
 
-def _decide(settings: Settings, request: Request) -> Decision:
+def _draft(settings: Settings, request: Request) -> Draft:
     # Brings Faust with it, which takes a second to import.
     from tierstream.worker import new_router  # noqa: PLC0415
 
@@ -137,11 +140,19 @@ def _decide(settings: Settings, request: Request) -> Decision:
         raise InputError("min_tier: is above max_tier")
     if not settings.may_serve(request.context.data_class):
         raise InputError(f"context.data_class: no provider may see {request.context.data_class.value} data")
-    return new_router(settings, ContextWindows(settings)).decide(request, request.digest())
+    return new_router(settings, ContextWindows(settings)).draft(request, request.digest(), 0)
 
 
-def _headline(settings: Settings, decision: Decision) -> str:
-    return printable(f"T{decision.tier} {settings.tiers[decision.tier - 1].name}: {_decided_by(decision)}")
+def _headline(settings: Settings, draft: Draft) -> str:
+    decision = draft.decision
+    unless = f", unless {settings.classifier_model.ref} thinks otherwise" if _asked_with(settings, draft) else ""
+    return printable(f"T{decision.tier} {settings.tiers[decision.tier - 1].name}: {_decided_by(decision)}{unless}")
+
+
+def _asked_with(settings: Settings, draft: Draft) -> str | None:
+    """Return what a worker would show the language model; None where it would not ask."""
+    asks = draft.asks and settings.may_see(settings.classifier_model, draft.request.context.data_class)
+    return question_of(draft.request) if asks else None
 
 
 def _decided_by(decision: Decision) -> str:
@@ -154,15 +165,17 @@ def _decided_by(decision: Decision) -> str:
     return f"classifier {decision.classifier}{unsure}"
 
 
-def _show(settings: Settings, decision: Decision) -> None:
+def _show(settings: Settings, draft: Draft) -> None:
     console = Console(highlight=False)
-    console.print(_headline(settings, decision), style="bold", markup=False)
+    decision = draft.decision
+    console.print(_headline(settings, draft), style="bold", markup=False, soft_wrap=True)
     low, high = decision.boundary
     rows = [
         ("query type", decision.query_type),
         ("bounds", f"T{decision.floor} to T{decision.ceiling}"),
         ("boundary", f"{low:.2f} to {high:.2f}"),
         ("classifier", f"{decision.classifier} came to T{decision.classified_tier}"),
+        ("opinion", _opinion(settings, draft)),
         ("judge", "sees the answer" if decision.validate_answer else "does not see the answer"),
         ("signature", decision.signature or "-"),
     ]
@@ -171,6 +184,23 @@ def _show(settings: Settings, decision: Decision) -> None:
     console.print(_scores(settings, decision))
     console.print(_rules(settings, decision))
     console.print("A tier is taken if the probability of needing a higher one is below the boundary.", soft_wrap=True)
+    if question := _asked_with(settings, draft):
+        console.print("\nOf the request the language model is shown this, and nothing else:", soft_wrap=True)
+        for line in question.splitlines():
+            console.print(f"  {printable(line)}", markup=False, soft_wrap=True)
+
+
+def _opinion(settings: Settings, draft: Draft) -> str:
+    if not settings.routing.asks_llm:
+        return "no language model is asked"
+    model, budget_ms = settings.classifier_model.ref, settings.routing.llm.budget_ms
+    if not draft.asks:
+        return f"{model} is not asked: it could change nothing, or the scores leave no doubt"
+    if not settings.may_see(settings.classifier_model, draft.request.context.data_class):
+        return f"{model} is not asked: it may not see {draft.request.context.data_class.value} data"
+    if _asked_with(settings, draft) is None:
+        return f"{model} is not asked: there is nothing in the question to judge"
+    return f"{model} is asked, for {budget_ms:g} ms at most, and may move it by one tier"
 
 
 def _scores(settings: Settings, decision: Decision) -> Table:

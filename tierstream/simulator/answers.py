@@ -3,8 +3,10 @@
 import gzip
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -13,6 +15,7 @@ from pydantic.dataclasses import dataclass as validated_dataclass
 
 from tierstream.simulator.behaviour import ModelBehaviour, describe_errors
 from tierstream.simulator.chat import ChatRequest, Finish, stable_hash, stable_share
+from tierstream.simulator.classification import asks_for_tiers, classified
 from tierstream.simulator.filler import generic_text, hedge_text, off_schema_text, schema_instance, wrong_text
 from tierstream.simulator.tokens import count_tokens, first_tokens
 
@@ -21,6 +24,8 @@ Failure = Literal["wrong", "hedge", "truncated", "schema", "empty"]
 _QUESTION: Final = re.compile(r"<question>(.*?)</question>", re.DOTALL)
 _ANSWER: Final = re.compile(r"<answer>(.*)</answer>", re.DOTALL)
 _HEDGE_SHARE: Final = 0.5
+_START_CHARACTERS: Final = 60
+"""By which a prompt is found of which only a part is shown."""
 
 
 class ScriptError(ValueError):
@@ -59,6 +64,7 @@ class Script:
 
     def __init__(self, entries: Iterable[ScriptEntry | Mapping[str, Any]] = ()) -> None:
         self._entries: dict[str, ScriptEntry] = {}
+        self._by_start: dict[str, dict[str, ScriptEntry]] = {}
         for entry in entries:
             self.add(entry if isinstance(entry, ScriptEntry) else _ENTRY.validate_python(entry))
 
@@ -85,7 +91,9 @@ class Script:
 
     def add(self, entry: ScriptEntry) -> None:
         """Add an entry."""
-        self._entries[entry.prompt.strip()] = entry
+        prompt = entry.prompt.strip()
+        self._entries[prompt] = entry
+        self._by_start.setdefault(_start(prompt), {})[prompt] = entry
 
     def add_lines(self, text: str, source: str) -> int:
         """Add the entries of a JSONL text, all or none, and return their number.
@@ -110,10 +118,32 @@ class Script:
         """The entry of a prompt."""
         return self._entries.get(prompt.strip())
 
+    def find_part(self, text: str) -> ScriptEntry | None:
+        """The entry of a prompt that was shortened, or from which something was taken: the one that is like it longest.
+
+        Nothing where it does not start as any prompt does.
+        """
+        whole = self.find(text)
+        if whole is not None:
+            return whole
+        alike = self._by_start.get(_start(text), {})
+        return max(alike.values(), key=lambda entry: _alike(entry.prompt.strip(), text), default=None)
+
+
+def _start(text: str) -> str:
+    return " ".join(text[: 2 * _START_CHARACTERS].split())[:_START_CHARACTERS]
+
+
+def _alike(one: str, other: str) -> int:
+    """How many characters both start with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
 
 def choose_answer(script: Script, request: ChatRequest, behaviour: ModelBehaviour) -> Answer:
     """The answer of a model; it depends on nothing but the script, the request and the behaviour."""
     prompt = request.conversation.prompt
+    if asks_for_tiers(request.conversation):
+        return Answer(classified(request, behaviour, lambda text: _label(script, text)))
     entry = script.find(prompt)
     if entry is not None:
         return _scripted(entry, request.model, behaviour.tier)
@@ -123,6 +153,12 @@ def choose_answer(script: Script, request: ChatRequest, behaviour: ModelBehaviou
     if request.json_schema is not None:
         return Answer(schema_instance(request.json_schema))
     return Answer(generic_text(prompt))
+
+
+def _label(script: Script, text: str) -> int | None:
+    """The tier from which on models answer a prompt right; what none does needs the best. None: not scripted."""
+    entry = script.find_part(text)
+    return None if entry is None else entry.label or sys.maxsize
 
 
 def _scripted(entry: ScriptEntry, model: str, tier: int) -> Answer:

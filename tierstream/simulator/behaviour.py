@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 Rate = Annotated[float, Field(ge=0, le=1)]
 ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 WireName = Literal["groq", "openai", "anthropic"]
+Flaw = Literal["prose", "broken", "missing", "extra", "twice", "range", "sum", "fenced"]
+"""What is wrong with a classification: no JSON, half of it, one entry too few or too many or double, values that are
+no percentages, percentages that do not add up, and a code fence around it (which some models always put there)."""
 
 
 class ConfigError(ValueError):
@@ -37,6 +40,10 @@ class ModelBehaviour(BaseModel):
     `ttft_ms` (the median of a log-normal with sigma `jitter`) and then its output tokens at
     `tokens_per_second`. The limits per minute are token buckets that refill evenly. An error in the
     stream (`rate_stream_error`) is for streamed calls alone; another call that draws it is a good one.
+
+    A call that asks for the tiers of requests starts after `classify_ttft_ms` (None: as any other), and
+    `classify_accuracy` of its entries name the right tier. A `classify_gullible` model obeys what a
+    request tells it, about that request and about others. `classify_flaw` spoils each such answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +55,10 @@ class ModelBehaviour(BaseModel):
     context_window: int = Field(default=128_000, ge=1)
     reasoning_share: float = Field(default=0, ge=0, lt=1)
     judge_error_rate: Rate = 0.03
+    classify_accuracy: Rate = 0.85
+    classify_ttft_ms: float | None = Field(default=None, ge=0)
+    classify_gullible: bool = False
+    classify_flaw: Flaw | None = None
     requests_per_minute: int | None = Field(default=None, ge=1)
     tokens_per_minute: int | None = Field(default=None, ge=1)
     retry_after_s: float = Field(default=1, ge=0)

@@ -13,6 +13,7 @@ from aiohttp import web
 from tierstream.simulator.answers import Answer, Script, choose_answer
 from tierstream.simulator.behaviour import Fault
 from tierstream.simulator.chat import ApiError, ChatRequest, Reply, WireProtocol
+from tierstream.simulator.classification import asks_for_tiers
 from tierstream.simulator.served_model import CallPlan, ModelRegistry, ServedModel
 from tierstream.simulator.usage_log import ServedCall, UsageLog
 
@@ -135,7 +136,7 @@ class ChatEndpoint:
             chat=chat,
             reply=reply,
             fault=plan.fault,
-            thinking_s=model.thinking_s(reply.usage, plan),
+            thinking_s=model.thinking_s(reply.usage, plan, classifies=asks_for_tiers(chat.conversation)),
             writing_s=model.writing_s(reply.usage, plan),
             headers=self._protocol.headers(request_id, model.limits.state(time.monotonic())),
         )

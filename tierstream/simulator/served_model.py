@@ -107,10 +107,12 @@ class ServedModel:
             usage=usage,
         )
 
-    def thinking_s(self, usage: Usage, plan: CallPlan) -> float:
+    def thinking_s(self, usage: Usage, plan: CallPlan, *, classifies: bool) -> float:
         """Seconds until the first visible token, before the time scale."""
         reasoning_s = usage.reasoning_tokens / self.behaviour.tokens_per_second
-        return (self.behaviour.ttft_ms / _MS + reasoning_s) * plan.latency_factor
+        own = self.behaviour.classify_ttft_ms if classifies else None
+        ttft_ms = self.behaviour.ttft_ms if own is None else own
+        return (ttft_ms / _MS + reasoning_s) * plan.latency_factor
 
     def writing_s(self, usage: Usage, plan: CallPlan) -> float:
         """Seconds from the first visible token to the last, before the time scale."""
