@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from topics.base import Record, from_millis
-from topics.control import BreakerOrder, BreakerStatus, PartitionCount
+from topics.control import ActiveModel, BreakerOrder, BreakerStatus, ModelFile, ModelStatus, PartitionCount
 from topics.events import Hop, Hops
 from topics.journal import CallEnded, CallStarted, Usage
 from topics.results import Result
@@ -81,7 +81,7 @@ def rows_of(record: Record, position: Position, log_bodies: LogBodies) -> list[t
             ]
         case BreakerStatus():
             return [(Table.BREAKERS, position.identity() | _breaker_columns(record))]
-        case BreakerOrder() | PartitionCount():
+        case BreakerOrder() | PartitionCount() | ModelFile() | ActiveModel() | ModelStatus():
             return []
         case _:
             raise TypeError(f"no table keeps a {type(record).__name__}")

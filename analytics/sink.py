@@ -6,8 +6,8 @@ What makes that true, in this order:
    so a row and the memory of having written it appear in the same instant. The group's offsets are committed only
    so that lag can be displayed.
 2. Batches are written one after the other and each in offset order, so behind the highest offset there is no hole.
-   Records of `llm.control` that make no row, and offsets that compaction took, are read past; after a restart
-   those behind the last row are read again, which changes nothing.
+   Records and tombstones of `llm.control` that make no row, and offsets that compaction took, are read past; after
+   a restart those behind the last row are read again, which changes nothing.
 3. A batch whose fate is unknown is written again, and so is one that a former owner of the partition still writes:
    rows with the same identity count once (see `migrations/001_ledger.sql`).
 
@@ -257,6 +257,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
 
     def _take(self, tp: TopicPartition, record: ConsumerRecord) -> None:
         spec, _ = self._sources[tp.topic]
+        if record.value is None and spec.cleanup == "compact":
+            return
         position = Position(self._cluster, tp.topic, tp.partition, record.offset, record.timestamp)
         try:
             decoded = decode(spec, record.value, record.headers)

@@ -1,23 +1,33 @@
-"""What processes tell each other over `llm.control`: states of breakers for display, and orders of operators."""
+"""What processes tell each other over `llm.control`: states of breakers for display, orders of operators, models."""
 
 import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from streams.activations import Activation
 from streams.clock import Clock
 from streams.publisher import DeliveryError, Output, Publisher
 from streams.sections import KafkaSettings
 from topics.base import Record
-from topics.codec import DecodeError, decode
-from topics.control import BreakerOrder, BreakerState, BreakerStatus
+from topics.codec import SCHEMA_HEADER, DecodeError, decode, header
+from topics.control import (
+    ActiveModel,
+    BreakerOrder,
+    BreakerState,
+    BreakerStatus,
+    ModelFile,
+    ModelStatus,
+    model_key,
+    model_status_key,
+)
 from topics.registry import CONTROL
 
 log = logging.getLogger(__name__)
@@ -38,22 +48,55 @@ def worker_name(kafka: KafkaSettings) -> str:
     return kafka.instance or f"{socket.gethostname()[:_NAME_LENGTH]}:{os.getpid()}"
 
 
+@dataclass(frozen=True, slots=True)
+class ModelPlace:
+    """Where the file of a published model stands; it is megabytes, so it is read when it is wanted."""
+
+    key: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """A tombstone: what was said under the key holds no longer."""
+
+    key: str
+
+
+Entry = Record | Activation | ModelPlace | Withdrawn
+
+
 @dataclass
 class ControlState:
-    """What the topic says: the latest state of each breaker in each process, and the latest order for each target."""
+    """What the topic says: the latest state of each breaker in each process, the latest orders, and the models."""
 
     statuses: dict[tuple[str, str], BreakerStatus] = field(default_factory=dict)
     """By worker and target."""
     orders: dict[str, BreakerOrder] = field(default_factory=dict)
     """By target; an order `auto` only takes an earlier one back."""
+    models: dict[str, ModelPlace] = field(default_factory=dict)
+    """By version."""
+    activation: Activation | None = None
+    model_statuses: dict[str, ModelStatus] = field(default_factory=dict)
+    """By worker."""
 
-    def add(self, record: Record) -> None:
-        """Let a record replace the one before it."""
-        match record:
+    def add(self, entry: Entry) -> None:
+        """Let an entry replace the one before it."""
+        match entry:
             case BreakerStatus():
-                self.statuses[record.worker, record.target] = record
+                self.statuses[entry.worker, entry.target] = entry
             case BreakerOrder():
-                self.orders[record.target] = record
+                self.orders[entry.target] = entry
+            case ModelPlace():
+                self.models[entry.key.removeprefix(model_key(""))] = entry
+            case Activation():
+                self.activation = entry
+            case ModelStatus():
+                self.model_statuses[entry.worker] = entry
+            case Withdrawn():
+                self.models.pop(entry.key.removeprefix(model_key("")), None)
+                self.model_statuses.pop(entry.key.removeprefix(model_status_key("")), None)
 
 
 async def read_control(kafka: KafkaSettings) -> ControlState:
@@ -64,9 +107,8 @@ async def read_control(kafka: KafkaSettings) -> ControlState:
     """
     state = ControlState()
     async with _ControlReader.opened(kafka) as reader:
-        while await reader.is_behind():
-            for record in await reader.poll():
-                state.add(record)
+        async for entry in reader.catch_up():
+            state.add(entry)
     return state
 
 
@@ -75,32 +117,54 @@ class ControlFollower:
 
     Args:
         kafka: Where the topic is.
-        on_order: Called with each order; of several for a target at the start, only with the latest.
+        on_order: Called with each order about a breaker; of several for a target at the start, only with the latest.
+        on_models: Awaited with the state at the start, and whenever models or their activation have changed.
     """
 
-    def __init__(self, kafka: KafkaSettings, on_order: Callable[[BreakerOrder], None]) -> None:
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        on_order: Callable[[BreakerOrder], None],
+        on_models: Callable[[ControlState], Awaitable[None]] | None = None,
+    ) -> None:
         self._kafka = kafka
         self._on_order = on_order
+        self._on_models = on_models
 
     async def run(self, loaded: asyncio.Event) -> None:
-        """Tell the orders up to now, set `loaded`, and go on following until cancelled.
+        """Tell what holds now, set `loaded`, and go on following until cancelled.
 
         Raises:
             aiokafka.errors.KafkaError: The broker can't be reached at the start, or refuses to be read.
         """
         async with _ControlReader.opened(self._kafka) as reader:
             state = ControlState()
-            while await reader.is_behind():
-                for record in await reader.poll():
-                    state.add(record)
+            async for entry in reader.catch_up():
+                state.add(entry)
             for order in state.orders.values():
                 self._on_order(order)
+            if self._on_models is not None:
+                await self._on_models(state)
             loaded.set()
             while True:
-                for record in await reader.poll():
-                    if isinstance(record, BreakerOrder):
-                        log.info("%s is ordered %s by %s", record.target, record.order, record.by)
-                        self._on_order(record)
+                entries = await reader.poll()
+                if any(isinstance(entry, Activation) for entry in entries):
+                    # The file was published before, but on another partition, which may be read later.
+                    entries += [entry async for entry in reader.catch_up()]
+                await self._tell(entries, state)
+
+    async def _tell(self, entries: Iterable[Entry], state: ControlState) -> None:
+        models_changed = False
+        for entry in entries:
+            match entry:
+                case BreakerOrder():
+                    log.info("%s is ordered %s by %s", entry.target, entry.order, entry.by)
+                    self._on_order(entry)
+                case ModelPlace() | Activation() | Withdrawn():
+                    state.add(entry)
+                    models_changed = True
+        if models_changed and self._on_models is not None:
+            await self._on_models(state)
 
 
 class BreakerPublisher:
@@ -200,9 +264,9 @@ def _closed(status: BreakerStatus, now: datetime) -> BreakerStatus:
 class _ControlReader:
     """A consumer of the whole topic, from its beginning, outside any group."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, tps: list[TopicPartition]) -> None:
         self._consumer = consumer
-        self._ends = ends
+        self._tps = tps
 
     @classmethod
     @asynccontextmanager
@@ -218,25 +282,41 @@ class _ControlReader:
             topic = CONTROL.full_name(kafka.prefix)
             tps = [TopicPartition(topic, partition) for partition in range(kafka.partitions)]
             consumer.assign(tps)
-            ends = await consumer.end_offsets(tps)
             for tp, beginning in (await consumer.beginning_offsets(tps)).items():
                 consumer.seek(tp, beginning)
-            yield cls(consumer, ends)
+            yield cls(consumer, tps)
         finally:
             await consumer.stop()
 
-    async def is_behind(self) -> bool:
-        """Whether something of what was there at the start is yet to be read; positions pass compacted offsets."""
-        self._ends = {tp: end for tp, end in self._ends.items() if await self._consumer.position(tp) < end}
-        return bool(self._ends)
+    async def catch_up(self) -> AsyncIterator[Entry]:
+        """Yield the entries up to the end as it is now; positions pass compacted offsets."""
+        ends = await self._consumer.end_offsets(self._tps)
+        while ends := {tp: end for tp, end in ends.items() if await self._consumer.position(tp) < end}:
+            for entry in await self.poll():
+                yield entry
 
-    async def poll(self) -> list[Record]:
-        """Return the next records, perhaps none; those of newer versions are passed over."""
-        found: list[Record] = []
+    async def poll(self) -> list[Entry]:
+        """Return the next entries, perhaps none; those of newer versions are passed over."""
+        found: list[Entry] = []
         for tp, records in (await self._consumer.getmany(timeout_ms=_POLL_MS)).items():
             for record in records:
                 try:
-                    found.append(decode(CONTROL, record.value, record.headers).record)
+                    found.append(_entry_of(record))
                 except DecodeError as error:
                     log.warning("%s-%d@%d can't be read: %s", tp.topic, tp.partition, record.offset, error.message)
         return found
+
+
+def _entry_of(record: Any) -> Entry:  # noqa: ANN401 - aiokafka is untyped
+    """Read a record, a model file apart, of which only the place is noted.
+
+    Raises:
+        DecodeError: It is none that this version knows.
+    """
+    key = (record.key or b"").decode(errors="replace")
+    if record.value is None:
+        return Withdrawn(key)
+    if header(record.headers, SCHEMA_HEADER) == ModelFile.SCHEMA:
+        return ModelPlace(key, record.partition, record.offset)
+    found = decode(CONTROL, record.value, record.headers).record
+    return Activation(found, record.timestamp) if isinstance(found, ActiveModel) else found

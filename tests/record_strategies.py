@@ -1,10 +1,20 @@
 """Hypothesis strategies for every record of the contract."""
 
+from base64 import b64encode
 from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
-from topics.control import BreakerOrder, BreakerState, BreakerStatus, PartitionCount
+from topics.control import (
+    ActiveModel,
+    BreakerOrder,
+    BreakerState,
+    BreakerStatus,
+    ModelFile,
+    ModelStatus,
+    ModelStep,
+    PartitionCount,
+)
 from topics.events import Chunk, DeadLetterNote, Hop, Hops, Status, StatusEvent, StatusKind
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
 from topics.requests import (
@@ -284,6 +294,35 @@ breaker_statuses = st.builds(
 breaker_orders = st.builds(
     BreakerOrder, target=names, order=st.sampled_from(("open", "closed", "auto")), by=names, at=moments
 )
+published_versions = st.text("0123456789abcdef", min_size=12, max_size=12)
+model_versions = published_versions | st.sampled_from(("shipped", "configured"))
+model_files = st.builds(
+    ModelFile,
+    version=published_versions,
+    file=st.binary(max_size=40).map(b64encode),
+    classifier=names,
+    outcomes=counts,
+    note=maybe(texts),
+    by=names,
+    at=moments,
+)
+active_models = st.builds(
+    ActiveModel,
+    version=model_versions,
+    delay_ms=counts,
+    before=some(st.builds(ModelStep, version=model_versions, effective_at=moments)),
+    by=names,
+    at=moments,
+)
+model_statuses = st.builds(
+    ModelStatus,
+    worker=names,
+    version=model_versions,
+    ordered_at=moments,
+    state=st.sampled_from(("loaded", "failed", "ignored")),
+    detail=texts,
+    at=moments,
+)
 
 by_record = {
     Request: requests,
@@ -303,5 +342,8 @@ by_record = {
     PartitionCount: partition_counts,
     BreakerStatus: breaker_statuses,
     BreakerOrder: breaker_orders,
+    ModelFile: model_files,
+    ActiveModel: active_models,
+    ModelStatus: model_statuses,
 }
 """Every record but the dead letter, which is made from bytes and not from values."""

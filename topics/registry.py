@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from topics.base import Record
-from topics.control import BreakerOrder, BreakerStatus, PartitionCount
+from topics.control import ActiveModel, BreakerOrder, BreakerStatus, ModelFile, ModelStatus, PartitionCount
 from topics.events import Chunk, DeadLetter, DeadLetterNote, Hops, Status
 from topics.journal import CallEnded, CallStarted
 from topics.requests import Request
@@ -107,7 +107,7 @@ SETTLED = TopicSpec(
 HOPS = TopicSpec("hops", (Hops,), "every stage", "the sink", "The steps of each request; a row each in ClickHouse.")
 CONTROL = TopicSpec(
     "control",
-    (PartitionCount, BreakerStatus, BreakerOrder),
+    (PartitionCount, BreakerStatus, BreakerOrder, ModelFile, ActiveModel, ModelStatus),
     "stages, CLI",
     "stages, CLI",
     "What all processes of a deployment share.",

@@ -7,9 +7,21 @@ from uuid import UUID
 
 import pytest
 
+from streams.sections import KafkaSettings
 from topics.base import Record
 from topics.codec import decode, encode
-from topics.control import BreakerOrder, BreakerState, BreakerStatus, PartitionCount
+from topics.control import (
+    MODEL_MAX_BYTES,
+    ActiveModel,
+    BreakerOrder,
+    BreakerState,
+    BreakerStatus,
+    ModelFile,
+    ModelStatus,
+    ModelStep,
+    PartitionCount,
+    version_of,
+)
 from topics.events import Chunk, DeadLetter, DeadLetterNote, Hop, Hops, Status, StatusEvent, StatusKind
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
 from topics.registry import all_topics
@@ -384,6 +396,44 @@ BREAKER_JSON = {
 }
 ORDER = BreakerOrder(target="tier:2", order="open", by="ann", at=AT)
 ORDER_JSON = {"target": "tier:2", "order": "open", "by": "ann", "at": AT_TEXT}
+MODEL_VERSION = version_of(b"a model")
+MODEL = ModelFile(
+    version=MODEL_VERSION, file="YSBtb2RlbA==", classifier="745284b7", outcomes=300, note="March", by="ann", at=AT
+)
+MODEL_JSON = {
+    "version": "97ff8a35544d",
+    "file": "YSBtb2RlbA==",
+    "classifier": "745284b7",
+    "outcomes": 300,
+    "note": "March",
+    "by": "ann",
+    "at": AT_TEXT,
+}
+ACTIVE = ActiveModel(
+    version=MODEL_VERSION,
+    delay_ms=5000,
+    before=(ModelStep(version="configured", effective_at=AT),),
+    by="ann",
+    at=LATER,
+)
+ACTIVE_JSON = {
+    "version": "97ff8a35544d",
+    "delay_ms": 5000,
+    "before": [{"version": "configured", "effective_at": AT_TEXT}],
+    "by": "ann",
+    "at": LATER_TEXT,
+}
+MODEL_STATUS = ModelStatus(
+    worker="host:17", version="shipped", ordered_at=AT, state="loaded", detail="learned/1:745284b7", at=LATER
+)
+MODEL_STATUS_JSON = {
+    "worker": "host:17",
+    "version": "shipped",
+    "ordered_at": AT_TEXT,
+    "state": "loaded",
+    "detail": "learned/1:745284b7",
+    "at": LATER_TEXT,
+}
 
 GOLDEN: list[tuple[str, Record, bytes, list[tuple[str, bytes]], dict[str, object]]] = [
     ("request/1", Request(request_id="r1", messages=(Message(role="user", content="hi"),)), b"r1", [], SHORTEST_JSON),
@@ -408,6 +458,9 @@ GOLDEN: list[tuple[str, Record, bytes, list[tuple[str, bytes]], dict[str, object
     ("partition-count/1", PartitionCount(partitions=6), b"partitions", [], {"setting": "partitions", "partitions": 6}),
     ("breaker/1", BREAKER, b"breaker:host:17:groq/m", [], BREAKER_JSON),
     ("breaker-order/1", ORDER, b"breaker-order:tier:2", [], ORDER_JSON),
+    ("model/1", MODEL, b"model:97ff8a35544d", [], MODEL_JSON),
+    ("active-model/1", ACTIVE, b"active-model", [], ACTIVE_JSON),
+    ("model-status/1", MODEL_STATUS, b"model-status:host:17", [], MODEL_STATUS_JSON),
 ]
 
 
@@ -429,3 +482,11 @@ def test_the_digest_of_a_request_is_the_same_in_every_version():
     """Another one would make a resend across an upgrade look like another request under the same id."""
     digest = Request(request_id="r1", messages=(Message(role="user", content="hi"),)).digest()
     assert digest == "4ffeaaa0e4d0d9268d612156a135b731c4546500094f705992b9974bcece71b1"
+
+
+def test_the_largest_model_fits_into_a_record():
+    file = bytes(MODEL_MAX_BYTES)
+    record = MODEL.model_copy(update={"file": file, "note": "n" * 256, "by": "b" * 256, "classifier": "c" * 256})
+    assert len(encode(record).value) + 4096 < KafkaSettings().record_max_bytes
+    assert not record.is_intact
+    assert MODEL.is_intact

@@ -18,7 +18,7 @@ from analytics.migrate import migrate
 from analytics.sink import LedgerAheadError, Sink
 from topics.base import Record
 from topics.codec import encode
-from topics.control import BreakerOrder, BreakerState, PartitionCount
+from topics.control import BreakerOrder, BreakerState, ModelFile, PartitionCount
 from topics.registry import CALLS, CONTROL, HOPS, RESULTS
 
 PARTITIONS = 2
@@ -282,13 +282,17 @@ async def test_breaker_states_are_rows_though_their_topic_has_gaps_and_other_rec
     for status in shown:
         await deployment.produce("control", [status, order])
         await deployment.produce_results([breaker(99)], topic="control", abort=True)
-    await deployment.produce("control", [order, PartitionCount(partitions=PARTITIONS)])
+    model = ModelFile(version="0" * 12, file=b"", classifier="c", outcomes=1, by="ann", at=order.at)
+    await deployment.produce("control", [order, model, PartitionCount(partitions=PARTITIONS)])
+    async with AIOKafkaProducer(bootstrap_servers=deployment.bootstrap_servers) as producer:
+        await producer.send_and_wait(f"{deployment.prefix}control", None, key=model.partition_key.encode())
     # Nothing deletes what is old on a compacted topic, so to be late there is no danger.
     async with deployment.running(deployment.sink(retention_ms=1)) as sink:
         assert await deployment.breakers(len(shown)) == [status.at for status in shown]
         await deployment.until_read("control")
-        assert sink.stats.records == 2 * len(shown) + 3
+        assert sink.stats.records == 2 * len(shown) + 4
         assert sink.stats.rows == len(shown)
+        assert not sink.stats.skipped
     assert "behind" not in caplog.text
     assert "gap" not in caplog.text
     last = breaker(30, state=BreakerState.CLOSED)
