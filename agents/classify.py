@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from streams.checks import schema_problem
 from streams.context_windows import ContextTooLongError
+from streams.opinions import Asked
 from streams.outcomes import given_up
 from streams.publisher import Output
 from streams.settings import Settings
@@ -14,12 +15,15 @@ from topics.events import StatusEvent, StatusKind
 from topics.registry import REQUESTS, tier_tasks
 from topics.requests import Request
 from topics.results import ResultStatus
-from topics.tasks import Decision, TierTask
+from topics.tasks import Attempt, Decision, TierTask
 
 
 @stage(source=REQUESTS, emits=(tier_tasks,), in_flight=1_000)
 async def classify(request: Request, ctx: Context) -> Outputs:
-    """Drop what is settled, refuse what can't be served, and send the rest to its tier."""
+    """Drop what is settled, refuse what can't be served, and send the rest to its tier.
+
+    Where the local classifier leaves it open, a language model is asked before anything is published.
+    """
     digest = request.digest()
     revision = revision_of(ctx.received.headers)
     settled = ctx.engine.settled
@@ -30,22 +34,26 @@ async def classify(request: Request, ctx: Context) -> Outputs:
     problem = _problem(request, ctx.engine.settings, deadline - from_millis(ctx.received.timestamp))
     if problem is not None:
         raise RefusedError(problem, digest=digest)
+    router = ctx.engine.router
     try:
-        task = _task(request, digest, ctx, deadline)
+        draft = router.draft(request, digest, ctx.received.timestamp)
     except ContextTooLongError as error:
         raise RefusedError(str(error), digest=digest) from None
     if deadline <= ctx.now():
+        task = _task(request, digest, ctx, deadline, draft.decision)
         message = "the deadline passed before the request was routed"
         return [
             given_up(ctx.stage, task, (), ResultStatus.EXPIRED, "deadline", message),
             _hop(task, ctx, "expired"),
         ]
+    asked = await ctx.opinion(request, revision, deadline) if draft.asks else Asked()
+    task = _task(request, digest, ctx, deadline, router.decide(draft, asked.opinion), asked.attempts)
     accepted = StatusEvent(kind=StatusKind.ACCEPTED, at=ctx.started_at, unknown_fields=ctx.unknown_fields)
     routed = StatusEvent(kind=StatusKind.ROUTED, at=ctx.now(), tier=task.tier, detail=task.why)
     return [
         Output(tier_tasks(task.tier), task),
         ctx.status(request.request_id, revision, accepted, routed),
-        _hop(task, ctx, "routed"),
+        _hop(task, ctx, "routed", missing=asked.missing),
     ]
 
 
@@ -82,8 +90,14 @@ def _problem(request: Request, settings: Settings, lifetime: timedelta) -> str |
     return f"response_schema: {found}" if found else None
 
 
-def _task(request: Request, digest: str, ctx: Context, deadline: datetime) -> TierTask:
-    decision = ctx.engine.router.decide(request, digest)
+def _task(
+    request: Request,
+    digest: str,
+    ctx: Context,
+    deadline: datetime,
+    decision: Decision,
+    attempts: tuple[Attempt, ...] = (),
+) -> TierTask:
     return TierTask(
         request=request,
         digest=digest,
@@ -93,6 +107,7 @@ def _task(request: Request, digest: str, ctx: Context, deadline: datetime) -> Ti
         decision=decision,
         tier=decision.tier,
         why=_why(decision),
+        attempts=attempts,
     )
 
 
@@ -100,8 +115,9 @@ def _why(decision: Decision) -> str:
     return f"rule {decision.rule}" if decision.rule else f"classifier {decision.classifier}"
 
 
-def _hop(task: TierTask, ctx: Context, outcome: str) -> Output:
+def _hop(task: TierTask, ctx: Context, outcome: str, *, missing: str | None = None) -> Output:
     decision = task.decision
+    reasons = [*decision.reasons, *([f"no opinion: {missing}"] if missing else [])]
     return ctx.hop(
         task.request.request_id,
         task.revision,
@@ -110,5 +126,5 @@ def _hop(task: TierTask, ctx: Context, outcome: str) -> Output:
         rule=decision.rule,
         classifier=decision.classifier,
         scores=decision.scores,
-        detail=", ".join(decision.reasons) or None,
+        detail=", ".join(reasons) or None,
     )

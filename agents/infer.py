@@ -32,7 +32,7 @@ async def infer(task: TierTask, ctx: Context) -> Outputs:
     elif result.away is not None or task.promoted_from is not None:
         outputs = _parked(result, ctx)
     else:
-        attempts = len(result.task.attempts)
+        attempts = result.task.calls_for_an_answer
         message = f"no provider answered, {attempts} attempts" if attempts else _NOBODY
         outputs = _ended(result, OutOfBounds(ResultStatus.FAILED, "no_provider", message), ctx)
     return [*outputs, *_hops(result, ctx)]

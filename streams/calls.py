@@ -27,7 +27,7 @@ from streams.sharing import Flight, FlightBook, FlightCancelledError, Seat, shar
 from streams.tokens import rough
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Usage, attempt_id
 from topics.requests import Message, Params
-from topics.tasks import TierTask
+from topics.tasks import Attempt, TierTask
 
 
 class PartitionLostError(Exception):
@@ -272,15 +272,14 @@ class PaidCalls:
         if usage is not None and rates is not None:
             parts = list(split(usage, rates, len(members)))
         ends = [
-            CallEnded(
-                **{name: getattr(member, name) for name in _IDENTITY},
+            member.end(
                 started_at=outcome.sent_at,
                 ended_at=outcome.ended_at,
                 # A lone surrogate, half of a character that a model never finished, can't be written as UTF-8.
                 content=None if reply is None else reply.content.encode(errors="replace").decode(),
                 finish_reason=None if reply is None else reply.finish_reason,
                 first_token_ms=None if reply is None else reply.first_token_ms,
-                error=None if outcome.error is None else _describe(outcome.error),
+                error=None if outcome.error is None else call_error(outcome.error),
                 usage=part,
                 rates=rates,
                 cost_usd=cost,
@@ -331,9 +330,6 @@ class PaidCalls:
         return min(self._clock() + timedelta(seconds=longest), call.task.deadline)
 
 
-_IDENTITY = tuple(name for name in CallStarted.model_fields if name not in {"deadline", "started_at"})
-
-
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     """How one trip over the wire went."""
@@ -349,7 +345,23 @@ def _most_output(call: PaidCall) -> int:
     return call.params.max_tokens or call.model.max_tokens
 
 
-def _describe(error: ProviderError) -> CallError:
+def call_error(error: ProviderError) -> CallError:
+    """Say in the journal's terms why a call failed."""
     return CallError(
         kind=error.kind, message=str(error)[:500], status=error.status, retry_after_ms=error.retry_after_ms
+    )
+
+
+def attempt_of(ended: CallEnded, why: str, outcome: str) -> Attempt:
+    """Turn a finished call into a line of the route."""
+    return Attempt(
+        attempt_id=ended.attempt_id,
+        stage=ended.stage,
+        tier=ended.tier,
+        provider=ended.provider,
+        model=ended.model,
+        why=why,
+        outcome=outcome,
+        cost_usd=ended.cost_usd,
+        provider_ms=round(ended.provider_ms, 3),
     )

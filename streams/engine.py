@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from streams.clock import Clock
 from streams.context_windows import ContextWindows
 from streams.gate import Gate
+from streams.opinion_journal import OpinionJournal
 from streams.pricing import PriceBook
 from streams.providers.base import Provider
 from streams.publisher import Publisher
@@ -27,3 +28,5 @@ class Engine:
     router: Router
     windows: ContextWindows
     settled: SettledMemory
+    opinions: OpinionJournal | None = None
+    """None: no language model is asked where requests go, by these settings or in this process."""

@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from streams.calls import attempt_of
 from streams.checks import failed_check
 from streams.gate import TierVisit, UnavailableError
 from streams.providers.base import ErrorKind, Remedy, is_provider_failure, remedy_of
 from streams.publisher import Output
 from streams.sections import ModelSettings
-from streams.stage import Context, attempt_of
+from streams.stage import Context
 from topics.events import Status, StatusEvent, StatusKind
 from topics.journal import CallEnded, Purpose
 from topics.registry import STATUS
@@ -103,7 +104,7 @@ def out_of_bounds(task: TierTask, ctx: Context) -> OutOfBounds | None:
         limit = task.request.max_cost_usd
         return OutOfBounds(ResultStatus.FAILED, "max_cost", f"max_cost_usd of {limit} is used up")
     most = ctx.engine.settings.attempts.max_attempts
-    if len(task.attempts) >= most:
+    if task.calls_for_an_answer >= most:
         return OutOfBounds(ResultStatus.FAILED, "max_attempts", f"no answer in {most} attempts")
     return None
 

@@ -28,6 +28,8 @@ from streams.calls import PaidCalls, PartitionLostError
 from streams.engine import Engine
 from streams.failed_records import FailedRecord
 from streams.journal import Journal
+from streams.opinion_model import OpinionModel
+from streams.opinions import PaidOpinions
 from streams.publisher import TRACE_HEADER, DeliveryError, Output
 from streams.pulse import GroupPulse
 from streams.sections import BatchingSettings
@@ -43,6 +45,8 @@ log = logging.getLogger(__name__)
 M = TypeVar("M", bound=Record)
 
 _REBALANCE_SLACK_S = 5.0
+_STOP_S = 15.0
+"""Longest time to leave a group, once the work in hand has ended."""
 _STOPS_THE_PROCESS = (DeliveryError, KafkaError)
 """Errors after which only a new process can go on; whatever else a handler raises becomes a dead letter."""
 
@@ -133,6 +137,7 @@ class StageRunner(Generic[M]):
             patience_s=self._settings.attempts.patience_s,
             clock=engine.clock,
         )
+        self._opinions = _opinions(engine, self._pulse) if stage.source is REQUESTS else None
         self._topic = stage.source.full_name(self._settings.kafka.prefix)
         # Only what others write can be too large: our own records hold a request and what became of it.
         self._max_bytes = self._settings.kafka.request_max_bytes if stage.source is REQUESTS else None
@@ -178,8 +183,10 @@ class StageRunner(Generic[M]):
                 task.cancel()
             await self._window.cancel()
             app.leaving = True
-            with contextlib.suppress(asyncio.CancelledError):
-                await app.stop()
+            # With the broker away aiokafka may end Faust's thread in a way that its stop then waits for, for ever.
+            with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+                async with asyncio.timeout(_STOP_S):
+                    await app.stop()
         failure = self._failure or app.crash_reason
         if failure is not None:
             raise failure
@@ -245,6 +252,7 @@ class StageRunner(Generic[M]):
             tier=self.stage.tier,
             engine=self._engine,
             calls=self._calls,
+            opinions=self._opinions,
             received=received,
             unknown_fields=unknown_fields,
             started_at=self._engine.clock(),
@@ -257,6 +265,9 @@ class StageRunner(Generic[M]):
     def _release(self, event: Any) -> None:  # noqa: ANN401 - a faust.Event
         if self._is_current(event.message.generation_id):
             event.ack()
+        else:
+            # The stream keeps its latest event, and the rebalance that is under way would wait for it for ever.
+            self._app.consumer.unacked.discard(event.message)
 
     async def _fail(self, error: BaseException) -> None:
         self._failure = self._failure or error
@@ -280,6 +291,13 @@ class StageRunner(Generic[M]):
         await starting
         while not self._app.crashed:  # noqa: ASYNC110 - Faust offers no event for it
             await asyncio.sleep(0.2)
+
+
+def _opinions(engine: Engine, pulse: GroupPulse) -> PaidOpinions | None:
+    if engine.opinions is None:
+        return None
+    model = OpinionModel(engine.settings, engine.providers, engine.prices, engine.gate, engine.clock)
+    return PaidOpinions(settings=engine.settings, journal=engine.opinions, model=model, pulse=pulse, clock=engine.clock)
 
 
 # The services log under the module that defines them; what Faust says of its own workings is not our log.

@@ -76,7 +76,7 @@ class Journal:
         self._horizon = horizon
         self._clock = clock
         self._partitions: dict[int, _Partition] = {}
-        self._answers = _AnswerCache(cache_bytes)
+        self._answers = AnswerCache(cache_bytes)
 
     async def started(self, calls: Sequence[CallStarted], also: Sequence[Output] = ()) -> None:
         """Record that calls are about to leave; return when the broker has all of it.
@@ -194,7 +194,7 @@ class Journal:
         if record is None or record.offset != offset:
             return None
         self._answers.put(attempt.bytes, record.value)
-        return _read_ended(record.value)
+        return read_ended(record.value)
 
     def _remember(self, call: CallEnded, delivered: Delivered) -> None:
         known = self._partitions.get(delivered.partition)
@@ -206,7 +206,7 @@ class Journal:
             known.ended.popitem(last=False)
 
 
-class _AnswerCache:
+class AnswerCache:
     """Bytes of the latest CallEnded records, bounded by their sum."""
 
     def __init__(self, max_bytes: int) -> None:
@@ -215,6 +215,7 @@ class _AnswerCache:
         self._values: OrderedDict[bytes, bytes] = OrderedDict()
 
     def put(self, attempt: bytes, value: bytes) -> None:
+        """Keep an answer; the oldest ones make room for it."""
         self._bytes += len(value) - len(self._values.pop(attempt, b""))
         self._values[attempt] = value
         while self._bytes > self._max_bytes:
@@ -222,10 +223,12 @@ class _AnswerCache:
             self._bytes -= len(dropped)
 
     def get(self, attempt: bytes) -> CallEnded | None:
+        """Return an answer that is still kept."""
         value = self._values.get(attempt)
-        return None if value is None else _read_ended(value)
+        return None if value is None else read_ended(value)
 
 
-def _read_ended(value: bytes) -> CallEnded | None:
+def read_ended(value: bytes) -> CallEnded | None:
+    """Read the value of a record of the journal; None where it is no end."""
     record = decode(CALLS, value, [(SCHEMA_HEADER, CallEnded.SCHEMA.encode())]).record
     return record if isinstance(record, CallEnded) else None

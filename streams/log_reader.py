@@ -1,6 +1,6 @@
 """Reading a stretch of a partition back: from a time or an offset to a known end, outside any consumer group."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -8,6 +8,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.sections import KafkaSettings
 from topics.dead_letters import Received
+
+_FOLLOWED_BYTES = 1024 * 1024
+"""Fetched of a partition at a time while following; a larger record comes alone."""
 
 
 class RawRecord(Received, Protocol):
@@ -19,7 +22,7 @@ class RawRecord(Received, Protocol):
 
 
 class LogReader:
-    """Opens a consumer without a group for each stretch that it reads.
+    """Opens a consumer without a group for each stretch that it reads, or for as long as it follows.
 
     A consumer that is kept and assigned anew is cheaper, but aiokafka 0.14 can hang when it is stopped without an
     assignment, and with one it goes on fetching.
@@ -68,8 +71,23 @@ class LogReader:
                 if limit is not None and count >= limit:
                     return
 
+    async def follow(
+        self, tps: Sequence[TopicPartition]
+    ) -> AsyncIterator[tuple[TopicPartition, Sequence[RawRecord], int]]:
+        """Yield what is appended to partitions from now on, without end: records, and the offset after them.
+
+        For each partition it first yields where it ends now, without records.
+        """
+        async with self._consumer(*tps, fetch_bytes=_FOLLOWED_BYTES) as consumer:
+            for tp, end in (await consumer.end_offsets(tps)).items():
+                consumer.seek(tp, end)
+                yield tp, (), end
+            while True:
+                for tp, records in (await consumer.getmany(timeout_ms=1000)).items():
+                    yield tp, records, records[-1].offset + 1
+
     @asynccontextmanager
-    async def _consumer(self, tp: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
+    async def _consumer(self, *tps: TopicPartition, fetch_bytes: int | None = None) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._kafka.bootstrap_servers,
             group_id=None,
@@ -77,11 +95,11 @@ class LogReader:
             auto_offset_reset="earliest",
             isolation_level=self._isolation_level,
             fetch_max_wait_ms=100,
-            max_partition_fetch_bytes=self._kafka.record_max_bytes,
+            max_partition_fetch_bytes=fetch_bytes or self._kafka.record_max_bytes,
         )
         await consumer.start()
         try:
-            consumer.assign([tp])
+            consumer.assign(tps)
             yield consumer
         finally:
             await consumer.stop()

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from streams.calls import PaidCall, PaidCalls
 from streams.engine import Engine
+from streams.opinions import Asked, PaidOpinions
 from streams.publisher import Output
 from streams.sections import ModelSettings
 from streams.settings import Settings
@@ -14,8 +15,8 @@ from topics.base import Record, from_millis
 from topics.events import Hop, Hops, Status, StatusEvent
 from topics.journal import CallEnded, Purpose, attempt_id
 from topics.registry import DEAD_LETTERS, HOPS, OUTCOMES, STATUS, TopicSpec
-from topics.requests import Message, Params
-from topics.tasks import Attempt, Source, TierTask
+from topics.requests import Message, Params, Request
+from topics.tasks import Source, TierTask
 
 M = TypeVar("M", bound=Record)
 
@@ -67,6 +68,8 @@ class Context:
     """The tier of a stage that exists once for each tier; 0 for the others."""
     engine: Engine
     calls: PaidCalls
+    opinions: PaidOpinions | None
+    """None where the settings have no language model asked."""
     received: Received
     unknown_fields: tuple[str, ...]
     started_at: datetime
@@ -93,6 +96,12 @@ class Context:
     def status(self, request_id: str, revision: int, *events: StatusEvent) -> Output:
         """Tell the requester what happened."""
         return Output(STATUS, Status(request_id=request_id, revision=revision, events=events))
+
+    async def opinion(self, request: Request, revision: int, deadline: datetime) -> Asked:
+        """Ask a language model where the request goes, or return what came of it before a restart."""
+        if self.opinions is None:
+            return Asked()
+        return await self.opinions.ask(request, revision, self.received.source, deadline, self.is_current)
 
     async def recall(self, task: TierTask, n: int) -> CallEnded | None:
         """Return how the n-th try of this stage ended, if it was made; pays nothing."""
@@ -134,21 +143,6 @@ class Context:
                 announce=announce,
             )
         )
-
-
-def attempt_of(ended: CallEnded, why: str, outcome: str) -> Attempt:
-    """Turn a finished call into a line of the route."""
-    return Attempt(
-        attempt_id=ended.attempt_id,
-        stage=ended.stage,
-        tier=ended.tier,
-        provider=ended.provider,
-        model=ended.model,
-        why=why,
-        outcome=outcome,
-        cost_usd=ended.cost_usd,
-        provider_ms=round(ended.provider_ms, 3),
-    )
 
 
 Handler = Callable[[M, Context], Awaitable[Outputs]]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
@@ -54,7 +55,8 @@ class Deployment:
             folder: For the settings and the logs.
             simulator_url: Of the simulator that stands for all providers.
             kafka: Further settings of the section `kafka`.
-            config: Further sections, as TOML.
+            config: Further sections, as TOML. Unless they name a classifier, no model decides or is asked where
+                requests go.
         """
         section = {
             "bootstrap_servers": bootstrap_servers,
@@ -68,7 +70,11 @@ class Deployment:
         self.simulator_url = simulator_url
         self.config = folder / "tierstream.toml"
         self.config.write_text("\n".join(["[kafka]", *lines, config]))
-        self.settings = load(self.config, overrides={"kafka": {"bootstrap_servers": bootstrap_servers}})
+        self._classifier = None if re.search(r"^classifier\b", config, re.MULTILINE) else "features"
+        overrides: dict[str, Any] = {"kafka": {"bootstrap_servers": bootstrap_servers}}
+        if self._classifier:
+            overrides["routing"] = {"classifier": self._classifier}
+        self.settings = load(self.config, overrides=overrides)
         self.kafka = self.settings.kafka
         self._children: list[Child] = []
         self._watched: dict[Child, Path] = {}
@@ -90,6 +96,7 @@ class Deployment:
             "TIERSTREAM_CONFIG": str(self.config),
             "TIERSTREAM_SIMULATOR_URL": self.simulator_url,
             "TIERSTREAM_SIMULATED": ",".join(self.settings.providers),
+            **({"TIERSTREAM_ROUTING__CLASSIFIER": self._classifier} if self._classifier else {}),
             **more,
         }
 

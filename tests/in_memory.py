@@ -12,13 +12,17 @@ from streams.context_windows import ContextWindows
 from streams.engine import Engine
 from streams.gate import Gate
 from streams.journal import Journal
+from streams.opinion_journal import OpinionJournal
+from streams.opinion_model import OpinionModel
+from streams.opinions import PaidOpinions
 from streams.pricing import PriceBook
 from streams.providers.base import ChatCall, ChatReply, ProviderError
 from streams.publisher import Delivered, Output
 from streams.pulse import GroupPulse
 from streams.routing.features_classifier import FeaturesClassifier
 from streams.routing.policy import Policy
-from streams.routing.router import Router
+from streams.routing.router import ASK_ALWAYS, Router
+from streams.routing.versions import ClassifierVersions
 from streams.sections import BatchingSettings
 from streams.settings import Settings
 from streams.settled import SettledMemory
@@ -48,7 +52,7 @@ SETTINGS: dict[str, Any] = {
         {"name": "three", "models": [{"provider": "trusted", "model": "d"}]},
     ],
     "prices": {f"{ref}": {"input": 1, "output": 10} for ref in ("fast/a", "spare/b", "trusted/c", "trusted/d")},
-    "routing": {"frontier": "trusted/d"},
+    "routing": {"frontier": "trusted/d", "classifier": "features"},
     "validation": {
         "judge": {"provider": "trusted", "model": "c"},
         "fallback": {"provider": "spare", "model": "b"},
@@ -93,6 +97,10 @@ class Log:
     reads: list[tuple[int, int]] = field(default_factory=list)
     """Of each stretch that was read: how many records, and the offset of its first."""
     fetches: int = 0
+    followers: list[asyncio.Event] = field(default_factory=list)
+    """Set when something was appended."""
+    lag: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Whoever holds it keeps followers from reading on."""
 
     async def publish(self, outputs: Sequence[Output], *, trace: bytes | None = None) -> list[Delivered]:
         return [self.append(output) for output in outputs]
@@ -104,10 +112,28 @@ class Log:
         at = int(self.clock().timestamp() * 1000)
         place.append(Stored(len(place), at, encoded.key, encoded.value, tuple(encoded.headers)))
         self.published.append(output.record)
+        for follower in self.followers:
+            follower.set()
         return Delivered(partition, len(place) - 1, at)
 
     async def end_offset(self, tp: Any) -> int:
         return len(self.stored.get((tp.topic, tp.partition), []))
+
+    async def follow(self, tps: Sequence[Any]) -> AsyncIterator[tuple[Any, Sequence[Stored], int]]:
+        appended = asyncio.Event()
+        self.followers.append(appended)
+        position = {tp: await self.end_offset(tp) for tp in tps}
+        for tp, end in position.items():
+            yield tp, (), end
+        while True:
+            await appended.wait()
+            appended.clear()
+            async with self.lag:
+                pass
+            for tp, start in position.items():
+                if new := self.stored.get((tp.topic, tp.partition), [])[start:]:
+                    position[tp] = start + len(new)
+                    yield tp, new, position[tp]
 
     async def record_at(self, tp: Any, offset: int) -> Stored | None:
         self.fetches += 1
@@ -204,6 +230,22 @@ class Bench:
             clock=self.clock,
         )
 
+    def opinion_journal(self, *, cache_bytes: int = 1_000_000) -> OpinionJournal:
+        return OpinionJournal(
+            publisher=self.log,  # type: ignore[arg-type]
+            reader=self.log,  # type: ignore[arg-type]
+            prefix="llm.",
+            partitions=self.log.partitions,
+            horizon=timedelta(hours=1),
+            cache_bytes=cache_bytes,
+            clock=self.clock,
+        )
+
+    def opinions(self, journal: OpinionJournal) -> PaidOpinions:
+        engine = self.engine
+        model = OpinionModel(self.settings, self.providers, engine.prices, engine.gate, self.clock)
+        return PaidOpinions(settings=self.settings, journal=journal, model=model, pulse=self.pulse, clock=self.clock)
+
     def batching(self, stage: str) -> BatchingSettings:
         tier = int(stage.partition(":")[2] or 0)
         return self.settings.tiers[tier - 1].batching if tier else BatchingSettings()
@@ -213,7 +255,13 @@ class Bench:
         received = Received(
             "llm.source", partition_for(request_id, self.log.partitions), 7, BASE_MS, b"k", b"v", (), generation=1
         )
-        defaults = {"unknown_fields": (), "is_current": lambda: True, "calls": self.calls(stage), "received": received}
+        defaults = {
+            "unknown_fields": (),
+            "is_current": lambda: True,
+            "calls": self.calls(stage),
+            "opinions": None,
+            "received": received,
+        }
         return Context(stage=stage, tier=tier, engine=self.engine, started_at=self.clock(), **defaults | fields)
 
     def published(self, *kinds: type[Record]) -> Iterator[Record]:
@@ -228,11 +276,12 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
     windows = ContextWindows(settings)
     router = Router(
         policy=Policy(settings.routing.rules, settings.top_tier, settings.routing.limits),
-        classifier=FeaturesClassifier(),
+        classifiers=ClassifierVersions(FeaturesClassifier()),
         tiers=settings.top_tier,
         boundary=settings.routing.boundary,
         sample_rate=settings.validation.sample_rate,
         windows=windows,
+        asks=ASK_ALWAYS if settings.routing.asks_llm else None,
     )
     prices = PriceBook(settings.prices, settings.providers)
     gate = Gate(settings, clock=clock, on_change=lambda change: None)

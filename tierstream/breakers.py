@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from streams.control import STALE_AFTER, ControlState
 from streams.settings import Settings
-from topics.control import BreakerOrder, BreakerState, BreakerStatus
+from topics.control import CLASSIFIER_TARGET, BreakerOrder, BreakerState, BreakerStatus
 
 FORGOTTEN_AFTER: Final = timedelta(hours=1)
 """A process that has said nothing for so long is not shown any more."""
@@ -29,7 +29,7 @@ class WorkerReport:
 
 @dataclass(frozen=True, slots=True)
 class TargetReport:
-    """A breaker over all processes: `provider/model`, or `tier:N`."""
+    """A breaker over all processes: `provider/model`, `tier:N` or `classify`."""
 
     target: str
     workers: tuple[WorkerReport, ...]
@@ -63,9 +63,10 @@ class TargetReport:
 
 
 def known_targets(settings: Settings) -> list[str]:
-    """List the breakers that a deployment with these settings has: tiers, then models."""
+    """List the breakers that a deployment with these settings has: tiers, then models, then the classifier's."""
     tiers = [f"tier:{number}" for number in range(1, settings.top_tier + 1)]
-    return tiers + list(dict.fromkeys(model.ref for _, model in settings.models()))
+    models = list(dict.fromkeys(model.ref for _, model in settings.models()))
+    return [*tiers, *models, *([CLASSIFIER_TARGET] if settings.routing.asks_llm else [])]
 
 
 def target_reports(state: ControlState, targets: Iterable[str], now: datetime) -> list[TargetReport]:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from agents import STAGES
+from streams.active_models import ActiveModels
+from streams.classifiers import configured_classifier
 from streams.clock import utc_now
 from streams.context_windows import ContextWindows
 from streams.control import BreakerPublisher, ControlFollower, worker_name
@@ -21,23 +23,27 @@ from streams.faust_runtime import StageRunner
 from streams.gate import BreakerChange, Gate
 from streams.journal import Journal
 from streams.log_reader import LogReader
+from streams.model_store import ModelStatusPublisher, ModelStore
 from streams.models import ModelTable
+from streams.opinion_journal import OpinionJournal
 from streams.parked import STAGE as PARKED
 from streams.parked import Parking
 from streams.pricing import PriceBook
 from streams.providers.registry import build_providers
 from streams.publisher import Publisher
 from streams.routing.classifier import Classifier
-from streams.routing.features_classifier import FeaturesClassifier
 from streams.routing.policy import Policy
-from streams.routing.router import Router
-from streams.settings import Settings, SettingsError
+from streams.routing.router import ASK_ALWAYS, Router
+from streams.routing.versions import ClassifierVersions
+from streams.sections import RoutingSettings
+from streams.settings import Settings
 from streams.settle import STAGE as SETTLE
 from streams.settle import Settle
 from streams.settled import SettledFollower
 from streams.topic_admin import check_topics
 from topics.control import BreakerStatus
 from topics.registry import CALLS
+from topics.tasks import CLASSIFY
 
 log = logging.getLogger(__name__)
 
@@ -88,13 +94,15 @@ async def run_worker(settings: Settings, stages: Sequence[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     ready = _Readiness(len(stages))
-    async with _engine(settings) as (engine, following):
+    async with _engine(settings, stages) as (engine, following):
         runs = [_run_stage(name, engine)(stop, ready.once(name)) for name in stages]
         await _until_first_failure(runs, following, stop)
 
 
 @asynccontextmanager
-async def _engine(settings: Settings) -> AsyncIterator[tuple[Engine, "Sequence[asyncio.Task[None]]"]]:
+async def _engine(
+    settings: Settings, stages: Sequence[str]
+) -> AsyncIterator[tuple[Engine, "Sequence[asyncio.Task[None]]"]]:
     """Wire what all stages share; yields it with the tasks that keep it up to date."""
     simulated = [name for name in os.environ.get(SIMULATED_VARIABLE, "").split(",") if name]
     providers = build_providers(
@@ -109,16 +117,25 @@ async def _engine(settings: Settings) -> AsyncIterator[tuple[Engine, "Sequence[a
     async with Publisher(settings.kafka) as publisher:
         breakers = BreakerPublisher(publisher, worker_name(settings.kafka), utc_now)
         gate = Gate(settings, on_change=lambda change: breakers.note(_status_of(change, breakers.worker)))
-        orders = ControlFollower(settings.kafka, lambda order: gate.order(order.target, order.order))
-        settled_loaded, orders_loaded = asyncio.Event(), asyncio.Event()
+        classifier = configured_classifier(settings)
+        classifiers = ClassifierVersions(classifier)
+        model_statuses = ModelStatusPublisher(settings.kafka, publisher)
+        models = _active_models(settings, classifiers, classifier, model_statuses)
+        control = ControlFollower(
+            settings.kafka, lambda order: gate.order(order.target, order.order), on_models=models.follow
+        )
+        asks = settings.routing.asks_llm and CLASSIFY in stages
+        opinions = _opinion_journal(settings, publisher) if asks else None
+        loading = [settled.run, control.run, *([opinions.run] if opinions is not None else [])]
+        loaded = [asyncio.Event() for _ in loading]
         following = [
-            asyncio.create_task(settled.run(settled_loaded)),
-            asyncio.create_task(orders.run(orders_loaded)),
+            *(asyncio.create_task(run(event)) for run, event in zip(loading, loaded, strict=True)),
             asyncio.create_task(breakers.run()),
+            asyncio.create_task(model_statuses.run()),
         ]
         try:
-            for loaded, task in zip((settled_loaded, orders_loaded), following, strict=False):
-                await _first(loaded.wait(), task)
+            for event, task in zip(loaded, following, strict=False):
+                await _first(event.wait(), task)
             engine = Engine(
                 settings=settings,
                 clock=utc_now,
@@ -126,9 +143,10 @@ async def _engine(settings: Settings) -> AsyncIterator[tuple[Engine, "Sequence[a
                 providers=providers,
                 prices=prices,
                 gate=gate,
-                router=new_router(settings, windows),
+                router=new_router(settings, windows, classifiers),
                 windows=windows,
                 settled=settled.memory,
+                opinions=opinions,
             )
             yield engine, following
         finally:
@@ -138,40 +156,62 @@ async def _engine(settings: Settings) -> AsyncIterator[tuple[Engine, "Sequence[a
             await asyncio.gather(*(provider.close() for provider in providers.values()), return_exceptions=True)
 
 
+def _opinion_journal(settings: Settings, publisher: Publisher) -> OpinionJournal:
+    return OpinionJournal(
+        publisher=publisher,
+        reader=LogReader(settings.kafka),
+        prefix=settings.kafka.prefix,
+        partitions=settings.kafka.partitions,
+        horizon=timedelta(seconds=settings.delivery.dedup_window_s),
+        cache_bytes=settings.delivery.answer_cache_bytes,
+        clock=utc_now,
+    )
+
+
 def _status_of(change: BreakerChange, worker: str) -> BreakerStatus:
     return BreakerStatus(worker=worker, at=utc_now(), **asdict(change))
 
 
-def new_router(settings: Settings, windows: ContextWindows) -> Router:
+def _active_models(
+    settings: Settings, versions: ClassifierVersions, configured: Classifier, statuses: ModelStatusPublisher
+) -> ActiveModels:
+    return ActiveModels(
+        versions,
+        configured,
+        settings=settings,
+        store=ModelStore(settings.kafka),
+        clock=utc_now,
+        worker=worker_name(settings.kafka),
+        report=statuses.note,
+    )
+
+
+def new_router(settings: Settings, windows: ContextWindows, classifiers: ClassifierVersions | None = None) -> Router:
     """Make the router that the settings describe.
+
+    Args:
+        settings: Of the deployment.
+        windows: What has room where.
+        classifiers: The versions of the classifier that decide when; None: the configured one, always.
 
     Raises:
         SettingsError: The model file can't be used.
     """
     return Router(
         policy=Policy(settings.routing.rules, settings.top_tier, settings.routing.limits),
-        classifier=_new_classifier(settings),
+        classifiers=classifiers or ClassifierVersions(configured_classifier(settings)),
         tiers=settings.top_tier,
         boundary=settings.routing.boundary,
         sample_rate=settings.validation.sample_rate,
         windows=windows,
+        asks=_asks(settings.routing),
     )
 
 
-def _new_classifier(settings: Settings) -> Classifier:
-    if settings.routing.classifier == "features":
-        return FeaturesClassifier()
-    # NumPy takes a fifth of a second to import, and every restart of a worker waits for it.
-    from streams.routing.learned.classifier import LearnedClassifier  # noqa: PLC0415
-    from streams.routing.learned.model_file import ModelError  # noqa: PLC0415
-    from streams.routing.learned.router_classifier import LearnedRouterClassifier  # noqa: PLC0415
-
-    path = settings.routing.model
-    try:
-        learned = LearnedClassifier.shipped() if path is None else LearnedClassifier.load(path)
-    except (ModelError, OSError) as error:
-        raise SettingsError(f"routing.model: {error}") from None
-    return LearnedRouterClassifier(learned)
+def _asks(routing: RoutingSettings) -> tuple[float, float] | None:
+    if not routing.asks_llm:
+        return None
+    return routing.llm.ask if routing.classifier == "cascade" else ASK_ALWAYS
 
 
 _Run = Callable[[asyncio.Event, Callable[[], None]], Coroutine[Any, Any, None]]

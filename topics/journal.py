@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import Field
@@ -13,6 +13,11 @@ _ATTEMPTS = uuid5(NAMESPACE_URL, "tierstream:attempt")
 
 ATTEMPT_HEADER = "attempt-id"
 STAGE_HEADER = "stage"
+
+ABANDONED: Final = "abandoned"
+"""Kind of error of an attempt that another process may still have on the wire, and that is given up for its sake."""
+UNAVAILABLE: Final = "unavailable"
+"""Kind of error of an attempt whose model could not be called."""
 
 Tokens = Annotated[int, Field(ge=0)]
 Rate = Annotated[Decimal, Field(ge=0, decimal_places=6)]
@@ -108,6 +113,11 @@ class CallStarted(_Call):
 
     deadline: Timestamp
 
+    def end(self, **outcome: Any) -> "CallEnded":  # noqa: ANN401 - CallEnded's fields
+        """Make the record of the call's end; `outcome` are the fields that only an end has, and `started_at`."""
+        identity = {name: getattr(self, name) for name in _Call.model_fields}
+        return CallEnded(**identity | outcome)
+
 
 class CallEnded(_Call):
     """How a call came out: the answer or the error, and the money."""
@@ -130,6 +140,11 @@ class CallEnded(_Call):
     """Calls that left together."""
     batch_wait_ms: float = 0.0
     """How long the call waited for its batch."""
+
+    @property
+    def has_left(self) -> bool:
+        """Whether anything may have been sent; a classification is also journalled where nothing was."""
+        return self.error is None or self.error.kind not in {ABANDONED, UNAVAILABLE}
 
     @property
     def provider_ms(self) -> float:

@@ -1,7 +1,7 @@
 """Work in progress: what the stages hand to each other about one request."""
 
 from decimal import Decimal
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 from uuid import UUID
 
 from pydantic import Field
@@ -9,6 +9,9 @@ from pydantic import Field
 from topics.base import Label, Money, Record, Tier, Timestamp
 from topics.journal import Usage
 from topics.requests import Request
+
+CLASSIFY: Final = "classify"
+"""The stage whose calls ask for the tier and not for an answer."""
 
 
 class Source(Record):
@@ -105,6 +108,11 @@ class TierTask(Record):
         """Whether the attempts have used up what the requester is ready to pay."""
         limit = self.request.max_cost_usd
         return limit is not None and self.cost_usd >= limit
+
+    @property
+    def calls_for_an_answer(self) -> int:
+        """How many attempts there were, judges included; asking which tier will do is none of them."""
+        return len(self.attempts) - self.tries(CLASSIFY)
 
     def tries(self, stage: str) -> int:
         """How many attempts the stage has made for this task."""

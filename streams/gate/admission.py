@@ -99,7 +99,7 @@ class Admission(_Leave):
 
 
 class TierVisit(_Leave):
-    """Leave to try the models of a tier for one request."""
+    """Leave to try the models of a tier for one request, or to ask the classifier's for opinions."""
 
     def __init__(self, breaker: CircuitBreaker, ticket: Ticket, *, monotonic: Callable[[], float]) -> None:
         super().__init__()
@@ -111,9 +111,9 @@ class TierVisit(_Leave):
         """Tell that a model answered."""
         self._end(Verdict(Outcome.SUCCESS))
 
-    def failed(self) -> None:
-        """Tell that the chain ended without an answer."""
-        self._end(Verdict(Outcome.FAILURE, reason="no model answered"))
+    def failed(self, reason: str = "no model answered") -> None:
+        """Tell that the visit ended without an answer of use."""
+        self._end(Verdict(Outcome.FAILURE, reason=reason))
 
     def cancelled(self) -> None:
         """Tell that the visit says nothing about the tier."""

@@ -14,7 +14,7 @@ from streams.gate.rate_limit import RateLimiter
 from streams.gate.turns import CallLater, GatedModel, Turns, UnavailableError
 from streams.sections import ModelSettings
 from streams.settings import Settings
-from topics.control import BreakerState
+from topics.control import CLASSIFIER_TARGET, BreakerState
 
 _SLOW_SHARE: Final = 0.8
 """Of a model's timeout, from where on a call is slow unless the config says otherwise."""
@@ -29,7 +29,7 @@ class BreakerSnapshot:
     """A circuit breaker at a moment, for display.
 
     Attributes:
-        target: `provider/model` or `tier:N`.
+        target: `provider/model`, `tier:N` or `classify`.
         forced: Whether an operator's order decided the state.
         calls: Ended in the window; while half-open, probes; while open, those of the window that opened it.
         failures: Of them, those that failed.
@@ -60,8 +60,8 @@ _Shown = TypeVar("_Shown", bound=BreakerSnapshot)
 class Gate:
     """Lets calls leave for models: circuit breaker, rate limits and slots, decided together.
 
-    A breaker for each `provider/model`, one for each tier, and one queue for each provider's slots. Everything is
-    called from one event loop.
+    A breaker for each `provider/model`, one for each tier, one for the language model as classifier where there is one,
+    and one queue for each provider's slots. Everything is called from one event loop.
 
     Args:
         settings: Breakers, limits, models and providers.
@@ -94,6 +94,7 @@ class Gate:
         for _, model in settings.models():
             self._gated(model)
         self._tiers = [self._breaker(f"tier:{number}") for number in range(1, settings.top_tier + 1)]
+        self._classifier = self._breaker(CLASSIFIER_TARGET) if settings.routing.asks_llm else None
 
     async def enter(self, model: ModelSettings, *, tokens: int, patience_s: float) -> Admission:
         """Wait for a call's turn; the admission has to be ended.
@@ -132,6 +133,23 @@ class Gate:
             raise UnavailableError(breaker.target, "breaker_open", breaker.wait_s(now))
         return TierVisit(breaker, ticket, monotonic=self._monotonic)
 
+    def enter_classifier(self) -> TierVisit:
+        """Let a call ask for opinions on requests; the visit has to be ended.
+
+        Its breaker knows what the model's own does not: an answer that is late for the router may be quick for a user.
+
+        Raises:
+            UnavailableError: The breaker is open.
+            RuntimeError: The settings have no language model asked.
+        """
+        if self._classifier is None:
+            raise RuntimeError("routing.classifier asks no language model")
+        now = self._monotonic()
+        ticket = self._classifier.admit(now)
+        if ticket is None:
+            raise UnavailableError(CLASSIFIER_TARGET, "breaker_open", self._classifier.wait_s(now))
+        return TierVisit(self._classifier, ticket, monotonic=self._monotonic)
+
     def is_open_to(self, tier: int) -> bool:
         """Whether a request might be served by a tier, as things stand; nothing is taken.
 
@@ -153,12 +171,13 @@ class Gate:
             self._models[target].turns.look()
 
     def snapshot(self) -> list[BreakerSnapshot]:
-        """Show all breakers: models in the order of the config, then tiers."""
+        """Show all breakers: models in the order of the config, then tiers, then that of the classifier."""
         now = self._monotonic()
         return [self._show(BreakerSnapshot, breaker.view(now), now) for breaker in self._breakers()]
 
     def _breakers(self) -> list[CircuitBreaker]:
-        return [*(model.breaker for model in self._models.values()), *self._tiers]
+        classifier = [self._classifier] if self._classifier is not None else []
+        return [*(model.breaker for model in self._models.values()), *self._tiers, *classifier]
 
     def _check_models(self, tier: int, now: float) -> None:
         breakers = [self._gated(model).breaker for model in self._settings.tiers[tier - 1].models]

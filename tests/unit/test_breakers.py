@@ -45,6 +45,11 @@ def test_the_targets_are_those_of_the_settings():
     ]
 
 
+def test_a_language_model_that_is_asked_where_requests_go_has_a_breaker_for_that():
+    routing = SETTINGS["routing"] | {"classifier": "cascade"}
+    assert known_targets(Settings(**SETTINGS | {"routing": routing}))[-1] == "classify"
+
+
 def test_what_nobody_speaks_of_is_closed():
     found = reports(PartitionCount(partitions=3))
     assert [(report.state, report.workers, report.is_noteworthy) for report in found.values()] == [

@@ -12,10 +12,10 @@ from agents.infer import infer
 from streams.providers.base import ChatReply, ErrorKind
 from streams.sections import ValidationSettings
 from topics.events import Chunk, Hops, Status, StatusKind
-from topics.journal import CallEnded, CallStarted
+from topics.journal import CallEnded, CallStarted, attempt_id
 from topics.requests import Params
 from topics.results import Outcome, ResultStatus
-from topics.tasks import Answer, Escalation, Parked, TierTask
+from topics.tasks import CLASSIFY, Answer, Attempt, Escalation, Parked, TierTask
 
 
 @pytest.fixture
@@ -174,6 +174,24 @@ async def test_attempts_are_bounded():
     bench = new({**SETTINGS, "attempts": {"max_attempts": 1}}, fast=FakeProvider(BUSY))
     outcome = only(await run(infer, new_task(), bench, "infer:1"), Outcome)
     assert (outcome.status, outcome.error.code, len(outcome.route)) == (ResultStatus.FAILED, "max_attempts", 1)
+
+
+async def test_asking_for_the_tier_is_no_attempt_to_answer():
+    bench = new({**SETTINGS, "attempts": {"max_attempts": 1}})
+    asked = Attempt(
+        attempt_id=attempt_id("r1", 0, CLASSIFY, 0),
+        stage=CLASSIFY,
+        tier=1,
+        provider="fast",
+        model="a",
+        why=CLASSIFY,
+        outcome="ok",
+        cost_usd=CALL_COST,
+        provider_ms=1,
+    )
+    outcome = only(await run(infer, new_task(attempts=(asked,)), bench, "infer:1"), Outcome)
+    assert (outcome.status, [line.stage for line in outcome.route]) == (ResultStatus.OK, ["classify", "infer:1"])
+    assert outcome.cost_usd == 2 * CALL_COST
 
 
 async def test_text_is_streamed_where_nobody_has_to_see_it_first(bench):

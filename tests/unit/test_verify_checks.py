@@ -16,6 +16,7 @@ from tierstream.verify.requests import RequestBook
 from tierstream.verify.served import ServedCalls, Tokens, read_usage_logs
 from tierstream.verify.shared_calls import SharedCalls
 from topics.events import DeadLetter
+from topics.journal import ABANDONED, CallError, Purpose
 from topics.partitioning import partition_for
 from topics.requests import Message, Request
 
@@ -90,6 +91,38 @@ def test_an_attempt_that_travels_again():
     assert judge([started, ended, again]) == {Check.REPEATED: [name], Check.UNKNOWN: [name]}
     both = judge([started, again, ended, another(ended, call_id=again.call_id)])
     assert both == {Check.DUPLICATE: [name], Check.SURPLUS: [name]}
+
+
+def classification(**changed):
+    started, ended = call_pair(1, purpose=Purpose.CLASSIFY)
+    if changed:
+        started, ended = another(started), ended.model_copy(update=changed)
+    return started, ended.model_copy(update={"call_id": started.call_id})
+
+
+def given_up():
+    """A classification that was left to another process."""
+    error = CallError(kind=ABANDONED, message="another process had the attempt")
+    return classification(content=None, error=error, usage=None, cost_usd=Decimal(0))
+
+
+def test_a_classification_that_was_left_to_another_process_is_no_further_call():
+    """It is known only from the order of the starts that another process was there first."""
+    (started, ended), (further, nothing) = classification(), given_up()
+    open_too = {Check.UNKNOWN: [str(started.call_id)]}
+    assert judge([started, ended, further, nothing]) == {}
+    assert judge([started, further, nothing, ended]) == {}
+    assert judge([started, further, nothing]) == open_too
+
+
+def test_a_classification_that_was_paid_twice_is_found():
+    (started, ended), (again, ended_again) = classification(), classification(first_token_ms=1)
+    (_, nothing), name = given_up(), str(again.call_id)
+    assert judge([started, ended, again, ended_again]) == {Check.REPEATED: [name], Check.SURPLUS: [name]}
+    assert judge([started, again, ended, ended_again]) == {Check.DUPLICATE: [name], Check.SURPLUS: [name]}
+    known = another(started)
+    left = nothing.model_copy(update={"call_id": known.call_id})
+    assert judge([started, known, left, ended, again, ended_again]) == {Check.REPEATED: [name], Check.SURPLUS: [name]}
 
 
 def test_an_end_without_a_start():

@@ -18,7 +18,7 @@ from topics.control import BreakerOrder
 from topics.registry import CONTROL
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Target = Annotated[str, typer.Argument(help="`provider/model` or `tier:N`, as the list shows it.")]
+Target = Annotated[str, typer.Argument(help="`provider/model`, `tier:N` or `classify`, as the list shows it.")]
 Order = Literal["open", "closed", "auto"]
 
 _MEANS: Final[dict[Order, str]] = {
@@ -53,7 +53,7 @@ def show(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 
 def order_open(ctx: typer.Context, target: Target, as_json: AsJson = False) -> None:
-    """Let no call through, in any worker: requests go to the next model, or to the next tier."""
+    """Let no call through, in any worker: requests go to the next model or tier, or to the local classifier."""
     _order(ctx, target, "open", as_json=as_json)
 
 

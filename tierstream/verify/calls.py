@@ -8,7 +8,7 @@ from uuid import UUID
 from tierstream.verify.findings import Check, Findings
 from tierstream.verify.served import ServedCalls, Tokens
 from tierstream.verify.shared_calls import SharedCalls
-from topics.journal import CallEnded, CallStarted
+from topics.journal import CallEnded, CallStarted, Purpose
 from topics.results import Result
 
 _PICO = 10**12
@@ -37,6 +37,8 @@ class _Open:
     ref: str
     started_at: datetime
     judged: bool
+    unproved: tuple[Check, str] | None = None
+    """What is wrong with its start unless it never left, which its end tells."""
 
 
 class CallBook:
@@ -74,6 +76,8 @@ class CallBook:
         """Cost of the first ended call of each attempt."""
         self._further: dict[bytes, list[int]] = {}
         """Costs of further ended calls of an attempt."""
+        self._unmade: set[bytes] = set()
+        """Attempts all of whose ends are of calls that never left."""
 
     def add_started(self, call: CallStarted, *, judged: bool = True) -> None:
         """Take note of a call that is about to leave; `judged` is False before the time that is looked at."""
@@ -84,7 +88,7 @@ class CallBook:
             self._served.record(call.call_id)
         if judged:
             self._counts.starts += 1
-            self._judge_start(call, attempt)
+            self._judge_start(call, attempt, opened)
         self._started[attempt] = self._started.get(attempt, 0) + 1
 
     def add_ended(self, call: CallEnded, *, judged: bool = True) -> None:
@@ -99,12 +103,18 @@ class CallBook:
             self._counts.ends += 1
             self._counts.cost_pico += cost
             self._judge_end(call, opened)
-        if attempt not in self._ended:
+        is_first = attempt not in self._ended
+        is_surplus = call.has_left and not is_first and attempt not in self._unmade
+        if call.has_left:
+            self._unmade.discard(attempt)
+        elif is_first:
+            self._unmade.add(attempt)
+        if is_first:
             self._counts.attempts += judged
             self._ended[attempt] = cost
             return
         self._further.setdefault(attempt, []).append(cost)
-        if judged:
+        if judged and is_surplus:
             self._findings.add(Check.SURPLUS, str(call.call_id), _of(call, "its attempt had ended before"))
 
     def add_result(self, result: Result) -> None:
@@ -130,16 +140,24 @@ class CallBook:
         if not self._started[attempt]:
             del self._started[attempt]
 
-    def _judge_start(self, call: CallStarted, attempt: bytes) -> None:
+    def _judge_start(self, call: CallStarted, attempt: bytes, opened: _Open) -> None:
         if attempt in self._ended:
-            self._findings.add(Check.REPEATED, str(call.call_id), _of(call, f"attempt {call.attempt_id} had ended"))
+            found = Check.REPEATED, _of(call, f"attempt {call.attempt_id} had ended")
         elif attempt in self._started:
-            detail = _of(call, f"attempt {call.attempt_id} was already on the wire")
-            self._findings.add(Check.DUPLICATE, str(call.call_id), detail)
+            found = Check.DUPLICATE, _of(call, f"attempt {call.attempt_id} was already on the wire")
+        else:
+            return
+        if call.purpose is Purpose.CLASSIFY:
+            # It learns only from the order of the starts in the journal that another process was there first.
+            opened.unproved = found
+        else:
+            self._findings.add(found[0], str(call.call_id), found[1])
 
     def _judge_end(self, call: CallEnded, opened: _Open | None) -> None:
         if opened is None:
             self._findings.add(Check.UNRECORDED, str(call.call_id), _of(call, "it ended and never started"))
+        elif opened.unproved is not None and call.has_left:
+            self._findings.add(opened.unproved[0], str(call.call_id), opened.unproved[1])
         if problem := _cost_problem(call):
             self._findings.add(Check.MISPRICED, str(call.call_id), _of(call, problem))
         if self._served is not None and call.shares == 1:
