@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Test processes; each starts a broker of its own.
+JOBS := 2
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .PHONY: help demo up down test check format bench docs lock clean
@@ -33,7 +35,7 @@ down: $(VENV)/.runtime ## stop a stack that runs in the background
 	@$(BIN)/tierstream down
 
 test: $(VENV)/.dev ## run the tests on a real broker and the real ClickHouse engine
-	@$(BIN)/pytest tests/unit tests/contract tests/delivery tests/e2e
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile tests/unit tests/contract tests/delivery tests/e2e
 
 check: $(VENV)/.dev ## lint, types and layers
 	@$(BIN)/ruff check .
