@@ -64,7 +64,6 @@ class Lane(Generic[T]):
         self._departs_at = _NEVER
         self._flushes: set[asyncio.Task[None]] = set()
         self._on_the_wire = 0
-        self._draining = False
 
     @property
     def waiting(self) -> int:
@@ -97,13 +96,6 @@ class Lane(Generic[T]):
                 self._waiting.remove(passenger)
             self._plan()
 
-    async def drain(self) -> None:
-        """Let go what waits and return when all flushes have ended; whatever joins later leaves at once."""
-        self._draining = True
-        self._depart()
-        if self._flushes:
-            await asyncio.wait(self._flushes)
-
     def _plan(self) -> None:
         """Set the next departure anew, after a change of who waits or of what is on the wire."""
         if not self._waiting:
@@ -122,7 +114,7 @@ class Lane(Generic[T]):
 
     def _due(self) -> float:
         idle = self._on_the_wire < self._settings.idle_below
-        if idle or self._draining or not self._settings.max_wait_ms:
+        if idle or not self._settings.max_wait_ms:
             return _AT_ONCE
         return self._waiting[0].joined_at + self._settings.max_wait_ms / 1000
 

@@ -97,8 +97,8 @@ class LogReader:
             fetch_max_wait_ms=100,
             max_partition_fetch_bytes=fetch_bytes or self._kafka.record_max_bytes,
         )
-        await consumer.start()
         try:
+            await consumer.start()
             consumer.assign(tps)
             yield consumer
         finally:

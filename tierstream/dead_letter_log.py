@@ -1,4 +1,7 @@
-"""What the dead-letters topic holds: letters, and what became of them by the notes behind them in their partition."""
+"""What the dead-letters topic holds: letters, and the notes that tell what became of them.
+
+The topic is append-only, so the notes on a letter stand behind it in its partition.
+"""
 
 import re
 from dataclasses import dataclass, field

@@ -1,7 +1,4 @@
-"""Dead letters in an operator's hands: listed with what became of them, sent again, purged.
-
-The topic is append-only, so a letter's state is kept as notes behind it in its partition.
-"""
+"""Dead letters in an operator's hands: listed with what became of them, sent again, purged."""
 
 import asyncio
 import hashlib

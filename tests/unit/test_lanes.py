@@ -218,21 +218,6 @@ async def test_an_error_in_the_call_leaves_the_wire():
     assert harness.lane.on_the_wire == 0
 
 
-async def test_drain_flushes_what_waits_and_later_joins_do_not_wait():
-    harness = Harness(hold=True)
-    harness.join(1, 2)
-    await _settle()
-    draining = asyncio.create_task(harness.lane.drain())
-    await _settle()
-    assert harness.batches == [[1, 2]]
-    assert not draining.done()
-    harness.flushing[0].set_result(None)
-    await draining
-    harness.join(3)
-    await _settle()
-    assert harness.batches == [[1, 2], [3]]
-
-
 ACTIONS = st.lists(
     st.tuples(st.sampled_from(("join", "join", "join", "land", "cancel", "pass", "fail")), st.integers(0, 60)),
     max_size=60,
