@@ -117,6 +117,10 @@ class OpinionJournal:
     async def cover(self, partition: int, since_ms: int) -> None:
         """Read a partition back to a time (ms since the epoch), once; the horizon is the furthest."""
         known, wanted = self._partitions[partition], since_ms - _SLACK_MS
+        if known.first_offset == 0:
+            # All of it is known: a consumer that is opened to find that out makes the first requests of a new
+            # deployment wait for their opinions longer than they may.
+            return
         async with known.lock:
             if known.covered_from_ms is not None and known.covered_from_ms <= wanted:
                 return

@@ -188,6 +188,12 @@ async def test_what_waits_while_the_model_is_busy_leaves_when_the_batch_is_full(
     assert sorted(end.shares for end in ends(bench)) == [1, 4, 4, 4, 4]
 
 
+async def test_a_new_deployment_reads_nothing_back(start, bench):
+    process = await start()
+    assert (await process.ask()).opinion is not None
+    assert not bench.log.reads
+
+
 async def test_what_was_asked_before_a_restart_is_not_paid_again(process, start, provider, bench):
     before = await process.ask()
     for cache_bytes in (0, 1_000_000):
