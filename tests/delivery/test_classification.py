@@ -128,9 +128,10 @@ async def test_killed_workers_ask_nobody_twice_and_the_books_agree(deployed, sim
         await deployment.send(requests[:100])
         for done, more in ((20, requests[100:125]), (60, requests[125:])):
             await classified(deployment, done)
+            await deployment.send(more)
+            await on_the_wire(deployment, 3)
             deployment.unwatch(worker).kill()
             worker = await deployment.start_worker("classify")
-            await deployment.send(more)
         found = await deployment.settled(ids(requests))
         assert {result.status for result in found.values()} == {"ok"}
         calls = await assert_decided_once(deployment, simulator, requests)
