@@ -95,7 +95,9 @@ class Router:
         needs = classifier.needs_more_than(request, kind, self._tiers)
         classified, _ = self._classified(needs, shifted(self._boundary, bounds.threshold_shift))
         return Draft(
-            decision=self._decision(request, kind, bounds, needs, classifier.version, sampled=sampled),
+            decision=self._decision(
+                request, kind, bounds, needs, classifier.version, sampled=sampled, signed=signature(request.question)
+            ),
             asks=self._is_worth_asking(needs, bounds, classified),
             request=request,
             bounds=bounds,
@@ -117,13 +119,27 @@ class Router:
         version = f"{drafted.classifier} then {opinion.version}"
         try:
             return self._decision(
-                draft.request, drafted.query_type, draft.bounds, needs, version, sampled=draft.sampled
+                draft.request,
+                drafted.query_type,
+                draft.bounds,
+                needs,
+                version,
+                sampled=draft.sampled,
+                signed=drafted.signature,
             )
         except ContextTooLongError:
             return drafted
 
     def _decision(
-        self, request: Request, kind: str, bounds: Bounds, needs: Sequence[float], version: str, *, sampled: bool
+        self,
+        request: Request,
+        kind: str,
+        bounds: Bounds,
+        needs: Sequence[float],
+        version: str,
+        *,
+        sampled: bool,
+        signed: str | None,
     ) -> Decision:
         """Choose the lowest tier whose chance of being too weak stays below the boundary band.
 
@@ -154,7 +170,7 @@ class Router:
             ceiling=bounds.ceiling,
             reasons=tuple(reasons),
             classified_tier=classified,
-            signature=signature(request.question),
+            signature=signed,
         )
 
     def _classified(self, needs: Sequence[float], band: tuple[float, float]) -> tuple[int, bool]:

@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from streams.routing import conjugate_gradients
 from streams.routing.evaluation import Array, Ints
+from streams.routing.sparse_ridge import SparseRows
 
 _WORD = re.compile(r"\b\w\w+\b")
 _PENALTY: Final = 10.0
@@ -85,25 +85,8 @@ def tfidf_ridge_scores(counts: TermCounts, train: Ints, gain: Array, held: Ints)
     length = np.sqrt(np.bincount(row, weight**2, minlength=counts.prompts))
     weight /= length[row]
 
-    def times(vector: Array) -> Array:
-        return np.bincount(row, weight * vector[term], minlength=counts.prompts).astype(np.float64)
-
-    def transposed_times(of_rows: Array) -> Array:
-        return np.bincount(term, weight * of_rows[row], minlength=counts.terms).astype(np.float64)
-
-    def spread(values: Array) -> Array:
-        found = np.zeros(counts.prompts)
-        found[train] = values
-        return found
-
-    mean_gain = gain.mean()
-    mean_row = transposed_times(spread(np.full(len(train), 1 / len(train))))
-
-    def gram(a: Array) -> Array:
-        """Multiply by the matrix of inner products of the centred rows that are trained on, plus the penalty."""
-        weights = transposed_times(spread(a)) - mean_row * a.sum()
-        return np.asarray(times(weights)[train] - mean_row @ weights + _PENALTY * a)
-
-    dual = conjugate_gradients.solve(gram, gain - mean_gain)
-    weights = transposed_times(spread(dual)) - mean_row * dual.sum()
-    return np.asarray(mean_gain + times(weights)[held] - mean_row @ weights)
+    target = np.zeros(counts.prompts)
+    target[train] = gain
+    rows = SparseRows(row, term, weight, counts.prompts, counts.terms)
+    weights, intercept = rows.fit(trained, target, _PENALTY)
+    return np.asarray(rows.times(weights)[held] + intercept)

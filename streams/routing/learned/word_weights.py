@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.routing import conjugate_gradients
 from streams.routing.learned.forest import Floats, Ints
+from streams.routing.sparse_ridge import SparseRows
 
 Matrix = NDArray[np.float64]
 
@@ -34,14 +34,16 @@ class WordWeights:
 
 
 class WordRows:
-    """The words of several texts: a sparse matrix of their tf-idf."""
+    """The words of several texts, by their tf-idf."""
 
     def __init__(self, texts: Sequence[tuple[Ints, Floats]], vocabulary: int) -> None:
-        sizes = [len(words) for words, _ in texts]
-        self._row = np.repeat(np.arange(len(texts)), sizes)
-        self._word = np.concatenate([np.zeros(0, dtype=np.intp), *(words for words, _ in texts)])
-        self._value = np.concatenate([np.zeros(0), *(tf_idf for _, tf_idf in texts)])
-        self._texts, self._vocabulary = len(texts), vocabulary
+        self._rows = SparseRows(
+            np.repeat(np.arange(len(texts)), [len(words) for words, _ in texts]),
+            np.concatenate([np.zeros(0, dtype=np.intp), *(words for words, _ in texts)]),
+            np.concatenate([np.zeros(0), *(tf_idf for _, tf_idf in texts)]),
+            len(texts),
+            vocabulary,
+        )
 
     def fit(self, chosen: NDArray[np.bool_], target: Matrix) -> WordWeights:
         """Fit the target by ridge regression.
@@ -50,25 +52,9 @@ class WordRows:
             chosen: (texts,) Which texts to fit to.
             target: (texts,) What to predict.
         """
-        mask = chosen.astype(np.float64)
-        count = mask.sum()
-        mean_target = float(target @ mask / count)
-        mean_row = self._transposed_times(mask) / count
-
-        def weights_of(dual: Matrix) -> Matrix:
-            return np.asarray(self._transposed_times(dual) - mean_row * dual.sum())
-
-        def gram(dual: Matrix) -> Matrix:
-            """Multiply by the inner products of the centred rows, plus the penalty; rows left out stay at 0."""
-            weights = weights_of(dual)
-            return np.asarray(mask * (self.times(weights) - mean_row @ weights) + _PENALTY * dual)
-
-        weights = weights_of(conjugate_gradients.solve(gram, mask * (target - mean_target)))
-        return WordWeights(weights.astype(np.float32), float(mean_target - mean_row @ weights))
+        weights, intercept = self._rows.fit(chosen, target, _PENALTY)
+        return WordWeights(weights.astype(np.float32), intercept)
 
     def times(self, weights: NDArray[np.floating]) -> Matrix:
         """Return the weighted sum of each text: (texts,)."""
-        return np.bincount(self._row, self._value * weights[self._word], minlength=self._texts).astype(np.float64)
-
-    def _transposed_times(self, of_texts: Matrix) -> Matrix:
-        return np.bincount(self._word, self._value * of_texts[self._row], minlength=self._vocabulary).astype(np.float64)
+        return self._rows.times(weights)
