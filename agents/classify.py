@@ -26,9 +26,10 @@ async def classify(request: Request, ctx: Context) -> Outputs:
     """
     digest = request.digest()
     revision = revision_of(ctx.received.headers)
-    settled = ctx.engine.settled
-    if settled.knows(request.request_id, revision):
-        same_body = settled.same_body(request.request_id, revision, digest)
+    settled, asked_ms = ctx.engine.settled, ctx.received.timestamp
+    await settled.cover(request.request_id, asked_ms)
+    if settled.knows(request.request_id, revision, asked_ms):
+        same_body = settled.same_body(request.request_id, revision, asked_ms, digest)
         return _resent(request, revision, ctx, same_body=same_body)
     deadline = _deadline(request, ctx)
     problem = _problem(request, ctx.engine.settings, deadline - from_millis(ctx.received.timestamp))

@@ -9,7 +9,7 @@ from topics.results import ResultStatus
 from topics.tasks import Escalation
 
 
-@stage(source=ESCALATIONS, emits=(tier_tasks,), in_flight=1_000)
+@stage(source=ESCALATIONS, emits=(tier_tasks,), in_flight=1_000, pays=False)
 async def escalate(escalation: Escalation, ctx: Context) -> Outputs:
     """Send the task up, or end it with its best answer where there is no higher tier for it."""
     task = escalation.task

@@ -1,13 +1,15 @@
 """Paid calls: journalled before and after, priced at the rates of their day, never paid twice for one attempt.
 
 A call passes these gates in order: it is not in the journal yet; no identical call is about to give its answer; the
-work is still ours; the provider can be called (breakers, limits, slots); its batch is journalled; and, right before it
-leaves, the work is still ours. Only then anything is sent.
+work is still ours; the provider can be called (breakers, limits, slots); the work is still ours, and its batch is
+journalled; and, right before it leaves, the work is still ours and there is time left. Only then anything is sent.
 """
 
 import asyncio
+import logging
+import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -20,7 +22,7 @@ from streams.journal import Journal
 from streams.lanes import Boarding, Lane
 from streams.pricing import PriceBook
 from streams.providers.base import ChatCall, ChatReply, ErrorKind, Provider, ProviderError
-from streams.publisher import Output, Publisher
+from streams.publisher import DeliveryError, Output, Publisher
 from streams.pulse import GroupPulse
 from streams.sections import BatchingSettings, ModelSettings
 from streams.sharing import Flight, FlightBook, FlightCancelledError, Seat, share_key, split
@@ -28,6 +30,8 @@ from streams.tokens import rough
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Usage, attempt_id
 from topics.requests import Message, Params
 from topics.tasks import Attempt, TierTask
+
+log = logging.getLogger(__name__)
 
 
 class PartitionLostError(Exception):
@@ -59,9 +63,21 @@ class PaidCall:
         """The attempt's id, the same after every restart."""
         return attempt_id(self.task.request.request_id, self.task.revision, self.stage, self.n)
 
+    @property
+    def asked_ms(self) -> int:
+        """When the request came in, ms since the epoch."""
+        return self.task.source.timestamp_ms
+
 
 _Flight = Flight[CallStarted, Sequence[CallEnded]]
-_Departure = tuple[CallStarted, tuple[Output, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Departure:
+    """A call that is about to be journalled."""
+
+    call: PaidCall
+    started: CallStarted
 
 
 class PaidCalls:
@@ -128,12 +144,12 @@ class PaidCalls:
                 if not call.is_current():
                     raise
 
-    async def recall(self, partition: int, attempt: UUID, asked_at_ms: int) -> CallEnded | None:
+    async def recall(self, partition: int, attempt: UUID, asked_ms: int) -> CallEnded | None:
         """Return how an attempt ended, from the journal; None if it did not or is still on the wire."""
-        return await self._journal.recall(partition, attempt, asked_at_ms)
+        return await self._journal.recall(partition, attempt, asked_ms)
 
     async def _recall_or_pay(self, call: PaidCall) -> CallEnded:
-        earlier = await self._recall(call)
+        earlier = await self.recall(call.partition, call.attempt, call.asked_ms)
         if earlier is not None:
             return earlier
         await self._still_ours(call)
@@ -156,18 +172,6 @@ class PaidCalls:
                 flight.fail(unavailable)
                 raise
 
-    async def _recall(self, call: PaidCall) -> CallEnded | None:
-        return await self.recall(call.partition, call.attempt, call.task.source.timestamp_ms)
-
-    async def _recall_behind_start(self, call: PaidCall) -> CallEnded | None:
-        """Look once more, with our own start in the journal, for the end of an attempt of another process.
-
-        Whatever ended before our start is in the journal by now; nobody can end it in between unseen.
-        """
-        if not self._journal.was_open(call.partition, call.attempt):
-            return None
-        return await self._recall(call)
-
     async def _still_ours(self, call: PaidCall) -> None:
         """Wait until the group has been heard from, and raise PartitionLostError if the work is no longer ours."""
         await self._pulse.wait_fresh()
@@ -181,8 +185,9 @@ class PaidCalls:
             await seat.departed()
             await self._still_ours(call)
             started = self._start_of(call, seat.leader.call_id)
+            was_open = self._journal.is_open(call.attempt, call.asked_ms)
             await self._journal.started([started], call.announce)
-            if (earlier := await self._recall_behind_start(call)) is not None:
+            if was_open and (earlier := await self._recall_anew(call)) is not None:
                 return earlier
             seat.confirm(started)
             share = await seat.landed()
@@ -191,9 +196,10 @@ class PaidCalls:
     async def _pay(self, call: PaidCall, started: CallStarted, flight: _Flight | None) -> CallEnded:
         tokens = sum(rough(message.text) for message in call.messages) + _most_output(call)
         admission = await self._gate.enter(call.model, tokens=tokens, patience_s=self._patience(call))
+        was_open = self._journal.is_open(call.attempt, call.asked_ms)
         try:
-            async with self._lane.join((started, call.announce)) as boarding:
-                if (earlier := await self._recall_behind_start(call)) is not None:
+            async with self._lane.join(_Departure(call, started)) as boarding:
+                if was_open and (earlier := await self._recall_anew(call)) is not None:
                     return earlier
                 outcome = await self._send(call, started.call_id, admission, flight)
         finally:
@@ -201,29 +207,47 @@ class PaidCalls:
             admission.cancelled()
         return await self._record(started, outcome, boarding, flight)
 
+    async def _recall_anew(self, call: PaidCall) -> CallEnded | None:
+        """Look once more, with our own start in the journal, for the end of an attempt of another process.
+
+        Whatever ended before our start is in the journal by now; nobody can end it in between unseen.
+        """
+        return await self._journal.recall_anew(call.partition, call.attempt, call.asked_ms)
+
     async def _journal_batch(self, departures: Sequence[_Departure]) -> None:
-        announcements = [output for _, announced in departures for output in announced]
-        await self._journal.started([started for started, _ in departures], announcements)
+        """Journal the calls of a batch that are still ours; the others find out before they leave."""
+        await self._pulse.wait_fresh()
+        ours = [departure for departure in departures if departure.call.is_current()]
+        if ours:
+            announcements = [output for departure in ours for output in departure.call.announce]
+            await self._journal.started([departure.started for departure in ours], announcements)
 
     async def _send(self, call: PaidCall, call_id: UUID, admission: Admission, flight: _Flight | None) -> "_Outcome":
-        """Make the call and tell the gate how it went."""
-        sent_at = self._clock()
+        """Make the call and tell the gate how it went; of one that never left there is nothing to tell."""
+        sent_at, has_left = self._clock(), False
 
         async def leave() -> None:
             # The process may have been stopped while it waited for the broker. What is journalled then counts as a
             # call of unknown end, which errs on the side that nobody is billed for.
+            nonlocal has_left
             await self._still_ours(call)
             if not admission.stands:
                 message = f"{call.model.ref} was closed before the call left"
                 raise ProviderError(ErrorKind.RATE_LIMITED, message)
+            if self._clock() >= call.task.deadline:
+                raise ProviderError(ErrorKind.TIMEOUT, "the deadline passed before the call left")
+            has_left = True
             if flight is not None:
                 flight.depart()
 
         try:
             reply = await self._complete(call, call_id, sent_at, leave)
-        except ProviderError as error:
-            ended_at = self._clock()
-            admission.failed(error, (ended_at - sent_at).total_seconds())
+        except Exception as failure:
+            if isinstance(failure, DeliveryError) or not (has_left or isinstance(failure, ProviderError)):
+                raise
+            error, ended_at = unread(failure, call.model), self._clock()
+            if has_left:
+                admission.failed(error, (ended_at - sent_at).total_seconds())
             return _Outcome(sent_at, ended_at, None, error, error.usage)
         ended_at = self._clock()
         used = reply.usage.input + reply.usage.output
@@ -231,9 +255,7 @@ class PaidCalls:
         return _Outcome(sent_at, ended_at, reply, None, reply.usage)
 
     async def _complete(self, call: PaidCall, call_id: UUID, now: datetime, leave: Callable[[], Any]) -> ChatReply:
-        remaining = (call.task.deadline - now).total_seconds()
-        if remaining <= 0:
-            raise ProviderError(ErrorKind.TIMEOUT, "the deadline passed before the call left")
+        remaining = max((call.task.deadline - now).total_seconds(), 0.0)
         writer = self._chunk_writer(call, call_id) if call.stream else None
         request = ChatCall(
             call_id=call_id,
@@ -266,12 +288,26 @@ class PaidCalls:
             flight.fail(FlightCancelledError())
             flight = None
         members = await flight.close() if flight is not None else (started,)
-        usage, reply = outcome.usage, outcome.reply
-        rates = self._prices.rates(started.provider, started.model, outcome.sent_at, usage) if usage else None
+        try:
+            ends = self._ends(members, outcome, boarding)
+        except Exception as failure:  # noqa: BLE001 - the call was paid for, and one without an end would hide that
+            message = "an answer of %s could not be recorded: %s"
+            log.error(message, started.model, _crash(failure))  # noqa: TRY400 - texts stay out of the log
+            error = ProviderError(ErrorKind.MALFORMED, f"the answer could not be recorded: {type(failure).__name__}")
+            ends = self._ends(members, replace(outcome, reply=None, error=error, usage=None), boarding)
+        await self._journal.ended(ends)
+        if flight is not None:
+            flight.finish(ends)
+        return ends[0]
+
+    def _ends(self, members: Sequence[CallStarted], outcome: "_Outcome", boarding: Boarding) -> list[CallEnded]:
+        """Make the end of the call for each request that shares it, with its part of tokens and cost."""
+        usage, reply, leader = outcome.usage, outcome.reply, members[0]
+        rates = self._prices.rates(leader.provider, leader.model, outcome.sent_at, usage) if usage else None
         parts: list[tuple[Usage | None, Decimal]] = [(None, Decimal(0))] * len(members)
         if usage is not None and rates is not None:
             parts = list(split(usage, rates, len(members)))
-        ends = [
+        return [
             member.end(
                 started_at=outcome.sent_at,
                 ended_at=outcome.ended_at,
@@ -289,10 +325,6 @@ class PaidCalls:
             )
             for member, (part, cost) in zip(members, parts, strict=True)
         ]
-        await self._journal.ended(ends)
-        if flight is not None:
-            flight.finish(ends)
-        return ends[0]
 
     def _start_of(self, call: PaidCall, call_id: UUID) -> CallStarted:
         return CallStarted(
@@ -307,6 +339,7 @@ class PaidCalls:
             provider=call.model.provider,
             model=call.model.model,
             started_at=self._clock(),
+            asked_ms=call.asked_ms,
             deadline=call.task.deadline,
         )
 
@@ -343,6 +376,24 @@ class _Outcome:
 
 def _most_output(call: PaidCall) -> int:
     return call.params.max_tokens or call.model.max_tokens
+
+
+def unread(failure: Exception, model: ModelSettings) -> ProviderError:
+    """Say why there is no answer to a call that has left.
+
+    A crash of our own counts as an answer that can't be read: the call may be billed, and one of unknown end would hide
+    that.
+    """
+    if isinstance(failure, ProviderError):
+        return failure
+    log.error("an answer of %s could not be read: %s", model.ref, _crash(failure))
+    return ProviderError(ErrorKind.MALFORMED, f"the answer could not be read: {type(failure).__name__}")
+
+
+def _crash(failure: Exception) -> str:
+    """Name a crash and its place; its message may repeat what a model said."""
+    place = traceback.extract_tb(failure.__traceback__)[-1]
+    return f"{type(failure).__name__} in {place.name}, line {place.lineno}"
 
 
 def call_error(error: ProviderError) -> CallError:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from streams.attempt_log import AttemptLog
 from streams.clock import Clock
 from streams.context_windows import ContextWindows
 from streams.gate import Gate
@@ -12,7 +13,7 @@ from streams.providers.base import Provider
 from streams.publisher import Publisher
 from streams.routing.router import Router
 from streams.settings import Settings
-from streams.settled import SettledMemory
+from streams.settled import SettledRequests
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Engine:
     gate: Gate
     router: Router
     windows: ContextWindows
-    settled: SettledMemory
+    settled: SettledRequests
+    attempts: AttemptLog
     opinions: OpinionJournal | None = None
     """None: no language model is asked where requests go, by these settings or in this process."""

@@ -39,6 +39,7 @@ from streams.window import OrderedWindow
 from topics.base import Record
 from topics.codec import DecodeError, decode
 from topics.registry import REQUESTS
+from topics.tasks import TierTask, task_of
 
 log = logging.getLogger(__name__)
 
@@ -234,6 +235,8 @@ class StageRunner(Generic[M]):
             decoded = decode(self.stage.source, received.value, received.headers, max_bytes=self._max_bytes)
         except DecodeError as error:
             return failed.undecodable(error)
+        if (task := task_of(decoded.record)) is not None and await self._is_settled(task):
+            return []
         try:
             outputs = list(await self.stage.handler(decoded.record, self._context(received, decoded.unknown_fields)))
             self.stage.check_declared(outputs)
@@ -245,6 +248,12 @@ class StageRunner(Generic[M]):
             log.error("%s: a handler raised %s at %s", self.stage.name, type(error).__name__, received.source)  # noqa: TRY400
             return failed.raised(decoded.record, error)
         return outputs
+
+    async def _is_settled(self, task: TierTask) -> bool:
+        """Whether the request has its result: what is delivered again must not multiply from stage to stage."""
+        settled, asked_ms = self._engine.settled, task.source.timestamp_ms
+        await settled.cover(task.request.request_id, asked_ms)
+        return settled.knows(task.request.request_id, task.revision, asked_ms)
 
     def _context(self, received: Received, unknown_fields: tuple[str, ...]) -> Context:
         return Context(
@@ -278,8 +287,7 @@ class StageRunner(Generic[M]):
         self._pulse.beat()
         generation = self._app.consumer_generation_id
         self._window.retain(lambda lane: lane[1] == generation)  # type: ignore[index]
-        for partition in range(self._settings.kafka.partitions):
-            self._journal.forget(partition)
+        self._journal.assigned()
         self._assigned.set()
 
     async def _announce(self, on_ready: Callable[[], None]) -> None:

@@ -11,10 +11,16 @@ from topics.dead_letters import Received
 
 _FOLLOWED_BYTES = 1024 * 1024
 """Fetched of a partition at a time while following; a larger record comes alone."""
+_FOLLOW_MS = 200
+"""How long markers of transactions, which wake nobody, may go unnoticed."""
 
 
 class RawRecord(Received, Protocol):
     """A record as aiokafka gives it, from a topic without tombstones."""
+
+    @property
+    def partition(self) -> int:
+        """Partition of its topic."""
 
     @property
     def value(self) -> bytes:
@@ -38,8 +44,30 @@ class LogReader:
 
     async def end_offset(self, tp: TopicPartition) -> int:
         """Return the offset that the next record will have (with read_committed: the last stable offset)."""
-        async with self._consumer(tp) as consumer:
-            return await _end(consumer, tp)
+        return (await self.end_offsets([tp]))[tp]
+
+    async def end_offsets(self, tps: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the offset that the next record of each partition will have."""
+        async with self._consumer(*tps) as consumer:
+            # Nothing is to be fetched meanwhile.
+            consumer.pause(*tps)
+            ends: dict[TopicPartition, int] = await consumer.end_offsets(tps)
+            return ends
+
+    async def last_record(self, tp: TopicPartition) -> RawRecord | None:
+        """Return the last record of a partition; None where it holds none.
+
+        With read_committed the end of the log may be markers of transactions and what was aborted: it is looked for
+        further and further back.
+        """
+        end, found, back = await self.end_offset(tp), None, 16
+        while found is None and end > 0:
+            async for record in self.read(tp, since_offset=max(end - back, 0), until_offset=end):
+                found = record
+            if back >= end:
+                break
+            back *= 16
+        return found
 
     async def record_at(self, tp: TopicPartition, offset: int) -> RawRecord | None:
         """Return the record at an offset; the next one where that offset holds none; None at the end."""
@@ -58,7 +86,7 @@ class LogReader:
     ) -> AsyncIterator[RawRecord]:
         """Yield the records from a time (ms) or offset up to the end as it is now, or up to `until_offset`."""
         async with self._consumer(tp) as consumer:
-            end = until_offset if until_offset is not None else await _end(consumer, tp)
+            end = until_offset if until_offset is not None else (await consumer.end_offsets([tp]))[tp]
             start = await _start(consumer, tp, since_ms, since_offset, end)
             consumer.seek(tp, start)
             count = 0
@@ -72,29 +100,41 @@ class LogReader:
                     return
 
     async def follow(
-        self, tps: Sequence[TopicPartition]
+        self, tps: Sequence[TopicPartition], *, since_ms: int
     ) -> AsyncIterator[tuple[TopicPartition, Sequence[RawRecord], int]]:
-        """Yield what is appended to partitions from now on, without end: records, and the offset after them.
+        """Yield what was appended to partitions since a time (ms since the epoch), and is from now on, without end.
 
-        For each partition it first yields where it ends now, without records.
+        Each time it yields records of one partition, and the offset up to which that one is read; first, for each of
+        them, where that begins, without records.
         """
-        async with self._consumer(*tps, fetch_bytes=_FOLLOWED_BYTES) as consumer:
-            for tp, end in (await consumer.end_offsets(tps)).items():
-                consumer.seek(tp, end)
-                yield tp, (), end
+        timeout_ms = _FOLLOW_MS if self._isolation_level == "read_committed" else 5 * _FOLLOW_MS
+        async with self._consumer(*tps, fetch_bytes=_FOLLOWED_BYTES, wait_ms=500) as consumer:
+            ends = await consumer.end_offsets(tps)
+            starts = await consumer.offsets_for_times(dict.fromkeys(tps, max(since_ms, 0)))
+            at = {tp: ends[tp] if starts[tp] is None else int(starts[tp].offset) for tp in tps}
+            for tp, start in at.items():
+                consumer.seek(tp, start)
+                yield tp, (), start
             while True:
-                for tp, records in (await consumer.getmany(timeout_ms=1000)).items():
-                    yield tp, records, records[-1].offset + 1
+                found = await consumer.getmany(timeout_ms=timeout_ms)
+                for tp in tps:
+                    # Markers of transactions move it on too, and bring no record.
+                    position = await consumer.position(tp)
+                    if position != at[tp]:
+                        at[tp] = position
+                        yield tp, found.get(tp, ()), position
 
     @asynccontextmanager
-    async def _consumer(self, *tps: TopicPartition, fetch_bytes: int | None = None) -> AsyncIterator[AIOKafkaConsumer]:
+    async def _consumer(
+        self, *tps: TopicPartition, fetch_bytes: int | None = None, wait_ms: int = 100
+    ) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._kafka.bootstrap_servers,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level=self._isolation_level,
-            fetch_max_wait_ms=100,
+            fetch_max_wait_ms=wait_ms,
             max_partition_fetch_bytes=fetch_bytes or self._kafka.record_max_bytes,
         )
         try:
@@ -103,10 +143,6 @@ class LogReader:
             yield consumer
         finally:
             await consumer.stop()
-
-
-async def _end(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int:
-    return int((await consumer.end_offsets([tp]))[tp])
 
 
 async def _start(

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from streams.calls import call_error
+from streams.calls import call_error, unread
 from streams.clock import Clock
 from streams.gate import Admission, Gate, TierVisit, UnavailableError
 from streams.pricing import PriceBook
@@ -136,7 +136,10 @@ class OpinionModel:
         )
         try:
             reply = await self._provider.complete(chat)
-        except ProviderError as error:
+        except Exception as failure:
+            if not has_left and not isinstance(failure, ProviderError):
+                raise
+            error = unread(failure, self.settings)
             ended_at = self._clock()
             if has_left:
                 leave.admission.failed(error, (ended_at - sent_at).total_seconds())

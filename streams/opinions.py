@@ -18,7 +18,7 @@ from streams.calls import PartitionLostError, attempt_of
 from streams.clock import Clock
 from streams.gate import UnavailableError
 from streams.lanes import Lane
-from streams.opinion_journal import OpinionJournal
+from streams.opinion_journal import Classification, OpinionJournal
 from streams.opinion_model import OpinionModel, Outcome
 from streams.providers.base import ErrorKind
 from streams.publisher import DeliveryError
@@ -62,9 +62,7 @@ class _Question:
     request: Request
     revision: int
     text: str
-    partition: int
-    """Of the journal."""
-    attempt: UUID
+    place: Classification
     is_current: Callable[[], bool]
     asked_at: datetime
     ends_at: datetime
@@ -121,30 +119,19 @@ class PaidOpinions:
             return Asked()
         partition = partition_for(request.request_id, self._settings.kafka.partitions)
         attempt = attempt_id(request.request_id, revision, CLASSIFY, 0)
-        question = _Question(request, revision, text, partition, attempt, is_current, self._clock(), deadline)
-        ended = await self._join(question, self._copies_since_ms(request, source))
+        place = Classification(partition, attempt, source.timestamp_ms)
+        question = _Question(request, revision, text, place, is_current, self._clock(), deadline)
+        ended = await self._join(question)
         await self._still_ours(question)
         return Asked(_opinion_of(ended), (attempt_of(ended, CLASSIFY, ended.error.kind if ended.error else "ok"),))
 
-    def _copies_since_ms(self, request: Request, source: Source) -> int:
-        """Return since when an earlier copy of the request may have been in work, ms since the epoch.
-
-        A copy lives as long as the request says. Where that says only until when, a copy may be of any age.
-        """
-        if request.timeout_ms is not None:
-            return source.timestamp_ms - request.timeout_ms
-        if request.deadline is not None:
-            return 0
-        default_s: float = getattr(self._settings.deadlines, request.service_class.value)
-        return source.timestamp_ms - int(default_s * 1000)
-
-    async def _join(self, question: _Question, since_ms: int) -> CallEnded:
+    async def _join(self, question: _Question) -> CallEnded:
         """Wait for the end that decides, together with the copies that wait for it already."""
-        attempt = question.attempt
+        attempt = question.place.attempt
         while True:
             running = self._running.get(attempt)
             if running is None:
-                running = asyncio.create_task(self._recall_or_ask(question, since_ms))
+                running = asyncio.create_task(self._recall_or_ask(question))
                 self._running[attempt] = running
                 running.add_done_callback(lambda _: self._running.pop(attempt, None))
             try:
@@ -154,9 +141,8 @@ class PaidOpinions:
                 if not question.is_current():
                     raise
 
-    async def _recall_or_ask(self, question: _Question, since_ms: int) -> CallEnded:
-        await self._journal.cover(question.partition, since_ms)
-        earlier = await self._journal.first_end(question.partition, question.attempt)
+    async def _recall_or_ask(self, question: _Question) -> CallEnded:
+        earlier = await self._journal.recall(question.place)
         if earlier is not None:
             return earlier
         await self._still_ours(question)
@@ -164,7 +150,7 @@ class PaidOpinions:
         question.ends_at = min(question.ends_at, question.asked_at + self._budget)
         async with self._lane.join(question):
             if question.first_end is None:
-                raise DeliveryError(f"an end is lost in partition {question.partition} of the journal")
+                raise DeliveryError(f"an end is lost in partition {question.place.partition} of the journal")
             return question.first_end
 
     async def _still_ours(self, question: _Question) -> None:
@@ -194,11 +180,12 @@ class PaidOpinions:
             pass
         if not asked:
             # Another process may have them on the wire. If it is dead, they have to end here.
-            await self._journal.wait_ended(_places(questions), max((ends_at - self._clock()).total_seconds(), 0.0))
+            places = [question.place for question in questions]
+            await self._journal.wait_ended(places, max((ends_at - self._clock()).total_seconds(), 0.0))
         ends = self._ends(questions, starts, asked, outcome, left_at)
         await self._journal.write([*unwritten, *ends])
         for question in questions:
-            question.first_end = await self._journal.first_end(question.partition, question.attempt)
+            question.first_end = await self._journal.first_end(question.place)
 
     async def _first_to_ask(self, questions: Sequence[_Question], starts: Sequence[CallStarted]) -> list[_Question]:
         """Journal the starts; return the questions that no process has asked before."""
@@ -206,7 +193,7 @@ class PaidOpinions:
         return [
             question
             for question, place in zip(questions, places, strict=True)
-            if self._journal.may_call(question.attempt, place)
+            if self._journal.may_call(question.place, place)
         ]
 
     async def _one_still_ours(self, questions: Sequence[_Question]) -> None:
@@ -220,7 +207,7 @@ class PaidOpinions:
         return [
             CallStarted(
                 call_id=call_id,
-                attempt_id=question.attempt,
+                attempt_id=question.place.attempt,
                 request_id=question.request.request_id,
                 revision=question.revision,
                 stage=CLASSIFY,
@@ -230,6 +217,7 @@ class PaidOpinions:
                 provider=model.provider,
                 model=model.model,
                 started_at=at,
+                asked_ms=question.place.asked_ms,
                 deadline=question.ends_at,
             )
             for question in questions
@@ -265,10 +253,6 @@ class PaidOpinions:
                 batch_size=len(questions),
                 batch_wait_ms=round((left_at - question.asked_at).total_seconds() * 1000, 3),
             )
-
-
-def _places(questions: Sequence[_Question]) -> list[tuple[int, UUID]]:
-    return [(question.partition, question.attempt) for question in questions]
 
 
 def _costs(outcome: Outcome, n: int) -> list[tuple[Usage | None, Decimal]]:

@@ -10,7 +10,7 @@ from topics.base import Record
 from topics.registry import OUTCOMES
 from topics.requests import Request
 from topics.results import Outcome, ResultError, ResultStatus
-from topics.tasks import Answer, Attempt, Completion, Escalation, Parked, Source, TierTask
+from topics.tasks import Attempt, Completion, Source, TierTask, task_of
 
 
 def answered(
@@ -87,12 +87,9 @@ def crashed(stage: str, record: Record, source: Source, revision: int, message: 
                     stage=stage,
                 ),
             )
-        case TierTask():
-            return _task_crashed(stage, record, message)
-        case Answer(task=task) | Escalation(task=task) | Parked(task=task):
-            return _task_crashed(stage, task, message)
         case _:
-            return None
+            task = task_of(record)
+            return None if task is None else _task_crashed(stage, task, message)
 
 
 def _task_crashed(stage: str, task: TierTask, message: str) -> Output:

@@ -1,5 +1,6 @@
 """The sections of the settings: what can be set, with limits and defaults."""
 
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -308,6 +309,11 @@ class DeadlineSettings(_Section):
     interactive: Annotated[float, Field(gt=0)] = 30.0
     standard: Annotated[float, Field(gt=0)] = 120.0
     bulk: Annotated[float, Field(gt=0)] = 1800.0
+
+    @property
+    def longest(self) -> timedelta:
+        """The longest of them."""
+        return timedelta(seconds=max(self.interactive, self.standard, self.bulk))
 
 
 class StackSettings(_Section):

@@ -76,7 +76,7 @@ class Settings(BaseSettings):
         for place, number in named_tiers(self.routing):
             if isinstance(number, int) and number > top:
                 raise ValueError(f"{place}: tier {number} does not exist, there are {top}")
-        longest = max(self.deadlines.interactive, self.deadlines.standard, self.deadlines.bulk)
+        longest = self.deadlines.longest.total_seconds()
         if longest > self.delivery.dedup_window_s:
             span = self.delivery.dedup_window_s
             raise ValueError(f"delivery.dedup_window_s {span:g} is below the longest deadline, {longest:g}")

@@ -4,10 +4,12 @@ Each partition has one owner at a time, and the order of its steps is what makes
 
 (a) fence: initialise the partition's transactional producer, which cuts off a former owner that still lives
     and ends its open transaction;
-(b) remember: read the markers back over the window, counted from the oldest uncommitted outcome;
+(b) remember: wait until all markers of the partition are known, and how far the latest one says that all is settled;
 (c) settle: write unseen results and their markers in one transaction, then commit the source offset.
 
-A crash between the two halves of (c) delivers outcomes again that (b) recognises.
+A crash between the two halves of (c) delivers outcomes again that (b) recognises: a marker says of which outcome it is,
+so it does not matter how far back that lies. A copy of the request is recognised by the markers of a window before it,
+counted from the moment at which the copy came in and not from now.
 """
 
 import asyncio
@@ -15,17 +17,16 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
 from streams.clock import Clock
 from streams.group_consumer import commit_progress, group_consumer
-from streams.log_reader import LogReader, RawRecord
+from streams.log_reader import RawRecord
 from streams.publisher import TRACE_HEADER, Output, Publisher
 from streams.settings import Settings
-from streams.settled import SettledMemory
+from streams.settled import SettledRequests
 from topics.base import from_millis
 from topics.codec import DecodeError, decode
 from topics.dead_letters import dead_letter
@@ -43,25 +44,22 @@ _POLL_MS = 200
 class PartitionOwner:
     """Settles one partition; made anew each time that the partition is assigned."""
 
-    def __init__(self, settings: Settings, partition: int, clock: Clock) -> None:
+    def __init__(self, settings: Settings, partition: int, settled: SettledRequests, clock: Clock) -> None:
         self._settings = settings
         self._partition = partition
+        self._settled = settled
         self._clock = clock
-        self._horizon = timedelta(seconds=settings.delivery.dedup_window_s)
-        self._memory = SettledMemory(self._horizon)
         self._stack = AsyncExitStack()
+        self._done_before = 0
         transactional_id = f"{settings.group(STAGE)}-{partition}"
         self._publisher = Publisher(settings.kafka, transactional_id=transactional_id)
 
-    async def open(self, oldest_ms: int) -> None:
-        """Fence and remember. `oldest_ms` is the time of the oldest uncommitted outcome, ms since the epoch."""
+    async def open(self) -> None:
+        """Fence and remember."""
         await self._stack.enter_async_context(self._publisher)
-        reader = LogReader(self._settings.kafka, isolation_level="read_committed")
-        since = oldest_ms - int(self._horizon.total_seconds() * 1000)
-        tp = TopicPartition(SETTLED.full_name(self._settings.kafka.prefix), self._partition)
-        async for record in reader.read(tp, since_ms=since):
-            self._memory.add_record(record)
-        log.info("partition %d: %d settled requests remembered", self._partition, len(self._memory))
+        await self._settled.catch_up(self._partition)
+        self._done_before = await self._settled.settled_up_to(self._partition)
+        log.info("partition %d: settled up to outcome %d", self._partition, self._done_before)
 
     async def close(self) -> None:
         """Let the producer go."""
@@ -75,39 +73,56 @@ class PartitionOwner:
             DeliveryError: The broker did not take the results; nothing was published.
         """
         outputs: list[Output] = []
-        fresh: list[tuple[Outcome, int]] = []
+        fresh: list[tuple[Settled, int]] = []
         for record in records:
-            outputs.extend(self._outputs_of(record, fresh))
+            if record.offset >= self._done_before:
+                outputs.extend(await self._outputs_of(record, fresh))
         if not outputs:
             return
         async with self._publisher.producer.transaction():
             await self._publisher.publish(outputs)
-        for outcome, decided_ms in fresh:
-            # By the source's time: after a long outage the clock would push out what was just read back.
-            self._memory.add(outcome.request_id, outcome.revision, outcome.digest, decided_ms)
+        for marker, decided_ms in fresh:
+            self._settled.add(marker, decided_ms)
 
-    def _outputs_of(self, record: RawRecord, fresh: list[tuple[Outcome, int]]) -> Iterable[Output]:
+    async def _outputs_of(self, record: RawRecord, fresh: list[tuple[Settled, int]]) -> Iterable[Output]:
         try:
             outcome = decode(OUTCOMES, record.value, record.headers).record
         except DecodeError as error:
             topic = OUTCOMES.full_name(self._settings.kafka.prefix)
             letter = dead_letter(STAGE, error, record, topic=topic, partition=self._partition, at=self._clock())
             return [Output(DEAD_LETTERS, letter)]
-        identity = (outcome.request_id, outcome.revision)
-        first = next((o for o, _ in fresh if (o.request_id, o.revision) == identity), None)
-        if first is None and not self._memory.knows(*identity):
-            fresh.append((outcome, record.timestamp))
+        asked_ms = outcome.source.timestamp_ms
+        identity = (outcome.request_id, outcome.revision, asked_ms)
+        await self._settled.cover(outcome.request_id, asked_ms)
+        same_batch = [marker for marker, _ in fresh if self._is_copy(outcome, marker)]
+        if not same_batch and not self._settled.knows(*identity):
+            marker = Settled(
+                request_id=outcome.request_id,
+                revision=outcome.revision,
+                digest=outcome.digest,
+                asked_ms=asked_ms,
+                outcome_offset=record.offset,
+            )
+            fresh.append((marker, record.timestamp))
             trace = dict(record.headers).get(TRACE_HEADER)
-            return [replace(output, trace=trace) for output in self._result(outcome, record.timestamp)]
-        same = first.digest == outcome.digest if first else self._memory.same_body(*identity, outcome.digest)
-        return [] if same else [Output(STATUS, self._status(outcome, StatusKind.ID_REUSED))]
+            return [replace(output, trace=trace) for output in self._result(outcome, marker, record.timestamp)]
+        is_same_body = any(marker.digest == outcome.digest for marker in same_batch) or self._settled.same_body(
+            *identity, outcome.digest
+        )
+        return [] if is_same_body else [Output(STATUS, self._status(outcome, StatusKind.ID_REUSED))]
 
-    def _result(self, outcome: Outcome, decided_ms: int) -> list[Output]:
+    def _is_copy(self, outcome: Outcome, marker: Settled) -> bool:
+        """Whether an outcome is of a copy of the request that is being settled with this marker."""
+        if (outcome.request_id, outcome.revision) != (marker.request_id, marker.revision):
+            return False
+        apart_ms = abs(outcome.source.timestamp_ms - (marker.asked_ms or 0))
+        return apart_ms <= self._settings.delivery.dedup_window_s * 1000
+
+    def _result(self, outcome: Outcome, marker: Settled, decided_ms: int) -> list[Output]:
         now = self._clock()
         latency_ms = max(now.timestamp() * 1000 - outcome.source.timestamp_ms, 0.0)
         fields = {name: getattr(outcome, name) for name in Outcome.model_fields if name in Result.model_fields}
         result = Result(**fields, latency_ms=round(latency_ms, 3), settled_at=now)
-        marker = Settled(request_id=outcome.request_id, revision=outcome.revision, digest=outcome.digest)
         hop = Hop(
             stage=STAGE,
             started_at=from_millis(decided_ms),
@@ -133,8 +148,9 @@ class PartitionOwner:
 class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
     """The consumer of `llm.outcomes`: an owner for each partition that the group gives to this process."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, settled: SettledRequests, clock: Clock) -> None:
         self._settings = settings
+        self._settled = settled
         self._clock = clock
         self._topic = OUTCOMES.full_name(settings.kafka.prefix)
         self._owned: dict[TopicPartition, _Owned] = {}
@@ -179,10 +195,10 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         self._assigned.set()
 
     async def _own(self, tp: TopicPartition, stopping: asyncio.Event) -> None:
-        owner = PartitionOwner(self._settings, tp.partition, self._clock)
+        owner = PartitionOwner(self._settings, tp.partition, self._settled, self._clock)
         asked = asyncio.create_task(stopping.wait())
         try:
-            await owner.open(await self._oldest_uncommitted(tp))
+            await owner.open()
             while not stopping.is_set():
                 if records := await self._poll(tp, asked):
                     await owner.settle(records)
@@ -216,11 +232,6 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
 
     async def _commit(self) -> None:
         await commit_progress(self._consumer, self._owned, "the next owner recognises what is settled")
-
-    async def _oldest_uncommitted(self, tp: TopicPartition) -> int:
-        committed = await self._consumer.committed(tp)
-        record = await LogReader(self._settings.kafka).record_at(tp, committed or 0)
-        return int(record.timestamp) if record is not None else int(self._clock().timestamp() * 1000)
 
     def _note_failure(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None and not self._failure.done():

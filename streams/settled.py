@@ -1,20 +1,22 @@
-"""The memory of what is settled: which requests have their result, read back from the markers."""
+"""The memory of what is settled: which requests have their result, known from the markers."""
 
 import asyncio
 import contextlib
 import hashlib
 import logging
-from collections import OrderedDict
 from datetime import timedelta
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from pydantic import ValidationError
 
+from streams.aged_memory import AgedMemory
 from streams.clock import Clock
-from streams.log_reader import RawRecord
+from streams.followed_log import FollowedLog
+from streams.log_reader import LogReader, RawRecord
 from streams.settings import Settings
 from topics.codec import SCHEMA_HEADER, DecodeError, decode, header
-from topics.registry import SETTLED
+from topics.partitioning import partition_for
+from topics.registry import OUTCOMES, SETTLED
 from topics.results import Settled
 
 log = logging.getLogger(__name__)
@@ -23,100 +25,103 @@ _KEY_BYTES = 16
 _DIGEST_BYTES = 8
 
 
-class SettledMemory:
-    """Recognises settled (request, revision) pairs for as long as the horizon, in about 200 bytes each."""
+class SettledRequests:
+    """Recognises the copies of settled (request, revision) pairs.
 
-    def __init__(self, horizon: timedelta) -> None:
-        self._horizon_ms = int(horizon.total_seconds() * 1000)
-        self._seen: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()
+    Every stage drops what is settled: the source of the first one is keyed by the producer, so that any request may
+    come in on any partition, and of the others a copy may be in work when the result is published.
+
+    Args:
+        settings: The window, and the longest deadlines.
+        clock: Current moment.
+        reader: Of committed records; None: one of the cluster that the settings name.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, reader: LogReader | None = None) -> None:
+        kafka = settings.kafka
+        window = timedelta(seconds=settings.delivery.dedup_window_s)
+        self._partitions = kafka.partitions
+        self._memory = AgedMemory(window, f"{_DIGEST_BYTES}s")
+        self._reader = reader or LogReader(kafka, isolation_level="read_committed")
+        self._outcomes = OUTCOMES.full_name(kafka.prefix)
+        self._markers = SETTLED.full_name(kafka.prefix)
+        self._log = FollowedLog(
+            self._reader,
+            self._markers,
+            kafka.partitions,
+            memory=self._memory,
+            note=self.note,
+            window=window,
+            longest=settings.deadlines.longest,
+            clock=clock,
+        )
 
     def __len__(self) -> int:
-        return len(self._seen)
+        return len(self._memory)
 
-    def add(self, request_id: str, revision: int, digest: str, at_ms: int) -> None:
-        """Remember a marker that the broker appended at `at_ms`; forget those a horizon older."""
-        self._seen[_key(request_id, revision)] = (_short(digest), at_ms)
-        while self._seen and next(iter(self._seen.values()))[1] < at_ms - self._horizon_ms:
-            self._seen.popitem(last=False)
+    async def run(self, ready: asyncio.Event) -> None:
+        """Read the markers of the last window, set `ready`, and go on following until cancelled."""
+        await self._log.run(ready)
 
-    def add_record(self, record: RawRecord) -> None:
+    async def cover(self, request_id: str, asked_ms: int) -> None:
+        """Make sure that the markers of all copies are known of a request that came in at `asked_ms`."""
+        partition = partition_for(request_id, self._partitions)
+        if not self._log.covers(partition, asked_ms):
+            await self._log.cover(partition, asked_ms)
+
+    async def catch_up(self, partition: int) -> None:
+        """Return when all markers are known that a partition holds at this moment."""
+        await self._log.catch_up([partition])
+
+    async def settled_up_to(self, partition: int) -> int:
+        """Return the offset in the outcomes up to which all were settled, as the latest marker says; 0 if none does.
+
+        Offsets that were committed may be lost, or set back by an operator, further than any memory reaches. The
+        latest marker knows better, unless the topic of the outcomes is another one by now.
+        """
+        record = await self._reader.last_record(TopicPartition(self._markers, partition))
+        marker = None if record is None else _read(record)
+        if marker is None or marker.outcome_offset is None:
+            return 0
+        outcomes = TopicPartition(self._outcomes, partition)
+        source = await self._reader.record_at(outcomes, marker.outcome_offset)
+        if source is None or source.offset != marker.outcome_offset:
+            return 0
+        with contextlib.suppress(DecodeError):
+            outcome = decode(OUTCOMES, source.value, source.headers).record
+            if (outcome.request_id, outcome.revision) == (marker.request_id, marker.revision):
+                return marker.outcome_offset + 1
+        return 0
+
+    def note(self, record: RawRecord) -> None:
         """Remember a marker as it was read; a value that is no marker is logged and passed over."""
-        try:
-            marker = _read(record)
-        except DecodeError as error:
-            log.error("a marker at offset %d can't be read: %s", record.offset, error.message)  # noqa: TRY400
-            return
-        self.add(marker.request_id, marker.revision, marker.digest, record.timestamp)
+        if (marker := _read(record)) is not None:
+            self.add(marker, record.timestamp)
 
-    def knows(self, request_id: str, revision: int) -> bool:
-        """Whether the pair has its result."""
-        return _key(request_id, revision) in self._seen
+    def add(self, marker: Settled, at_ms: int) -> None:
+        """Remember a marker that the broker appended at `at_ms`."""
+        asked_ms = at_ms if marker.asked_ms is None else marker.asked_ms
+        self._memory.put(_key(marker.request_id, marker.revision), asked_ms, _short(marker.digest))
 
-    def same_body(self, request_id: str, revision: int, digest: str) -> bool:
-        """Whether the settled pair was asked with this body; False also where the pair is unknown."""
-        found = self._seen.get(_key(request_id, revision))
-        return found is not None and found[0] == _short(digest)
+    def knows(self, request_id: str, revision: int, asked_ms: int) -> bool:
+        """Whether a copy of a request that came in at `asked_ms` (ms since the epoch) has its result."""
+        return any(True for _ in self._memory.find(_key(request_id, revision), asked_ms))
+
+    def same_body(self, request_id: str, revision: int, asked_ms: int, digest: str) -> bool:
+        """Whether the settled copy was asked with this body; False also where there is none."""
+        return (_short(digest),) in self._memory.find(_key(request_id, revision), asked_ms)
 
 
-def _read(record: RawRecord) -> Settled:
+def _read(record: RawRecord) -> Settled | None:
     """Read a marker; nearly all are plain ones, and a restore of 100,000 has to take less than 2 s."""
     if header(record.headers, SCHEMA_HEADER) == Settled.SCHEMA:
         with contextlib.suppress(ValidationError):
             return Settled.model_validate_json(record.value)
-    return decode(SETTLED, record.value, record.headers).record
-
-
-class SettledFollower:
-    """Keeps a memory of all partitions up to date by following the marker topic.
-
-    It serves stages whose source is keyed by the producer, so that any request may come in on any partition.
-    """
-
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._horizon = timedelta(seconds=settings.delivery.dedup_window_s)
-        self.memory = SettledMemory(self._horizon)
-
-    async def run(self, ready: asyncio.Event) -> None:
-        """Read the markers of the last horizon, set `ready`, and go on following until cancelled."""
-        kafka = self._settings.kafka
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=kafka.bootstrap_servers,
-            group_id=None,
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-        )
-        await consumer.start()
-        try:
-            topic = SETTLED.full_name(kafka.prefix)
-            tps = [TopicPartition(topic, p) for p in range(kafka.partitions)]
-            consumer.assign(tps)
-            behind = await self._seek_back(consumer, tps)
-            while True:
-                if not behind:
-                    ready.set()
-                for tp, records in (await consumer.getmany(timeout_ms=200)).items():
-                    for record in records:
-                        self.memory.add_record(record)
-                    if records[-1].offset + 1 >= behind.get(tp, 0):
-                        behind.pop(tp, None)
-                behind = {tp: end for tp, end in behind.items() if (await consumer.position(tp)) < end}
-        finally:
-            await consumer.stop()
-
-    async def _seek_back(self, consumer: AIOKafkaConsumer, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
-        """Seek to the start of the horizon; return the ends of the partitions that have something to read."""
-        since = int((self._clock() - self._horizon).timestamp() * 1000)
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(tps)
-        starts = await consumer.offsets_for_times(dict.fromkeys(tps, max(since, 0)))
-        behind = {}
-        for tp in tps:
-            start = starts[tp].offset if starts[tp] is not None else ends[tp]
-            consumer.seek(tp, start)
-            if start < ends[tp]:
-                behind[tp] = ends[tp]
-        return behind
+    try:
+        return decode(SETTLED, record.value, record.headers).record
+    except DecodeError as error:
+        log.error("a marker at offset %d can't be read: %s", record.offset, error.message)  # noqa: TRY400
+        return None
 
 
 def _key(request_id: str, revision: int) -> bytes:

@@ -157,6 +157,7 @@ class Stage(Generic[M]):
     """A function of the tier where the stage exists once for each tier."""
     emits: tuple[Emits, ...]
     in_flight: int | Callable[[Settings, int], int]
+    pays: bool
     handler: Handler[M]
 
     def instances(self, settings: Settings) -> list["StageInstance[M]"]:
@@ -174,7 +175,7 @@ class Stage(Generic[M]):
             else:
                 emits.update(spec(t).name for t in range(1, settings.top_tier + 1))
         limit = self.in_flight if isinstance(self.in_flight, int) else self.in_flight(settings, tier)
-        return StageInstance(name, tier, source, frozenset(emits), limit, self.handler)
+        return StageInstance(name, tier, source, frozenset(emits), limit, self.pays, self.handler)
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,7 @@ class StageInstance(Generic[M]):
     source: TopicSpec[M]
     emits: frozenset[str]
     in_flight: int
+    pays: bool
     handler: Handler[M]
 
     def check_declared(self, outputs: Outputs) -> None:
@@ -204,6 +206,7 @@ def stage(
     source: TopicSpec[M] | Callable[[int], TopicSpec[M]],
     emits: tuple[Emits, ...],
     in_flight: int | Callable[[Settings, int], int],
+    pays: bool = True,
 ) -> Callable[[Handler[M]], Stage[M]]:
     """Declare a handler as a stage that bears the handler's name.
 
@@ -211,9 +214,10 @@ def stage(
         source: The topic it consumes, or a function of the tier for a stage that exists once for each tier.
         emits: The topics it writes, besides status, hops, outcomes and dead letters, which every stage may.
         in_flight: Most records in work at once; may depend on the settings and the tier.
+        pays: Whether it makes paid calls; a process without such a stage does not follow the journal.
     """
 
     def declare(handler: Handler[M]) -> Stage[M]:
-        return Stage(handler.__name__, source, emits, in_flight, handler)
+        return Stage(handler.__name__, source, emits, in_flight, pays, handler)
 
     return declare

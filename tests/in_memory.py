@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from streams.attempt_log import AttemptLog
 from streams.calls import PaidCalls
 from streams.context_windows import ContextWindows
 from streams.engine import Engine
@@ -25,7 +26,7 @@ from streams.routing.router import ASK_ALWAYS, Router
 from streams.routing.versions import ClassifierVersions
 from streams.sections import BatchingSettings
 from streams.settings import Settings
-from streams.settled import SettledMemory
+from streams.settled import SettledRequests
 from streams.stage import Context, Received
 from topics.base import Record
 from topics.codec import encode
@@ -84,6 +85,7 @@ class Stored:
     key: bytes | None
     value: bytes
     headers: tuple[tuple[str, bytes], ...]
+    partition: int = 0
 
 
 @dataclass
@@ -110,21 +112,22 @@ class Log:
         partition = partition_for(output.record.partition_key, self.partitions)
         place = self.stored.setdefault((output.topic.full_name("llm."), partition), [])
         at = int(self.clock().timestamp() * 1000)
-        place.append(Stored(len(place), at, encoded.key, encoded.value, tuple(encoded.headers)))
+        place.append(Stored(len(place), at, encoded.key, encoded.value, tuple(encoded.headers), partition))
         self.published.append(output.record)
         for follower in self.followers:
             follower.set()
         return Delivered(partition, len(place) - 1, at)
 
-    async def end_offset(self, tp: Any) -> int:
-        return len(self.stored.get((tp.topic, tp.partition), []))
+    async def end_offsets(self, tps: Sequence[Any]) -> dict[Any, int]:
+        return {tp: len(self.stored.get((tp.topic, tp.partition), [])) for tp in tps}
 
-    async def follow(self, tps: Sequence[Any]) -> AsyncIterator[tuple[Any, Sequence[Stored], int]]:
+    async def follow(self, tps: Sequence[Any], *, since_ms: int) -> AsyncIterator[tuple[Any, Sequence[Stored], int]]:
         appended = asyncio.Event()
+        appended.set()
         self.followers.append(appended)
-        position = {tp: await self.end_offset(tp) for tp in tps}
-        for tp, end in position.items():
-            yield tp, (), end
+        position = {tp: len(list(self._before(tp, since_ms))) for tp in tps}
+        for tp, start in position.items():
+            yield tp, (), start
         while True:
             await appended.wait()
             appended.clear()
@@ -134,6 +137,12 @@ class Log:
                 if new := self.stored.get((tp.topic, tp.partition), [])[start:]:
                     position[tp] = start + len(new)
                     yield tp, new, position[tp]
+
+    def _before(self, tp: Any, since_ms: int) -> Iterator[Stored]:
+        return (record for record in self.stored.get((tp.topic, tp.partition), []) if record.timestamp < since_ms)
+
+    async def last_record(self, tp: Any) -> Stored | None:
+        return next(reversed(self.stored.get((tp.topic, tp.partition), [])), None)
 
     async def record_at(self, tp: Any, offset: int) -> Stored | None:
         self.fetches += 1
@@ -202,24 +211,29 @@ class Bench:
     clock: Clock
     log: Log
     providers: Mapping[str, FakeProvider]
-    settled: SettledMemory
+    settled: SettledRequests
     engine: Engine
     pulse: GroupPulse
+    following: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def journal(self, stage: str, *, cache_bytes: int = 1_000_000, horizon_s: float = 3600) -> Journal:
-        return Journal(
-            stage=stage,
-            publisher=self.log,  # type: ignore[arg-type]
-            reader=self.log,  # type: ignore[arg-type]
-            topic=JOURNAL,
-            horizon=timedelta(seconds=horizon_s),
-            cache_bytes=cache_bytes,
-            clock=self.clock,
-        )
+    def attempts(self, *stages: str, **delivery: Any) -> AttemptLog:
+        """The journal's memory of another process."""
+        changed = self.settings.delivery.model_copy(update=delivery)
+        settings = self.settings.model_copy(update={"delivery": changed})
+        made = AttemptLog(settings, stages or ("infer:1",), self.clock, self.log)  # type: ignore[arg-type]
+        self.feed(made)
+        return made
 
-    def calls(self, stage: str) -> PaidCalls:
+    def feed(self, *memories: AttemptLog | SettledRequests) -> None:
+        """Have memories follow the log until the event loop ends."""
+        self.following.update(asyncio.create_task(memory.run(asyncio.Event())) for memory in memories)
+
+    def journal(self, attempts: AttemptLog | None = None) -> Journal:
+        return Journal(self.log, attempts or self.engine.attempts, self.log.partitions)  # type: ignore[arg-type]
+
+    def calls(self, stage: str, attempts: AttemptLog | None = None) -> PaidCalls:
         return PaidCalls(
-            journal=self.journal(stage),
+            journal=self.journal(attempts),
             providers=self.providers,
             prices=self.engine.prices,
             gate=self.engine.gate,
@@ -230,16 +244,8 @@ class Bench:
             clock=self.clock,
         )
 
-    def opinion_journal(self, *, cache_bytes: int = 1_000_000) -> OpinionJournal:
-        return OpinionJournal(
-            publisher=self.log,  # type: ignore[arg-type]
-            reader=self.log,  # type: ignore[arg-type]
-            prefix="llm.",
-            partitions=self.log.partitions,
-            horizon=timedelta(hours=1),
-            cache_bytes=cache_bytes,
-            clock=self.clock,
-        )
+    def opinion_journal(self, attempts: AttemptLog | None = None) -> OpinionJournal:
+        return OpinionJournal(self.log, attempts or self.engine.attempts)  # type: ignore[arg-type]
 
     def opinions(self, journal: OpinionJournal) -> PaidOpinions:
         engine = self.engine
@@ -269,10 +275,13 @@ class Bench:
 
 
 def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
+    """Make a process whose memories follow the log; within a running event loop."""
     clock = Clock()
     log = Log(clock)
     providers = {name: scripts.get(name, FakeProvider()) for name in settings.providers}
-    settled = SettledMemory(timedelta(hours=1))
+    settled = SettledRequests(settings, clock, log)  # type: ignore[arg-type]
+    stages = ("classify", "infer:1", "infer:2", "infer:3", "validate")
+    attempts = AttemptLog(settings, stages, clock, log)  # type: ignore[arg-type]
     windows = ContextWindows(settings)
     router = Router(
         policy=Policy(settings.routing.rules, settings.top_tier, settings.routing.limits),
@@ -285,10 +294,12 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
     )
     prices = PriceBook(settings.prices, settings.providers)
     gate = Gate(settings, clock=clock, on_change=lambda change: None)
-    engine = Engine(settings, clock, log, providers, prices, gate, router, windows, settled)  # type: ignore[arg-type]
+    engine = Engine(settings, clock, log, providers, prices, gate, router, windows, settled, attempts)  # type: ignore[arg-type]
     pulse = GroupPulse(10)
     pulse.beat()
-    return Bench(settings, clock, log, providers, settled, engine, pulse)
+    bench = Bench(settings, clock, log, providers, settled, engine, pulse)
+    bench.feed(settled, attempts)
+    return bench
 
 
 def new_request(text: str = "What is 2 + 2?", request_id: str = "r1", **fields: Any) -> Request:

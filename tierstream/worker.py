@@ -8,12 +8,12 @@ import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from agents import STAGES
 from streams.active_models import ActiveModels
+from streams.attempt_log import AttemptLog
 from streams.classifiers import configured_classifier
 from streams.clock import utc_now
 from streams.context_windows import ContextWindows
@@ -22,7 +22,6 @@ from streams.engine import Engine
 from streams.faust_runtime import StageRunner
 from streams.gate import BreakerChange, Gate
 from streams.journal import Journal
-from streams.log_reader import LogReader
 from streams.model_store import ModelStatusPublisher, ModelStore
 from streams.models import ModelTable
 from streams.opinion_journal import OpinionJournal
@@ -39,10 +38,9 @@ from streams.sections import RoutingSettings
 from streams.settings import Settings
 from streams.settle import STAGE as SETTLE
 from streams.settle import Settle
-from streams.settled import SettledFollower
+from streams.settled import SettledRequests
 from streams.topic_admin import check_topics
 from topics.control import BreakerStatus
-from topics.registry import CALLS
 from topics.tasks import CLASSIFY
 
 log = logging.getLogger(__name__)
@@ -113,7 +111,8 @@ async def _engine(
         # A model without a price would fail each of its calls; better not to start.
         prices.rates(model.provider, model.model, utc_now())
     windows = ContextWindows(settings)
-    settled = SettledFollower(settings, utc_now)
+    settled = SettledRequests(settings, utc_now)
+    attempts = AttemptLog(settings, stages, utc_now)
     async with Publisher(settings.kafka) as publisher:
         breakers = BreakerPublisher(publisher, worker_name(settings.kafka), utc_now)
         gate = Gate(settings, on_change=lambda change: breakers.note(_status_of(change, breakers.worker)))
@@ -125,8 +124,8 @@ async def _engine(
             settings.kafka, lambda order: gate.order(order.target, order.order), on_models=models.follow
         )
         asks = settings.routing.asks_llm and CLASSIFY in stages
-        opinions = _opinion_journal(settings, publisher) if asks else None
-        loading = [settled.run, control.run, *([opinions.run] if opinions is not None else [])]
+        opinions = OpinionJournal(publisher, attempts) if asks else None
+        loading = [settled.run, control.run, *([attempts.run] if _pays(settings, stages) else [])]
         loaded = [asyncio.Event() for _ in loading]
         following = [
             *(asyncio.create_task(run(event)) for run, event in zip(loading, loaded, strict=True)),
@@ -145,7 +144,8 @@ async def _engine(
                 gate=gate,
                 router=new_router(settings, windows, classifiers),
                 windows=windows,
-                settled=settled.memory,
+                settled=settled,
+                attempts=attempts,
                 opinions=opinions,
             )
             yield engine, following
@@ -156,16 +156,10 @@ async def _engine(
             await asyncio.gather(*(provider.close() for provider in providers.values()), return_exceptions=True)
 
 
-def _opinion_journal(settings: Settings, publisher: Publisher) -> OpinionJournal:
-    return OpinionJournal(
-        publisher=publisher,
-        reader=LogReader(settings.kafka),
-        prefix=settings.kafka.prefix,
-        partitions=settings.kafka.partitions,
-        horizon=timedelta(seconds=settings.delivery.dedup_window_s),
-        cache_bytes=settings.delivery.answer_cache_bytes,
-        clock=utc_now,
-    )
+def _pays(settings: Settings, stages: Sequence[str]) -> bool:
+    """Whether any of these stages makes paid calls by these settings."""
+    instances = [instance for stage in STAGES for instance in stage.instances(settings) if instance.name in stages]
+    return any(one.pays and (one.name != CLASSIFY or settings.routing.asks_llm) for one in instances)
 
 
 def _status_of(change: BreakerChange, worker: str) -> BreakerStatus:
@@ -221,18 +215,9 @@ def _run_stage(name: str, engine: Engine) -> _Run:
     if name == PARKED:
         return Parking(engine.settings, engine.publisher, engine.gate, engine.clock).run
     if name == SETTLE:
-        return Settle(engine.settings, engine.clock).run
+        return Settle(engine.settings, engine.settled, engine.clock).run
     instance = next(i for stage in STAGES for i in stage.instances(engine.settings) if i.name == name)
-    settings = engine.settings
-    journal = Journal(
-        stage=name,
-        publisher=engine.publisher,
-        reader=LogReader(settings.kafka),
-        topic=CALLS.full_name(settings.kafka.prefix),
-        horizon=timedelta(seconds=settings.delivery.dedup_window_s),
-        cache_bytes=settings.delivery.answer_cache_bytes,
-        clock=engine.clock,
-    )
+    journal = Journal(engine.publisher, engine.attempts, engine.settings.kafka.partitions)
     return StageRunner(instance, engine, journal).run
 
 

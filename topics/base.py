@@ -36,6 +36,9 @@ def _in_utc(value: datetime) -> datetime:
 Timestamp = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 """A moment in UTC; a value without a zone is refused rather than guessed."""
 
+Millis = Annotated[int, Field(ge=0, lt=2**63)]
+"""Milliseconds since the epoch, as Kafka gives them."""
+
 Tier = Annotated[int, Field(ge=1, le=99)]
 """1 is the cheapest tier; higher is more capable."""
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 
-from topics.base import Identifier, Label, Money, Record, Tier, Timestamp
+from topics.base import Identifier, Label, Millis, Money, Record, Tier, Timestamp
 from topics.journal import Usage
 from topics.requests import ServiceClass
 from topics.tasks import Attempt, Source
@@ -84,6 +84,11 @@ class Settled(Record):
     request_id: Identifier
     revision: int
     digest: str
+    asked_ms: Millis | None = None
+    """Append time of the copy of the request that was answered, ms since the epoch: the marker speaks of the copies
+    within the window of it. None in markers that are older than the field."""
+    outcome_offset: int | None = None
+    """Where the outcome stood, in the same partition of its topic; all before it are settled too."""
 
     @property
     def partition_key(self) -> str:

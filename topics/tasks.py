@@ -159,3 +159,14 @@ class Escalation(Record):
     def partition_key(self) -> str:
         """The request id."""
         return self.task.partition_key
+
+
+def task_of(record: Record) -> TierTask | None:
+    """Return the task that a record hands on; None where it is of another kind."""
+    match record:
+        case TierTask():
+            return record
+        case Answer(task=task) | Escalation(task=task) | Parked(task=task):
+            return task
+        case _:
+            return None

@@ -8,6 +8,7 @@ import pytest
 from handler_runs import BUSY, FAIL, PASS, completion, kinds, new, only, run, topics_of
 from in_memory import (
     BASE,
+    BASE_MS,
     CALL_COST,
     SETTINGS,
     Bench,
@@ -25,12 +26,12 @@ from streams.publisher import Output
 from streams.settings import Settings
 from streams.stage import RefusedError
 from topics.events import Hops, Status, StatusKind
-from topics.results import Outcome, ResultStatus
+from topics.results import Outcome, ResultStatus, Settled
 from topics.tasks import Answer, Escalation, TierTask
 
 
 @pytest.fixture
-def bench() -> Bench:
+async def bench() -> Bench:
     return new()
 
 
@@ -62,11 +63,17 @@ class TestClassify:
 
     async def test_a_resend_of_what_is_settled_is_dropped(self, bench):
         request = new_request()
-        bench.settled.add("r1", 0, request.digest(), 0)
+        bench.settled.add(Settled(request_id="r1", revision=0, digest=request.digest(), asked_ms=BASE_MS - 1), 0)
         assert await run(classify, request, bench, "classify") == []
 
+    async def test_an_id_that_is_used_anew_after_the_window_is_a_new_request(self, bench):
+        asked_ms = BASE_MS - 3_600_001
+        bench.settled.add(Settled(request_id="r1", revision=0, digest="another", asked_ms=asked_ms), BASE_MS)
+        assert topics_of(await run(classify, new_request(), bench, "classify"), TierTask) == ["tier1"]
+
     async def test_an_id_that_is_used_again_for_another_body_is_told(self, bench):
-        bench.settled.add("r1", 0, new_request("other").digest(), 0)
+        digest = new_request("other").digest()
+        bench.settled.add(Settled(request_id="r1", revision=0, digest=digest, asked_ms=BASE_MS), 0)
         outputs = await run(classify, new_request(), bench, "classify")
         assert kinds(outputs) == [Status]
         assert only(outputs, Status).events[0].kind is StatusKind.ID_REUSED

@@ -2,10 +2,12 @@
 
 import asyncio
 import dataclasses
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from in_memory import (
+    BASE_MS,
     CALL_COST,
     SETTINGS,
     USAGE,
@@ -24,6 +26,7 @@ from streams.providers.base import ChatReply, ErrorKind
 from streams.publisher import Output
 from streams.pulse import GroupPulse
 from streams.settings import Settings
+from topics.control import BreakerState
 from topics.journal import CallEnded, CallStarted, Purpose
 from topics.registry import CALLS
 from topics.requests import Params
@@ -37,7 +40,7 @@ def provider() -> FakeProvider:
 
 
 @pytest.fixture
-def bench(provider) -> Bench:
+async def bench(provider) -> Bench:
     return new_bench(Settings(**SETTINGS), fast=provider)
 
 
@@ -88,11 +91,47 @@ async def test_what_the_request_names_wins_and_time_ends_at_the_deadline(bench, 
     assert (provider.calls[0].max_tokens, provider.calls[0].timeout_s) == (7, 10)
 
 
-async def test_after_the_deadline_nothing_leaves(bench, provider):
+async def test_after_the_deadline_nothing_leaves_and_the_model_is_not_blamed(bench, provider):
     bench.clock.advance(60)
-    ended = await bench.calls(STAGE).make(paid_call(bench))
-    assert (ended.error.kind, ended.cost_usd, provider.calls) == ("timeout", 0, [])
-    assert kinds(bench) == [CallStarted, CallEnded]
+    for n in range(9):
+        ended = await bench.calls(STAGE).make(paid_call(bench, n=n))
+        assert (ended.error.kind, ended.cost_usd, provider.calls) == ("timeout", 0, [])
+    assert kinds(bench)[:2] == [CallStarted, CallEnded]
+    [shown] = [one for one in bench.engine.gate.snapshot() if one.target == "fast/a"]
+    assert (shown.state, shown.failures) == (BreakerState.CLOSED, 0)
+
+
+async def test_a_batch_of_which_some_are_lost_journals_the_others(bench, provider):
+    current = {0: True, 1: True}
+    wait_fresh, asked = bench.pulse.wait_fresh, []
+
+    async def lost_while_waiting():
+        asked.append(1)
+        if len(asked) == 3:
+            current[0] = False
+        await wait_fresh()
+
+    bench.pulse.wait_fresh = lost_while_waiting
+    calls = bench.calls(STAGE)
+    made = [calls.make(paid_call(bench, n=n, current=lambda n=n: current[n])) for n in current]
+    lost, ended = await asyncio.gather(*made, return_exceptions=True)
+    assert isinstance(lost, PartitionLostError)
+    assert ended.content == "an answer"
+    assert [record.n for record in bench.log.published] == [1, 1]
+
+
+async def test_an_id_that_is_used_anew_after_the_window_gets_an_answer_of_its_own(bench, provider):
+    provider.script = ["the old answer", "the new answer"]
+    calls = bench.calls(STAGE)
+    await calls.make(paid_call(bench))
+    bench.clock.advance(3600)
+
+    def later(ms):
+        source = new_task().source.model_copy(update={"timestamp_ms": BASE_MS + ms})
+        return paid_call(bench, task=new_task(source=source, deadline=bench.clock() + timedelta(seconds=60)))
+
+    assert (await calls.make(later(3_600_000))).content == "the old answer"
+    assert (await calls.make(later(3_600_001))).content == "the new answer"
 
 
 async def test_copies_share_the_call_on_the_wire(bench, provider):
@@ -115,14 +154,14 @@ async def test_a_recalled_attempt_is_not_paid_again(bench, provider):
     ended = await bench.calls(STAGE).make(paid_call(bench))
     restarted = bench.calls(STAGE)
     assert await restarted.make(paid_call(bench)) == ended
-    assert await restarted.recall(home_of("r1"), ended.attempt_id, 0) == ended
+    assert await restarted.recall(home_of("r1"), ended.attempt_id, BASE_MS) == ended
     assert len(provider.calls) == 1
     assert kinds(bench) == [CallStarted, CallEnded]
 
 
 async def test_recall_alone_pays_nothing(bench, provider):
     call = paid_call(bench)
-    assert await bench.calls(STAGE).recall(call.partition, call.attempt, 0) is None
+    assert await bench.calls(STAGE).recall(call.partition, call.attempt, BASE_MS) is None
     assert provider.calls == []
 
 
@@ -216,12 +255,33 @@ async def test_what_is_announced_goes_out_with_the_start_and_only_if_the_call_is
     assert len(bench.log.published) == 3
 
 
-async def test_a_crash_of_the_provider_reaches_the_handler_and_is_not_remembered(bench, provider):
-    provider.script = [RuntimeError("bug"), "fine"]
+async def test_a_crash_after_the_call_has_left_ends_it(bench, provider, caplog):
+    """It may have been paid for, and a call without an end would hide that."""
+    provider.script = [RuntimeError("bug with a secret"), "fine"]
+    ended = await bench.calls(STAGE).make(paid_call(bench))
+    assert (ended.error.kind, ended.error.message) == ("malformed", "the answer could not be read: RuntimeError")
+    assert kinds(bench) == [CallStarted, CallEnded]
+    assert "could not be read: RuntimeError in _step" in caplog.text or "RuntimeError in complete" in caplog.text
+    assert "secret" not in caplog.text
+
+
+async def test_a_crash_before_the_call_has_left_reaches_the_handler_and_is_not_remembered(bench, provider):
+    async def crash(call):
+        raise RuntimeError("bug")
+
+    complete, provider.complete = provider.complete, crash
     calls = bench.calls(STAGE)
     with pytest.raises(RuntimeError, match="bug"):
         await calls.make(paid_call(bench))
-    assert (await calls.make(paid_call(bench))).content == "fine"
+    provider.complete = complete
+    assert (await calls.make(paid_call(bench))).content == "an answer"
+
+
+async def test_an_answer_that_cannot_be_recorded_ends_the_call(bench, provider):
+    provider.script = [ChatReply("fine", "stop", USAGE.model_construct(input=1, output=-5))]
+    ended = await bench.calls(STAGE).make(paid_call(bench))
+    assert (ended.error.kind, ended.content, ended.cost_usd) == ("malformed", None, 0)
+    assert kinds(bench) == [CallStarted, CallEnded]
 
 
 async def test_the_task_names_the_attempt(bench):
@@ -237,6 +297,7 @@ async def test_a_call_that_a_stopped_process_ends_at_the_last_moment_is_not_paid
     bench.log.stored.clear()
     started, theirs = list(bench.log.published)
     bench.log.append(Output(CALLS, started))
+    ours = bench.calls(STAGE, bench.attempts(STAGE))
     publish = bench.log.publish
 
     async def publish_after_them(outputs, *, trace=None):
@@ -245,7 +306,7 @@ async def test_a_call_that_a_stopped_process_ends_at_the_last_moment_is_not_paid
         return await publish(outputs, trace=trace)
 
     bench.log.publish = publish_after_them
-    assert await bench.calls(STAGE).make(call) == ended
+    assert await ours.make(call) == ended
     assert len(provider.calls) == 1
 
 

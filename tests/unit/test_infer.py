@@ -19,7 +19,7 @@ from topics.tasks import CLASSIFY, Answer, Attempt, Escalation, Parked, TierTask
 
 
 @pytest.fixture
-def bench() -> Bench:
+async def bench() -> Bench:
     return new()
 
 
