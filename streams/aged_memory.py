@@ -15,6 +15,9 @@ _BUCKETS = 8
 """Buckets that a window is cut into: forgetting drops whole ones, and a look-up goes through a few more than these."""
 
 
+_MOMENT_BYTES = 8
+
+
 class AgedMemory:
     """Entries of a fixed layout by id and moment, about 170 bytes each.
 
@@ -38,17 +41,18 @@ class AgedMemory:
     def put(self, key: bytes, asked_ms: int, *values: Any) -> None:  # noqa: ANN401 - of the layout's types
         """Keep what is known of a request that came in at `asked_ms` (ms since the epoch), in place of what was."""
         bucket = self._buckets[asked_ms // self._bucket_ms]
-        entry = self._entry.pack(asked_ms, *values)
-        others = bucket.get(key)
-        if others is None:
-            bucket[key] = entry
-            return
-        kept = [other for other in self._entry.iter_unpack(others) if other[0] != asked_ms]
-        bucket[key] = b"".join(self._entry.pack(*other) for other in kept) + entry
+        entry, others = self._entry.pack(asked_ms, *values), bucket.get(key)
+        if others is not None:
+            kept = [others[i : i + len(entry)] for i in range(0, len(others), len(entry))]
+            entry = b"".join(other for other in kept if other[:_MOMENT_BYTES] != entry[:_MOMENT_BYTES]) + entry
+        bucket[key] = entry
 
     def get(self, key: bytes, asked_ms: int) -> tuple[Any, ...] | None:
         """Return what was put for just that moment."""
-        found = self._buckets.get(asked_ms // self._bucket_ms, {}).get(key, b"")
+        bucket = self._buckets.get(asked_ms // self._bucket_ms)
+        found = None if bucket is None else bucket.get(key)
+        if found is None:
+            return None
         return next((entry[1:] for entry in self._entry.iter_unpack(found) if entry[0] == asked_ms), None)
 
     def find(self, key: bytes, asked_ms: int) -> Iterator[tuple[Any, ...]]:

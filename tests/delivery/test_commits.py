@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import dataclasses
 import random
-from datetime import timedelta
 
 import pytest
 from aiokafka import TopicPartition
@@ -17,7 +16,7 @@ from streams.log_reader import LogReader
 from streams.publisher import Output, Publisher
 from streams.stage import stage
 from streams.topic_admin import admin_client
-from topics.registry import CALLS, REQUESTS
+from topics.registry import REQUESTS
 from topics.requests import Message, Request
 
 RECORDS = 400
@@ -48,15 +47,7 @@ def runner(settings, work, publisher):
     """Make the runner of the stage, as one member of its group."""
     engine = dataclasses.replace(new_bench(settings).engine, clock=utc_now, publisher=publisher)
     [instance] = work.stage.instances(settings)
-    journal = Journal(
-        stage=instance.name,
-        publisher=publisher,
-        reader=LogReader(settings.kafka),
-        topic=CALLS.full_name(settings.kafka.prefix),
-        horizon=timedelta(hours=1),
-        cache_bytes=0,
-        clock=utc_now,
-    )
+    journal = Journal(publisher, engine.attempts, settings.kafka.partitions)
     return StageRunner(instance, engine, journal)
 
 
