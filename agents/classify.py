@@ -12,6 +12,7 @@ from streams.stage import Context, Outputs, RefusedError, stage
 from topics.base import from_millis
 from topics.dead_letters import revision_of
 from topics.events import StatusEvent, StatusKind
+from topics.partitioning import partition_for
 from topics.registry import REQUESTS, tier_tasks
 from topics.requests import Request
 from topics.results import ResultStatus
@@ -27,7 +28,7 @@ async def classify(request: Request, ctx: Context) -> Outputs:
     digest = request.digest()
     revision = revision_of(ctx.received.headers)
     settled, asked_ms = ctx.engine.settled, ctx.received.timestamp
-    await settled.cover(request.request_id, asked_ms)
+    await settled.cover(partition_for(request.request_id, ctx.engine.settings.kafka.partitions), asked_ms)
     if settled.knows(request.request_id, revision, asked_ms):
         same_body = settled.same_body(request.request_id, revision, asked_ms, digest)
         return _resent(request, revision, ctx, same_body=same_body)

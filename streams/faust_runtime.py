@@ -235,7 +235,7 @@ class StageRunner(Generic[M]):
             decoded = decode(self.stage.source, received.value, received.headers, max_bytes=self._max_bytes)
         except DecodeError as error:
             return failed.undecodable(error)
-        if (task := task_of(decoded.record)) is not None and await self._is_settled(task):
+        if (task := task_of(decoded.record)) is not None and await self._is_settled(task, received.partition):
             return []
         try:
             outputs = list(await self.stage.handler(decoded.record, self._context(received, decoded.unknown_fields)))
@@ -249,10 +249,10 @@ class StageRunner(Generic[M]):
             return failed.raised(decoded.record, error)
         return outputs
 
-    async def _is_settled(self, task: TierTask) -> bool:
+    async def _is_settled(self, task: TierTask, partition: int) -> bool:
         """Whether the request has its result: what is delivered again must not multiply from stage to stage."""
         settled, asked_ms = self._engine.settled, task.source.timestamp_ms
-        await settled.cover(task.request.request_id, asked_ms)
+        await settled.cover(partition, asked_ms)
         return settled.knows(task.request.request_id, task.revision, asked_ms)
 
     def _context(self, received: Received, unknown_fields: tuple[str, ...]) -> Context:

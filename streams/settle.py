@@ -93,7 +93,7 @@ class PartitionOwner:
             return [Output(DEAD_LETTERS, letter)]
         asked_ms = outcome.source.timestamp_ms
         identity = (outcome.request_id, outcome.revision, asked_ms)
-        await self._settled.cover(outcome.request_id, asked_ms)
+        await self._settled.cover(self._partition, asked_ms)
         same_batch = [marker for marker, _ in fresh if self._is_copy(outcome, marker)]
         if not same_batch and not self._settled.knows(*identity):
             marker = Settled(

@@ -15,7 +15,6 @@ from streams.followed_log import FollowedLog
 from streams.log_reader import LogReader, RawRecord
 from streams.settings import Settings
 from topics.codec import SCHEMA_HEADER, DecodeError, decode, header
-from topics.partitioning import partition_for
 from topics.registry import OUTCOMES, SETTLED
 from topics.results import Settled
 
@@ -40,7 +39,6 @@ class SettledRequests:
     def __init__(self, settings: Settings, clock: Clock, reader: LogReader | None = None) -> None:
         kafka = settings.kafka
         window = timedelta(seconds=settings.delivery.dedup_window_s)
-        self._partitions = kafka.partitions
         self._memory = AgedMemory(window, f"{_DIGEST_BYTES}s")
         self._reader = reader or LogReader(kafka, isolation_level="read_committed")
         self._outcomes = OUTCOMES.full_name(kafka.prefix)
@@ -63,9 +61,13 @@ class SettledRequests:
         """Read the markers of the last window, set `ready`, and go on following until cancelled."""
         await self._log.run(ready)
 
-    async def cover(self, request_id: str, asked_ms: int) -> None:
-        """Make sure that the markers of all copies are known of a request that came in at `asked_ms`."""
-        partition = partition_for(request_id, self._partitions)
+    async def cover(self, partition: int, asked_ms: int) -> None:
+        """Make sure that the markers of all copies are known of a request that came in at `asked_ms`.
+
+        Args:
+            partition: Where its markers are: murmur2 of its id decides.
+            asked_ms: Append time of the copy in hand, ms since the epoch.
+        """
         if not self._log.covers(partition, asked_ms):
             await self._log.cover(partition, asked_ms)
 

@@ -40,7 +40,7 @@ async def known(bench: Bench) -> SettledRequests:
     """The memory of a process that starts now."""
     made = SettledRequests(bench.settings, bench.clock, bench.log)
     bench.feed(made)
-    await made.cover("r1", int(bench.clock().timestamp() * 1000))
+    await made.cover(HOME, int(bench.clock().timestamp() * 1000))
     return made
 
 
@@ -82,7 +82,7 @@ async def test_it_reads_the_window_and_goes_further_back_where_an_old_copy_comes
     bench.clock.advance(2 * 3600)
     memory = await known(bench)
     assert not memory.knows("r1", 0, BASE_MS)
-    await memory.cover("r1", BASE_MS)
+    await memory.cover(HOME, BASE_MS)
     assert memory.knows("r1", 0, BASE_MS)
 
 
@@ -96,7 +96,7 @@ async def test_what_nobody_asks_for_is_forgotten_and_read_again(bench):
         bench.clock.advance(600)
     assert len(memory) < 4
     assert not memory.knows("r1", 0, BASE_MS)
-    await memory.cover("r1", BASE_MS)
+    await memory.cover(HOME, BASE_MS)
     assert memory.knows("r1", 0, BASE_MS)
 
 
@@ -104,13 +104,13 @@ async def test_what_an_outage_left_behind_is_kept_while_it_is_asked_for(bench):
     write(bench, marker())
     bench.clock.advance(10 * 3600)
     memory = await known(bench)
-    await memory.cover("r1", BASE_MS)
+    await memory.cover(HOME, BASE_MS)
     reads = len(bench.log.reads)
     for step in range(30):
         bench.clock.advance(60)
         write(bench, marker(BASE_MS + step, request_id="other"))
         await memory.catch_up(home_of("other"))
-        await memory.cover("r1", BASE_MS + 1000 * step)
+        await memory.cover(HOME, BASE_MS + 1000 * step)
         assert memory.knows("r1", 0, BASE_MS + 1000 * step)
     assert len(bench.log.reads) == reads
 
