@@ -25,6 +25,7 @@ from aiokafka.protocol.group import JoinGroupRequest
 from faust.transport.drivers import aiokafka as driver
 
 from streams.calls import PaidCalls, PartitionLostError
+from streams.damaged_batches import pass_over_damaged_batches
 from streams.engine import Engine
 from streams.failed_records import FailedRecord
 from streams.journal import Journal
@@ -41,6 +42,7 @@ from topics.codec import DecodeError, decode
 from topics.registry import REQUESTS
 from topics.tasks import TierTask, task_of
 
+pass_over_damaged_batches()
 log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Record)
@@ -53,7 +55,13 @@ _STOPS_THE_PROCESS = (DeliveryError, KafkaError)
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is untyped
-    """Faust's consumer thread, telling the pulse of each answer of the group coordinator."""
+    """Faust's consumer thread: it reads committed records, and tells the pulse of each answer of the coordinator."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:  # noqa: ANN401 - Faust's and aiokafka's
+        consumer = super()._create_worker_consumer(transport)
+        # Faust ties it to transactions of its own. A producer may have aborted what stands in the requests.
+        consumer._isolation_level = "read_committed"  # noqa: SLF001 - taken up when the consumer starts
+        return consumer
 
     async def on_start(self) -> None:
         await super().on_start()

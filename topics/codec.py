@@ -13,6 +13,8 @@ from topics.base import Identifier, Record
 from topics.registry import TopicSpec
 
 SCHEMA_HEADER = "schema"
+DAMAGED_HEADER = "damaged-batch"
+"""On an empty record that a consumer delivers in place of what it could not unpack; says what that was."""
 
 Headers = Sequence[tuple[str, bytes | None]]
 M = TypeVar("M", bound=Record)
@@ -80,11 +82,12 @@ def decode(spec: TopicSpec[M], value: bytes | None, headers: Headers, *, max_byt
         max_bytes: Largest value that is accepted, for topics that others write to.
 
     Raises:
-        DecodeError: With reason `empty`, `too_large`, `not_json`, `unknown_schema` or `invalid`, and the
+        DecodeError: With reason `empty`, `damaged`, `too_large`, `not_json`, `unknown_schema` or `invalid`, and the
             request id where one could be read.
     """
     if not value:
-        raise DecodeError("empty", "the record has no value")
+        damage = header(headers, DAMAGED_HEADER)
+        raise DecodeError("empty", "the record has no value") if damage is None else DecodeError("damaged", damage)
     try:
         data = from_json(value, allow_inf_nan=False)
     except ValueError as error:

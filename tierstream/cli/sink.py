@@ -40,9 +40,11 @@ def sink(ctx: typer.Context) -> None:
 
 async def _run(settings: Settings) -> None:
     from analytics.sink import Sink  # noqa: PLC0415 - other commands need not wait for it
+    from streams.damaged_batches import pass_over_damaged_batches  # noqa: PLC0415
     from streams.topic_admin import retention_ms  # noqa: PLC0415
     from tierstream.deployment import prepare_ledger  # noqa: PLC0415
 
+    pass_over_damaged_batches()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
