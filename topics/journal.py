@@ -95,6 +95,8 @@ class _Call(Record):
     provider: str
     model: str
     started_at: Timestamp
+    asked_ms: int | None = None
+    """Append time of the request that the call was made for, ms since the epoch."""
 
     @property
     def partition_key(self) -> str:
