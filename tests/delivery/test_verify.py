@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
-from ledger_records import call_pair, hops, result, shared_call
+from ledger_records import RATES, call_pair, hops, result, shared_call
 from typer.testing import CliRunner
 
 from analytics.clickhouse import open_client
@@ -78,6 +78,10 @@ async def world(kafka, clickhouse: str, tmp_path: Path, monkeypatch) -> AsyncIte
         database = "{name}"
         [stack]
         data_dir = "{tmp_path}"
+        [prices."groq/small"]
+        input = {RATES.input}
+        output = {RATES.output}
+        cached = {RATES.cached}
         """
     )
     settings = load(config)
@@ -97,6 +101,7 @@ class World:
     requests: list[Request] = field(default_factory=lambda: [request(f"r{n}") for n in NUMBERS])
     calls: list[CallStarted | CallEnded] = field(default_factory=lambda: [c for n in NUMBERS for c in call_pair(n)])
     results: list[Result] = field(default_factory=lambda: [*(result(n) for n in NUMBERS), rejected(UNREADABLE_ID)])
+    """Their sources are set to where the requests are."""
     served: list[dict] = field(default_factory=lambda: [served(call_pair(n)[1]) for n in NUMBERS])
     bad_values: list[bytes] = field(default_factory=lambda: [b'{"request_id": "bad-1"}', b"{"])
     letters: bool = True
@@ -105,8 +110,11 @@ class World:
     async def write(self) -> None:
         """Put everything where it belongs, and the rows of what was written into the ledger."""
         async with Publisher(self.settings.kafka) as publisher:
-            await publisher.publish([Output(REQUESTS, request) for request in self.requests])
-            await self._write_bad(publisher)
+            places = await publisher.publish([Output(REQUESTS, request) for request in self.requests])
+            appended = {UNREADABLE_ID: await self._write_bad(publisher)}
+            for asked, delivered in zip(self.requests, places, strict=True):
+                appended.setdefault(asked.request_id, delivered.timestamp_ms)
+            self.results = [from_copy(found, appended[found.request_id]) for found in self.results]
             await publisher.publish([Output(CALLS, call) for call in self.calls])
             await publisher.publish([Output(HOPS, hops(n)) for n in NUMBERS])
         async with Publisher(self.settings.kafka, transactional_id=f"{self.settings.kafka.prefix}t") as publisher:
@@ -118,16 +126,19 @@ class World:
         self.usage_log.write_text("".join(f"{json.dumps(line)}\n" for line in self.served))
         await self._fill_ledger()
 
-    async def _write_bad(self, publisher: Publisher) -> None:
-        topic = REQUESTS.full_name(self.settings.kafka.prefix)
+    async def _write_bad(self, publisher: Publisher) -> int:
+        """Write what is no request; return when the first of it was appended, ms since the epoch."""
+        topic, appended = REQUESTS.full_name(self.settings.kafka.prefix), []
         for value in self.bad_values:
             delivered = await publisher.producer.send_and_wait(topic, value, key=b"x", partition=0)
             record = await LogReader(self.settings.kafka).record_at(TopicPartition(topic, 0), delivered.offset)
+            appended.append(delivered.timestamp)
             with pytest.raises(DecodeError) as refused:
                 decode(REQUESTS, record.value, record.headers)
             letter = dead_letter("classify", refused.value, record, topic=topic, partition=0, at=utc_now())
             if self.letters:
                 await publisher.publish([Output(DEAD_LETTERS, letter)])
+        return appended[0]
 
     async def _fill_ledger(self) -> None:
         kafka = self.settings.kafka
@@ -166,6 +177,12 @@ class World:
         }
         assert (code, report["ok"]) == ((1, False) if found else (0, True))
         return found
+
+
+def from_copy(found: Result, appended_ms: int) -> Result:
+    """The result as an answer to the copy of its request that was appended then."""
+    source = found.source.model_copy(update={"timestamp_ms": appended_ms})
+    return found.model_copy(update={"source": source})
 
 
 def request(request_id: str, **fields) -> Request:
@@ -236,11 +253,11 @@ async def test_a_shared_call_is_compared_as_one(world, is_whole):
     sharers, others = (1, 5, 7), (2, 10, 11)
     started, ended = shared_call(*sharers)
     assert len({partition_for(call.request_id, PARTITIONS) for call in started}) == 2
-    costs = {call.request_id: call.cost_usd for call in ended}
+    parts = {call.request_id: call for call in ended}
     missing = 0 if is_whole else 1
     world.calls = [*(c for n in others for c in call_pair(n)), *started[missing:], *ended[missing:]]
     world.served = [served(call_pair(n)[1]) for n in (*others, 7)]
-    world.results = [with_cost(r, costs.get(r.request_id)) for r in world.results]
+    world.results = [with_part(r, parts.get(r.request_id)) for r in world.results]
     await world.write()
     code, report = await world.verify()
     counts = report["counts"]
@@ -255,11 +272,12 @@ async def test_a_shared_call_is_compared_as_one(world, is_whole):
     assert code == int(not is_whole)
 
 
-def with_cost(found: Result, cost: Decimal | None) -> Result:
-    if cost is None:
+def with_part(found: Result, part: CallEnded | None) -> Result:
+    """The result of a request that has a part in a call."""
+    if part is None:
         return found
-    route = (found.route[0].model_copy(update={"cost_usd": cost}),)
-    return found.model_copy(update={"cost_usd": cost, "route": route})
+    route = (found.route[0].model_copy(update={"cost_usd": part.cost_usd}),)
+    return found.model_copy(update={"cost_usd": part.cost_usd, "usage": part.usage, "route": route})
 
 
 async def test_what_breaks_no_promise_is_noted_and_listed(world):
@@ -267,13 +285,15 @@ async def test_what_breaks_no_promise_is_noted_and_listed(world):
     dead, _ = call_pair(2, failed=True)
     surplus = call_pair(5)[0].model_copy(update={"call_id": STRANGER})
     world.calls = [dead, surplus, *world.calls]
+    world.served.append({**UNSEEN, "call_id": str(dead.call_id), "usage": None})
     await world.write()
     code, report = await world.verify()
     assert code == 0, report
     noted = {name: check for name, check in report["checks"].items() if check["state"] == "noted"}
-    assert set(noted) == {"pending", "id_reused", "unknown", "duplicate"}
+    assert set(noted) == {"pending", "id_reused", "unknown", "unmade", "duplicate"}
     assert noted["pending"]["findings"][0]["subject"] == "later"
-    assert {finding["subject"] for finding in noted["unknown"]["findings"]} == {str(dead.call_id), str(STRANGER)}
+    assert [finding["subject"] for finding in noted["unknown"]["findings"]] == [str(dead.call_id)]
+    assert [finding["subject"] for finding in noted["unmade"]["findings"]] == [str(STRANGER)]
     assert "groq/small" in noted["unknown"]["findings"][0]["detail"]
 
 
@@ -285,7 +305,7 @@ async def test_it_waits_for_what_is_on_its_way(world):
         Publisher(world.settings.kafka, transactional_id=f"{world.settings.kafka.prefix}t") as publisher,
         publisher.producer.transaction(),
     ):
-        await publisher.publish([Output(RESULTS, last)])
+        await publisher.publish([Output(RESULTS, from_copy(last, world.results[0].source.timestamp_ms))])
     await world._fill_ledger()
     code, report = await verifying
     assert code == 0, report
@@ -365,6 +385,7 @@ async def test_a_result_that_does_not_cost_what_its_calls_do(world):
 async def test_a_repeated_attempt(world):
     again = call_pair(10)[0].model_copy(update={"call_id": STRANGER})
     world.calls.append(again)
+    world.served.append({**UNSEEN, "call_id": str(STRANGER), "usage": None})
     assert await world.violated() == {"repeated": [str(STRANGER)]}
 
 

@@ -8,10 +8,16 @@ from uuid import UUID, uuid4
 import pytest
 from ledger_records import BASE, RATES, call_pair, result, shared_call
 
-from streams.sections import DeadlineSettings
+from streams.pricing import PriceBook
+from streams.sections import DeadlineSettings, PriceSettings
 from tierstream.request_file import InputError
-from tierstream.verify.calls import CallBook, CallCounts, judge_unrecorded, pico_usd
+from tierstream.verify.answers import AnswerBook
+from tierstream.verify.calls import CallBook, CallCounts, CallRules, judge_unrecorded
+from tierstream.verify.ended_calls import pico_usd
 from tierstream.verify.findings import Check, Findings
+from tierstream.verify.identity import Window, identity
+from tierstream.verify.rates import RatesAudit
+from tierstream.verify.redelivery import UnroutedCalls
 from tierstream.verify.requests import RequestBook
 from tierstream.verify.served import ServedCalls, Tokens, read_usage_logs
 from tierstream.verify.shared_calls import SharedCalls
@@ -25,8 +31,11 @@ NOW_MS = int(BASE.timestamp() * 1000)
 LATER = BASE + timedelta(hours=1)
 
 
-def served_calls(*numbers: int, **changed) -> ServedCalls:
+def served_calls(*numbers: int, also=None, **changed) -> ServedCalls:
+    """The providers' log of these calls; `also` is one that the provider answered to nobody."""
     served = ServedCalls()
+    if also is not None:
+        served.add({"call_id": str(also.call_id), "usage": None})
     for n in numbers:
         ended = call_pair(n)[1]
         usage = {
@@ -38,26 +47,45 @@ def served_calls(*numbers: int, **changed) -> ServedCalls:
     return served
 
 
-def judge(calls, results=(), *, served=None, now=LATER, unjudged=(), wire=None) -> dict[Check, list[str]]:
+WINDOW = timedelta(hours=1)
+CUT = CallError(kind="cut", message="the stream broke")
+PRICES = PriceBook({"groq/small": PriceSettings(input=RATES.input, output=RATES.output, cached=RATES.cached)}, {})
+
+
+def ms(moment) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def judge(
+    calls, results=(), *, served=None, now=LATER, unjudged=(), wire=None, hops=(), raised=(), settled_at=LATER
+) -> dict[Check, list[str]]:
     """Follow these records over two partitions; return the findings by check.
 
-    `wire` is how many calls must have started and ended.
+    A record was appended when it was made, a result at `settled_at`. `wire` is how many calls must have started and
+    ended, `raised` are ids of requests whose handler raised.
     """
     findings = Findings()
-    counts, shared = CallCounts(), SharedCalls(findings, served)
-    books = [
-        CallBook(findings, counts, shared=shared, served=served, longest_call=timedelta(seconds=60), now=now)
-        for _ in range(2)
-    ]
+    counts, shared, window = CallCounts(), SharedCalls(findings, served), Window.of(WINDOW)
+    rates, unrouted = RatesAudit(findings, PRICES), UnroutedCalls(findings, window)
+    rules = CallRules(window, timedelta(seconds=60), timedelta(seconds=5), now)
+    books = [CallBook(findings, counts, rules, shared=shared, served=served, rates=rates) for _ in range(2)]
+    crashed = {identity(request_id, 0) for request_id in raised}
+    answers = [AnswerBook(findings, book.ended, unrouted=unrouted, raised=crashed) for book in books]
     for call in [*unjudged, *calls]:
         book = books[partition_for(call.request_id, 2)]
-        add = book.add_ended if hasattr(call, "ended_at") else book.add_started
-        add(call, judged=call not in unjudged)
+        if hasattr(call, "ended_at"):
+            book.add_ended(call, ms(call.ended_at), judged=call not in unjudged)
+        else:
+            book.add_started(call, ms(call.started_at), judged=call not in unjudged)
     for record in results:
-        books[partition_for(record.request_id, 2)].add_result(record)
+        answers[partition_for(record.request_id, 2)].add_result(record, ms(settled_at))
     for book in books:
         book.finish()
     shared.finish()
+    rates.finish()
+    for steps in hops:
+        unrouted.add_hops(steps, ms(BASE))
+    unrouted.finish()
     if wire is not None:
         assert (counts.starts - shared.extra_starts, counts.ends - shared.extra_ends) == wire
     if served is not None:
@@ -88,7 +116,10 @@ def test_an_attempt_that_travels_again():
     name = str(again.call_id)
     # The first call died with its process, the second one ended: that is what a crash does.
     assert judge([again, started, ended]) == {Check.UNKNOWN: [name], Check.DUPLICATE: [str(started.call_id)]}
-    assert judge([started, ended, again]) == {Check.REPEATED: [name], Check.UNKNOWN: [name]}
+    assert judge([started, ended, again], served=served_calls(1, also=again)) == {
+        Check.REPEATED: [name],
+        Check.UNKNOWN: [name],
+    }
     both = judge([started, again, ended, another(ended, call_id=again.call_id)])
     assert both == {Check.DUPLICATE: [name], Check.SURPLUS: [name]}
 
@@ -162,6 +193,58 @@ def test_what_only_one_side_knows():
     assert judge([started, failed], served=served_calls(7)) == {Check.UNBILLED: subject}
 
 
+def test_a_start_whose_call_never_left_is_no_repetition():
+    """A stopped process goes on, journals a start that it had in hand, learns that it is late, and calls nobody."""
+    started, ended = call_pair(1)
+    again = another(started)
+    name = [str(again.call_id)]
+    assert judge([started, ended, again], served=served_calls(1)) == {Check.UNMADE: name}
+    assert judge([started, again, ended], served=served_calls(1)) == {Check.UNMADE: name}
+    # Without the providers' log nobody can tell.
+    assert judge([started, ended, again]) == {Check.UNKNOWN: name}
+    failed = call_pair(1, failed=True)[1].model_copy(update={"attempt_id": again.attempt_id, "call_id": again.call_id})
+    assert judge([started, ended, again, failed], served=served_calls(1)) == {}
+    twice = {Check.REPEATED: name, Check.SURPLUS: name}
+    assert judge([started, ended, again, failed], served=served_calls(1, also=again)) == twice
+
+
+@pytest.mark.parametrize(("seconds", "is_allowed"), [(11, True), (4, False)], ids=["taken over", "too early for that"])
+def test_a_stopped_process_whose_call_ends_after_all_has_done_nothing_wrong(seconds, is_allowed):
+    """Nobody takes over what a process had on the wire before the group has missed it."""
+    started, ended = call_pair(1)
+    later = {"started_at": started.started_at + timedelta(seconds=seconds)}
+    again, ended_again = another(started, **later), ended.model_copy(update=later)
+    ended_again = ended_again.model_copy(update={"call_id": again.call_id})
+    name, first = str(again.call_id), str(started.call_id)
+    for ends in ((ended, ended_again), (ended_again, ended)):
+        surplus = name if ends[1] is ended_again else first
+        found = {Check.DUPLICATE: [name]} | ({} if is_allowed else {Check.SURPLUS: [surplus]})
+        assert judge([started, again, *ends]) == found
+
+
+def use_of(n: int, *, hours: float, marked: bool = True):
+    """The call of request n for a copy that came hours after the first one."""
+    started, ended = call_pair(n)
+    later = timedelta(hours=hours)
+    asked = {"asked_ms": ms(BASE + later)} if marked else {}
+    began = another(started, started_at=started.started_at + later, **asked)
+    whole = {"call_id": began.call_id, "ended_at": ended.ended_at + later, **asked}
+    return began, ended.model_copy(update=whole)
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_an_id_that_is_used_anew_after_the_window_has_calls_of_its_own(marked):
+    later = BASE + timedelta(hours=5)
+    first, soon, anew = (use_of(1, hours=hours, marked=marked) for hours in (0, 0.5, 1.1))
+    assert judge([*first, *anew], now=later) == {}
+    name = str(soon[0].call_id)
+    assert judge([*first, *soon], now=later) == {Check.REPEATED: [name], Check.SURPLUS: [name]}
+    assert judge([*first, anew[0]], now=later, served=served_calls(also=anew[0])) == {
+        Check.UNSERVED: [str(first[0].call_id)],
+        Check.UNKNOWN: [str(anew[0].call_id)],
+    }
+
+
 SHARERS = (1, 2, 3)
 WIRE_CALL = str(call_pair(7)[0].call_id)
 
@@ -171,7 +254,9 @@ def test_a_shared_call_is_the_sum_of_its_parts_and_counts_once():
     assert {partition_for(call.request_id, 2) for call in started} == {0, 1}
     assert judge([*started, *ended], served=served_calls(7), wire=(1, 1)) == {}
     assert judge(ended[1:], unjudged=[*started, ended[0]], served=served_calls(7), wire=(0, 1)) == {}
-    failed = [end.model_copy(update={"usage": None, "rates": None, "cost_usd": Decimal(0)}) for end in ended]
+    unpaid = [end.model_copy(update={"usage": None, "rates": None, "cost_usd": Decimal(0)}) for end in ended]
+    assert judge([*started, *unpaid], served=served_calls(7)) == {Check.MISPRICED: [WIRE_CALL]}
+    failed = [end.model_copy(update={"content": None, "error": CUT}) for end in unpaid]
     assert judge([*started, *failed], served=served_calls(7)) == {Check.UNBILLED: [WIRE_CALL]}
     assert judge([*started, *ended], served=ServedCalls()) == {Check.UNSERVED: [WIRE_CALL]}
 
@@ -239,7 +324,7 @@ def findings() -> Findings:
 
 @pytest.fixture
 def book(findings) -> RequestBook:
-    return RequestBook(findings, topic=TOPIC, deadlines=DeadlineSettings(), window=timedelta(hours=1))
+    return RequestBook(findings, topic=TOPIC, deadlines=DeadlineSettings(), window=WINDOW)
 
 
 def test_each_request_is_answered_once(findings, book):
