@@ -7,90 +7,21 @@ from uuid import UUID, uuid4
 
 import pytest
 from ledger_records import BASE, RATES, call_pair, result, shared_call
+from verify_judge import CUT, LATER, WINDOW, judge, ms, served_calls
 
-from streams.pricing import PriceBook
-from streams.sections import DeadlineSettings, PriceSettings
+from streams.sections import DeadlineSettings
 from tierstream.request_file import InputError
-from tierstream.verify.answers import AnswerBook
-from tierstream.verify.calls import CallBook, CallCounts, CallRules, judge_unrecorded
 from tierstream.verify.ended_calls import pico_usd
 from tierstream.verify.findings import Check, Findings
-from tierstream.verify.identity import Window, identity
-from tierstream.verify.rates import RatesAudit
-from tierstream.verify.redelivery import UnroutedCalls
 from tierstream.verify.requests import RequestBook
 from tierstream.verify.served import ServedCalls, Tokens, read_usage_logs
-from tierstream.verify.shared_calls import SharedCalls
 from topics.events import DeadLetter
 from topics.journal import ABANDONED, CallError, Purpose
 from topics.partitioning import partition_for
 from topics.requests import Message, Request
 
 TOPIC = "llm.requests"
-NOW_MS = int(BASE.timestamp() * 1000)
-LATER = BASE + timedelta(hours=1)
-
-
-def served_calls(*numbers: int, also=None, **changed) -> ServedCalls:
-    """The providers' log of these calls; `also` is one that the provider answered to nobody."""
-    served = ServedCalls()
-    if also is not None:
-        served.add({"call_id": str(also.call_id), "usage": None})
-    for n in numbers:
-        ended = call_pair(n)[1]
-        usage = {
-            "input_tokens": ended.usage.input,
-            "output_tokens": ended.usage.output,
-            "cached_tokens": ended.usage.cached,
-        }
-        served.add({"call_id": str(ended.call_id), "usage": {**usage, **changed}})
-    return served
-
-
-WINDOW = timedelta(hours=1)
-CUT = CallError(kind="cut", message="the stream broke")
-PRICES = PriceBook({"groq/small": PriceSettings(input=RATES.input, output=RATES.output, cached=RATES.cached)}, {})
-
-
-def ms(moment) -> int:
-    return int(moment.timestamp() * 1000)
-
-
-def judge(
-    calls, results=(), *, served=None, now=LATER, unjudged=(), wire=None, hops=(), raised=(), settled_at=LATER
-) -> dict[Check, list[str]]:
-    """Follow these records over two partitions; return the findings by check.
-
-    A record was appended when it was made, a result at `settled_at`. `wire` is how many calls must have started and
-    ended, `raised` are ids of requests whose handler raised.
-    """
-    findings = Findings()
-    counts, shared, window = CallCounts(), SharedCalls(findings, served), Window.of(WINDOW)
-    rates, unrouted = RatesAudit(findings, PRICES), UnroutedCalls(findings, window)
-    rules = CallRules(window, timedelta(seconds=60), timedelta(seconds=5), now)
-    books = [CallBook(findings, counts, rules, shared=shared, served=served, rates=rates) for _ in range(2)]
-    crashed = {identity(request_id, 0) for request_id in raised}
-    answers = [AnswerBook(findings, book.ended, unrouted=unrouted, raised=crashed) for book in books]
-    for call in [*unjudged, *calls]:
-        book = books[partition_for(call.request_id, 2)]
-        if hasattr(call, "ended_at"):
-            book.add_ended(call, ms(call.ended_at), judged=call not in unjudged)
-        else:
-            book.add_started(call, ms(call.started_at), judged=call not in unjudged)
-    for record in results:
-        answers[partition_for(record.request_id, 2)].add_result(record, ms(settled_at))
-    for book in books:
-        book.finish()
-    shared.finish()
-    rates.finish()
-    for steps in hops:
-        unrouted.add_hops(steps, ms(BASE))
-    unrouted.finish()
-    if wire is not None:
-        assert (counts.starts - shared.extra_starts, counts.ends - shared.extra_ends) == wire
-    if served is not None:
-        judge_unrecorded(findings, served)
-    return {check: [finding.subject for finding in findings.named(check)] for check in Check if findings.counts[check]}
+NOW_MS = ms(BASE)
 
 
 def another(call, **changed):
@@ -349,6 +280,55 @@ def test_the_same_id_with_another_body_is_only_counted(findings, book):
     book.add_result(result(1))
     assert findings.counts == {Check.ID_REUSED: 1}
     assert findings.ok
+
+
+HOUR_MS = ms(LATER) - NOW_MS
+
+
+def answer_to(n: int, appended_ms: int, *, revision: int = 0):
+    source = result(n).source.model_copy(update={"timestamp_ms": appended_ms})
+    return result(n).model_copy(update={"source": source, "revision": revision})
+
+
+def test_copies_within_the_window_are_of_one_request_and_others_are_not(findings, book):
+    """An id may be used anew after the window: it is a request of its own then, with a result of its own."""
+    appended = [NOW_MS, NOW_MS + HOUR_MS, NOW_MS + HOUR_MS + 1, NOW_MS + 3 * HOUR_MS]
+    for offset, at_ms in enumerate(appended):
+        book.add_request(request("r1", f"text {offset // 2}"), 0, offset, at_ms)
+    waiting = book.outstanding()
+    for at_ms in (appended[0], appended[3]):
+        book.add_result(answer_to(1, at_ms))
+        waiting.discard(answer_to(1, at_ms))
+    assert waiting
+    # The third copy came more than a window after the one that was answered.
+    assert [missing.offset for missing in book.unanswered()] == [2]
+    assert Check.DOUBLED not in findings.counts
+    # The second copy was in time for both bodies.
+    assert findings.counts == {Check.ID_REUSED: 1}
+    book.add_result(answer_to(1, appended[2]))
+    waiting.discard(answer_to(1, appended[2]))
+    assert not list(book.unanswered())
+    assert not waiting
+    book.add_result(answer_to(1, appended[3] + HOUR_MS))
+    assert findings.counts[Check.DOUBLED] == 1
+
+
+def test_a_request_without_a_result_is_named_once_however_often_it_came(book):
+    for offset in range(1_000):
+        book.add_request(request("r1"), 0, offset, NOW_MS + offset * HOUR_MS // 400)
+    # Over two windows and a half; of the copies in a window only the outermost are kept.
+    assert [missing.offset for missing in book.unanswered()] == [0, 800]
+
+
+def test_a_retry_of_a_dead_letter_asks_for_a_result_of_its_own(findings, book):
+    late_ms = NOW_MS + 5 * HOUR_MS
+    book.add_request(request("r1"), 0, 0, NOW_MS)
+    book.add_request(request("r1"), 0, 1, late_ms, revision=1)
+    book.add_result(answer_to(1, NOW_MS))
+    assert [missing.offset for missing in book.unanswered()] == [1]
+    book.add_result(answer_to(1, late_ms, revision=1))
+    assert not list(book.unanswered())
+    assert not findings.counts
 
 
 @pytest.mark.parametrize(
