@@ -30,7 +30,7 @@ from tierstream.cli import app
 from topics.base import Record
 from topics.codec import DecodeError, decode
 from topics.dead_letters import dead_letter
-from topics.journal import CallEnded, CallStarted
+from topics.journal import CallEnded, CallStarted, attempt_id
 from topics.partitioning import partition_for
 from topics.registry import CALLS, DEAD_LETTERS, HOPS, REQUESTS, RESULTS
 from topics.requests import Message, Request
@@ -139,6 +139,19 @@ class World:
             if self.letters:
                 await publisher.publish([Output(DEAD_LETTERS, letter)])
         return appended[0]
+
+    def change_result(self, n: int, **changed) -> None:
+        """Change the result of a request."""
+        at = next(at for at, found in enumerate(self.results) if found.request_id == f"r{n}")
+        self.results[at] = self.results[at].model_copy(update=changed)
+
+    def change_end(self, n: int, **changed) -> None:
+        """Change the end of a call, and its request's result with it."""
+        ended = call_pair(n)[1]
+        lie = ended.model_copy(update=changed)
+        self.calls[self.calls.index(ended)] = lie
+        line = result(n).route[0].model_copy(update={"cost_usd": lie.cost_usd})
+        self.change_result(n, route=(line,), cost_usd=lie.cost_usd, usage=lie.usage)
 
     async def _fill_ledger(self) -> None:
         kafka = self.settings.kafka
@@ -387,6 +400,67 @@ async def test_a_repeated_attempt(world):
     world.calls.append(again)
     world.served.append({**UNSEEN, "call_id": str(STRANGER), "usage": None})
     assert await world.violated() == {"repeated": [str(STRANGER)]}
+
+
+async def test_eleven_lies_are_each_named(world):
+    """Each in a request of its own; the sums agree where the lie does not consist in that they don't."""
+    lies = (13, 17, 22, 23, 25)
+    world.requests += [*(request(f"r{n}") for n in lies), request("lost", timeout_ms=1)]
+    world.calls += [call for n in lies for call in call_pair(n)]
+    world.results += [result(n) for n in lies]
+    world.served += [served(call_pair(n)[1]) for n in lies]
+    # Doubled, and mispriced.
+    world.results.append(result(5))
+    world.change_result(2, cost_usd=result(2).cost_usd * 2)
+    # Free of charge though its call was paid; and a call that is in no route.
+    world.change_result(1, route=(), cost_usd=Decimal(0))
+    another = {"call_id": STRANGER, "n": 7, "attempt_id": attempt_id("r10", 0, "infer", 7)}
+    world.calls += [call.model_copy(update=another) for call in call_pair(10)]
+    world.served.append({**served(call_pair(10)[1]), "call_id": str(STRANGER)})
+    # The content of another, and none though there was one.
+    world.change_result(7, content="the answer to another question")
+    nobody = ResultError(code="no_provider", message="nobody")
+    world.change_result(11, status=ResultStatus.FAILED, error=nobody, content=None, usage=None, attempt_id=None)
+    # Rates that never held; an estimate of what the provider said; an answer without usage.
+    wrong, usage = RATES.model_copy(update={"input": Decimal(1)}), call_pair(13)[1].usage
+    world.change_end(13, rates=wrong, cost_usd=wrong.cost(usage))
+    usage = call_pair(17)[1].usage.model_copy(update={"source": "estimated", "output": 1})
+    world.change_end(17, usage=usage, cost_usd=RATES.cost(usage))
+    world.change_end(22, usage=None, rates=None, cost_usd=Decimal(0))
+    world.edit_rows = lambda _, rows: [{**row, **blame_bob(row)} for row in rows]
+    found = await world.violated()
+    [differing] = found.pop("ledger_differing")
+    assert differing.startswith(RESULTS.full_name(world.settings.kafka.prefix))
+    assert {name: sorted(subjects) for name, subjects in found.items()} == {
+        "lost": ["lost"],
+        "doubled": ["r5"],
+        "mispriced": sorted(["r2", call_id(13), call_id(17), call_id(22)]),
+        "unrouted": sorted(["r1", call_id(1), str(STRANGER)]),
+        "foreign_answer": ["r7"],
+        "withheld": ["r11"],
+    }
+
+
+def blame_bob(row: Row) -> Row:
+    """Whose request r23 was, by the ledger alone."""
+    return {"user_id": "bob"} if row["request_id"] == "r23" and "user_id" in row else {}
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        (Table.REQUESTS, {"feature": "search"}),
+        (Table.REQUESTS, {"tags": ["vip"]}),
+        (Table.REQUESTS, {"latency_ms": 1.0}),
+        (Table.REQUESTS, {"route.tier": [3]}),
+        (Table.CALLS, {"purpose": "judge"}),
+        (Table.HOPS, {"rule": "another"}),
+    ],
+)
+async def test_a_row_with_another_dimension(world, table, columns):
+    world.edit_rows = lambda edited, rows: [{**rows[0], **columns}, *rows[1:]] if edited is table else rows
+    found = await world.violated()
+    assert {name: len(named) for name, named in found.items()} == {"ledger_differing": 1}
 
 
 async def test_a_missing_row(world):
