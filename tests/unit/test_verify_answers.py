@@ -147,7 +147,12 @@ def hop(outcome: str, *, stage: str = "infer:1", attempt=None, tier: int = 1, re
 
 
 ATTEMPT = call_pair(5)[1].attempt_id
-ONCE = [hop("routed", stage="classify"), hop("timeout", attempt=uuid4()), hop("ok", attempt=ATTEMPT)]
+ONCE = [
+    hop("routed", stage="classify"),
+    hop("timeout", attempt=uuid4()),
+    hop("ok", attempt=ATTEMPT),
+    hop("ok", stage="settle", attempt=ATTEMPT),
+]
 
 
 @pytest.mark.parametrize(

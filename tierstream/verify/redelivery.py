@@ -12,6 +12,8 @@ from topics.events import Hop, Hops
 from topics.results import Result
 from topics.tasks import CLASSIFY
 
+_INFER: Final = "infer"
+_VALIDATE: Final = "validate"
 _NO_END: Final = frozenset({*ErrorKind, "judge_unreadable"})
 """Outcomes of a call after which the stage goes on with the next model."""
 
@@ -31,22 +33,24 @@ class _Suspect:
     """How often it was parked: after each rest it visits a stage once more."""
 
     def add(self, hop: Hop) -> None:
+        if not _pays(hop.stage):
+            return
         if hop.attempt_id is not None:
             self.attempts[hop.attempt_id.bytes] += 1
         self.rests += hop.outcome == "parked"
         if hop.outcome not in _NO_END:
             # A judge may see the answers of several tiers; every other stage that pays is one tier's or comes once.
-            self.endings[hop.stage, hop.tier if hop.stage == "validate" else None] += 1
+            self.endings[hop.stage, hop.tier if hop.stage == _VALIDATE else None] += 1
 
     @property
     def was_redelivered(self) -> bool:
         """Whether a stage worked on the task more often than its way explains."""
-        done = (
-            count
-            for (stage, _), count in self.endings.items()
-            if stage in {CLASSIFY, "validate"} or stage.startswith("infer")
-        )
-        return any(count > 1 for count in self.attempts.values()) or any(count > 1 + self.rests for count in done)
+        once_more = any(count > 1 + self.rests for count in self.endings.values())
+        return once_more or any(count > 1 for count in self.attempts.values())
+
+
+def _pays(stage: str) -> bool:
+    return stage in {CLASSIFY, _VALIDATE} or stage.startswith(f"{_INFER}:")
 
 
 class UnroutedCalls:
