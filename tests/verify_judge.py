@@ -9,7 +9,7 @@ from streams.sections import PriceSettings
 from tierstream.verify.answers import AnswerBook
 from tierstream.verify.calls import CallBook, CallCounts, CallRules, judge_unrecorded
 from tierstream.verify.findings import Check, Findings
-from tierstream.verify.identity import Window, identity
+from tierstream.verify.identity import Window
 from tierstream.verify.rates import RatesAudit
 from tierstream.verify.redelivery import UnroutedCalls
 from tierstream.verify.served import ServedCalls
@@ -40,8 +40,7 @@ def judge(
     rates, unrouted = RatesAudit(findings, PRICES), UnroutedCalls(findings, window)
     rules = CallRules(window, timedelta(seconds=60), timedelta(seconds=5), now)
     books = [CallBook(findings, counts, rules, shared=shared, served=served, rates=rates) for _ in range(2)]
-    crashed = {identity(request_id, 0) for request_id in raised}
-    answers = [AnswerBook(findings, book.ended, unrouted=unrouted, raised=crashed) for book in books]
+    answers = [AnswerBook(findings, book.ended, unrouted=unrouted, raised=raised) for book in books]
     for call in [*unjudged, *calls]:
         book = books[partition_for(call.request_id, 2)]
         if hasattr(call, "ended_at"):

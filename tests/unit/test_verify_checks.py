@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,7 +13,7 @@ from verify_judge import CUT, LATER, WINDOW, judge, ms, served_calls
 from streams.sections import DeadlineSettings
 from tierstream.request_file import InputError
 from tierstream.verify.ended_calls import pico_usd
-from tierstream.verify.findings import Check, Findings
+from tierstream.verify.findings import LEDGER, Check, Findings
 from tierstream.verify.requests import RequestBook
 from tierstream.verify.served import ServedCalls, Tokens, read_usage_logs
 from topics.events import DeadLetter
@@ -356,6 +357,9 @@ def test_an_unreadable_request_needs_its_dead_letter(findings, book):
     assert book.add_dead_letter(letter(1, "other"))
     assert not book.add_dead_letter(letter(2, sha, topic="llm.tier1"))
     assert not book.add_dead_letter(letter(9, sha))
+    raised = letter(9, sha).model_copy(update={"reason": "handler_error", "request_id": "r1"})
+    assert not book.add_dead_letter(raised)
+    assert book.raised == {"r1"}
     book.finish_dead_letters()
     assert [f.subject for f in findings.named(Check.DEAD_LETTER_UNFOUNDED)] == [f"{TOPIC}-0@1"]
     assert [f.subject for f in findings.named(Check.DEAD_LETTER_MISSING)] == [f"{TOPIC}-0@2"]
@@ -374,6 +378,11 @@ def test_findings_name_the_first_and_count_all():
     assert described["ledger_missing"] == {"state": "skipped", "count": 0, "findings": [], "skipped": "no ClickHouse"}
     assert findings.ok
     assert all(check.about for check in Check)
+
+
+def test_the_documentation_has_every_check():
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    assert [check for check in Check if check not in LEDGER and f"`{check.value}`" not in page] == []
 
 
 def test_usage_logs_are_read_as_the_simulator_writes_them(tmp_path):

@@ -22,11 +22,11 @@ class AnswerBook:
         findings: Where problems go.
         ended: The calls.
         unrouted: Paid calls that are in no route, over all partitions.
-        raised: Requests one of whose records made its handler raise, as the dead letters say.
+        raised: Ids of requests one of whose records made its handler raise, as the dead letters say.
     """
 
     def __init__(
-        self, findings: Findings, ended: EndedCalls, *, unrouted: UnroutedCalls, raised: Container[bytes]
+        self, findings: Findings, ended: EndedCalls, *, unrouted: UnroutedCalls, raised: Container[str]
     ) -> None:
         self._findings = findings
         self._ended = ended
@@ -50,7 +50,12 @@ class AnswerBook:
             self._judge_costs(result, routed)
             if result.status in _ANSWERED:
                 self._judge_answer(result, request)
-        self._judge_calls(result, request, at_ms, judged=judged)
+        if result.error is not None and result.error.code == "internal" and result.request_id in self._raised:
+            # What its handler had paid when it raised is in no route, and what it had been given is lost.
+            return
+        if judged and result.status not in _ANSWERED:
+            self._judge_want_of_answer(result, routed, at_ms)
+        self._judge_left_out(result, request, at_ms)
 
     def _judge_costs(self, result: Result, routed: list[list[EndedCall]]) -> None:
         total = sum((line.cost_usd for line in result.route), start=Decimal(0))
@@ -87,25 +92,20 @@ class AnswerBook:
             detail = f"its content is not that of attempt {attempt} in the journal"
         self._findings.add(Check.FOREIGN_ANSWER, result.request_id, detail)
 
-    def _judge_calls(self, result: Result, request: bytes, at_ms: int, *, judged: bool) -> None:
-        if result.error is not None and result.error.code == "internal" and request in self._raised:
-            # What its handler had paid when it raised is in no route.
-            return
-        for end in self._ended.of_copy(request, result.source.timestamp_ms):
-            if end.at_ms >= at_ms:
-                self._note_late(result, end)
-            elif not end.is_routed and end.judged and end.is_paid:
-                self._unrouted.suspect(result, end)
-            elif end.is_routed and judged and result.status not in _ANSWERED and _is_answer(end):
-                detail = f"it ended as {result.status.value}, and {end.ref} had answered in call {end.name}"
+    def _judge_want_of_answer(self, result: Result, routed: list[list[EndedCall]], at_ms: int) -> None:
+        for ends in routed:
+            known = [end for end in ends if end.at_ms < at_ms]
+            # Of two calls of an attempt the one that failed may be the one that was built on.
+            if known and all(end.answer is not None and not end.answer.is_blank for end in known):
+                detail = f"it ended as {result.status.value}, and {known[0].ref} had answered in call {known[0].name}"
                 self._findings.add(Check.WITHHELD, result.request_id, detail)
 
-    def _note_late(self, result: Result, end: EndedCall) -> None:
-        if not end.is_routed and end.judged and end.is_paid:
-            detail = f"request {result.request_id}, {end.ref}: it ended when the request had its result"
-            self._findings.add(Check.REDELIVERED, end.name, detail)
-
-
-def _is_answer(end: EndedCall) -> bool:
-    """Whether there was something to give; an empty answer is none."""
-    return end.answer is not None and not end.answer.is_blank
+    def _judge_left_out(self, result: Result, request: bytes, at_ms: int) -> None:
+        for end in self._ended.of_copy(request, result.source.timestamp_ms):
+            if end.is_routed or not end.judged or not end.is_paid:
+                continue
+            if end.at_ms >= at_ms:
+                detail = f"request {result.request_id}, {end.ref}: it ended when the request had its result"
+                self._findings.add(Check.REDELIVERED, end.name, detail)
+            else:
+                self._unrouted.suspect(result, end)

@@ -133,7 +133,8 @@ class CallBook:
     def finish(self) -> None:
         """Judge the calls that have no end; one that several requests share is named once."""
         for (call_bytes, _), call in self._open.items():
-            if self._shared.add_open(call_bytes, judged=call.judged):
+            is_first = self._shared.add_open(call_bytes, judged=call.judged)
+            if is_first and call.judged:
                 self._judge_open(UUID(bytes=call_bytes), call)
 
     def _close(self, attempt: bytes, opened: _Open) -> None:

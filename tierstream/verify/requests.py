@@ -62,8 +62,8 @@ class RequestBook:
 
     def __init__(self, findings: Findings, *, topic: str, deadlines: DeadlineSettings, window: timedelta) -> None:
         self.unreadable = 0
-        self.raised: set[bytes] = set()
-        """Requests one of whose records made a handler raise."""
+        self.raised: set[str] = set()
+        """Ids of requests one of whose records made a handler raise."""
         self._findings = findings
         self._topic = topic
         self._deadlines = deadlines
@@ -114,7 +114,7 @@ class RequestBook:
             False where it is about another record: of another topic, or a request that could be read and not served.
         """
         if letter.reason == _RAISED and letter.request_id is not None:
-            self.raised.add(identity(letter.request_id, 0))
+            self.raised.add(letter.request_id)
         if letter.topic != self._topic:
             return False
         sha256 = self._unreadable.pop((letter.partition, letter.offset), None)
