@@ -1,6 +1,7 @@
 """The ended calls of one partition by request: digests instead of texts, so that a million of them fit. Pure."""
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -35,7 +36,9 @@ class Answer:
     def of(cls, record: CallEnded | Result) -> "Answer":
         """Take it from a record that has a content."""
         content = record.content or ""
-        who = (record.tier, record.provider, record.model, record.finish_reason, record.usage)
+        usage = record.usage
+        tokens = usage and (usage.source, usage.input, usage.output, usage.cached, usage.cache_written, usage.reasoning)
+        who = (record.tier, record.provider, record.model, record.finish_reason, tokens)
         return cls(
             hashlib.blake2b(content.encode(), digest_size=_CONTENT_BYTES).digest(),
             hashlib.blake2b(repr(who).encode(), digest_size=_GIVER_BYTES).digest(),
@@ -91,7 +94,7 @@ class EndedCalls:
         ended = EndedCall(
             call_id=call.call_id.bytes,
             attempt=call.attempt_id.bytes,
-            ref=f"{call.provider}/{call.model}",
+            ref=sys.intern(f"{call.provider}/{call.model}"),
             asked_ms=call.asked_ms,
             started_ms=started_ms,
             at_ms=at_ms,
