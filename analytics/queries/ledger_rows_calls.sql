@@ -1,12 +1,18 @@
--- The rows of a partition of `llm.calls` as reports see them, with a checksum of what they say about money.
+-- The rows of a partition of `llm.calls` as reports see them, with a checksum of what they say.
 SELECT
     offset,
     idx,
     reinterpretAsUInt64(substring(SHA256(concatWithSeparator('\x1f',
+        toString(toUnixTimestamp64Milli(at)),
         toString(event), request_id, toString(revision), toString(call_id), toString(attempt_id),
-        toString(provider), toString(model),
-        toString(input_tokens), toString(output_tokens), toString(cached_tokens),
+        toString(stage), toString(n), toString(purpose), toString(tier), toString(provider), toString(model),
+        toString(toUnixTimestamp64Micro(started_at)),
+        if(deadline IS NULL, '', toString(toUnixTimestamp64Micro(assumeNotNull(deadline)))),
+        if(ended_at IS NULL, '', toString(toUnixTimestamp64Micro(assumeNotNull(ended_at)))),
+        toString(finish_reason), toString(error_kind), ifNull(toString(error_status), ''),
+        toString(usage_source), toString(input_tokens), toString(output_tokens), toString(cached_tokens),
         toString(cache_written_tokens), toString(reasoning_tokens),
+        toString(rates_source),
         if(input_rate IS NULL, '', toDecimalString(assumeNotNull(input_rate), 6)),
         if(output_rate IS NULL, '', toDecimalString(assumeNotNull(output_rate), 6)),
         if(cached_rate IS NULL, '', toDecimalString(assumeNotNull(cached_rate), 6)),

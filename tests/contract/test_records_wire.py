@@ -50,6 +50,7 @@ CALL_FIELDS = {
     "provider": "groq",
     "model": "m",
     "started_at": AT,
+    "asked_ms": 1_772_366_400_000,
 }
 CALL_JSON = CALL_FIELDS | {
     "call_id": str(CALL),

@@ -5,42 +5,41 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
-from ledger_records import call_pair, hops, result, shared_call
+from ledger_records import RATES, call_pair, result, shared_call
 from typer.testing import CliRunner
+from verify_world import (
+    NUMBERS,
+    PARTITIONS,
+    STRANGER,
+    UNREADABLE_ID,
+    UNSEEN,
+    World,
+    call_id,
+    from_copy,
+    request,
+    served,
+)
 
 from analytics.clickhouse import open_client
-from analytics.ledger import Entry, Ledger, SinkStats
 from analytics.migrate import migrate
-from analytics.rows import Position, Row, Table, rows_of
+from analytics.rows import Row, Table
 from streams.clock import utc_now
-from streams.log_reader import LogReader
 from streams.publisher import Output, Publisher
-from streams.settings import Settings, load
+from streams.settings import load
 from streams.topic_admin import admin_client, create_topics
 from tierstream.cli import app
-from topics.base import Record
-from topics.codec import DecodeError, decode
-from topics.dead_letters import dead_letter
-from topics.journal import CallEnded, CallStarted
+from topics.journal import CallEnded, attempt_id
 from topics.partitioning import partition_for
-from topics.registry import CALLS, DEAD_LETTERS, HOPS, REQUESTS, RESULTS
-from topics.requests import Message, Request
+from topics.registry import CALLS, REQUESTS, RESULTS
 from topics.results import Result, ResultError, ResultStatus
-
-NUMBERS = (1, 2, 5, 7, 10, 11)
-PARTITIONS = 2
-UNREADABLE_ID = "bad-1"
-STRANGER = UUID("00000000-0000-4000-8000-00000000beef")
-UNSEEN = {"status": 200, "fault": None, "model": "small", "provider": "groq", "started_at": "2026-03-31T00:00:00+00:00"}
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +77,10 @@ async def world(kafka, clickhouse: str, tmp_path: Path, monkeypatch) -> AsyncIte
         database = "{name}"
         [stack]
         data_dir = "{tmp_path}"
+        [prices."groq/small"]
+        input = {RATES.input}
+        output = {RATES.output}
+        cached = {RATES.cached}
         """
     )
     settings = load(config)
@@ -85,115 +88,6 @@ async def world(kafka, clickhouse: str, tmp_path: Path, monkeypatch) -> AsyncIte
     async with open_client(clickhouse) as client:
         await migrate(client, name, retention_days=4000, body_retention_days=4000)
     return World(settings, config, tmp_path / "served.jsonl")
-
-
-@dataclass
-class World:
-    """What a deployment wrote down; consistent until a test changes it."""
-
-    settings: Settings
-    config: Path
-    usage_log: Path
-    requests: list[Request] = field(default_factory=lambda: [request(f"r{n}") for n in NUMBERS])
-    calls: list[CallStarted | CallEnded] = field(default_factory=lambda: [c for n in NUMBERS for c in call_pair(n)])
-    results: list[Result] = field(default_factory=lambda: [*(result(n) for n in NUMBERS), rejected(UNREADABLE_ID)])
-    served: list[dict] = field(default_factory=lambda: [served(call_pair(n)[1]) for n in NUMBERS])
-    bad_values: list[bytes] = field(default_factory=lambda: [b'{"request_id": "bad-1"}', b"{"])
-    letters: bool = True
-    edit_rows: Callable[[Table, list[Row]], list[Row]] = lambda _, rows: rows
-
-    async def write(self) -> None:
-        """Put everything where it belongs, and the rows of what was written into the ledger."""
-        async with Publisher(self.settings.kafka) as publisher:
-            await publisher.publish([Output(REQUESTS, request) for request in self.requests])
-            await self._write_bad(publisher)
-            await publisher.publish([Output(CALLS, call) for call in self.calls])
-            await publisher.publish([Output(HOPS, hops(n)) for n in NUMBERS])
-        async with Publisher(self.settings.kafka, transactional_id=f"{self.settings.kafka.prefix}t") as publisher:
-            async with publisher.producer.transaction():
-                await publisher.publish([Output(RESULTS, result) for result in self.results])
-            await publisher.producer.begin_transaction()
-            await publisher.publish([Output(RESULTS, result) for result in self.results])
-            await publisher.producer.abort_transaction()
-        self.usage_log.write_text("".join(f"{json.dumps(line)}\n" for line in self.served))
-        await self._fill_ledger()
-
-    async def _write_bad(self, publisher: Publisher) -> None:
-        topic = REQUESTS.full_name(self.settings.kafka.prefix)
-        for value in self.bad_values:
-            delivered = await publisher.producer.send_and_wait(topic, value, key=b"x", partition=0)
-            record = await LogReader(self.settings.kafka).record_at(TopicPartition(topic, 0), delivered.offset)
-            with pytest.raises(DecodeError) as refused:
-                decode(REQUESTS, record.value, record.headers)
-            letter = dead_letter("classify", refused.value, record, topic=topic, partition=0, at=utc_now())
-            if self.letters:
-                await publisher.publish([Output(DEAD_LETTERS, letter)])
-
-    async def _fill_ledger(self) -> None:
-        kafka = self.settings.kafka
-        async with admin_client(kafka) as admin:
-            cluster = (await admin.describe_cluster())["cluster_id"]
-        ledger = Ledger(self.settings.clickhouse.url, self.settings.clickhouse.database, SinkStats())
-        reader = LogReader(kafka, isolation_level="read_committed")
-        for spec in (RESULTS, CALLS, HOPS):
-            rows: dict[Table, list[Row]] = {}
-            for partition in range(PARTITIONS):
-                topic = spec.full_name(kafka.prefix)
-                async for raw in reader.read(TopicPartition(topic, partition)):
-                    position = Position(cluster, topic, partition, raw.offset, raw.timestamp)
-                    record: Record = decode(spec, raw.value, raw.headers).record
-                    for table, row in rows_of(record, position, "none"):
-                        rows.setdefault(table, []).append(row)
-            edited = [(table, row) for table, found in rows.items() for row in self.edit_rows(table, found)]
-            await ledger.insert([Entry(position, edited)])
-        await ledger.close()
-
-    async def verify(self, *options: str) -> tuple[int, dict]:
-        """Run the command; return its exit code and its JSON."""
-        arguments = ["--config", str(self.config), "verify", "--json", "--usage-log", str(self.usage_log), *options]
-        done = await asyncio.to_thread(CliRunner().invoke, app, arguments)
-        assert done.exit_code in {0, 1}, done.output
-        return done.exit_code, json.loads(done.stdout)
-
-    async def violated(self) -> dict[str, list[str]]:
-        """Verify; return the violated checks with the subjects that they name."""
-        await self.write()
-        code, report = await self.verify()
-        found = {
-            name: [finding["subject"] for finding in check["findings"]]
-            for name, check in report["checks"].items()
-            if check["state"] == "violated"
-        }
-        assert (code, report["ok"]) == ((1, False) if found else (0, True))
-        return found
-
-
-def request(request_id: str, **fields) -> Request:
-    return Request(request_id=request_id, messages=(Message(role="user", content="How many?"),), **fields)
-
-
-def rejected(request_id: str) -> Result:
-    return result(4).model_copy(
-        update={
-            "request_id": request_id,
-            "status": ResultStatus.REJECTED,
-            "error": ResultError(code="invalid", message="no messages"),
-        }
-    )
-
-
-def served(ended: CallEnded) -> dict:
-    usage = {
-        "input_tokens": ended.usage.input,
-        "output_tokens": ended.usage.output,
-        "cached_tokens": ended.usage.cached,
-        "reasoning_tokens": ended.usage.reasoning,
-    }
-    return {**UNSEEN, "call_id": str(ended.call_id), "usage": usage}
-
-
-def call_id(n: int) -> str:
-    return str(call_pair(n)[0].call_id)
 
 
 async def test_a_clean_world_passes_and_is_counted(world):
@@ -236,11 +130,11 @@ async def test_a_shared_call_is_compared_as_one(world, is_whole):
     sharers, others = (1, 5, 7), (2, 10, 11)
     started, ended = shared_call(*sharers)
     assert len({partition_for(call.request_id, PARTITIONS) for call in started}) == 2
-    costs = {call.request_id: call.cost_usd for call in ended}
+    parts = {call.request_id: call for call in ended}
     missing = 0 if is_whole else 1
     world.calls = [*(c for n in others for c in call_pair(n)), *started[missing:], *ended[missing:]]
     world.served = [served(call_pair(n)[1]) for n in (*others, 7)]
-    world.results = [with_cost(r, costs.get(r.request_id)) for r in world.results]
+    world.results = [with_part(r, parts.get(r.request_id)) for r in world.results]
     await world.write()
     code, report = await world.verify()
     counts = report["counts"]
@@ -255,11 +149,12 @@ async def test_a_shared_call_is_compared_as_one(world, is_whole):
     assert code == int(not is_whole)
 
 
-def with_cost(found: Result, cost: Decimal | None) -> Result:
-    if cost is None:
+def with_part(found: Result, part: CallEnded | None) -> Result:
+    """The result of a request that has a part in a call."""
+    if part is None:
         return found
-    route = (found.route[0].model_copy(update={"cost_usd": cost}),)
-    return found.model_copy(update={"cost_usd": cost, "route": route})
+    route = (found.route[0].model_copy(update={"cost_usd": part.cost_usd}),)
+    return found.model_copy(update={"cost_usd": part.cost_usd, "usage": part.usage, "route": route})
 
 
 async def test_what_breaks_no_promise_is_noted_and_listed(world):
@@ -267,13 +162,15 @@ async def test_what_breaks_no_promise_is_noted_and_listed(world):
     dead, _ = call_pair(2, failed=True)
     surplus = call_pair(5)[0].model_copy(update={"call_id": STRANGER})
     world.calls = [dead, surplus, *world.calls]
+    world.served.append({**UNSEEN, "call_id": str(dead.call_id), "usage": None})
     await world.write()
     code, report = await world.verify()
     assert code == 0, report
     noted = {name: check for name, check in report["checks"].items() if check["state"] == "noted"}
-    assert set(noted) == {"pending", "id_reused", "unknown", "duplicate"}
+    assert set(noted) == {"pending", "id_reused", "unknown", "unmade", "duplicate"}
     assert noted["pending"]["findings"][0]["subject"] == "later"
-    assert {finding["subject"] for finding in noted["unknown"]["findings"]} == {str(dead.call_id), str(STRANGER)}
+    assert [finding["subject"] for finding in noted["unknown"]["findings"]] == [str(dead.call_id)]
+    assert [finding["subject"] for finding in noted["unmade"]["findings"]] == [str(STRANGER)]
     assert "groq/small" in noted["unknown"]["findings"][0]["detail"]
 
 
@@ -285,7 +182,7 @@ async def test_it_waits_for_what_is_on_its_way(world):
         Publisher(world.settings.kafka, transactional_id=f"{world.settings.kafka.prefix}t") as publisher,
         publisher.producer.transaction(),
     ):
-        await publisher.publish([Output(RESULTS, last)])
+        await publisher.publish([Output(RESULTS, from_copy(last, world.results[0].source.timestamp_ms))])
     await world._fill_ledger()
     code, report = await verifying
     assert code == 0, report
@@ -365,7 +262,69 @@ async def test_a_result_that_does_not_cost_what_its_calls_do(world):
 async def test_a_repeated_attempt(world):
     again = call_pair(10)[0].model_copy(update={"call_id": STRANGER})
     world.calls.append(again)
+    world.served.append({**UNSEEN, "call_id": str(STRANGER), "usage": None})
     assert await world.violated() == {"repeated": [str(STRANGER)]}
+
+
+async def test_eleven_lies_are_each_named(world):
+    """Each in a request of its own; the sums agree where the lie does not consist in that they don't."""
+    lies = (13, 17, 22, 23, 25)
+    world.requests += [*(request(f"r{n}") for n in lies), request("lost", timeout_ms=1)]
+    world.calls += [call for n in lies for call in call_pair(n)]
+    world.results += [result(n) for n in lies]
+    world.served += [served(call_pair(n)[1]) for n in lies]
+    # Doubled, and mispriced.
+    world.results.append(result(5))
+    world.change_result(2, cost_usd=result(2).cost_usd * 2)
+    # Free of charge though its call was paid; and a call that is in no route.
+    world.change_result(1, route=(), cost_usd=Decimal(0))
+    another = {"call_id": STRANGER, "n": 7, "attempt_id": attempt_id("r10", 0, "infer", 7)}
+    world.calls += [call.model_copy(update=another) for call in call_pair(10)]
+    world.served.append({**served(call_pair(10)[1]), "call_id": str(STRANGER)})
+    # The content of another, and none though there was one.
+    world.change_result(7, content="the answer to another question")
+    nobody = ResultError(code="no_provider", message="nobody")
+    world.change_result(11, status=ResultStatus.FAILED, error=nobody, content=None, usage=None, attempt_id=None)
+    # Rates that never held; an estimate of what the provider said; an answer without usage.
+    wrong, usage = RATES.model_copy(update={"input": Decimal(1)}), call_pair(13)[1].usage
+    world.change_end(13, rates=wrong, cost_usd=wrong.cost(usage))
+    usage = call_pair(17)[1].usage.model_copy(update={"source": "estimated", "output": 1})
+    world.change_end(17, usage=usage, cost_usd=RATES.cost(usage))
+    world.change_end(22, usage=None, rates=None, cost_usd=Decimal(0))
+    world.edit_rows = lambda _, rows: [{**row, **blame_bob(row)} for row in rows]
+    found = await world.violated()
+    [differing] = found.pop("ledger_differing")
+    assert differing.startswith(RESULTS.full_name(world.settings.kafka.prefix))
+    assert {name: sorted(subjects) for name, subjects in found.items()} == {
+        "lost": ["lost"],
+        "doubled": ["r5"],
+        "mispriced": sorted(["r2", call_id(13), call_id(17), call_id(22)]),
+        "unrouted": sorted(["r1", call_id(1), str(STRANGER)]),
+        "foreign_answer": ["r7"],
+        "withheld": ["r11"],
+    }
+
+
+def blame_bob(row: Row) -> Row:
+    """Whose request r23 was, by the ledger alone."""
+    return {"user_id": "bob"} if row["request_id"] == "r23" and "user_id" in row else {}
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        (Table.REQUESTS, {"feature": "search"}),
+        (Table.REQUESTS, {"tags": ["vip"]}),
+        (Table.REQUESTS, {"latency_ms": 1.0}),
+        (Table.REQUESTS, {"route.tier": [3]}),
+        (Table.CALLS, {"purpose": "judge"}),
+        (Table.HOPS, {"rule": "another"}),
+    ],
+)
+async def test_a_row_with_another_dimension(world, table, columns):
+    world.edit_rows = lambda edited, rows: [{**rows[0], **columns}, *rows[1:]] if edited is table else rows
+    found = await world.violated()
+    assert {name: len(named) for name, named in found.items()} == {"ledger_differing": 1}
 
 
 async def test_a_missing_row(world):

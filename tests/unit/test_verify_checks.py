@@ -1,68 +1,21 @@
-"""The pure checks of verify: the journal against itself and the providers' log, requests against results."""
+"""The pure checks of verify: the journal against itself and the providers' log."""
 
 import json
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 from ledger_records import BASE, RATES, call_pair, result, shared_call
+from verify_judge import CUT, LATER, judge, ms, served_calls
 
-from streams.sections import DeadlineSettings
 from tierstream.request_file import InputError
-from tierstream.verify.calls import CallBook, CallCounts, judge_unrecorded, pico_usd
-from tierstream.verify.findings import Check, Findings
-from tierstream.verify.requests import RequestBook
+from tierstream.verify.ended_calls import pico_usd
+from tierstream.verify.findings import LEDGER, Check, Findings
 from tierstream.verify.served import ServedCalls, Tokens, read_usage_logs
-from tierstream.verify.shared_calls import SharedCalls
-from topics.events import DeadLetter
 from topics.journal import ABANDONED, CallError, Purpose
 from topics.partitioning import partition_for
-from topics.requests import Message, Request
-
-TOPIC = "llm.requests"
-NOW_MS = int(BASE.timestamp() * 1000)
-LATER = BASE + timedelta(hours=1)
-
-
-def served_calls(*numbers: int, **changed) -> ServedCalls:
-    served = ServedCalls()
-    for n in numbers:
-        ended = call_pair(n)[1]
-        usage = {
-            "input_tokens": ended.usage.input,
-            "output_tokens": ended.usage.output,
-            "cached_tokens": ended.usage.cached,
-        }
-        served.add({"call_id": str(ended.call_id), "usage": {**usage, **changed}})
-    return served
-
-
-def judge(calls, results=(), *, served=None, now=LATER, unjudged=(), wire=None) -> dict[Check, list[str]]:
-    """Follow these records over two partitions; return the findings by check.
-
-    `wire` is how many calls must have started and ended.
-    """
-    findings = Findings()
-    counts, shared = CallCounts(), SharedCalls(findings, served)
-    books = [
-        CallBook(findings, counts, shared=shared, served=served, longest_call=timedelta(seconds=60), now=now)
-        for _ in range(2)
-    ]
-    for call in [*unjudged, *calls]:
-        book = books[partition_for(call.request_id, 2)]
-        add = book.add_ended if hasattr(call, "ended_at") else book.add_started
-        add(call, judged=call not in unjudged)
-    for record in results:
-        books[partition_for(record.request_id, 2)].add_result(record)
-    for book in books:
-        book.finish()
-    shared.finish()
-    if wire is not None:
-        assert (counts.starts - shared.extra_starts, counts.ends - shared.extra_ends) == wire
-    if served is not None:
-        judge_unrecorded(findings, served)
-    return {check: [finding.subject for finding in findings.named(check)] for check in Check if findings.counts[check]}
 
 
 def another(call, **changed):
@@ -88,7 +41,10 @@ def test_an_attempt_that_travels_again():
     name = str(again.call_id)
     # The first call died with its process, the second one ended: that is what a crash does.
     assert judge([again, started, ended]) == {Check.UNKNOWN: [name], Check.DUPLICATE: [str(started.call_id)]}
-    assert judge([started, ended, again]) == {Check.REPEATED: [name], Check.UNKNOWN: [name]}
+    assert judge([started, ended, again], served=served_calls(1, also=again)) == {
+        Check.REPEATED: [name],
+        Check.UNKNOWN: [name],
+    }
     both = judge([started, again, ended, another(ended, call_id=again.call_id)])
     assert both == {Check.DUPLICATE: [name], Check.SURPLUS: [name]}
 
@@ -162,6 +118,58 @@ def test_what_only_one_side_knows():
     assert judge([started, failed], served=served_calls(7)) == {Check.UNBILLED: subject}
 
 
+def test_a_start_whose_call_never_left_is_no_repetition():
+    """A stopped process goes on, journals a start that it had in hand, learns that it is late, and calls nobody."""
+    started, ended = call_pair(1)
+    again = another(started)
+    name = [str(again.call_id)]
+    assert judge([started, ended, again], served=served_calls(1)) == {Check.UNMADE: name}
+    assert judge([started, again, ended], served=served_calls(1)) == {Check.UNMADE: name}
+    # Without the providers' log nobody can tell.
+    assert judge([started, ended, again]) == {Check.UNKNOWN: name}
+    failed = call_pair(1, failed=True)[1].model_copy(update={"attempt_id": again.attempt_id, "call_id": again.call_id})
+    assert judge([started, ended, again, failed], served=served_calls(1)) == {}
+    twice = {Check.REPEATED: name, Check.SURPLUS: name}
+    assert judge([started, ended, again, failed], served=served_calls(1, also=again)) == twice
+
+
+@pytest.mark.parametrize(("seconds", "is_allowed"), [(11, True), (4, False)], ids=["taken over", "too early for that"])
+def test_a_stopped_process_whose_call_ends_after_all_has_done_nothing_wrong(seconds, is_allowed):
+    """Nobody takes over what a process had on the wire before the group has missed it."""
+    started, ended = call_pair(1)
+    later = {"started_at": started.started_at + timedelta(seconds=seconds)}
+    again, ended_again = another(started, **later), ended.model_copy(update=later)
+    ended_again = ended_again.model_copy(update={"call_id": again.call_id})
+    name, first = str(again.call_id), str(started.call_id)
+    for ends in ((ended, ended_again), (ended_again, ended)):
+        surplus = name if ends[1] is ended_again else first
+        found = {Check.DUPLICATE: [name]} | ({} if is_allowed else {Check.SURPLUS: [surplus]})
+        assert judge([started, again, *ends]) == found
+
+
+def use_of(n: int, *, hours: float, marked: bool = True):
+    """The call of request n for a copy that came hours after the first one."""
+    started, ended = call_pair(n)
+    later = timedelta(hours=hours)
+    asked = {"asked_ms": ms(BASE + later)} if marked else {}
+    began = another(started, started_at=started.started_at + later, **asked)
+    whole = {"call_id": began.call_id, "ended_at": ended.ended_at + later, **asked}
+    return began, ended.model_copy(update=whole)
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_an_id_that_is_used_anew_after_the_window_has_calls_of_its_own(marked):
+    later = BASE + timedelta(hours=5)
+    first, soon, anew = (use_of(1, hours=hours, marked=marked) for hours in (0, 0.5, 1.1))
+    assert judge([*first, *anew], now=later) == {}
+    name = str(soon[0].call_id)
+    assert judge([*first, *soon], now=later) == {Check.REPEATED: [name], Check.SURPLUS: [name]}
+    assert judge([*first, anew[0]], now=later, served=served_calls(also=anew[0])) == {
+        Check.UNSERVED: [str(first[0].call_id)],
+        Check.UNKNOWN: [str(anew[0].call_id)],
+    }
+
+
 SHARERS = (1, 2, 3)
 WIRE_CALL = str(call_pair(7)[0].call_id)
 
@@ -171,7 +179,9 @@ def test_a_shared_call_is_the_sum_of_its_parts_and_counts_once():
     assert {partition_for(call.request_id, 2) for call in started} == {0, 1}
     assert judge([*started, *ended], served=served_calls(7), wire=(1, 1)) == {}
     assert judge(ended[1:], unjudged=[*started, ended[0]], served=served_calls(7), wire=(0, 1)) == {}
-    failed = [end.model_copy(update={"usage": None, "rates": None, "cost_usd": Decimal(0)}) for end in ended]
+    unpaid = [end.model_copy(update={"usage": None, "rates": None, "cost_usd": Decimal(0)}) for end in ended]
+    assert judge([*started, *unpaid], served=served_calls(7)) == {Check.MISPRICED: [WIRE_CALL]}
+    failed = [end.model_copy(update={"content": None, "error": CUT}) for end in unpaid]
     assert judge([*started, *failed], served=served_calls(7)) == {Check.UNBILLED: [WIRE_CALL]}
     assert judge([*started, *ended], served=ServedCalls()) == {Check.UNSERVED: [WIRE_CALL]}
 
@@ -223,80 +233,6 @@ def test_money_adds_up_exactly():
     assert pico_usd(Decimal("12345678.123456789012")) == 12345678123456789012
 
 
-def request(request_id: str, text: str = "Hello", **fields) -> Request:
-    return Request(request_id=request_id, messages=(Message(role="user", content=text),), **fields)
-
-
-def letter(offset: int, sha256: str, topic: str = TOPIC) -> DeadLetter:
-    place = {"topic": topic, "partition": 0, "offset": offset, "timestamp_ms": NOW_MS}
-    return DeadLetter(stage="classify", reason="not_json", message="", size=1, sha256=sha256, at=BASE, **place)
-
-
-@pytest.fixture
-def findings() -> Findings:
-    return Findings()
-
-
-@pytest.fixture
-def book(findings) -> RequestBook:
-    return RequestBook(findings, topic=TOPIC, deadlines=DeadlineSettings(), window=timedelta(hours=1))
-
-
-def test_each_request_is_answered_once(findings, book):
-    for offset, n in enumerate((1, 1, 2, 3)):
-        book.add_request(request(f"r{n}"), 0, offset, NOW_MS)
-    waiting = book.outstanding()
-    for n in (1, 2, 2):
-        book.add_result(result(n))
-        waiting.discard(result(n))
-    assert [missing.offset for missing in book.unanswered()] == [3]
-    assert waiting
-    waiting.discard(result(3))
-    assert not waiting
-    assert book.distinct == 3
-    assert [finding.subject for finding in findings.named(Check.DOUBLED)] == ["r2"]
-    assert not findings.ok
-
-
-def test_the_same_id_with_another_body_is_only_counted(findings, book):
-    for offset, text in enumerate(("a", "a", "b")):
-        book.add_request(request("r1", text), 0, offset, NOW_MS)
-    book.add_result(result(1))
-    assert findings.counts == {Check.ID_REUSED: 1}
-    assert findings.ok
-
-
-@pytest.mark.parametrize(
-    ("fields", "seconds"),
-    [
-        ({}, 120),
-        ({"service_class": "bulk"}, 1800),
-        ({"timeout_ms": 500}, 0.5),
-        ({"timeout_ms": 5000, "deadline": BASE + timedelta(seconds=2)}, 2),
-        ({"deadline": BASE + timedelta(days=2)}, 3600),
-    ],
-)
-def test_deadlines_are_those_of_the_contract(book, fields, seconds):
-    book.add_request(request("r1", **fields), 1, 5, NOW_MS)
-    [missing] = book.unanswered()
-    assert (missing.partition, missing.offset) == (1, 5)
-    assert missing.deadline_ms == NOW_MS + seconds * 1000
-
-
-def test_an_unreadable_request_needs_its_dead_letter(findings, book):
-    sha = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"  # of b"x"
-    for offset in range(3):
-        book.add_unreadable(b"x", "bad" if offset == 0 else None, 0, offset, NOW_MS)
-    assert book.add_dead_letter(letter(0, sha))
-    assert book.add_dead_letter(letter(1, "other"))
-    assert not book.add_dead_letter(letter(2, sha, topic="llm.tier1"))
-    assert not book.add_dead_letter(letter(9, sha))
-    book.finish_dead_letters()
-    assert [f.subject for f in findings.named(Check.DEAD_LETTER_UNFOUNDED)] == [f"{TOPIC}-0@1"]
-    assert [f.subject for f in findings.named(Check.DEAD_LETTER_MISSING)] == [f"{TOPIC}-0@2"]
-    assert [missing.offset for missing in book.unanswered()] == [0]
-
-
 def test_findings_name_the_first_and_count_all():
     findings = Findings(limit=2)
     for n in range(5):
@@ -309,6 +245,11 @@ def test_findings_name_the_first_and_count_all():
     assert described["ledger_missing"] == {"state": "skipped", "count": 0, "findings": [], "skipped": "no ClickHouse"}
     assert findings.ok
     assert all(check.about for check in Check)
+
+
+def test_the_documentation_has_every_check():
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    assert [check for check in Check if check not in LEDGER and f"`{check.value}`" not in page] == []
 
 
 def test_usage_logs_are_read_as_the_simulator_writes_them(tmp_path):

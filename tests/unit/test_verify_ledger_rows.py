@@ -46,7 +46,7 @@ def test_checksums_tell_money_apart_and_costs_are_added_up():
     shared = ended.model_copy(update={"shares": 2})
     expected = Expected()
     for offset, record in enumerate((started, ended, ended, dearer, result(7), hops(7), shared)):
-        expected.add(offset, record)
+        expected.add(offset, 17, record)
     identities = [identity for identity, _ in expected.rows]
     checksums = [checksum for _, checksum in expected.rows]
     assert identities == [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (5, 1), (6, 0)]

@@ -21,6 +21,8 @@ _VERIFY_WAIT_S = 120.0
 class ChaosReport:
     """What was done to the stack, and what came of it."""
 
+    seed: int
+    """Decides requests and faults: the same seed draws the same ones at the same times."""
     load: RunReport = field(default_factory=RunReport)
     faults: dict[str, int] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
@@ -38,6 +40,7 @@ class ChaosReport:
         verdict = self.verdict.as_json() if self.verdict else None
         return {
             "ok": self.ok,
+            "seed": self.seed,
             "faults": self.faults,
             "skipped": list(self.skipped),
             "load": self.load.as_json(),
@@ -53,7 +56,6 @@ async def run_chaos(
     requests: int,
     rate: float,
     plan: FaultPlan,
-    seed: int,
     name: str,
     report: ChaosReport,
 ) -> ChaosReport:
@@ -66,16 +68,15 @@ async def run_chaos(
         requests: How many.
         rate: Requests a second.
         plan: How often each fault happens.
-        seed: Decides requests and faults.
         name: Prefix of the request ids.
-        report: Filled while the run goes on.
+        report: Filled while the run goes on; its seed decides requests and faults.
     """
-    lab = FaultLab(settings, data_dir, simulator, seed)
+    lab = FaultLab(settings, data_dir, simulator, report.seed)
     breaking = asyncio.create_task(lab.run(plan, requests / rate))
     try:
         await run_requests(
             settings,
-            _requests(requests, seed, name),
+            _requests(requests, report.seed, name),
             on_result=lambda _: None,
             timeout_s=_GIVE_UP_S,
             rate=rate,

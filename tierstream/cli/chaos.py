@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import uuid
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tierstream.chaos.run import ChaosReport
 
 _SECONDS = 60.0
+_SEEDS = 1_000_000
 
 
 def register(app: typer.Typer) -> None:
@@ -35,16 +37,21 @@ def chaos(
     workers: Annotated[
         int, typer.Option(min=1, max=16, help="Worker processes of a stack that is started for it.")
     ] = 3,
-    seed: Annotated[int, typer.Option(help="Decides what happens when.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Decides what happens when; without one it is drawn, and printed.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Run load through a simulated stack while workers, broker, ClickHouse and providers are killed and stopped.
 
-    In 400 s that is 15 SIGKILLs and 5 SIGSTOPs of workers, 3 workers that join and leave, 2 kills of the broker, a
-    30 s outage of ClickHouse, 15 s in which its disk is full and 15 s in which it is slow, troubles of providers and
-    records of rubbish; other lengths in proportion. Ends with `verify`. Exit code 1 if a request lacks its one result
-    or an invariant does not hold.
+    In 400 s that is 15 SIGKILLs of workers, 5 SIGSTOPs that outlast `kafka.session_timeout_s`, 3 workers that join and
+    leave, 2 kills of the broker, a 30 s outage of ClickHouse, 15 s in which its disk is full and 15 s in which it is
+    slow, troubles of providers and records of rubbish; other lengths in proportion. Ends with `verify`. Exit code 1 if
+    a request lacks its one result or an invariant does not hold.
     """
+    if seed is None:
+        seed = secrets.randbelow(_SEEDS)
+    typer.echo(f"seed {seed}", err=True)
     report = asyncio.run(_run(ctx, minutes * _SECONDS, rate, workers, seed))
     if as_json:
         show_json(report.as_json())
@@ -67,7 +74,7 @@ async def _run(ctx: typer.Context, seconds: float, rate: float, workers: int, se
     async with running_stack(ctx, settings) as found:
         if found.simulator is None:
             raise SettingsError("the running stack uses real providers: the fault lab is for simulated ones")
-        report = ChaosReport()
+        report = ChaosReport(seed=seed)
         requests = int(seconds * rate)
         console = Console(stderr=True)
         with Live(get_renderable=lambda: _progress(report, requests), console=console, transient=True):
@@ -78,7 +85,6 @@ async def _run(ctx: typer.Context, seconds: float, rate: float, workers: int, se
                 requests=requests,
                 rate=rate,
                 plan=FaultPlan.scaled(seconds),
-                seed=seed,
                 name=f"chaos-{uuid.uuid4().hex[:8]}",
                 report=report,
             )
@@ -90,6 +96,7 @@ def _progress(report: "ChaosReport", requests: int) -> str:
 
 def _show(report: "ChaosReport") -> None:
     load = report.load
+    typer.echo(f"seed      {report.seed}")
     typer.echo("faults    " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in report.faults.items()))
     typer.echo(
         f"results   {load.results} of {load.requests}, {len(load.missing)} missing, {load.duplicates} duplicates"

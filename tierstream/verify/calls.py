@@ -1,22 +1,16 @@
-"""The journal against itself, against the providers' log and against the results' routes. Pure."""
+"""The journal against itself and against the providers' log. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from uuid import UUID
 
+from tierstream.verify.ended_calls import EndedCalls, pico_usd
 from tierstream.verify.findings import Check, Findings
+from tierstream.verify.identity import Window, identity
+from tierstream.verify.rates import RatesAudit
 from tierstream.verify.served import ServedCalls, Tokens
 from tierstream.verify.shared_calls import SharedCalls
 from topics.journal import CallEnded, CallStarted, Purpose
-from topics.results import Result
-
-_PICO = 10**12
-
-
-def pico_usd(cost: Decimal) -> int:
-    """Return the cost in millionths of a millionth of a dollar: an exact sum, whatever its size."""
-    return int(cost.scaleb(12))
 
 
 @dataclass(slots=True)
@@ -29,6 +23,24 @@ class CallCounts:
     cost_pico: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class CallRules:
+    """What is allowed, and as of when.
+
+    Attributes:
+        window: Within which a call under the same attempt is of the same request.
+        longest_call: Longest timeout of any model; calls that are younger are in flight.
+        takeover: Before that nobody takes over the work of a process whose call is on the wire: it has heard from its
+            group within half the session timeout.
+        now: When the journal is read.
+    """
+
+    window: Window
+    longest_call: timedelta
+    takeover: timedelta
+    now: datetime
+
+
 @dataclass(slots=True)
 class _Open:
     """A call without an end so far, for one of the requests that share it."""
@@ -36,9 +48,11 @@ class _Open:
     request_id: str
     ref: str
     started_at: datetime
+    started_ms: int
+    moment_ms: int
     judged: bool
-    unproved: tuple[Check, str] | None = None
-    """What is wrong with its start unless it never left, which its end tells."""
+    suspicion: tuple[Check, str] | None = None
+    """What is wrong with its start if it left. A process may find out only behind its start that it must not call."""
 
 
 class CallBook:
@@ -47,141 +61,151 @@ class CallBook:
     Args:
         findings: Where problems go.
         counts: Figures over all partitions.
+        rules: What is allowed.
         shared: Calls that several requests share, over all partitions.
         served: What the providers served; None: no log was given.
-        longest_call: Longest timeout of any model.
-        now: Calls that are younger than the longest timeout are in flight.
+        rates: What calls may cost, over all partitions.
     """
 
     def __init__(
         self,
         findings: Findings,
         counts: CallCounts,
+        rules: CallRules,
         *,
         shared: SharedCalls,
         served: ServedCalls | None,
-        longest_call: timedelta,
-        now: datetime,
+        rates: RatesAudit,
     ) -> None:
+        self.ended = EndedCalls(rules.window)
         self._findings = findings
         self._counts = counts
+        self._rules = rules
         self._shared = shared
         self._served = served
-        self._in_flight_since = now - longest_call
+        self._rates = rates
         self._open: dict[tuple[bytes, bytes], _Open] = {}
         """By call and attempt: requests that share a call may lie in the same partition."""
-        self._started: dict[bytes, int] = {}
+        self._started: dict[bytes, list[_Open]] = {}
         """Calls without an end, by attempt."""
-        self._ended: dict[bytes, int] = {}
-        """Cost of the first ended call of each attempt."""
-        self._further: dict[bytes, list[int]] = {}
-        """Costs of further ended calls of an attempt."""
-        self._unmade: set[bytes] = set()
-        """Attempts all of whose ends are of calls that never left."""
 
-    def add_started(self, call: CallStarted, *, judged: bool = True) -> None:
-        """Take note of a call that is about to leave; `judged` is False before the time that is looked at."""
+    def add_started(self, call: CallStarted, at_ms: int, *, judged: bool = True) -> None:
+        """Take note of a call that is about to leave.
+
+        Args:
+            call: The record.
+            at_ms: When the broker appended it, ms since the epoch.
+            judged: False before the time that is looked at.
+        """
         attempt = call.attempt_id.bytes
-        opened = _Open(call.request_id, f"{call.provider}/{call.model}", call.started_at, judged)
+        moment_ms = at_ms if call.asked_ms is None else call.asked_ms
+        opened = _Open(call.request_id, f"{call.provider}/{call.model}", call.started_at, at_ms, moment_ms, judged)
         self._open[call.call_id.bytes, attempt] = opened
         if self._served is not None:
             self._served.record(call.call_id)
         if judged:
             self._counts.starts += 1
-            self._judge_start(call, attempt, opened)
-        self._started[attempt] = self._started.get(attempt, 0) + 1
+            opened.suspicion = self._suspect(call, moment_ms)
+        self._started.setdefault(attempt, []).append(opened)
 
-    def add_ended(self, call: CallEnded, *, judged: bool = True) -> None:
-        """Take note of how a call came out."""
-        attempt, cost = call.attempt_id.bytes, pico_usd(call.cost_usd)
+    def add_ended(self, call: CallEnded, at_ms: int, *, judged: bool = True) -> None:
+        """Take note of how a call came out; the arguments are those of `add_started`."""
+        attempt, request = call.attempt_id.bytes, identity(call.request_id, call.revision)
         opened = self._open.pop((call.call_id.bytes, attempt), None)
         if opened is not None:
-            self._close(attempt)
+            self._close(attempt, opened)
         if call.shares > 1:
             self._shared.add_end(call, judged=judged, start_judged=opened is not None and opened.judged)
+        earlier = self.ended.of_attempt(request, call.attempt_id, at_ms if call.asked_ms is None else call.asked_ms)
+        has_left = self._has_left(call)
         if judged:
             self._counts.ends += 1
-            self._counts.cost_pico += cost
+            self._counts.cost_pico += pico_usd(call.cost_usd)
+            self._counts.attempts += not earlier
             self._judge_end(call, opened)
-        is_first = attempt not in self._ended
-        is_surplus = call.has_left and not is_first and attempt not in self._unmade
-        if call.has_left:
-            self._unmade.discard(attempt)
-        elif is_first:
-            self._unmade.add(attempt)
-        if is_first:
-            self._counts.attempts += judged
-            self._ended[attempt] = cost
-            return
-        self._further.setdefault(attempt, []).append(cost)
-        if judged and is_surplus:
-            self._findings.add(Check.SURPLUS, str(call.call_id), _of(call, "its attempt had ended before"))
-
-    def add_result(self, result: Result) -> None:
-        """Compare the costs of a result with the journal."""
-        total = sum((attempt.cost_usd for attempt in result.route), start=Decimal(0))
-        if result.cost_usd != total:
-            detail = f"the result costs ${result.cost_usd}, its route ${total}"
-            self._findings.add(Check.MISPRICED, result.request_id, detail)
-        for line in result.route:
-            self._compare_line(result.request_id, line.attempt_id, line.cost_usd)
+            self._rates.add(call, at_ms)
+            others = [end.started_ms for end in earlier if end.has_left]
+            if has_left and others and not self._may_have_been_taken_over(call, opened, others):
+                self._findings.add(Check.SURPLUS, str(call.call_id), _of(call, "its attempt had ended before"))
+        started_ms = opened.started_ms if opened is not None else None
+        self.ended.add(request, call, at_ms=at_ms, started_ms=started_ms, has_left=has_left, judged=judged)
 
     def finish(self) -> None:
         """Judge the calls that have no end; one that several requests share is named once."""
-        for (call_id, _), call in self._open.items():
-            if not self._shared.add_open(call_id, judged=call.judged):
-                continue
-            is_late = call.started_at < self._in_flight_since
-            detail = f"request {call.request_id}, {call.ref}, started {call.started_at.isoformat()}"
-            self._findings.add(Check.UNKNOWN if is_late else Check.IN_FLIGHT, str(UUID(bytes=call_id)), detail)
+        for (call_bytes, _), call in self._open.items():
+            is_first = self._shared.add_open(call_bytes, judged=call.judged)
+            if is_first and call.judged:
+                self._judge_open(UUID(bytes=call_bytes), call)
 
-    def _close(self, attempt: bytes) -> None:
-        self._started[attempt] -= 1
+    def _close(self, attempt: bytes, opened: _Open) -> None:
+        self._started[attempt].remove(opened)
         if not self._started[attempt]:
             del self._started[attempt]
 
-    def _judge_start(self, call: CallStarted, attempt: bytes, opened: _Open) -> None:
-        if attempt in self._ended:
-            found = Check.REPEATED, _of(call, f"attempt {call.attempt_id} had ended")
-        elif attempt in self._started:
-            found = Check.DUPLICATE, _of(call, f"attempt {call.attempt_id} was already on the wire")
-        else:
-            return
-        if call.purpose is Purpose.CLASSIFY:
-            # It learns only from the order of the starts in the journal that another process was there first.
-            opened.unproved = found
-        else:
-            self._findings.add(found[0], str(call.call_id), found[1])
+    def _suspect(self, call: CallStarted, moment_ms: int) -> tuple[Check, str] | None:
+        if self.ended.of_attempt(identity(call.request_id, call.revision), call.attempt_id, moment_ms):
+            return Check.REPEATED, _of(call, f"attempt {call.attempt_id} had ended")
+        others = self._started.get(call.attempt_id.bytes, ())
+        if any(self._rules.window.joins(other.moment_ms, moment_ms) for other in others):
+            return Check.DUPLICATE, _of(call, f"attempt {call.attempt_id} was already on the wire")
+        return None
+
+    def _may_have_been_taken_over(self, call: CallEnded, opened: _Open | None, others: list[int | None]) -> bool:
+        """Whether one of two calls of an attempt was on the wire of a process that was stopped, and is alive again.
+
+        A classification is never asked for again: which start is the first in the journal decides who calls.
+        """
+        if call.purpose is Purpose.CLASSIFY or opened is None:
+            return False
+        if opened.suspicion is not None and opened.suspicion[0] is Check.REPEATED:
+            return False
+        takeover_ms = self._rules.takeover.total_seconds() * 1000
+        return all(other is None or abs(opened.started_ms - other) >= takeover_ms for other in others)
 
     def _judge_end(self, call: CallEnded, opened: _Open | None) -> None:
         if opened is None:
             self._findings.add(Check.UNRECORDED, str(call.call_id), _of(call, "it ended and never started"))
-        elif opened.unproved is not None and call.has_left:
-            self._findings.add(opened.unproved[0], str(call.call_id), opened.unproved[1])
+        elif opened.suspicion is not None and self._has_left(call):
+            self._findings.add(opened.suspicion[0], str(call.call_id), opened.suspicion[1])
         if problem := _cost_problem(call):
             self._findings.add(Check.MISPRICED, str(call.call_id), _of(call, problem))
         if self._served is not None and call.shares == 1:
             self._compare_served(call, self._served)
 
+    def _has_left(self, call: CallEnded) -> bool:
+        """Whether a call was sent: what failed may never have reached the provider, whose log tells."""
+        return call.has_left and (call.error is None or self._served is None or call.call_id in self._served)
+
+    def _judge_open(self, call_id: UUID, call: _Open) -> None:
+        name, about = str(call_id), f"request {call.request_id}, {call.ref}, started {call.started_at.isoformat()}"
+        if call.started_at >= self._rules.now - self._rules.longest_call:
+            self._findings.add(Check.IN_FLIGHT, name, about)
+        elif self._served is not None and call_id not in self._served:
+            self._findings.add(Check.UNMADE, name, about)
+        elif self._served is None and call.suspicion is not None:
+            detail = f"{call.suspicion[1]}; whether it left only the providers' log can tell"
+            self._findings.add(Check.UNKNOWN, name, detail)
+        else:
+            self._findings.add(Check.UNKNOWN, name, about)
+        if self._served is not None and call.suspicion is not None and call_id in self._served:
+            self._findings.add(call.suspicion[0], name, call.suspicion[1])
+
     def _compare_served(self, call: CallEnded, served: ServedCalls) -> None:
-        billed, usage = served.tokens(call.call_id), call.usage
+        billed, usage, name = served.tokens(call.call_id), call.usage, str(call.call_id)
+        is_answered = call.error is None
         if usage is None:
-            if billed is not None:
-                self._findings.add(Check.UNBILLED, str(call.call_id), _of(call, f"the provider billed {billed}"))
+            # An answer without usage is mispriced anyway.
+            if billed is not None and not is_answered:
+                self._findings.add(Check.UNBILLED, name, _of(call, f"the provider billed {billed}"))
         elif call.call_id not in served:
-            self._findings.add(Check.UNSERVED, str(call.call_id), _of(call, "the provider's log does not hold it"))
+            self._findings.add(Check.UNSERVED, name, _of(call, "the provider's log does not hold it"))
+        elif usage.source == "estimated" and billed is not None:
+            check = Check.MISPRICED if is_answered else Check.UNBILLED
+            self._findings.add(check, name, _of(call, f"its usage is an estimate, and the provider billed {billed}"))
         elif usage.source == "provider" and (ours := Tokens.of(usage)) != billed:
             said = billed if billed is not None else "nothing"
             detail = f"the journal says {ours}, the provider billed {said}"
-            self._findings.add(Check.MISPRICED, str(call.call_id), _of(call, detail))
-
-    def _compare_line(self, request_id: str, attempt_id: UUID, cost: Decimal) -> None:
-        first = self._ended.get(attempt_id.bytes)
-        if first is None:
-            self._findings.add(Check.UNRECORDED, request_id, f"its route names attempt {attempt_id}, the journal not")
-        elif pico_usd(cost) != first and pico_usd(cost) not in self._further.get(attempt_id.bytes, ()):
-            detail = f"attempt {attempt_id} costs ${cost} in the route and ${Decimal(first) / _PICO} in the journal"
-            self._findings.add(Check.MISPRICED, request_id, detail)
+            self._findings.add(Check.MISPRICED, name, _of(call, detail))
 
 
 def judge_unrecorded(findings: Findings, served: ServedCalls) -> None:
@@ -192,7 +216,10 @@ def judge_unrecorded(findings: Findings, served: ServedCalls) -> None:
 
 def _cost_problem(call: CallEnded) -> str | None:
     if call.usage is None:
-        return None if not call.cost_usd else f"costs ${call.cost_usd} without usage"
+        if call.cost_usd:
+            return f"costs ${call.cost_usd} without usage"
+        # A shared call is judged as a whole.
+        return "was answered and has no usage" if call.error is None and call.shares == 1 else None
     if call.rates is None:
         return "has usage and no rates"
     expected = call.rates.cost(call.usage)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -15,7 +15,6 @@ from topics.registry import TopicSpec
 
 M = TypeVar("M", bound=Record)
 
-Isolation = Literal["read_uncommitted", "read_committed"]
 Progress = Callable[[str, int], None]
 """Told now and then which topic is read and how many records have been read in all."""
 
@@ -48,7 +47,6 @@ class Evidence:
         *,
         since_ms: int | None = None,
         lead_ms: int | None = None,
-        isolation: Isolation = "read_committed",
     ) -> list[Span]:
         """Fix the stretches of all partitions of a topic; their ends are those of this moment.
 
@@ -56,7 +54,6 @@ class Evidence:
             spec: The topic.
             since_ms: First moment that is judged, ms since the epoch; None: the beginning.
             lead_ms: First moment that is read; None: the same.
-            isolation: `read_committed` ends before the oldest open transaction.
         """
         topic = spec.full_name(self._kafka.prefix)
         tps = [TopicPartition(topic, partition) for partition in range(self._kafka.partitions)]
@@ -64,7 +61,7 @@ class Evidence:
             bootstrap_servers=self._kafka.bootstrap_servers,
             group_id=None,
             enable_auto_commit=False,
-            isolation_level=isolation,
+            isolation_level="read_committed",
         )
         await consumer.start()
         try:
@@ -83,11 +80,10 @@ class Evidence:
         spec: TopicSpec[M],
         span: Span,
         *,
-        isolation: Isolation = "read_committed",
         max_bytes: int | None = None,
     ) -> AsyncIterator[tuple[RawRecord, M | DecodeError]]:
         """Yield each record of a span, with why it can't be read where it can't."""
-        reader = LogReader(self._kafka, isolation_level=isolation)
+        reader = LogReader(self._kafka, isolation_level="read_committed")
         async for raw in reader.read(span.tp, since_offset=span.lead, until_offset=span.end):
             self.records += 1
             if self.records % _PROGRESS_EVERY == 0:

@@ -19,13 +19,19 @@ class Check(StrEnum):
     DEAD_LETTER_UNFOUNDED = "dead_letter_unfounded"
     UNRECORDED = "unrecorded"
     UNSERVED = "unserved"
+    UNMADE = "unmade"
     UNKNOWN = "unknown"
     IN_FLIGHT = "in_flight"
     REPEATED = "repeated"
     DUPLICATE = "duplicate"
     SURPLUS = "surplus"
     MISPRICED = "mispriced"
+    REPRICED = "repriced"
     UNBILLED = "unbilled"
+    UNROUTED = "unrouted"
+    REDELIVERED = "redelivered"
+    FOREIGN_ANSWER = "foreign_answer"
+    WITHHELD = "withheld"
     LEDGER_MISSING = "ledger_missing"
     LEDGER_SURPLUS = "ledger_surplus"
     LEDGER_TWICE = "ledger_twice"
@@ -41,24 +47,30 @@ class Check(StrEnum):
 _ABOUT: Final[Mapping[Check, str]] = {
     Check.LOST: "requests past their deadline, and readable ids of bad ones, without a result",
     Check.PENDING: "requests without a result whose deadline is yet to come",
-    Check.DOUBLED: "results beyond the first of a request and revision, for read_committed readers",
+    Check.DOUBLED: "results beyond the first of a request and revision within the window, for read_committed readers",
     Check.ID_REUSED: "requests under an id that another body had first; not served",
     Check.UNREADABLE: "records of our own topics that can't be read",
     Check.DEAD_LETTER_MISSING: "unreadable requests without a dead letter",
     Check.DEAD_LETTER_UNFOUNDED: "dead letters whose source record is not there, or is another one",
     Check.UNRECORDED: "paid calls that the journal does not hold, or holds the end of only",
     Check.UNSERVED: "successful calls of the journal that the providers' log does not hold",
+    Check.UNMADE: "calls that started and never ended, nor left: the providers' log does not hold them",
     Check.UNKNOWN: "calls that started and never ended: on the wire when a process died or was stopped",
     Check.IN_FLIGHT: "calls that started within the longest timeout and have not ended",
-    Check.REPEATED: "calls that started though their attempt had ended",
-    Check.DUPLICATE: "calls that started while another call of their attempt had not ended",
-    Check.SURPLUS: "calls beyond the first of an attempt that ended too",
-    Check.MISPRICED: "costs that are not rates times usage, or usage other than the provider's",
-    Check.UNBILLED: "calls that the provider billed and that failed on our side without usage",
+    Check.REPEATED: "calls that left though their attempt had ended",
+    Check.DUPLICATE: "calls that left while another call of their attempt had not ended",
+    Check.SURPLUS: "calls beyond the first of an attempt that ended too, and that no process took over",
+    Check.MISPRICED: "costs that are not rates times usage, rates that never held, usage other than the provider's",
+    Check.REPRICED: "calls at rates that held before today's",
+    Check.UNBILLED: "calls that the provider billed and that failed on our side without its usage",
+    Check.UNROUTED: "paid calls that the route of their request's result leaves out",
+    Check.REDELIVERED: "paid calls that are in no route because their request was delivered again, or had its result",
+    Check.FOREIGN_ANSWER: "results whose answer is not what the journal has for their attempt",
+    Check.WITHHELD: "results without an answer though a call in their route had given one",
     Check.LEDGER_MISSING: "records of the topics without their row",
     Check.LEDGER_SURPLUS: "rows without a record",
     Check.LEDGER_TWICE: "rows that the views count more than once",
-    Check.LEDGER_DIFFERING: "rows whose identity is a record's and whose money columns are not",
+    Check.LEDGER_DIFFERING: "rows whose identity is a record's and whose columns are not",
     Check.LEDGER_TOTALS: "totals by SQL that are not the totals of the topics",
 }
 
@@ -67,10 +79,13 @@ NOTED: Final = frozenset(
         Check.PENDING,
         Check.ID_REUSED,
         Check.UNSERVED,
+        Check.UNMADE,
         Check.UNKNOWN,
         Check.IN_FLIGHT,
         Check.DUPLICATE,
+        Check.REPRICED,
         Check.UNBILLED,
+        Check.REDELIVERED,
     }
 )
 """What is counted and listed, and breaks no promise by itself."""

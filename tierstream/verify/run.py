@@ -13,24 +13,31 @@ from typing import Any, Final
 from aiokafka import TopicPartition
 
 from streams.clock import utc_now
+from streams.pricing import PriceBook
 from streams.settings import Settings
 from tierstream.client import ResultReader, Start, require_topics
-from tierstream.verify.calls import CallBook, CallCounts, judge_unrecorded, pico_usd
+from tierstream.verify.answers import AnswerBook
+from tierstream.verify.calls import CallBook, CallCounts, CallRules, judge_unrecorded
+from tierstream.verify.ended_calls import pico_usd
 from tierstream.verify.evidence import Evidence, Progress, Span
 from tierstream.verify.findings import Check, Findings, place
+from tierstream.verify.identity import Window
 from tierstream.verify.ledger_audit import Ledger, open_ledger
 from tierstream.verify.ledger_rows import Expected
+from tierstream.verify.rates import RatesAudit
+from tierstream.verify.redelivery import UnroutedCalls
 from tierstream.verify.requests import RequestBook
 from tierstream.verify.served import ServedCalls, fetch_served, read_usage_logs
 from tierstream.verify.shared_calls import SharedCalls
 from topics.base import from_millis
 from topics.codec import DecodeError, decode
+from topics.dead_letters import revision_of
 from topics.events import DeadLetter
 from topics.journal import CallEnded, CallStarted
 from topics.registry import CALLS, DEAD_LETTERS, HOPS, REQUESTS, RESULTS
 
 _PICO: Final = 10**12
-_SERVED_CHECKS: Final = (Check.UNRECORDED, Check.UNSERVED, Check.UNBILLED)
+_SERVED_CHECKS: Final = (Check.UNRECORDED, Check.UNSERVED, Check.UNMADE, Check.UNBILLED)
 
 
 @dataclass(frozen=True)
@@ -162,10 +169,12 @@ class _Run:
             partition = span.tp.partition
             async for raw, record in self.evidence.read(REQUESTS, span, max_bytes=max_bytes):
                 self._requests += 1
+                where = (partition, raw.offset, raw.timestamp)
+                revision = revision_of(raw.headers)
                 if isinstance(record, DecodeError):
-                    self._book.add_unreadable(raw.value, record.request_id, partition, raw.offset, raw.timestamp)
+                    self._book.add_unreadable(raw.value, record.request_id, *where, revision=revision)
                 else:
-                    self._book.add_request(record, partition, raw.offset, raw.timestamp)
+                    self._book.add_request(record, *where, revision=revision)
 
     async def _wait_for_results(self) -> None:
         if not self._options.wait_s:
@@ -208,25 +217,33 @@ class _Run:
         lead_ms = None if self.verdict.since is None else _millis(self.verdict.since - self._window)
         results = await self.evidence.spans(RESULTS, since_ms=since_ms, lead_ms=lead_ms)
         calls = await self.evidence.spans(CALLS, since_ms=since_ms, lead_ms=lead_ms)
-        hops = await self.evidence.spans(HOPS, since_ms=since_ms)
+        hops = await self.evidence.spans(HOPS, since_ms=since_ms, lead_ms=lead_ms)
+        rates = RatesAudit(self._findings, PriceBook(self._settings.prices, self._settings.providers))
+        unrouted = UnroutedCalls(self._findings, Window.of(self._window))
+        rules = self._call_rules()
         async with open_ledger(self._settings, self._findings, self.evidence, wait_until=self._wait_until) as ledger:
             # A request's calls and its result have the same partition, so one at a time is enough to remember.
             for calls_span, results_span in zip(calls, results, strict=True):
-                book = self._call_book(served, shared)
+                book = CallBook(self._findings, self._calls, rules, shared=shared, served=served, rates=rates)
                 await self._read_calls(calls_span, book, ledger)
-                await self._read_results(results_span, book, ledger)
+                answers = AnswerBook(self._findings, book.ended, unrouted=unrouted, raised=self._book.raised)
+                await self._read_results(results_span, answers, ledger)
                 book.finish()
             shared.finish()
+            rates.finish()
             for span in hops:
-                await self._read_hops(span, ledger)
+                await self._read_hops(span, unrouted, ledger)
+            unrouted.finish()
             for spec, spans in ((CALLS, calls), (RESULTS, results), (HOPS, hops)):
                 self._progress(f"ledger of {spec.name}", self.evidence.records)
                 await ledger.finish(spec, spans)
 
-    def _call_book(self, served: ServedCalls | None, shared: SharedCalls) -> CallBook:
-        longest_call = timedelta(seconds=max(model.timeout_s for _, model in self._settings.models()))
-        return CallBook(
-            self._findings, self._calls, shared=shared, served=served, longest_call=longest_call, now=utc_now()
+    def _call_rules(self) -> CallRules:
+        return CallRules(
+            window=Window.of(self._window),
+            longest_call=timedelta(seconds=max(model.timeout_s for _, model in self._settings.models())),
+            takeover=timedelta(seconds=self._settings.kafka.session_timeout_s / 2),
+            now=utc_now(),
         )
 
     async def _read_calls(self, span: Span, book: CallBook, ledger: Ledger) -> None:
@@ -234,29 +251,32 @@ class _Run:
         async for raw, call in self.evidence.read_ours(CALLS, span):
             judged = raw.offset >= span.start
             if isinstance(call, CallStarted):
-                book.add_started(call, judged=judged)
+                book.add_started(call, raw.timestamp, judged=judged)
             elif isinstance(call, CallEnded):
-                book.add_ended(call, judged=judged)
+                book.add_ended(call, raw.timestamp, judged=judged)
             if judged:
-                expected.add(raw.offset, call)
+                expected.add(raw.offset, raw.timestamp, call)
         await ledger.compare(CALLS, span, expected)
 
-    async def _read_results(self, span: Span, book: CallBook, ledger: Ledger) -> None:
+    async def _read_results(self, span: Span, answers: AnswerBook, ledger: Ledger) -> None:
         expected = Expected()
         async for raw, result in self.evidence.read_ours(RESULTS, span):
+            judged = raw.offset >= span.start
             self._book.add_result(result)
-            if raw.offset >= span.start:
+            answers.add_result(result, raw.timestamp, judged=judged)
+            if judged:
                 self._results += 1
                 self._results_pico += pico_usd(result.cost_usd)
-                book.add_result(result)
-                expected.add(raw.offset, result)
+                expected.add(raw.offset, raw.timestamp, result)
         await ledger.compare(RESULTS, span, expected)
 
-    async def _read_hops(self, span: Span, ledger: Ledger) -> None:
+    async def _read_hops(self, span: Span, unrouted: UnroutedCalls, ledger: Ledger) -> None:
         expected = Expected()
         async for raw, hops in self.evidence.read_ours(HOPS, span):
-            self._hops += len(hops.hops)
-            expected.add(raw.offset, hops)
+            unrouted.add_hops(hops, raw.timestamp)
+            if raw.offset >= span.start:
+                self._hops += len(hops.hops)
+                expected.add(raw.offset, raw.timestamp, hops)
         await ledger.compare(HOPS, span, expected)
 
     async def _judge_unanswered(self) -> None:

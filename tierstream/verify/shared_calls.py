@@ -18,6 +18,7 @@ class _Shared:
     parts_with_usage: int = 0
     tokens: Tokens = field(default_factory=lambda: Tokens(0, 0, 0))
     is_estimated: bool = False
+    is_answered: bool = False
     starts: int = 0
     """Records that were judged, like `ends`; the others were read for memory only."""
     ends: int = 0
@@ -60,6 +61,7 @@ class SharedCalls:
         shared.shares = max(shared.shares, call.shares)
         shared.starts += start_judged
         shared.ends += judged
+        shared.is_answered |= call.error is None
         if call.usage is not None:
             shared.add(call.usage)
 
@@ -88,6 +90,8 @@ class SharedCalls:
             self._add(Check.MISPRICED, call_id, shared, f"{shared.parts} of its {shared.shares} shares are recorded")
         elif shared.parts_with_usage not in {0, shared.parts}:
             self._add(Check.MISPRICED, call_id, shared, "only some of its shares have usage")
+        elif shared.is_answered and not shared.parts_with_usage:
+            self._add(Check.MISPRICED, call_id, shared, "it was answered and has no usage")
         elif self._served is not None:
             self._compare_served(call_id, shared, self._served)
 
@@ -98,6 +102,9 @@ class SharedCalls:
                 self._add(Check.UNBILLED, call_id, shared, f"the provider billed {billed}")
         elif call_id not in served:
             self._add(Check.UNSERVED, call_id, shared, "the provider's log does not hold it")
+        elif shared.is_estimated and billed is not None:
+            check = Check.MISPRICED if shared.is_answered else Check.UNBILLED
+            self._add(check, call_id, shared, f"its usage is an estimate, and the provider billed {billed}")
         elif not shared.is_estimated and shared.tokens != billed:
             said = billed if billed is not None else "nothing"
             detail = f"its {shared.shares} shares are {shared.tokens}, the provider billed {said}"
