@@ -1,4 +1,4 @@
-"""How bodies are compressed: ClickHouse's own frames (`compress=1`, `decompress=1`), and lz4 as a Content-Encoding.
+"""How bodies are compressed: ClickHouse's own frames (`compress=1`, `decompress=1`), and encodings of HTTP.
 
 A frame is a checksum of 16 bytes, one byte for the method, the sizes of the rest of the frame and of its content, and
 the compressed content: https://github.com/ClickHouse/ClickHouse/blob/master/src/Compression/CompressionInfo.h.
@@ -6,8 +6,10 @@ the compressed content: https://github.com/ClickHouse/ClickHouse/blob/master/src
 
 from __future__ import annotations
 
+import gzip
 import struct
 import sys
+import zlib
 from collections.abc import Callable
 from typing import Final
 
@@ -37,6 +39,25 @@ _COMPRESS: Final[dict[str, tuple[int, Callable[[bytes], bytes]]]] = {
     "LZ4HC": (_LZ4, lambda content: lz4.block.compress(content, mode="high_compression", store_size=False)),
     "ZSTD": (_ZSTD, lambda content: zstd.compress(content, level=1)),
 }
+
+# From the quickest to the slowest, with what a query costs in mind and not the wire.
+_ENCODINGS: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "lz4": lz4.frame.compress,
+    "zstd": lambda content: zstd.compress(content, level=1),
+    "gzip": lambda content: gzip.compress(content, compresslevel=1),
+    "deflate": lambda content: zlib.compress(content, level=1),
+}
+
+
+def accepted_encoding(accept: str) -> str:
+    """Return the encoding for a response, from the header Accept-Encoding of its request; `identity` if none fits."""
+    offered = {name.partition(";")[0].strip().lower() for name in accept.split(",")}
+    return next((name for name in _ENCODINGS if name in offered), "identity")
+
+
+def to_encoding(content: bytes, encoding: str) -> bytes:
+    """Compress a response in what `accepted_encoding` returned."""
+    return _ENCODINGS[encoding](content) if encoding in _ENCODINGS else content
 
 
 def to_frames(content: bytes, method: str) -> bytes:

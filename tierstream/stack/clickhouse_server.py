@@ -1,8 +1,8 @@
 """ClickHouse's HTTP interface on the loopback, in front of the engine inside this process.
 
 `python -m tierstream.stack.clickhouse_server --port 8123 --data DIR`. A client of ClickHouse's HTTP interface
-works against it unchanged; the source is https://clickhouse.com/docs/interfaces/http. Results are compressed in
-ClickHouse's own way alone (`compress=1`): what Accept-Encoding offers costs more on the loopback than it saves.
+works against it unchanged; the source is https://clickhouse.com/docs/interfaces/http. Results are compressed for
+who asks for it (`compress=1`, `enable_http_compression=1`) alone: on the loopback it costs more than it saves.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ from typing import IO, Final
 
 from aiohttp import web
 
-from tierstream.stack.clickhouse_compression import from_frames, from_lz4, to_frames
+from tierstream.stack.clickhouse_compression import (
+    accepted_encoding,
+    from_frames,
+    from_lz4,
+    to_encoding,
+    to_frames,
+)
 from tierstream.stack.clickhouse_engine import Engine
 from tierstream.stack.clickhouse_faults import InjectedFaults
 from tierstream.stack.clickhouse_protocol import (
@@ -93,13 +99,22 @@ class ClickHouseHandler:
                 await self._faults.meet(query)
             loop = asyncio.get_running_loop()
             reply = await loop.run_in_executor(self._executor, self._engine.run, query)
-            body = await loop.run_in_executor(self._executor, _encode, reply.body, request.query)
+            encoding = _response_encoding(request)
+            body = await loop.run_in_executor(self._executor, _encode, reply.body, request.query, encoding)
         except ClickHouseError as error:
             headers["X-ClickHouse-Exception-Code"] = str(error.code)
             return web.Response(status=error.http_status, text=f"{error.message}\n", headers=headers)
         headers["X-ClickHouse-Format"] = query.output_format
         headers["X-ClickHouse-Summary"] = json.dumps(reply.summary)
+        if encoding != "identity":
+            headers["Content-Encoding"] = encoding
         return web.Response(body=body, headers=headers)
+
+
+def _response_encoding(request: web.Request) -> str:
+    if request.query.get("enable_http_compression") != "1":
+        return "identity"
+    return accepted_encoding(request.headers.get("Accept-Encoding", ""))
 
 
 async def _read_query(request: web.Request) -> Query:
@@ -113,7 +128,7 @@ async def _read_query(request: web.Request) -> Query:
             else:
                 arguments[name] = part if isinstance(part, str) else bytes(part).decode()
     else:
-        body = _decode(await request.read(), request, arguments)
+        body = _decode(await _read_body(request), request, arguments)
     # The server too reads the argument and the body as one text, with a line feed between them.
     statement = arguments.get("query", "").encode()
     text = b"\n".join(part for part in (statement, body) if part)
@@ -138,6 +153,15 @@ async def _read_query(request: web.Request) -> Query:
         session=session,
         protocol_version=protocol_version(arguments),
     )
+
+
+async def _read_body(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise ClickHouseError.of(
+            229, "QUERY_IS_TOO_LARGE", f"the body has more than {MAX_BODY_BYTES} bytes: send less at a time"
+        ) from error
 
 
 def _argument(request: web.Request, arguments: Mapping[str, str], name: str, default: str) -> str:
@@ -171,11 +195,11 @@ def _decode(body: bytes, request: web.Request, arguments: Mapping[str, str]) -> 
     return from_frames(body, MAX_BODY_BYTES) if arguments.get("decompress") == "1" else body
 
 
-def _encode(body: bytes, arguments: Mapping[str, str]) -> bytes:
-    if arguments.get("compress") != "1":
-        return body
-    # A server of this version takes ZSTD by default. Every client reads LZ4, and each block names its method.
-    return to_frames(body, arguments.get("network_compression_method", "LZ4"))
+def _encode(body: bytes, arguments: Mapping[str, str], encoding: str) -> bytes:
+    if arguments.get("compress") == "1":
+        # A server of this version takes ZSTD by default. Every client reads LZ4, and each block names its method.
+        body = to_frames(body, arguments.get("network_compression_method", "LZ4"))
+    return to_encoding(body, encoding)
 
 
 def _lock_folder(folder: Path) -> IO[bytes]:
