@@ -41,7 +41,7 @@ _SERVER_SETTINGS: Final = {
     "date_time_input_format": "basic",
 }
 
-_DESCRIBED: Final = frozenset({"SELECT", "WITH", "EXPLAIN"})
+_DESCRIBED: Final = frozenset({"SELECT", "WITH", "FROM", "EXPLAIN"})
 """Statements that can stand in DESCRIBE (…)."""
 _REPEATABLE: Final = frozenset({"SHOW", "DESCRIBE", "DESC", "EXISTS", "CHECK"})
 """Further ones with a result, which may be run a second time for the types of its columns: they change nothing."""

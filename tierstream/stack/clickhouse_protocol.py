@@ -171,15 +171,20 @@ class Query:
 
     @property
     def output_format(self) -> str:
-        """The format that the statement asks for at its end, else the default."""
-        match = _TRAILING_FORMAT.search(self.text[-4096:])
+        """The format that the statement asks for at its end, else the default; an INSERT has no result."""
+        if first_word(self.text) == "INSERT":
+            return self.default_format
+        match = _TRAILING_FORMAT.search(_without_comments(self.text))
         return match[1].decode() if match else self.default_format
 
 
 def bare_statement(text: bytes) -> bytes:
     """Return a statement without comments, semicolon and FORMAT clause: what can stand in parentheses."""
-    text = _TOKEN.sub(lambda token: b" " if token[0][:1] in b"-#/" else token[0], text)
-    return _TRAILING_FORMAT.sub(lambda clause: clause["settings"] or b"", text).rstrip(b"; \t\r\n")
+    return _TRAILING_FORMAT.sub(lambda clause: clause["settings"] or b"", _without_comments(text)).rstrip(b"; \t\r\n")
+
+
+def _without_comments(text: bytes) -> bytes:
+    return _TOKEN.sub(lambda token: b" " if token[0][:1] in b"-#/" else token[0], text)
 
 
 def first_word(text: bytes) -> str:

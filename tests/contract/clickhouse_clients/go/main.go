@@ -1,6 +1,7 @@
-// Reads statements as a JSON list from standard input, runs them one after the other and prints what each returned.
+// Runs the statements of standard input through clickhouse-go and prints what each returned as a line of JSON.
 //
-// One connection serves them all. A statement that is refused prints its code and message.
+// A statement ends with a NUL character. "batch TABLE" inserts rows as a batch, and "echo TEXT" binds a parameter. One
+// connection serves them all; a statement that is refused prints its code.
 package main
 
 import (
@@ -8,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/big"
 	"os"
@@ -21,122 +23,91 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-type statement struct {
-	SQL        string         `json:"sql"`
-	Parameters map[string]any `json:"parameters"`
-	// Rows to insert as one batch; SQL is the INSERT then.
-	Batch [][]any `json:"batch"`
-}
-
-type reply struct {
-	Columns []string `json:"columns,omitempty"`
-	Rows    [][]any  `json:"rows,omitempty"`
+type answer struct {
+	Columns []string `json:"columns"`
+	Rows    [][]any  `json:"rows"`
 	Code    int32    `json:"code,omitempty"`
 	Message string   `json:"message,omitempty"`
 }
 
 func main() {
-	var statements []statement
-	must(json.NewDecoder(os.Stdin).Decode(&statements))
 	options, err := clickhouse.ParseDSN(os.Args[1])
 	must(err)
 	connection, err := clickhouse.Open(options)
 	must(err)
 	defer connection.Close()
 	must(connection.Ping(context.Background()))
+	input, err := io.ReadAll(os.Stdin)
+	must(err)
 	output := json.NewEncoder(os.Stdout)
-	for _, each := range statements {
-		answer, err := run(connection, each)
+	for _, statement := range strings.Split(strings.TrimSuffix(string(input), "\x00"), "\x00") {
+		found, err := run(connection, statement)
 		var refused *clickhouse.Exception
 		if errors.As(err, &refused) {
-			answer = reply{Code: refused.Code, Message: refused.Message}
+			found = answer{Code: refused.Code, Message: refused.Message}
 		} else {
 			must(err)
 		}
-		must(output.Encode(answer))
+		must(output.Encode(found))
 	}
 }
 
-func run(connection driver.Conn, each statement) (reply, error) {
-	ctx := context.Background()
-	if each.Batch != nil {
-		return reply{}, insert(ctx, connection, each)
+func run(connection driver.Conn, statement string) (answer, error) {
+	if table, ok := strings.CutPrefix(statement, "batch "); ok {
+		return answer{}, insert(connection, table)
 	}
-	var named []any
-	for name, value := range each.Parameters {
-		named = append(named, clickhouse.Named(name, value))
+	if text, ok := strings.CutPrefix(statement, "echo "); ok {
+		return query(connection, "SELECT {text:String} AS text", clickhouse.Named("text", text))
 	}
-	rows, err := connection.Query(ctx, each.SQL, named...)
+	return query(connection, statement)
+}
+
+func query(connection driver.Conn, statement string, parameters ...any) (answer, error) {
+	rows, err := connection.Query(context.Background(), statement, parameters...)
 	if err != nil {
-		return reply{}, err
+		return answer{}, err
 	}
 	defer rows.Close()
-	answer := reply{Columns: rows.Columns()}
+	found := answer{Columns: rows.Columns()}
 	for rows.Next() {
 		places := make([]any, len(rows.ColumnTypes()))
 		for i, column := range rows.ColumnTypes() {
 			places[i] = reflect.New(column.ScanType()).Interface()
 		}
 		if err := rows.Scan(places...); err != nil {
-			return reply{}, err
+			return answer{}, err
 		}
 		row := make([]any, len(places))
 		for i, place := range places {
-			isDay := strings.HasPrefix(strings.TrimPrefix(rows.ColumnTypes()[i].DatabaseTypeName(), "Nullable("), "Date") &&
-				!strings.Contains(rows.ColumnTypes()[i].DatabaseTypeName(), "DateTime")
-			row[i] = plain(reflect.ValueOf(place).Elem(), isDay)
+			row[i] = plain(reflect.ValueOf(place).Elem(), rows.ColumnTypes()[i].DatabaseTypeName() == "Date")
 		}
-		answer.Rows = append(answer.Rows, row)
+		found.Rows = append(found.Rows, row)
 	}
-	return answer, rows.Err()
+	return found, rows.Err()
 }
 
-func insert(ctx context.Context, connection driver.Conn, each statement) error {
-	batch, err := connection.PrepareBatch(ctx, each.SQL)
+func insert(connection driver.Conn, table string) error {
+	batch, err := connection.PrepareBatch(context.Background(), "INSERT INTO "+table)
 	if err != nil {
 		return err
 	}
-	for _, row := range each.Batch {
-		if err := batch.Append(typed(row)...); err != nil {
+	note := "note"
+	for _, row := range [][]any{
+		{
+			uint64(1), decimal.RequireFromString("0.000000000001"),
+			time.Date(2026, 3, 31, 23, 59, 58, 123456000, time.UTC), "a'b\"c`\\ \t\n ü 漢字 🚀", (*string)(nil),
+			[]string{"T1", "T2 ü"}, map[string]string{"team": "a'b"},
+		},
+		{
+			uint64(2), decimal.RequireFromString("-99999999999999999999999999.999999999999"),
+			time.Unix(0, 0).UTC(), "", &note, []string{}, map[string]string{},
+		},
+	} {
+		if err := batch.Append(row...); err != nil {
 			return err
 		}
 	}
 	return batch.Send()
-}
-
-// typed turns what JSON has no type for, written as {"type": text}, into the type that the client takes.
-func typed(row []any) []any {
-	values := make([]any, len(row))
-	for i, value := range row {
-		values[i] = value
-		tagged, ok := value.(map[string]any)
-		if !ok {
-			continue
-		}
-		for name, inner := range tagged {
-			switch name {
-			case "decimal":
-				values[i] = decimal.RequireFromString(inner.(string))
-			case "time":
-				values[i] = time.UnixMicro(int64(inner.(float64))).UTC()
-			case "uint64":
-				values[i] = uint64(inner.(float64))
-			case "strings":
-				list := []string{}
-				for _, text := range inner.([]any) {
-					list = append(list, text.(string))
-				}
-				values[i] = list
-			case "map":
-				entries := map[string]string{}
-				for key, text := range inner.(map[string]any) {
-					entries[key] = text.(string)
-				}
-				values[i] = entries
-			}
-		}
-	}
-	return values
 }
 
 // plain writes a value so that JSON keeps all of it: moments as microseconds, decimals without trailing zeros.

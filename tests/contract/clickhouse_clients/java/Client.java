@@ -30,14 +30,14 @@ import java.util.UUID;
 /**
  * Runs the statements of standard input through JDBC and prints what each returned as a line of JSON.
  *
- * <p>A statement ends with a NUL character. One that starts with "INSERT" and has question marks is a batch: what
- * {@link #BATCH} holds is inserted. One connection serves them all; a statement that is refused prints its code.
+ * <p>A statement ends with a NUL character. "batch TABLE" inserts rows as a batch, and "echo TEXT" binds a parameter.
+ * One connection serves them all; a statement that is refused prints its code.
  */
 public class Client {
     private static final Object[][] BATCH = {
-        {1L, new BigDecimal("0.000000000001"), Instant.parse("2026-03-31T23:59:58.123456Z"), "a'b\"c`\\ \t\n ü 漢字 🚀",
+        {1L, new BigDecimal("0.000000000001"), ZonedDateTime.parse("2026-03-31T23:59:58.123456Z"), "a'b\"c`\\ \t\n ü 漢字 🚀",
             null, List.of("T1", "T2 ü"), Map.of("team", "a'b")},
-        {2L, new BigDecimal("-99999999999999999999999999.999999999999"), Instant.parse("1970-01-01T00:00:00Z"), "",
+        {2L, new BigDecimal("-99999999999999999999999999.999999999999"), ZonedDateTime.parse("1970-01-01T00:00:00Z"), "",
             "note", List.of(), Map.of()},
     };
 
@@ -51,11 +51,7 @@ public class Client {
             for (String sql : statements) {
                 Map<String, Object> answer = new LinkedHashMap<>();
                 try {
-                    if (sql.startsWith("INSERT") && sql.contains("?")) {
-                        insert(connection, sql);
-                    } else {
-                        run(connection, sql, answer);
-                    }
+                    run(connection, sql, answer);
                 } catch (SQLException error) {
                     answer.put("code", error.getErrorCode());
                     answer.put("message", error.getMessage());
@@ -65,15 +61,31 @@ public class Client {
         }
     }
 
-    private static void insert(Connection connection, String sql) throws SQLException {
+    private static void run(Connection connection, String sql, Map<String, Object> answer) throws SQLException {
+        if (sql.startsWith("batch ")) {
+            insert(connection, sql.substring("batch ".length()));
+        } else if (sql.startsWith("echo ")) {
+            try (PreparedStatement echo = connection.prepareStatement("SELECT ? AS text")) {
+                echo.setString(1, sql.substring("echo ".length()));
+                read(echo.executeQuery(), answer);
+            }
+        } else {
+            try (Statement statement = connection.createStatement()) {
+                if (statement.execute(sql)) {
+                    read(statement.getResultSet(), answer);
+                }
+            }
+        }
+    }
+
+    private static void insert(Connection connection, String table) throws SQLException {
+        String sql = "INSERT INTO " + table + " VALUES (?, ?, ?, ?, ?, ?, ?)";
         try (PreparedStatement insert = connection.prepareStatement(sql)) {
             for (Object[] row : BATCH) {
                 for (int i = 0; i < row.length; i++) {
                     Object value = row[i];
                     if (value instanceof List<?> list) {
                         value = connection.createArrayOf("String", list.toArray());
-                    } else if (value instanceof Instant instant) {
-                        value = instant.atZone(ZoneOffset.UTC);
                     }
                     insert.setObject(i + 1, value);
                 }
@@ -83,34 +95,27 @@ public class Client {
         }
     }
 
-    private static void run(Connection connection, String sql, Map<String, Object> answer) throws SQLException {
-        try (Statement statement = connection.createStatement()) {
-            if (!statement.execute(sql)) {
-                return;
-            }
-            try (ResultSet found = statement.getResultSet()) {
-                ResultSetMetaData columns = found.getMetaData();
-                List<Object> names = new ArrayList<>();
-                for (int i = 1; i <= columns.getColumnCount(); i++) {
-                    names.add(columns.getColumnName(i));
-                }
-                List<Object> rows = new ArrayList<>();
-                while (found.next()) {
-                    List<Object> row = new ArrayList<>();
-                    for (int i = 1; i <= columns.getColumnCount(); i++) {
-                        row.add(plain(found, i, columns.getColumnTypeName(i)));
-                    }
-                    rows.add(row);
-                }
-                answer.put("columns", names);
-                answer.put("rows", rows);
-            }
+    private static void read(ResultSet found, Map<String, Object> answer) throws SQLException {
+        ResultSetMetaData columns = found.getMetaData();
+        List<Object> names = new ArrayList<>();
+        for (int i = 1; i <= columns.getColumnCount(); i++) {
+            names.add(columns.getColumnName(i));
         }
+        List<Object> rows = new ArrayList<>();
+        while (found.next()) {
+            List<Object> row = new ArrayList<>();
+            for (int i = 1; i <= columns.getColumnCount(); i++) {
+                row.add(plain(found, i, columns.getColumnTypeName(i)));
+            }
+            rows.add(row);
+        }
+        answer.put("columns", names);
+        answer.put("rows", rows);
     }
 
     /** A timestamp of JDBC is in the zone of the machine unless it is asked for with one. */
     private static Object plain(ResultSet found, int column, String type) throws SQLException {
-        if (type.contains("DateTime") && !type.contains("(DateTime") || type.startsWith("Nullable(DateTime")) {
+        if (type.startsWith("DateTime") || type.startsWith("Nullable(DateTime")) {
             return plain(found.getObject(column, OffsetDateTime.class));
         }
         return plain(found.getObject(column));
