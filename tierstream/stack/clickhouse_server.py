@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Final
 
-from aiohttp import web
+from aiohttp import BasicAuth, web
 
 from tierstream.stack.clickhouse_compression import (
     accepted_encoding,
@@ -94,6 +94,7 @@ class ClickHouseHandler:
             "X-ClickHouse-Timezone": self._engine.timezone,
         }
         try:
+            _authenticate(request)
             query = await _read_query(request)
             if self._faults is not None:
                 await self._faults.meet(query)
@@ -115,6 +116,29 @@ def _response_encoding(request: web.Request) -> str:
     if request.query.get("enable_http_compression") != "1":
         return "identity"
     return accepted_encoding(request.headers.get("Accept-Encoding", ""))
+
+
+def _authenticate(request: web.Request) -> None:
+    """Let in whom a server lets in that nobody has configured: the user `default` without a password.
+
+    Raises:
+        ClickHouseError: somebody else asks.
+    """
+    user = request.headers.get("X-ClickHouse-User") or request.query.get("user") or "default"
+    password = request.headers.get("X-ClickHouse-Key") or request.query.get("password") or ""
+    if authorization := request.headers.get("Authorization"):
+        try:
+            basic = BasicAuth.decode(authorization)
+        except ValueError as error:
+            raise ClickHouseError.of(516, "AUTHENTICATION_FAILED", f"Invalid authentication: {error}") from error
+        user, password = basic.login or user, basic.password
+    if (user, password) != ("default", ""):
+        raise ClickHouseError.of(
+            516,
+            "AUTHENTICATION_FAILED",
+            f"{user}: Authentication failed: password is incorrect, or there is no user with such name. The embedded "
+            "ClickHouse has the user default without a password alone",
+        )
 
 
 async def _read_query(request: web.Request) -> Query:
