@@ -2,14 +2,12 @@
 
 import asyncio
 import json
-import re
 import signal
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from time import time_ns
 from typing import Any
 
@@ -17,17 +15,17 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_programs import BATCH, BATCH_COLUMNS, Answer, Program, go_program, java_program, node_program
+from documented_sql import documented_queries
 from embedded_server import EmbeddedServer
 from ledger_records import breaker, call_pair, hops, result, shared_call
 
 from analytics.clickhouse import open_client
 from analytics.ledger import Entry, Ledger, SinkStats
-from analytics.migrate import migrate, split_statements
+from analytics.migrate import migrate
 from analytics.rows import Position, rows_of
 
-ROOT = Path(__file__).parents[2]
 DATABASE = "tierstream"
-VIEWS = ("requests", "calls", "hops", "breakers", "bodies", "call_ledger", "attempt_ledger")
+VIEWS = ("requests", "calls", "hops", "breakers", "bodies", "call_ledger", "attempt_ledger", "spending")
 TYPES = """
     SELECT
         toUInt64(18446744073709551615), toInt8(-128), toFloat64(0.1), toFloat64(1e-300), nan, true,
@@ -105,12 +103,6 @@ async def fill(url: str) -> None:
     ledger = Ledger(url, DATABASE, SinkStats())
     await ledger.insert([Entry(p, rows_of(record, p, "full")) for p, record in zip(positions, records, strict=True)])
     await ledger.close()
-
-
-def documented_queries() -> list[str]:
-    pages = (ROOT / "README.md", ROOT / "docs" / "sql.md")
-    fences = re.compile(r"^```sql\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-    return [query for page in pages for text in fences.findall(page.read_text()) for query in split_statements(text)]
 
 
 def plain(value: Any) -> Any:
