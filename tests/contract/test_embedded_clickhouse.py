@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import http.client
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -25,40 +27,15 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 from clickhouse_connect.driver.external import ExternalData
+from embedded_server import MODULE, EmbeddedServer
 
 from tierstream.stack.clickhouse_protocol import split_insert
 
-MODULE = "tierstream.stack.clickhouse_server"
-LISTENS = re.compile(r"listens on (http://127\.0\.0\.1:\d+)")
 COLUMNS = """
     id UUID, model LowCardinality(String), at DateTime64(6, 'UTC'), cost Decimal(38, 12), tokens UInt64,
     delta Int32, note Nullable(String), score Nullable(Float64), route Array(String),
     tags Map(String, String), status Enum8('ok' = 1, 'failed' = 2), stream Bool, ratio Float64, body String
 """
-
-
-class EmbeddedServer:
-    """A server process on a free port; its stderr is read up to the line that says where it listens."""
-
-    def __init__(self, folder: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", MODULE, "--port", "0", "--data", str(folder)],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stderr is not None
-        seen = []
-        for line in self.process.stderr:
-            seen.append(line)
-            if match := LISTENS.search(line):
-                self.url = match[1]
-                return
-        pytest.fail(f"the server did not start: {''.join(seen)}")
-
-    def end(self, number: signal.Signals) -> int:
-        self.process.send_signal(number)
-        self.process.communicate(timeout=60)
-        return self.process.returncode
 
 
 @pytest.fixture(scope="module")
@@ -238,6 +215,91 @@ def test_bad_requests(url: str) -> None:
     for broken, code in ((whole[:-9], "33"), (b"no lz4 at all", "432")):
         response, _ = request("POST", url, broken, {"Content-Encoding": "lz4"})
         assert response.headers["X-ClickHouse-Exception-Code"] == code
+
+
+def test_a_session_keeps_what_its_statements_did(url: str, database: str) -> None:
+    session = {"session_id": uuid.uuid4().hex, "database": database}
+
+    def ask(statement: str, **arguments: str) -> bytes:
+        return post(url, statement.encode(), **session, **arguments)[1]
+
+    assert ask("CREATE TEMPORARY TABLE mine (n UInt64)") == b""
+    assert ask("INSERT INTO mine FORMAT TSV\n1\n2\n", max_block_size="77") == b""
+    assert ask("SET max_threads = 3") == b""
+    assert ask("SELECT sum(n), getSetting('max_threads') FROM mine", max_block_size="77") == b"3\t3\n"
+    assert ask("SELECT getSetting('max_threads')", max_threads="2") == b"2\n"
+    assert ask("SELECT no_such_column", max_threads="2").startswith(b"Code: 47.")
+    assert ask("SELECT getSetting('max_threads'), getSetting('max_block_size') = 77") == b"3\t0\n"
+    assert post(url, b"SELECT * FROM mine")[1].startswith(b"Code: 60.")
+    assert ask("SELECT count() FROM mine", session_check="1", close_session="1") == b"2\n"
+    assert ask("SELECT 1", session_check="1").startswith(b"Code: 372.")
+
+
+@pytest.mark.skipif("CLICKHOUSE_URL" in os.environ, reason="what only the embedded server refuses")
+def test_a_session_serves_one_request_at_a_time(url: str) -> None:
+    session_id = uuid.uuid4().hex
+    processes = b"SELECT count() FROM system.processes WHERE query LIKE 'SELECT sleep(2)%'"
+    with ThreadPoolExecutor(max_workers=1) as other:
+        running = other.submit(post, url, b"SELECT sleep(2)", session_id=session_id)
+        while post(url, processes)[1] != b"1\n":
+            assert not running.done()
+        assert post(url, b"SELECT 1", session_id=session_id)[1].startswith(b"Code: 373.")
+        # The result of KILL names what it would kill, and nobody but the engine knows of which types.
+        arguments = {"client_protocol_version": "54460", "default_format": "Native"}
+        _, body = post(url, b"KILL QUERY WHERE query LIKE 'SELECT sleep(2)%' TEST", **arguments)
+        assert body.startswith(b"Code: 48.")
+        assert b"FORMAT JSONEachRow" in body
+        assert running.result()[1] == b"0\n"
+    assert post(url, b"SELECT 1", session_id=session_id)[1] == b"1\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "statement", "encoding", "code"),
+    [
+        ({"decompress": "1"}, b"SELECT 1", "", "33"),
+        ({"compress": "1", "network_compression_method": "T64"}, b"SELECT 1", "", "89"),
+        ({}, b"SELECT 1", "snappy", "89"),
+        ({"session_id": "s", "session_timeout": "soon"}, b"SELECT 1", "", "374"),
+        ({"session_id": "s", "session_timeout": "86400"}, b"SELECT 1", "", "374"),
+    ],
+)
+def test_what_a_request_gets_wrong(
+    url: str, arguments: dict[str, str], statement: bytes, encoding: str, code: str
+) -> None:
+    query = "&".join(f"{name}={quote(value)}" for name, value in arguments.items())
+    response, body = request("POST", f"{url}/?{query}", statement, {"Content-Encoding": encoding} if encoding else {})
+    assert response.headers["X-ClickHouse-Exception-Code"] == code
+    assert body.startswith(f"Code: {code}. DB::Exception: ".encode())
+
+
+@pytest.mark.skipif("CLICKHOUSE_URL" in os.environ, reason="what only the embedded server refuses")
+def test_a_session_has_no_read_only_requests(url: str) -> None:
+    response, body = request("GET", f"{url}/?session_id=s&query={quote('SELECT 1')}")
+    assert response.headers["X-ClickHouse-Exception-Code"] == "48"
+    assert b"POST the statement" in body
+
+
+def test_native_of_a_protocol_version_starts_with_the_block_info(url: str) -> None:
+    plain = b"\x01\x01\x01n\x05UInt8\x07"
+    for statement in (b"SELECT 7 AS n", b"SELECT 7 AS n FORMAT Native -- FORMAT TSV\n;", b"/* ; */ SELECT 7 AS n ;\n"):
+        _, body = post(url, statement, default_format="Native")
+        assert body == plain
+        _, body = post(url, statement, default_format="Native", client_protocol_version="54460")
+        assert body == b"\x01\x00\x02\xff\xff\xff\xff\x00\x01\x01\x01n\x05UInt8\x00\x07"
+    _, body = post(url, b"SELECT 7 WHERE 0", default_format="Native", client_protocol_version="54460")
+    assert body == b""
+    zoned = b"SELECT toDateTime(0, 'Asia/Tokyo') AS n"
+    assert b"DateTime('Asia/Tokyo')" in post(url, zoned, default_format="Native", client_protocol_version="54460")[1]
+
+
+def test_encodings_of_responses(url: str) -> None:
+    statement = b"SELECT repeat('a', 1000)"
+    for encoding, decode in (("gzip", gzip.decompress), ("deflate", zlib.decompress), ("lz4", lz4.frame.decompress)):
+        response, body = request(
+            "POST", f"{url}/?enable_http_compression=1", statement, {"Accept-Encoding": f"{encoding};q=1, identity"}
+        )
+        assert response.headers["Content-Encoding"] == encoding
+        assert decode(body) == b"a" * 1000 + b"\n"
 
 
 def test_insert_forms(client: Client, url: str, database: str) -> None:

@@ -1,23 +1,29 @@
-"""The ClickHouse engine inside this process, through `chdb`: one folder, one connection for each query."""
+"""The ClickHouse engine inside this process, through `chdb`: one folder, a connection for each query or session."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol, Self, cast
+from typing import Any, Final, Protocol, Self, cast
 from urllib.parse import urlencode
 
+from tierstream.stack.clickhouse_native import BUFFERS, LOWEST_REVISION, Column, to_blocks
 from tierstream.stack.clickhouse_protocol import (
     ClickHouseError,
     ExternalTable,
     InsertData,
     Query,
+    bare_statement,
+    first_word,
     quote_identifier,
     quote_string,
     split_insert,
 )
+from tierstream.stack.clickhouse_sessions import Sessions
 
 # The engine takes most of the machine by default; here it shares it with Kafka, the workers and a browser.
 # Its background pools are small already, and it keeps no system log tables.
@@ -34,6 +40,11 @@ _SERVER_SETTINGS: Final = {
     "allow_introspection_functions": "0",
     "date_time_input_format": "basic",
 }
+
+_DESCRIBED: Final = frozenset({"SELECT", "WITH", "FROM", "EXPLAIN"})
+"""Statements that can stand in DESCRIBE (…)."""
+_REPEATABLE: Final = frozenset({"SHOW", "DESCRIBE", "DESC", "EXISTS", "CHECK"})
+"""Further ones with a result, which may be run a second time for the types of its columns: they change nothing."""
 
 
 class _QueryResult(Protocol):
@@ -94,34 +105,57 @@ class Engine:
             import chdb  # noqa: PLC0415 - half a gigabyte of an optional extra, and it reads TZ when loaded
         except ImportError as error:
             raise RuntimeError("chdb is not installed: pip install 'tierstream[embedded]'") from error
-        self._connect = cast("Callable[[str], _Connection]", chdb.connect)
+        self._connect_to = cast("Callable[[str], _Connection]", chdb.connect)
         self._path = str(folder)
         # The engine lives as long as a connection is open, and takes its options from the first.
-        self._anchor = self._connect(f"{self._path}?{urlencode(_SERVER_OPTIONS)}")
-        identity = self._anchor.query("SELECT version(), timezone()", "TSV").bytes() or b""
-        self.version, self.timezone = identity.decode().split()
+        self._anchor = self._connect_to(f"{self._path}?{urlencode(_SERVER_OPTIONS)}")
+        identity = self._anchor.query("SELECT version(), timezone(), displayName()", "TSV").bytes() or b""
+        self.version, self.timezone, self.display_name = identity.decode().split()
+        self._sessions = Sessions(self._connect)
 
     def run(self, query: Query) -> Reply:
         """Run one query to its end; blocks, without holding the interpreter lock.
 
         Raises:
-            ClickHouseError: the engine refused it.
+            ClickHouseError: the engine refused it, or its session is not to be had.
         """
+        self._sessions.close_expired()
         try:
-            # A connection costs 0.3 ms and keeps settings, database and temporary tables to this query.
-            connection = self._connect(self._path)
-            try:
-                _prepare(connection, query)
+            with self._connection(query) as connection:
                 insert = split_insert(query.text)
-                return _insert(connection, insert) if insert else _select(connection, query)
-            finally:
-                connection.close()
+                if insert:
+                    return _insert(connection, insert)
+                if query.protocol_version >= LOWEST_REVISION and query.output_format == "Native":
+                    return _select_blocks(connection, query)
+                return _select(connection, query)
         except RuntimeError as error:
             raise ClickHouseError.parse(str(error)) from error
 
     def close(self) -> None:
         """Close the folder; every `run` must have returned."""
+        self._sessions.close()
         self._anchor.close()
+
+    def _connect(self) -> _Connection:
+        connection = self._connect_to(self._path)
+        _assign(connection, _SERVER_SETTINGS)
+        return connection
+
+    @contextmanager
+    def _connection(self, query: Query) -> Iterator[_Connection]:
+        """Lend a connection on which the query's settings, database and external tables are in force."""
+        if query.session:
+            with self._sessions.use(query.session) as connection, _restored(connection, query):
+                _prepare(connection, query)
+                yield connection
+            return
+        # A connection costs 0.3 ms and keeps settings, database and temporary tables to this query.
+        connection = self._connect()
+        try:
+            _prepare(connection, query)
+            yield connection
+        finally:
+            connection.close()
 
 
 def _prepare(connection: _Connection, query: Query) -> None:
@@ -129,8 +163,33 @@ def _prepare(connection: _Connection, query: Query) -> None:
         _create_external(connection, table)
     if query.database:
         connection.query(f"USE {quote_identifier(query.database)}")
-    assignments = _SERVER_SETTINGS | dict(query.settings)
-    connection.query("SET " + ", ".join(f"{name} = {quote_string(value)}" for name, value in assignments.items()))
+    _assign(connection, query.settings)
+
+
+def _assign(connection: _Connection, settings: Mapping[str, str]) -> None:
+    if settings:
+        connection.query("SET " + ", ".join(f"{name} = {quote_string(value)}" for name, value in settings.items()))
+
+
+@contextmanager
+def _restored(connection: _Connection, query: Query) -> Iterator[None]:
+    """Undo what the request alone brought: a session keeps what its statements did, not what URLs said."""
+    settings = _rows(
+        connection,
+        "SELECT name, value, changed FROM system.settings WHERE has({names:Array(String)}, name)",
+        {"names": f"[{', '.join(map(quote_string, query.settings))}]"},
+    )
+    [[database]] = _rows(connection, "SELECT currentDatabase()")
+    try:
+        yield
+    finally:
+        for table in query.external_tables:
+            connection.query(f"DROP TEMPORARY TABLE IF EXISTS {quote_identifier(table.name)}")
+        if query.database:
+            connection.query(f"USE {quote_identifier(database)}")
+        if settings:
+            values = (f"{name} = {quote_string(value) if changed else 'DEFAULT'}" for name, value, changed in settings)
+            connection.query("SET " + ", ".join(values))
 
 
 def _create_external(connection: _Connection, table: ExternalTable) -> None:
@@ -161,6 +220,41 @@ def _select(connection: _Connection, query: Query) -> Reply:
         "elapsed_ns": _nanoseconds(result.elapsed()),
     }
     return Reply(result.bytes() or b"", summary)
+
+
+def _select_blocks(connection: _Connection, query: Query) -> Reply:
+    """Run a statement whose result is to be Native of a revision that the engine does not write."""
+    statement = bare_statement(query.text)
+    reply = _select(connection, replace(query, text=statement, default_format=BUFFERS))
+    if not reply.body:
+        return reply
+    return Reply(to_blocks(reply.body, _columns(connection, statement, dict(query.parameters))), reply.summary)
+
+
+def _columns(connection: _Connection, statement: bytes, parameters: dict[str, str]) -> list[Column]:
+    kind = first_word(statement)
+    if kind in _DESCRIBED:
+        described = b"DESCRIBE TABLE (\n" + statement + b"\n) SETTINGS describe_compact_output = 1"
+        return [Column(name, kind) for name, kind in _rows(connection, described, parameters)]
+    if kind in _REPEATABLE:
+        names, types, *_ = _rows(connection, statement, parameters, "JSONCompactEachRowWithNamesAndTypes")
+        return [Column(name, kind) for name, kind in zip(names, types, strict=True)]
+    raise ClickHouseError.of(
+        48,
+        "NOT_IMPLEMENTED",
+        f"The embedded ClickHouse does not send the result of {kind} in Native: ask for another format, such as "
+        "FORMAT JSONEachRow, or use a server",
+    )
+
+
+def _rows(
+    connection: _Connection,
+    statement: str | bytes,
+    parameters: dict[str, str] | None = None,
+    json_format: str = "JSONCompactEachRow",
+) -> list[list[Any]]:
+    result = connection.query(statement, json_format, params=parameters or {}).bytes() or b""
+    return [json.loads(line) for line in result.splitlines()]
 
 
 def _nanoseconds(seconds: float) -> str:

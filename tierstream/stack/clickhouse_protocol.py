@@ -12,7 +12,9 @@ from typing import Final
 
 DEFAULT_FORMAT: Final = "TabSeparated"
 UNKNOWN_EXCEPTION: Final = 1002
-UNKNOWN_SETTING: Final = 115
+
+_SESSION_SECONDS: Final = 60
+_LONGEST_SESSION_SECONDS: Final = 3600
 
 # What the HTTP server reads itself, and settings that steer only its transport; the engine never sees them.
 _TRANSPORT_PARAMETERS: Final = frozenset(
@@ -28,6 +30,8 @@ _TRANSPORT_PARAMETERS: Final = frozenset(
         "default_format",
         "enable_http_compression",
         "http_headers_progress_interval_ms",
+        "network_compression_method",
+        "network_zstd_compression_level",
         "password",
         "query",
         "query_id",
@@ -65,7 +69,7 @@ _HTTP_STATUS: Final[dict[int, int]] = {
 
 _CODE: Final = re.compile(r"Code: (\d+)\. ")
 _SETTING_NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-_TRAILING_FORMAT: Final = re.compile(rb"\bFORMAT\s+(\w+)\s*(?:\bSETTINGS\b[^()]*)?;?\s*$", re.IGNORECASE)
+_TRAILING_FORMAT: Final = re.compile(rb"\bFORMAT\s+(\w+)\s*(?P<settings>\bSETTINGS\b[^();]*)?;?\s*$", re.IGNORECASE)
 _TOKEN: Final = re.compile(
     rb"'(?:[^'\\]|\\.)*'"
     rb"|`(?:[^`\\]|\\.)*`"
@@ -89,6 +93,11 @@ class ClickHouseError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+
+    @classmethod
+    def of(cls, code: int, name: str, text: str) -> ClickHouseError:
+        """Write an error that the server itself finds as the engine writes its own."""
+        return cls(code, f"Code: {code}. DB::Exception: {text}. ({name})")
 
     @classmethod
     def parse(cls, text: str) -> ClickHouseError:
@@ -128,8 +137,28 @@ class ExternalTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """What of a request says which session it belongs to.
+
+    Attributes:
+        timeout_s: how long the session lives on when it is not used, in seconds.
+        must_exist: whether the request is refused if there is no such session yet.
+        closes: whether the session ends with the request.
+    """
+
+    session_id: str
+    timeout_s: int
+    must_exist: bool
+    closes: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
-    """One request: the text (statement, and for an INSERT its data) and everything that surrounds it."""
+    """One request: the text (statement, and for an INSERT its data) and everything that surrounds it.
+
+    Attributes:
+        protocol_version: the revision of ClickHouse's protocol that the client reads Native in, 0 for none.
+    """
 
     text: bytes
     database: str = ""
@@ -137,12 +166,30 @@ class Query:
     settings: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     external_tables: tuple[ExternalTable, ...] = ()
+    session: Session | None = None
+    protocol_version: int = 0
 
     @property
     def output_format(self) -> str:
-        """The format that the statement asks for at its end, else the default."""
-        match = _TRAILING_FORMAT.search(self.text[-4096:])
+        """The format that the statement asks for at its end, else the default; an INSERT has no result."""
+        if first_word(self.text) == "INSERT":
+            return self.default_format
+        match = _TRAILING_FORMAT.search(_without_comments(self.text))
         return match[1].decode() if match else self.default_format
+
+
+def bare_statement(text: bytes) -> bytes:
+    """Return a statement without comments, semicolon and FORMAT clause: what can stand in parentheses."""
+    return _TRAILING_FORMAT.sub(lambda clause: clause["settings"] or b"", _without_comments(text)).rstrip(b"; \t\r\n")
+
+
+def _without_comments(text: bytes) -> bytes:
+    return _TOKEN.sub(lambda token: b" " if token[0][:1] in b"-#/" else token[0], text)
+
+
+def first_word(text: bytes) -> str:
+    """Return the first word of a statement in upper case, which says what kind of statement it is."""
+    return next((token["word"].decode().upper() for token in _TOKEN.finditer(text) if token["word"]), "")
 
 
 def split_insert(text: bytes) -> InsertData | None:
@@ -180,8 +227,7 @@ def engine_settings(arguments: Mapping[str, str], external_names: Iterable[str] 
         if name in _TRANSPORT_PARAMETERS or name in described or name.startswith("param_"):
             continue
         if not _SETTING_NAME.fullmatch(name):
-            message = f"Code: {UNKNOWN_SETTING}. DB::Exception: Unknown setting {name!r}. (UNKNOWN_SETTING)"
-            raise ClickHouseError(UNKNOWN_SETTING, message)
+            raise ClickHouseError.of(115, "UNKNOWN_SETTING", f"Unknown setting {name!r}")
         settings[name] = value
     return settings
 
@@ -202,7 +248,45 @@ def external_structure(arguments: Mapping[str, str], name: str) -> str:
         return structure
     if types := arguments.get(f"{name}_types"):
         return ", ".join(f"_{index} {kind}" for index, kind in enumerate(types.split(","), start=1))
-    raise ClickHouseError(36, f"Code: 36. DB::Exception: External table {name} has no structure. (BAD_ARGUMENTS)")
+    raise ClickHouseError.of(36, "BAD_ARGUMENTS", f"External table {name} has no structure")
+
+
+def session_of(arguments: Mapping[str, str]) -> Session | None:
+    """The session that a request names; None for a request that stands for itself.
+
+    Raises:
+        ClickHouseError: the timeout is no number or more than an hour (374).
+    """
+    session_id = arguments.get("session_id")
+    if not session_id:
+        return None
+    timeout = arguments.get("session_timeout", str(_SESSION_SECONDS))
+    if not timeout.isdecimal():
+        raise ClickHouseError.of(374, "INVALID_SESSION_TIMEOUT", f"Invalid session timeout: '{timeout}'")
+    if int(timeout) > _LONGEST_SESSION_SECONDS:
+        raise ClickHouseError.of(
+            374,
+            "INVALID_SESSION_TIMEOUT",
+            f"Session timeout '{timeout}' is larger than max_session_timeout: {_LONGEST_SESSION_SECONDS}",
+        )
+    return Session(
+        session_id=session_id,
+        timeout_s=int(timeout),
+        must_exist=arguments.get("session_check") == "1",
+        closes=arguments.get("close_session") == "1",
+    )
+
+
+def protocol_version(arguments: Mapping[str, str]) -> int:
+    """The revision in `client_protocol_version`, 0 where there is none.
+
+    Raises:
+        ClickHouseError: it is no number.
+    """
+    version = arguments.get("client_protocol_version", "0")
+    if not version.isdecimal():
+        raise ClickHouseError.of(27, "CANNOT_PARSE_INPUT_ASSERTION_FAILED", f"client_protocol_version: '{version}'")
+    return int(version)
 
 
 def quote_string(value: str) -> str:

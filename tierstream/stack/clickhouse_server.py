@@ -1,8 +1,8 @@
 """ClickHouse's HTTP interface on the loopback, in front of the engine inside this process.
 
 `python -m tierstream.stack.clickhouse_server --port 8123 --data DIR`. A client of ClickHouse's HTTP interface
-works against it unchanged; the source is https://clickhouse.com/docs/interfaces/http. There are no sessions,
-each request stands for itself, and results are not compressed: on the loopback that costs more than it saves.
+works against it unchanged; the source is https://clickhouse.com/docs/interfaces/http. Results are compressed for
+who asks for it (`compress=1`, `enable_http_compression=1`) alone: on the loopback it costs more than it saves.
 """
 
 from __future__ import annotations
@@ -21,9 +21,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Final
 
-import lz4.frame
-from aiohttp import web
+from aiohttp import BasicAuth, web
 
+from tierstream.stack.clickhouse_compression import (
+    accepted_encoding,
+    from_frames,
+    from_lz4,
+    to_encoding,
+    to_frames,
+)
 from tierstream.stack.clickhouse_engine import Engine
 from tierstream.stack.clickhouse_faults import InjectedFaults
 from tierstream.stack.clickhouse_protocol import (
@@ -33,12 +39,15 @@ from tierstream.stack.clickhouse_protocol import (
     Query,
     engine_settings,
     external_structure,
+    protocol_version,
     query_parameters,
+    session_of,
 )
 
 logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES: Final = 256 * 1024**2
+_UNDONE_BY_AIOHTTP: Final = frozenset({"identity", "gzip", "deflate", "br", "zstd"})
 QUERY_THREADS: Final = 8
 """More than there are cores, so that a few slow reports leave room for inserts."""
 
@@ -79,19 +88,57 @@ class ClickHouseHandler:
         if request.method == "GET" and "query" not in request.query:
             return await self._ping(request)
         query_id = request.query.get("query_id") or str(uuid.uuid4())
-        headers = {"X-ClickHouse-Query-Id": query_id, "X-ClickHouse-Timezone": self._engine.timezone}
+        headers = {
+            "X-ClickHouse-Query-Id": query_id,
+            "X-ClickHouse-Server-Display-Name": self._engine.display_name,
+            "X-ClickHouse-Timezone": self._engine.timezone,
+        }
         try:
+            _authenticate(request)
             query = await _read_query(request)
             if self._faults is not None:
                 await self._faults.meet(query)
             loop = asyncio.get_running_loop()
             reply = await loop.run_in_executor(self._executor, self._engine.run, query)
+            encoding = _response_encoding(request)
+            body = await loop.run_in_executor(self._executor, _encode, reply.body, request.query, encoding)
         except ClickHouseError as error:
             headers["X-ClickHouse-Exception-Code"] = str(error.code)
             return web.Response(status=error.http_status, text=f"{error.message}\n", headers=headers)
         headers["X-ClickHouse-Format"] = query.output_format
         headers["X-ClickHouse-Summary"] = json.dumps(reply.summary)
-        return web.Response(body=reply.body, headers=headers)
+        if encoding != "identity":
+            headers["Content-Encoding"] = encoding
+        return web.Response(body=body, headers=headers)
+
+
+def _response_encoding(request: web.Request) -> str:
+    if request.query.get("enable_http_compression") != "1":
+        return "identity"
+    return accepted_encoding(request.headers.get("Accept-Encoding", ""))
+
+
+def _authenticate(request: web.Request) -> None:
+    """Let in whom a server lets in that nobody has configured: the user `default` without a password.
+
+    Raises:
+        ClickHouseError: somebody else asks.
+    """
+    user = request.headers.get("X-ClickHouse-User") or request.query.get("user") or "default"
+    password = request.headers.get("X-ClickHouse-Key") or request.query.get("password") or ""
+    if authorization := request.headers.get("Authorization"):
+        try:
+            basic = BasicAuth.decode(authorization)
+        except ValueError as error:
+            raise ClickHouseError.of(516, "AUTHENTICATION_FAILED", f"Invalid authentication: {error}") from error
+        user, password = basic.login or user, basic.password
+    if (user, password) != ("default", ""):
+        raise ClickHouseError.of(
+            516,
+            "AUTHENTICATION_FAILED",
+            f"{user}: Authentication failed: password is incorrect, or there is no user with such name. The embedded "
+            "ClickHouse has the user default without a password alone",
+        )
 
 
 async def _read_query(request: web.Request) -> Query:
@@ -105,7 +152,7 @@ async def _read_query(request: web.Request) -> Query:
             else:
                 arguments[name] = part if isinstance(part, str) else bytes(part).decode()
     else:
-        body = _decode(await request.read(), request.headers.get("Content-Encoding", ""))
+        body = _decode(await _read_body(request), request, arguments)
     # The server too reads the argument and the body as one text, with a line feed between them.
     statement = arguments.get("query", "").encode()
     text = b"\n".join(part for part in (statement, body) if part)
@@ -114,6 +161,12 @@ async def _read_query(request: web.Request) -> Query:
     settings = engine_settings(arguments, external)
     if request.method == "GET":
         settings["readonly"] = "2"
+    session = session_of(arguments)
+    if session and settings.get("readonly", "0") != "0":
+        # The engine lets nobody take it back, and the session's next request may write.
+        raise ClickHouseError.of(
+            48, "NOT_IMPLEMENTED", "The embedded ClickHouse has no read-only requests in a session: POST the statement"
+        )
     return Query(
         text=text,
         database=_argument(request, arguments, "database", ""),
@@ -121,7 +174,18 @@ async def _read_query(request: web.Request) -> Query:
         settings=settings,
         parameters=query_parameters(arguments),
         external_tables=_external_tables(arguments, external),
+        session=session,
+        protocol_version=protocol_version(arguments),
     )
+
+
+async def _read_body(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise ClickHouseError.of(
+            229, "QUERY_IS_TOO_LARGE", f"the body has more than {MAX_BODY_BYTES} bytes: send less at a time"
+        ) from error
 
 
 def _argument(request: web.Request, arguments: Mapping[str, str], name: str, default: str) -> str:
@@ -142,25 +206,24 @@ def _external_tables(arguments: Mapping[str, str], data: Mapping[str, bytes]) ->
     )
 
 
-def _decode(body: bytes, encoding: str) -> bytes:
-    """Undo the one encoding that clients of ClickHouse use and aiohttp does not undo itself."""
-    if encoding != "lz4":
-        return body
-    decoded = bytearray()
-    while body:
-        decompressor = lz4.frame.LZ4FrameDecompressor()
-        try:
-            decoded += decompressor.decompress(body, max_length=MAX_BODY_BYTES + 1 - len(decoded))
-        except RuntimeError as error:
-            message = f"Code: 432. DB::Exception: {error}. (UNKNOWN_COMPRESSION_METHOD)"
-            raise ClickHouseError(432, message) from error
-        if len(decoded) > MAX_BODY_BYTES:
-            raise web.HTTPRequestEntityTooLarge(max_size=MAX_BODY_BYTES, actual_size=len(decoded))
-        if not decompressor.eof:
-            message = "Code: 33. DB::Exception: The lz4 body is cut off. (CANNOT_READ_ALL_DATA)"
-            raise ClickHouseError(33, message)
-        body = decompressor.unused_data or b""
-    return bytes(decoded)
+def _decode(body: bytes, request: web.Request, arguments: Mapping[str, str]) -> bytes:
+    encoding = request.headers.get("Content-Encoding", "identity").lower()
+    if encoding == "lz4":
+        body = from_lz4(body, MAX_BODY_BYTES)
+    elif encoding not in _UNDONE_BY_AIOHTTP:
+        raise ClickHouseError.of(
+            89,
+            "UNKNOWN_COMPRESSION_METHOD",
+            f"The embedded ClickHouse does not read Content-Encoding {encoding}: use lz4, zstd, gzip, deflate or br",
+        )
+    return from_frames(body, MAX_BODY_BYTES) if arguments.get("decompress") == "1" else body
+
+
+def _encode(body: bytes, arguments: Mapping[str, str], encoding: str) -> bytes:
+    if arguments.get("compress") == "1":
+        # A server of this version takes ZSTD by default. Every client reads LZ4, and each block names its method.
+        body = to_frames(body, arguments.get("network_compression_method", "LZ4"))
+    return to_encoding(body, encoding)
 
 
 def _lock_folder(folder: Path) -> IO[bytes]:

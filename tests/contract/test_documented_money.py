@@ -1,0 +1,119 @@
+"""Documented queries about money add up to what was paid, however often records were delivered."""
+
+import asyncio
+import signal
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from time import time_ns
+
+import clickhouse_connect
+import pytest
+from clickhouse_connect.driver.client import Client
+from documented_sql import documented_queries
+from embedded_server import EmbeddedServer
+from ledger_records import call_pair, hops, result, shared_call
+
+from analytics.clickhouse import open_client
+from analytics.ledger import Entry, Ledger, SinkStats
+from analytics.migrate import migrate
+from analytics.reports import trace
+from analytics.rows import Position, rows_of
+from topics.base import Record
+from topics.journal import CallEnded, Purpose
+
+COPIES = 30
+JUDGED, UNSETTLED, FAILED = 4, 6, 7
+TIME_MS = time_ns() // 1_000_000 - 60_000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """Two ledgers of the same requests: one where all went well, and one where records were delivered again."""
+    server = EmbeddedServer(tmp_path_factory.mktemp("clickhouse"))
+    asyncio.run(fill(server.url, "tierstream", calls(), results(), steps()))
+    again = [record for record in (*calls(), *steps()) for _ in range(COPIES)]
+    asyncio.run(fill(server.url, "delivered_again", again, results(), []))
+    yield server
+    assert server.end(signal.SIGTERM) == 0
+
+
+@pytest.fixture(scope="module")
+def client(server: EmbeddedServer) -> Iterator[Client]:
+    with clickhouse_connect.get_client(dsn=server.url) as client:
+        yield client
+
+
+def calls() -> list[Record]:
+    pairs = [call_pair(n) for n in range(1, 6)]
+    pairs += [call_pair(JUDGED, purpose=Purpose.JUDGE), call_pair(UNSETTLED), call_pair(FAILED, failed=True)]
+    return [record for pair in (*pairs, *shared_call(8, 9)) for record in pair]
+
+
+def results() -> list[Record]:
+    # The id r1 was used anew after the window: it has two results.
+    return [result(n) for n in (1, 1, 2, 3, 4, 5, FAILED)]
+
+
+def steps() -> list[Record]:
+    return [hops(n) for n in range(1, 6)]
+
+
+def paid() -> Decimal:
+    return sum((record.cost_usd for record in calls() if isinstance(record, CallEnded)), Decimal(0))
+
+
+async def fill(url: str, database: str, *groups: Iterable[Record]) -> None:
+    records = [record for group in groups for record in group]
+    positions = [Position("cluster", "t", 0, offset, TIME_MS + offset) for offset in range(len(records))]
+    async with open_client(url) as client:
+        await migrate(client, database, retention_days=4000, body_retention_days=4000)
+    ledger = Ledger(url, database, SinkStats())
+    await ledger.insert([Entry(p, rows_of(record, p, "none")) for p, record in zip(positions, records, strict=True)])
+    await ledger.close()
+
+
+def total(client: Client, query: str) -> Decimal:
+    [[found]] = client.query(query).result_rows
+    assert isinstance(found, Decimal)
+    return found
+
+
+def test_hops_alone_would_count_a_call_for_each_copy(client: Client) -> None:
+    sums = [total(client, f"SELECT sum(cost_usd) FROM {name}.hops") for name in ("tierstream", "delivered_again")]
+    assert sums[1] == sums[0] * COPIES > 0
+
+
+def test_documented_costs_are_the_same_however_often_records_came(client: Client) -> None:
+    queries = [query for query in documented_queries() if "cost" in query]
+    assert len(queries) > 5
+    for query in queries:
+        once = client.query(query)
+        again = client.query(query.replace("tierstream.", "delivered_again."))
+        assert once.column_names == again.column_names
+        assert sorted(map(repr, once.result_rows)) == sorted(map(repr, again.result_rows)), query
+
+
+def test_documented_costs_add_up_to_what_was_paid(client: Client) -> None:
+    summed = 0
+    for query in documented_queries():
+        found = client.query(query.replace("tierstream.", "delivered_again."))
+        if "cost" in found.column_names and "tier = 3" not in query:
+            assert sum(row["cost"] for row in found.named_results()) == paid(), query
+            summed += 1
+    assert summed >= 5
+    assert total(client, "SELECT sum(cost_usd) FROM delivered_again.spending") == paid()
+    assert total(client, "SELECT sum(total_cost_usd) FROM delivered_again.attempt_ledger") == paid()
+
+
+def test_documented_queries_sum_no_cost_of_hops() -> None:
+    for query in documented_queries():
+        assert not ("cost" in query and ".hops" in query), query
+
+
+async def test_the_steps_of_a_trace_add_up_to_what_the_request_paid(server: EmbeddedServer) -> None:
+    _, ended = call_pair(3)
+    async with open_client(server.url) as client:
+        found = await trace(client, "delivered_again", "r3")
+    assert found is not None
+    assert len(found.hops) == 2 * COPIES
+    assert sum(hop.cost_usd or 0 for hop in found.hops) == ended.cost_usd
