@@ -104,6 +104,62 @@ def test_settings_that_can_not_be_used(tmp_path):
     assert_refused(run("--config", "bad.toml", "config", "check"), "bad.toml", "kafka.partitions")
 
 
+def test_every_problem_of_the_settings_has_a_line(monkeypatch, tmp_path):
+    (tmp_path / "bad.toml").write_text("[kafka]\npartitions = 0\n")
+    monkeypatch.setenv("CLICKHOUSE_URL", "foo")
+    for command in (["config", "check"], ["worker"]):
+        result = run("--config", "bad.toml", *command)
+        assert result.exit_code == 2
+        assert result.stderr.splitlines() == [
+            "error: bad.toml: kafka.partitions: must be at least 1",
+            "error: CLICKHOUSE_URL: clickhouse.url: must be a URL such as http://host:8123",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ("[routing]\nmodel = 'gone.npz'\n", "routing.model: gone.npz: No such file or directory"),
+        ("[routing]\nmodel = 'text.npz'\n", "routing.model: text.npz: not a model file"),
+        ("[stack]\nsimulator_config = 'gone.toml'\n", "stack.simulator_config: gone.toml: no such file"),
+        ("[stack]\nsimulator_scripts = ['a.toml']\n", "stack.simulator_scripts: a.toml: no such file"),
+        ("[stack]\ndata_dir = 'text.npz'\n", "stack.data_dir: text.npz: not a folder"),
+    ],
+)
+def test_files_that_can_not_be_used_are_found_by_the_check_and_stop_the_start(settings, problem, tmp_path):
+    (tmp_path / "text.npz").write_text("no model")
+    (tmp_path / "tierstream.toml").write_text(settings)
+    result = run("config", "check", "--json")
+    assert result.exit_code == 1
+    assert any(line.startswith(problem) for line in json.loads(result.stdout)["problems"])
+    assert_refused(run("up"), problem)
+
+
+def test_config_check_names_what_has_no_effect(tmp_path):
+    (tmp_path / "tierstream.toml").write_text(
+        """
+        [[tiers]]
+        name = "one"
+        models = [
+            { provider = "groq", model = "openai/gpt-oss-20b" },
+            { provider = "groq", model = "openai/gpt-oss-20b" },
+        ]
+        [[tiers]]
+        name = "two"
+        models = [{ provider = "anthropic", model = "claude-opus-5-5" }]
+        [validation]
+        judge = { provider = "anthropic", model = "claude-haiku-5-5" }
+        [prices."groq/openai/gpt-oss-2b"]
+        input = 1
+        output = 1
+        """
+    )
+    warnings = json.loads(run("config", "check", "--json").stdout)["warnings"]
+    assert "prices.groq/openai/gpt-oss-2b: no model in use is called so" in warnings
+    assert "tiers[one]: groq/openai/gpt-oss-20b stands there twice and is asked once" in warnings
+    assert any("validation.fallback: anthropic/claude-haiku-5-5 is the judge itself" in line for line in warnings)
+
+
 def test_an_unknown_stage(monkeypatch):
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", NOBODY)
     assert_refused(run("worker", "--stages", "classify,inferno"), "inferno", "infer:1")

@@ -20,6 +20,7 @@ from streams.settings import Settings
 from tierstream.cli.connection import load_settings
 from tierstream.cli.errors import FAILED
 from tierstream.cli.render import show_json
+from tierstream.settings_files import file_problems
 
 _HIDDEN = "***"
 
@@ -60,7 +61,7 @@ def check(
     nor a provider, so a CI job can run it with --json.
     """
     settings = load_settings(ctx)
-    findings = Findings()
+    findings = Findings(problems=file_problems(settings), warnings=_useless(settings))
     providers = _providers(settings, os.environ, findings, require_keys=require_keys)
     models = _models(settings, findings)
     about_models = _known(settings, findings)
@@ -118,9 +119,20 @@ def _providers(
                 findings.problems.append(line)
             else:
                 findings.warnings.append(f"{line}; `tierstream up` simulates it, a worker of its own does not start")
-        elif provider.protocol == "openai_compatible" and provider.base_url is None:
-            findings.problems.append(f"provider {name}: set providers.{name}.base_url")
     return rows
+
+
+def _useless(settings: Settings) -> list[str]:
+    """Describe what is set and has no effect, a line each."""
+    known = {model.ref for _, model in settings.models()}
+    found = [f"prices.{ref}: no model in use is called so" for ref in settings.prices if ref not in known]
+    judge, fallback = settings.validation.judge, settings.validation.fallback
+    if judge is not None and fallback is not None and judge.ref == fallback.ref:
+        found.append(f"validation.fallback: {fallback.ref} is the judge itself: nobody judges while it is away")
+    for place, tier in ((f"tiers[{tier.name}]", tier) for tier in settings.tiers):
+        refs = [model.ref for model in tier.models]
+        found.extend(f"{place}: {ref} stands there twice and is asked once" for ref in known if refs.count(ref) > 1)
+    return found
 
 
 def _models(settings: Settings, findings: Findings) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ USAGE: Final = 2
 """Wrong usage, settings or environment."""
 INTERRUPTED: Final = 130
 
-_EXPLAINED: Final = (SettingsError, TopicError, DeliveryError, UnknownPriceError, InputError)
+_EXPLAINED: Final = (TopicError, DeliveryError, UnknownPriceError, InputError)
 _EXPLAINED_ELSEWHERE: Final = (
     ("tierstream.worker", "WorkerError"),
     ("tierstream.stack.errors", "StackError"),
@@ -44,7 +44,8 @@ class ErrorReportingGroup(TyperGroup):
             if line is None:
                 raise
             log.debug("the error in full", exc_info=error)
-            show_error(line)
+            for problem in line.splitlines():
+                show_error(problem)
             raise typer.Exit(USAGE) from None
 
 
@@ -59,7 +60,12 @@ def show_warning(line: str) -> None:
 
 
 def explain(error: Exception) -> str | None:
-    """Return the line that a user gets for an error; None for a bug, which deserves its traceback."""
+    """Return the line that a user gets for an error; None for a bug, which deserves its traceback.
+
+    Settings have a line for each problem.
+    """
+    if isinstance(error, SettingsError):
+        return str(error)
     if isinstance(error, (*_EXPLAINED, *_loaded())):
         return " ".join(str(error).split())
     if isinstance(error, KafkaError):

@@ -120,8 +120,10 @@ def new_stack(ctx: typer.Context, settings: Settings) -> "Stack":
     """Make the stack that the settings describe, with topics and tables ready before its first worker."""
     # It brings the clients of Kafka and ClickHouse, which `down` and `status` need not wait for.
     from tierstream.deployment import prepare, with_addresses  # noqa: PLC0415
+    from tierstream.settings_files import require_files  # noqa: PLC0415
     from tierstream.stack.stack import Stack  # noqa: PLC0415
 
+    require_files(settings)
     return Stack(
         settings,
         config=invocation(ctx).config_file,
