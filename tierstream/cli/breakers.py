@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
     )
     group.command("close", epilog="Example: `tierstream breakers close tier:2`")(order_closed)
     group.command("auto", epilog="Example: `tierstream breakers auto groq/openai/gpt-oss-20b`")(order_auto)
-    app.add_typer(group, name="breakers", help="Circuit breakers of models and tiers.")
+    app.add_typer(group, name="breakers")
 
 
 def show(ctx: typer.Context, as_json: AsJson = False) -> None:

@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
     group.command(
         epilog="Examples: `tierstream config check` · `tierstream --config prod.toml config check --require-keys`"
     )(check)
-    app.add_typer(group, name="config", help="Look at the settings.")
+    app.add_typer(group, name="config")
 
 
 def _config() -> None:

@@ -66,7 +66,7 @@ def register(app: typer.Typer) -> None:
     group.command(
         epilog="Examples: `tierstream dead-letters purge 2:17` · `tierstream dead-letters purge --all --before 7d`"
     )(purge)
-    app.add_typer(group, name="dead-letters", help="Records that could not be served.")
+    app.add_typer(group, name="dead-letters")
 
 
 def list_letters(

@@ -1,13 +1,11 @@
 """What the user reads when something is wrong: one line on stderr and an exit code, never a traceback."""
 
 import errno
-import logging
 import sys
-from typing import Any, Final
+from typing import Final
 
 import typer
 from aiokafka.errors import KafkaError
-from typer.core import TyperGroup
 
 from streams.pricing import UnknownPriceError
 from streams.publisher import DeliveryError
@@ -15,13 +13,10 @@ from streams.settings import SettingsError
 from streams.topic_admin import TopicError
 from tierstream.request_file import InputError
 
-log = logging.getLogger(__name__)
-
 FAILED: Final = 1
 """The thing that was asked for did not succeed."""
 USAGE: Final = 2
 """Wrong usage, settings or environment."""
-INTERRUPTED: Final = 130
 
 _EXPLAINED: Final = (TopicError, DeliveryError, UnknownPriceError, InputError)
 _EXPLAINED_ELSEWHERE: Final = (
@@ -30,23 +25,6 @@ _EXPLAINED_ELSEWHERE: Final = (
     ("analytics.clickhouse", "ClickHouseUnavailable"),
     ("analytics.sink", "LedgerAheadError"),
 )
-
-
-class ErrorReportingGroup(TyperGroup):
-    """The root of the commands: turns exceptions that a user can act on into a line and an exit code."""
-
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own types are private
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except Exception as error:
-            line = explain(error)
-            if line is None:
-                raise
-            log.debug("the error in full", exc_info=error)
-            for problem in line.splitlines():
-                show_error(problem)
-            raise typer.Exit(USAGE) from None
 
 
 def show_error(line: str) -> None:
@@ -70,7 +48,7 @@ def explain(error: Exception) -> str | None:
         return " ".join(str(error).split())
     if isinstance(error, KafkaError):
         return f"Kafka: {type(error).__name__}: {error}"
-    # A pipe that the reader closed is no error; typer ends quietly.
+    # A pipe that the reader closed is no error.
     if isinstance(error, OSError) and error.errno != errno.EPIPE:
         reason = error.strerror or str(error) or type(error).__name__
         return f"{error.filename}: {reason}" if error.filename else reason

@@ -25,7 +25,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog="Example: `tierstream trace 7f3a… --json`")(trace)
-    reports = typer.Typer(help="Figures from the ledger.", no_args_is_help=True)
+    reports = typer.Typer(no_args_is_help=True)
     reports.command(epilog="Examples: `tierstream report summary --since 24h` · `… --tag nightly --json`")(summary)
     reports.command(epilog="Examples: `tierstream report ledger --since 24h` · `… --tag nightly --json`")(ledger)
     app.add_typer(reports, name="report")

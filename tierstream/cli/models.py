@@ -56,7 +56,7 @@ def register(app: typer.Typer) -> None:
     group.command(epilog="Example: `tierstream models rollback`")(rollback)
     group.command(epilog="Examples: `tierstream models show` · `tierstream models show --json`")(show)
     group.command(epilog="Example: `tierstream models delete 3f9a12c04b7d`")(delete)
-    app.add_typer(group, name="models", help="Versions of the classifier's model: publish, activate, roll back.")
+    app.add_typer(group, name="models")
 
 
 def show_list(ctx: typer.Context, as_json: AsJson = False) -> None:

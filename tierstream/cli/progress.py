@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from tierstream.cli.errors import INTERRUPTED
+from tierstream.interrupts import INTERRUPTED
 
 
 @contextmanager

@@ -13,8 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from streams.settings import Settings
 from tierstream.cli.connection import load_with_kafka
-from tierstream.cli.errors import FAILED, INTERRUPTED, show_error, show_warning
+from tierstream.cli.errors import FAILED, show_error, show_warning
 from tierstream.cli.render import name_some, show_report
+from tierstream.interrupts import INTERRUPTED
 from tierstream.request_file import InputError, RequestFile, check_file
 from tierstream.request_run import Resume, RunReport, run_requests
 from tierstream.run_output import RunOutput

@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
     group.command(epilog="Example: `tierstream topics create`")(create)
     group.command(epilog="Example: `tierstream topics check || tierstream topics create`")(check)
     group.command(epilog="Example: `tierstream topics docs --out docs/topics`")(docs)
-    app.add_typer(group, name="topics", help="Create, check and describe the topics.")
+    app.add_typer(group, name="topics")
 
 
 def create(ctx: typer.Context, as_json: AsJson = False) -> None:
