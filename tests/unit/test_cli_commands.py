@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from streams.settings import load
 from tierstream.cli import app
 from tierstream.cli.config import without_password
-from tierstream.cli.errors import _EXPLAINED_ELSEWHERE, explain
+from tierstream.cli.errors import _EXPLAINED, _KAFKA_ERROR, _SETTINGS_ERROR, explain
 from tierstream.cli.log_output import configure_logging
 from tierstream.cli.moments import parse_duration
 
@@ -327,7 +327,7 @@ def test_passwords_in_urls_are_hidden():
     assert without_password("http://db:8123") == "http://db:8123"
 
 
-@pytest.mark.parametrize(("module", "name"), _EXPLAINED_ELSEWHERE)
+@pytest.mark.parametrize(("module", "name"), [_SETTINGS_ERROR, _KAFKA_ERROR, *_EXPLAINED])
 def test_the_explained_errors_exist(module, name):
     error = getattr(importlib.import_module(module), name)
     assert issubclass(error, Exception)

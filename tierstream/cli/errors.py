@@ -5,26 +5,25 @@ import sys
 from typing import Final
 
 import typer
-from aiokafka.errors import KafkaError
-
-from streams.pricing import UnknownPriceError
-from streams.publisher import DeliveryError
-from streams.settings import SettingsError
-from streams.topic_admin import TopicError
-from tierstream.request_file import InputError
 
 FAILED: Final = 1
 """The thing that was asked for did not succeed."""
 USAGE: Final = 2
 """Wrong usage, settings or environment."""
 
-_EXPLAINED: Final = (TopicError, DeliveryError, UnknownPriceError, InputError)
-_EXPLAINED_ELSEWHERE: Final = (
+_SETTINGS_ERROR: Final = ("streams.settings", "SettingsError")
+_KAFKA_ERROR: Final = ("aiokafka.errors", "KafkaError")
+_EXPLAINED: Final = (
+    ("streams.topic_admin", "TopicError"),
+    ("streams.publisher", "DeliveryError"),
+    ("streams.pricing", "UnknownPriceError"),
+    ("tierstream.request_file", "InputError"),
     ("tierstream.worker", "WorkerError"),
     ("tierstream.stack.errors", "StackError"),
     ("analytics.clickhouse", "ClickHouseUnavailable"),
     ("analytics.sink", "LedgerAheadError"),
 )
+"""By module and name: the modules take a second to import, and one whose exception was raised has been imported."""
 
 
 def show_error(line: str) -> None:
@@ -42,11 +41,11 @@ def explain(error: Exception) -> str | None:
 
     Settings have a line for each problem.
     """
-    if isinstance(error, SettingsError):
+    if isinstance(error, _imported(_SETTINGS_ERROR)):
         return str(error)
-    if isinstance(error, (*_EXPLAINED, *_loaded())):
+    if isinstance(error, _imported(*_EXPLAINED)):
         return " ".join(str(error).split())
-    if isinstance(error, KafkaError):
+    if isinstance(error, _imported(_KAFKA_ERROR)):
         return f"Kafka: {type(error).__name__}: {error}"
     # A pipe that the reader closed is no error.
     if isinstance(error, OSError) and error.errno != errno.EPIPE:
@@ -55,6 +54,5 @@ def explain(error: Exception) -> str | None:
     return None
 
 
-def _loaded() -> tuple[type[Exception], ...]:
-    """Return the exceptions of modules that take a second to import: one that was raised has its module loaded."""
-    return tuple(getattr(sys.modules[module], name) for module, name in _EXPLAINED_ELSEWHERE if module in sys.modules)
+def _imported(*names: tuple[str, str]) -> tuple[type[Exception], ...]:
+    return tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
