@@ -3,8 +3,11 @@
 import importlib
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
+import typer
 from aiokafka.errors import KafkaTimeoutError
 from typer.testing import CliRunner
 
@@ -65,6 +68,40 @@ def test_help(command):
     assert "Usage" in result.stdout
     if command not in {"", "topics", "dead-letters"}:
         assert "Example" in result.stdout
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself():
+    root = typer.main.get_command(app)
+    with root.make_context("tierstream", ["up"]) as context:
+        for name in root.list_commands(context):
+            command = root.resolve_command(context, [name])[1]
+            assert command.name == name
+            assert command.get_short_help_str(200) == root.get_command(context, name).get_short_help_str(200)
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"]])
+def test_what_needs_no_command_imports_none(arguments):
+    heavy = {"pydantic", "aiohttp", "aiokafka", "faust", "numpy", "tierstream.cli.send"}
+    code = f"""
+import sys
+from tierstream.cli import app
+try:
+    app({arguments!r})
+except SystemExit as end:
+    assert end.code == 0
+sys.exit(",".join({heavy!r} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_examples_stand_on_lines_of_their_own():
+    lines = [line.strip() for line in run("send", "--help", env={"COLUMNS": "80"}).stdout.splitlines()]
+    first = lines.index("Examples:") + 1
+    assert lines[first : first + 2] == [
+        'tierstream send --wait "What is 2 + 2?"',
+        'tierstream send --wait --stream "Why is the sky blue?"',
+    ]
 
 
 def test_version():

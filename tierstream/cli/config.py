@@ -19,6 +19,7 @@ from streams.pricing import PriceBook, UnknownPriceError
 from streams.settings import Settings
 from tierstream.cli.connection import load_settings
 from tierstream.cli.errors import FAILED
+from tierstream.cli.help_text import examples
 from tierstream.cli.render import show_json
 from tierstream.settings_files import file_problems
 
@@ -30,7 +31,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True)
     group.callback()(_config)
     group.command(
-        epilog="Examples: `tierstream config check` · `tierstream --config prod.toml config check --require-keys`"
+        epilog=examples("tierstream config check", "tierstream --config prod.toml config check --require-keys")
     )(check)
     app.add_typer(group, name="config")
 

@@ -13,6 +13,7 @@ from rich.live import Live
 from streams.settings import Settings, SettingsError
 from tierstream.cli.connection import load_settings
 from tierstream.cli.errors import FAILED
+from tierstream.cli.help_text import examples
 from tierstream.cli.render import show_json
 from tierstream.cli.render_ledger import tier_table
 from tierstream.cli.stack import new_stack
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Examples: `tierstream demo` · `tierstream demo --requests 300 --json`")(demo)
+    app.command(epilog=examples("tierstream demo", "tierstream demo --requests 300 --json"))(demo)
 
 
 def demo(

@@ -16,6 +16,7 @@ from streams.sections import RuleSettings
 from streams.settings import Settings
 from tierstream.cli.connection import load_settings
 from tierstream.cli.errors import FAILED, show_error, show_warning
+from tierstream.cli.help_text import examples
 from tierstream.cli.render import printable, show_json
 from tierstream.request_file import InputError, parse_request, random_id, read_lines
 from topics.requests import DataClass, Impact, Request, ServiceClass, Tolerance
@@ -28,9 +29,11 @@ _EFFECTS = ("tier", "floor", "ceiling", "threshold_shift", "validate_answer")
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        epilog='Examples: `tierstream route "Do you ship to Norway?"` · '
-        '`tierstream route --explain --role ceo "Are our projections ok?"` · '
-        "`tierstream route --json - < request.json`"
+        epilog=examples(
+            'tierstream route "Do you ship to Norway?"',
+            'tierstream route --explain --role ceo "Are our projections ok?"',
+            "tierstream route --json - < request.json",
+        )
     )(route)
 
 

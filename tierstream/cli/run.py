@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from streams.settings import Settings
 from tierstream.cli.connection import load_with_kafka
 from tierstream.cli.errors import FAILED, show_error, show_warning
+from tierstream.cli.help_text import examples
 from tierstream.cli.render import name_some, show_report
 from tierstream.interrupts import INTERRUPTED
 from tierstream.request_file import InputError, RequestFile, check_file
@@ -27,8 +28,10 @@ _REFRESH_S = 0.1
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        epilog="Examples: `tierstream run --input requests.jsonl --output results.jsonl` · "
-        "`tierstream run --input requests.jsonl.gz --output results.jsonl --rate 50 --strict --json`"
+        epilog=examples(
+            "tierstream run --input requests.jsonl --output results.jsonl",
+            "tierstream run --input requests.jsonl.gz --output results.jsonl --rate 50 --strict --json",
+        )
     )(run)
 
 

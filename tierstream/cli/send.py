@@ -13,6 +13,7 @@ from streams.settings import Settings
 from tierstream.cli.connection import load_with_kafka
 from tierstream.cli.errors import FAILED, show_error, show_warning
 from tierstream.cli.follow import run_until_interrupted, send_and_follow
+from tierstream.cli.help_text import examples
 from tierstream.cli.render import name_some, show_answer, show_json, show_result
 from tierstream.client import RequestProducer, require_topics
 from tierstream.request_file import InputError, UnknownFields, open_lines, parse_request, random_id, read_lines
@@ -30,9 +31,12 @@ _REQUEST_OPTIONS = {
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        epilog='Examples: `tierstream send --wait "What is 2 + 2?"` · '
-        '`tierstream send --wait --stream "Why is the sky blue?"` · '
-        "`echo Hello | tierstream send --user ann --feature chat` · `tierstream send --input requests.jsonl`"
+        epilog=examples(
+            'tierstream send --wait "What is 2 + 2?"',
+            'tierstream send --wait --stream "Why is the sky blue?"',
+            "echo Hello | tierstream send --user ann --feature chat",
+            "tierstream send --input requests.jsonl",
+        )
     )(send)
 
 

@@ -19,6 +19,7 @@ from tierstream.breakers import TargetReport
 from tierstream.cli.breakers import breaker_reports
 from tierstream.cli.connection import invocation, load_settings, with_kafka
 from tierstream.cli.errors import FAILED, USAGE
+from tierstream.cli.help_text import examples
 from tierstream.cli.render import show_json
 from tierstream.cli.render_breakers import show_noteworthy
 from tierstream.stack.errors import StackError, writing
@@ -34,11 +35,11 @@ _POLL_S = 0.1
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(
-        epilog="Examples: `tierstream up` · `tierstream up --detach` · `KAFKA_BOOTSTRAP_SERVERS=… tierstream up`"
-    )(up)
-    app.command("down", epilog="Example: `tierstream down`")(stop)
-    app.command("status", epilog="Example: `tierstream status --json`")(show_status)
+    app.command(epilog=examples("tierstream up", "tierstream up --detach", "KAFKA_BOOTSTRAP_SERVERS=… tierstream up"))(
+        up
+    )
+    app.command("down", epilog=examples("tierstream down"))(stop)
+    app.command("status", epilog=examples("tierstream status --json"))(show_status)
 
 
 def up(
