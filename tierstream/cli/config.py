@@ -9,7 +9,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from streams.clock import utc_now
@@ -18,6 +17,7 @@ from streams.models import ModelTable
 from streams.pricing import PriceBook, UnknownPriceError
 from streams.settings import Settings
 from tierstream.cli.connection import load_settings
+from tierstream.cli.console import output, show_table
 from tierstream.cli.errors import FAILED
 from tierstream.cli.help_text import examples
 from tierstream.cli.render import show_json
@@ -167,38 +167,36 @@ def _known(settings: Settings, findings: Findings) -> list[dict[str, Any]]:
 def _show(
     settings: Settings, providers: list[dict[str, Any]], models: list[dict[str, Any]], findings: Findings
 ) -> None:
-    console = Console(highlight=False)
+    console = output()
     values = resolved(settings)
     table = Table("setting", "value", box=box.SIMPLE)
     for section in ("kafka", "delivery", "clickhouse", "routing", "validation", "deadlines", "stack"):
         for name, value in _flat(section, values[section]):
             table.add_row(name, str(value))
-    console.print(table)
+    show_table(console, table)
     table = Table("provider", "protocol", "key", "", box=box.SIMPLE)
     for row in providers:
         note = "simulated" if row["simulated"] else "" if row["used"] else "not used"
         table.add_row(
             row["name"], row["protocol"], f"{row['key_variable']} {'is set' if row['key'] else 'is not set'}", note
         )
-    console.print(table)
+    show_table(console, table)
     table = Table("place", "model", "window", "$/M in", "$/M out", "source", box=box.SIMPLE)
-    for column in table.columns:
-        column.overflow = "fold"
     for row in models:
         price = row["price"]
         table.add_row(
-            row["place"].replace("[", r"\["),
+            row["place"],
             row["model"],
             f"{row['context_window']:,}" if row["context_window"] else "unknown",
             _amount(price and price["input"]),
             _amount(price and price["output"]),
             price["source"] if price else "",
         )
-    console.print(table)
+    show_table(console, table)
     for warning in findings.warnings:
-        console.print(f"warning: {warning}", soft_wrap=True, markup=False)
+        console.print(f"warning: {warning}")
     for problem in findings.problems:
-        console.print(f"problem: {problem}", soft_wrap=True, markup=False)
+        console.print(f"problem: {problem}")
     if not findings.problems:
         console.print("no problem found")
 

@@ -12,6 +12,7 @@ from rich.live import Live
 
 from streams.settings import Settings, SettingsError
 from tierstream.cli.connection import load_settings
+from tierstream.cli.console import output, show_table
 from tierstream.cli.errors import FAILED
 from tierstream.cli.help_text import examples
 from tierstream.cli.render import show_json
@@ -121,13 +122,13 @@ def _progress(report: RunReport, requests: int) -> str:
 
 
 def _show(figures: "DemoFigures") -> None:
-    console = Console(soft_wrap=True, highlight=False)
+    console = output(markup=True)
     console.print(f"{figures.results} results of {figures.requests} requests, {figures.duplicates} duplicates\n")
     rows = [
         (name, tier.requests, tier.share, tier.cost_usd, tier.latency_ms, tier.provider_ms, tier.own_ms)
         for name, tier in figures.by_tier.items()
     ]
-    console.print(tier_table(rows))
+    show_table(console, tier_table(rows))
     console.print()
     console.print(
         f"cost      ${figures.cost_usd:.5f}; the same tokens on {figures.frontier_model}: "

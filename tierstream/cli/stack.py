@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from aiokafka.errors import KafkaError
-from rich.console import Console
 from rich.table import Table
 
 from streams.clock import utc_now
@@ -18,6 +17,7 @@ from streams.topic_admin import TopicError
 from tierstream.breakers import TargetReport
 from tierstream.cli.breakers import breaker_reports
 from tierstream.cli.connection import invocation, load_settings, with_kafka
+from tierstream.cli.console import output, show_table
 from tierstream.cli.errors import FAILED, USAGE
 from tierstream.cli.help_text import examples
 from tierstream.cli.render import show_json
@@ -184,7 +184,7 @@ def _print_services(services: list[ServiceStatus]) -> None:
     for service in services:
         memory = f"{service.rss_bytes / 2**20:.0f} MiB" if service.rss_bytes else ""
         table.add_row(service.name, service.state, str(service.pid), service.url or "", memory)
-    Console().print(table)
+    show_table(output(), table)
 
 
 def _print_breakers(breakers: list[TargetReport] | None) -> None:
