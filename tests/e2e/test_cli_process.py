@@ -2,12 +2,14 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 
 import pytest
 from deployment import clean_environment
 
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
 COMMAND = (sys.executable, "-m", "tierstream")
 INTERRUPTED_WHILE_IMPORTING = """
 import os, signal, sys
@@ -33,6 +35,23 @@ def run(command, **options):
     return subprocess.run(
         command, env=clean_environment(), stderr=subprocess.PIPE, text=True, check=False, timeout=60, **options
     )
+
+
+def on_terminal(*arguments, columns):
+    """Run a command on a terminal of its own, and return what it shows there."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        environment = {**clean_environment(), "COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1"}
+        os.execve(sys.executable, [*COMMAND, *arguments], environment)
+    shown = b""
+    try:
+        while part := os.read(terminal, 65536):
+            shown += part
+    except OSError:
+        # How the end of a terminal is told.
+        pass
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    return _STYLE.sub("", shown.decode())
 
 
 @pytest.mark.parametrize(
@@ -81,19 +100,16 @@ def test_in_a_pipe_nothing_is_wrapped_or_cut():
 
 
 def test_in_a_narrow_terminal_nothing_is_cut():
-    pid, terminal = pty.fork()
-    if pid == 0:
-        environment = {**clean_environment(), "COLUMNS": "40", "TERM": "dumb", "NO_COLOR": "1"}
-        os.execve(sys.executable, [*COMMAND, "config", "check"], environment)
-    shown = b""
-    try:
-        while part := os.read(terminal, 65536):
-            shown += part
-    except OSError:
-        # How the end of a terminal is told.
-        pass
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    text = shown.decode()
+    text = on_terminal("config", "check", columns=40)
     assert "model: together/openai/gpt-oss-120b" in text
     assert "window: 131,072" in text
     assert "…" not in text.partition("warning:")[0]
+
+
+@pytest.mark.parametrize(("options", "shows"), [([], True), (["--quiet"], False)])
+def test_progress_is_shown_unless_it_is_not_wanted(options, shows, tmp_path):
+    (tmp_path / "prompts.jsonl").write_text('{"id": "1", "prompt": "What is Kafka?"}\n')
+    arguments = [*options, "score", "--prompts", "prompts.jsonl", "--out", "scores.jsonl"]
+    shown = on_terminal(*arguments, columns=80)
+    assert ("scoring" in shown) is shows
+    assert "scores.jsonl: 1 scores" in shown

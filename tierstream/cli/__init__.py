@@ -94,6 +94,7 @@ def options(
     verbose: Annotated[
         int, typer.Option("--verbose", "-v", count=True, help="Log more to stderr; twice for everything.")
     ] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -105,7 +106,9 @@ def options(
     # The command's module is loaded by now.
     from tierstream.cli.connection import Invocation  # noqa: PLC0415
     from tierstream.cli.log_output import configure_logging  # noqa: PLC0415
+    from tierstream.cli.progress import configure_progress  # noqa: PLC0415
 
     interrupt_again()
     configure_logging(verbose)
+    configure_progress(quiet=quiet)
     ctx.obj = Invocation(config_file, verbose)

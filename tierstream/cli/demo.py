@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.live import Live
 
 from streams.settings import Settings, SettingsError
@@ -15,6 +14,7 @@ from tierstream.cli.connection import load_settings
 from tierstream.cli.console import output, show_table
 from tierstream.cli.errors import FAILED
 from tierstream.cli.help_text import examples
+from tierstream.cli.progress import progress_console
 from tierstream.cli.render import show_json
 from tierstream.cli.render_ledger import tier_table
 from tierstream.cli.stack import new_stack
@@ -63,7 +63,7 @@ async def _run(ctx: typer.Context, requests: int, rate: float, seed: int) -> "De
             raise SettingsError("the running stack uses real providers: stop it first, the demo starts a simulated one")
         typer.echo(f"simulated providers: {', '.join(found.simulated)}", err=True)
         report = RunReport()
-        with Live(get_renderable=lambda: _progress(report, requests), console=Console(stderr=True), transient=True):
+        with Live(get_renderable=lambda: _progress(report, requests), console=progress_console(), transient=True):
             return await run_demo(
                 with_addresses(settings, found),
                 requests=requests,

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streams.settings import Settings
 from tierstream.cli.connection import load_with_kafka
 from tierstream.cli.errors import FAILED, show_error, show_warning
 from tierstream.cli.help_text import examples
+from tierstream.cli.progress import progress_console
 from tierstream.cli.render import name_some, show_report
 from tierstream.interrupts import INTERRUPTED
 from tierstream.request_file import InputError, RequestFile, check_file
@@ -126,7 +126,7 @@ async def _run(
 @asynccontextmanager
 async def _progress(report: RunReport) -> AsyncIterator[None]:
     """Show how the run goes on stderr, as long as that is a terminal."""
-    console = Console(stderr=True)
+    console = progress_console()
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
