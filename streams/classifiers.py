@@ -34,8 +34,10 @@ def configured_classifier(settings: Settings) -> Classifier:
     path = settings.routing.model
     try:
         learned = LearnedClassifier.shipped() if path is None else LearnedClassifier.load(path)
-    except (ModelError, OSError) as error:
+    except ModelError as error:
         raise SettingsError(f"routing.model: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"routing.model: {path}: {error.strerror}") from None
     return _for_router(learned, settings)
 
 

@@ -1,18 +1,13 @@
 """The sections of the settings: what can be set, with limits and defaults."""
 
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from streams.setting_types import Band, HttpUrl, Port, Price, Servers, Share, TierName, Variable
 from topics.requests import DataClass, Impact, ServiceClass, Tolerance
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-Price = Annotated[Decimal, Field(ge=0, decimal_places=6)]
-TierName = Annotated[int, Field(ge=1)] | Literal["top"]
 
 
 class _Section(BaseModel):
@@ -22,7 +17,7 @@ class _Section(BaseModel):
 class KafkaSettings(_Section):
     """Where Kafka is and how the topics are laid out."""
 
-    bootstrap_servers: str | None = None
+    bootstrap_servers: Servers | None = None
     """None: the embedded broker."""
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=100)] = "llm."
     partitions: Annotated[int, Field(ge=1, le=1000)] = 6
@@ -50,7 +45,7 @@ class DeliverySettings(_Section):
 class ClickHouseSettings(_Section):
     """Where the ledger is and what it keeps."""
 
-    url: str | None = None
+    url: HttpUrl | None = None
     """None: the embedded engine."""
     database: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "tierstream"
     log_bodies: Literal["none", "hash", "full"] = "none"
@@ -64,12 +59,18 @@ class ProviderSettings(_Section):
     """A provider's protocol, where its key is, and which data it may see."""
 
     protocol: Literal["groq", "openai", "anthropic", "openai_compatible"]
-    base_url: str | None = None
-    api_key_env: str
+    base_url: HttpUrl | None = None
+    api_key_env: Variable
     data_classes: tuple[DataClass, ...] = (DataClass.PUBLIC, DataClass.INTERNAL)
     max_concurrency: Annotated[int, Field(ge=1)] = 256
     price_list: str | None = None
     """Provider id in the price list where it differs from the name here."""
+
+    @model_validator(mode="after")
+    def _has_an_address(self) -> Self:
+        if self.protocol == "openai_compatible" and self.base_url is None:
+            raise ValueError("the protocol openai_compatible needs base_url")
+        return self
 
 
 class ModelSettings(_Section):
@@ -89,6 +90,12 @@ class ModelSettings(_Section):
     """From when on a call counts as slow for the circuit breaker; None: at four fifths of `timeout_s`."""
     context_window: Annotated[int, Field(gt=0)] | None = None
     """Tokens of prompt and answer together; None: what the shipped table of models says, else not checked."""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.slow_call_s is not None and self.slow_call_s > self.timeout_s:
+            raise ValueError(f"slow_call_s {self.slow_call_s:g} is above timeout_s, {self.timeout_s:g}")
+        return self
 
     @property
     def ref(self) -> str:
@@ -189,8 +196,8 @@ class RuleCondition(_Section):
     """Whether an amount with a currency stands in the conversation, system messages apart."""
     mentions_personal_data: bool | None = None
     """Whether an e-mail address, phone, account or card number or the like stands there."""
-    min_messages: int | None = None
-    min_characters: int | None = None
+    min_messages: Annotated[int, Field(ge=0)] | None = None
+    min_characters: Annotated[int, Field(ge=0)] | None = None
     classified_tier: tuple[TierName, ...] | None = None
     """The tier that the classifier's scores come to. With this and the next, a rule is applied after it."""
     confidence_below: Share | None = None
@@ -220,6 +227,8 @@ class RuleSettings(_Section):
             raise ValueError("a rule needs tier, floor, ceiling, threshold_shift or validate_answer")
         if self.threshold_shift is not None and self.when.needs_scores:
             raise ValueError("a rule that looks at the scores can't shift the threshold that they are held against")
+        if isinstance(self.floor, int) and isinstance(self.ceiling, int) and self.floor > self.ceiling:
+            raise ValueError(f"floor {self.floor} is above ceiling, {self.ceiling}")
         return self
 
 
@@ -245,7 +254,7 @@ class LlmClassifierSettings(_Section):
     """How long the first request of a batch waits for others to share its call."""
     batch_size: Annotated[int, Field(ge=1, le=64)] = 8
     """A batch of so many requests leaves at once."""
-    ask: tuple[Share, Share] = (0.30, 0.70)
+    ask: Band = (0.30, 0.70)
     """The cascade asks where the probability of needing more than the tier that the scores come to, or than the one
     below it, lies in this band. Rules shift it with the boundary."""
 
@@ -253,8 +262,6 @@ class LlmClassifierSettings(_Section):
     def _is_consistent(self) -> Self:
         if self.batch_wait_ms > self.budget_ms:
             raise ValueError(f"batch_wait_ms {self.batch_wait_ms:g} is above budget_ms, {self.budget_ms:g}")
-        if self.ask[0] > self.ask[1]:
-            raise ValueError("ask: the lower end comes first")
         return self
 
 
@@ -270,7 +277,7 @@ class RoutingSettings(_Section):
     model: Path | None = None
     """A model file of `tierstream train`; None: the shipped one."""
     llm: LlmClassifierSettings = LlmClassifierSettings()
-    boundary: tuple[Share, Share] = (0.45, 0.55)
+    boundary: Band = (0.45, 0.55)
     rules: tuple[RuleSettings, ...] = ()
     limits: LimitSettings = LimitSettings()
     frontier: str | None = None
@@ -302,6 +309,12 @@ class ValidationSettings(_Section):
     sample_rate: Share = 0.0
     in_flight: Annotated[int, Field(ge=1)] = 64
 
+    @model_validator(mode="after")
+    def _has_a_judge(self) -> Self:
+        if self.sample_rate > 0 and self.judge is None:
+            raise ValueError("sample_rate needs a judge")
+        return self
+
 
 class DeadlineSettings(_Section):
     """Seconds until a request expires, by service class, where it names no deadline."""
@@ -329,3 +342,13 @@ class StackSettings(_Section):
     simulator_config: Path | None = None
     simulator_scripts: tuple[Path, ...] = ()
     simulator_time_scale: Annotated[float, Field(ge=0)] = 1.0
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        users: dict[int, str] = {}
+        for name in ("kafka_port", "kafka_controller_port", "clickhouse_port", "simulator_port"):
+            port: int = getattr(self, name)
+            if port and port in users:
+                raise ValueError(f"{users[port]} and {name} are both {port}")
+            users[port] = name
+        return self

@@ -2,12 +2,15 @@
 
 import os
 import tomllib
+from collections import Counter
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableVariableError
 
 from streams.models import ModelTable
 from streams.sections import (
@@ -26,6 +29,15 @@ from streams.sections import (
     ValidationSettings,
     named_tiers,
 )
+from streams.settings_problems import (
+    NESTED,
+    STANDARD_VARIABLES,
+    VARIABLE_PREFIX,
+    Contradictions,
+    problems,
+    unknown_variables,
+    unreadable_variable,
+)
 from topics.requests import DataClass
 
 CONFIG_FILE = "tierstream.toml"
@@ -34,7 +46,10 @@ PRESETS = Path(__file__).with_name("routing") / "presets"
 
 
 class SettingsError(Exception):
-    """The configuration can't be used; the message is one line that says where and why."""
+    """The configuration can't be used; the message has a line for each problem, which says where and why."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
 
 
 class Settings(BaseSettings):
@@ -43,8 +58,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
-        env_prefix="TIERSTREAM_",
-        env_nested_delimiter="__",
+        env_prefix=VARIABLE_PREFIX,
+        env_nested_delimiter=NESTED,
         env_ignore_empty=True,
     )
 
@@ -67,24 +82,43 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
+        if found := [*self._about_models(), *self._about_tiers(), *self._about_spans()]:
+            raise Contradictions(found)
+        return self
+
+    def _about_models(self) -> Iterator[tuple[str, str]]:
+        table = ModelTable(self.providers)
         for place, model in self.models():
+            key = place.partition("[")[0]
             if model.provider not in self.providers:
-                raise ValueError(f"{place}: provider {model.provider!r} is not in [providers]")
-            if not self.allow_unpinned and (why := ModelTable(self.providers).unpinned(model)):
-                raise ValueError(f"{place}: {model.ref} is not pinned: {why}, or set allow_unpinned = true")
+                yield key, f"{place}: provider {model.provider!r} is not in [providers]"
+            elif not self.allow_unpinned and (why := table.unpinned(model)):
+                yield key, f"{place}: {model.ref} is not pinned: {why}, or set allow_unpinned = true"
+        if self.frontier_ref not in {model.ref for _, model in self.models()}:
+            yield "routing.frontier", f"routing.frontier {self.frontier_ref!r} is not a model of any tier"
+
+    def _about_tiers(self) -> Iterator[tuple[str, str]]:
         top = len(self.tiers)
         for place, number in named_tiers(self.routing):
             if isinstance(number, int) and number > top:
-                raise ValueError(f"{place}: tier {number} does not exist, there are {top}")
+                key = place if place.startswith("routing.") else "routing.rules"
+                yield key, f"{place}: tier {number} does not exist, there are {top}"
+        for name, count in Counter(tier.name for tier in self.tiers).items():
+            if count > 1:
+                yield "tiers", f"tiers: {count} of them are called {name!r}"
+
+    def _about_spans(self) -> Iterator[tuple[str, str]]:
         longest = self.deadlines.longest.total_seconds()
-        if longest > self.delivery.dedup_window_s:
-            span = self.delivery.dedup_window_s
-            raise ValueError(f"delivery.dedup_window_s {span:g} is below the longest deadline, {longest:g}")
+        span = self.delivery.dedup_window_s
+        if longest > span:
+            key = "delivery.dedup_window_s"
+            yield key, f"{key} {span:g} is below the longest deadline, {longest:g}"
         if self.kafka.request_max_bytes > self.kafka.record_max_bytes // 2:
-            raise ValueError("kafka.record_max_bytes must be at least twice kafka.request_max_bytes")
-        if self.frontier_ref not in {model.ref for _, model in self.models()}:
-            raise ValueError(f"routing.frontier {self.frontier_ref!r} is not a model of any tier")
-        return self
+            key = "kafka.record_max_bytes"
+            yield key, f"{key} must be at least twice kafka.request_max_bytes"
+        if self.kafka.commit_interval_s >= self.kafka.session_timeout_s:
+            key = "kafka.commit_interval_s"
+            yield key, f"{key} must be below kafka.session_timeout_s, {self.kafka.session_timeout_s:g}"
 
     def models(self) -> list[tuple[str, ModelSettings]]:
         """List every model that may be called, with its place in the config."""
@@ -148,7 +182,7 @@ def load(config: Path | None = None, *, overrides: dict[str, Any] | None = None)
         overrides: Values, nested as in the file, that win over the file but not over the environment.
 
     Raises:
-        SettingsError: One line that names the file, the key and the problem.
+        SettingsError: A line for each problem, which names the file or the variable and the key.
     """
     path = config or Path(os.environ.get("TIERSTREAM_CONFIG", CONFIG_FILE))
     named = config is not None or "TIERSTREAM_CONFIG" in os.environ
@@ -156,13 +190,17 @@ def load(config: Path | None = None, *, overrides: dict[str, Any] | None = None)
         raise SettingsError(f"{path}: no such config file")
     values = _read_toml(path) if path.is_file() else {}
     values = _merge(_merge(values, _standard_environment()), overrides or {})
+    found = unknown_variables(Settings, os.environ)
     try:
-        return Settings(**values)
+        settings = Settings(**values)
     except ValidationError as error:
         where = str(path) if path.is_file() else "settings"
-        raise SettingsError(f"{where}: {_describe(error)}") from None
-    except ValueError as error:
-        raise SettingsError(f"settings from the environment: {error}") from None
+        raise SettingsError(*found, *problems(error, Settings, os.environ, where)) from None
+    except UnreadableVariableError as error:
+        raise SettingsError(*found, unreadable_variable(error, os.environ)) from None
+    if found:
+        raise SettingsError(*found)
+    return settings
 
 
 def _preset_name(values: dict[str, Any]) -> Any:  # noqa: ANN401 - not validated yet
@@ -177,12 +215,11 @@ def _preset(name: Any) -> dict[str, Any]:  # noqa: ANN401
 
 
 def _standard_environment() -> dict[str, Any]:
-    """Read the variables that other Kafka and ClickHouse programs use too."""
+    """Read the variables that other programs use too."""
     values: dict[str, Any] = {}
-    if servers := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
-        values["kafka"] = {"bootstrap_servers": servers}
-    if url := os.environ.get("CLICKHOUSE_URL"):
-        values["clickhouse"] = {"url": url}
+    for variable, (section, name) in STANDARD_VARIABLES.items():
+        if value := os.environ.get(variable):
+            values[section] = {name: value}
     return values
 
 
@@ -201,10 +238,3 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         old = merged.get(key)
         merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
-
-
-def _describe(error: ValidationError) -> str:
-    first, *rest = error.errors(include_url=False, include_input=False, include_context=False)
-    place = ".".join(map(str, first["loc"]))
-    more = f" (and {len(rest)} more)" if rest else ""
-    return f"{place + ': ' if place else ''}{first['msg'].removeprefix('Value error, ')}{more}"

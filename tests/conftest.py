@@ -1,6 +1,7 @@
 """Fixtures for everybody: one broker for the whole session, and deployments and servers on top of it."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,14 @@ from deployment import Deployment
 
 from tierstream.simulator.server import RunningSimulator, running_simulator
 from tierstream.stack.kafka import EmbeddedKafka
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts() -> Iterator[None]:
+    """Let SIGINT interrupt: a script that starts the tests in the background has it ignored, and so have children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,15 @@
-"""`python -m tierstream`: the command line."""
+"""`tierstream` and `python -m tierstream`: the command line."""
 
-from tierstream.cli import main
+from tierstream.interrupts import end_at_once
 
-main()
+
+def main() -> None:
+    """Run the console script."""
+    end_at_once()
+    from tierstream.cli import app  # noqa: PLC0415 - Ctrl-C is looked after first
+
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -74,6 +75,8 @@ class Admission(_Leave):
             seconds: How long it took.
         """
         verdict = verdict_on(error, seconds=seconds, slow_s=self._slow_s)
+        if verdict.refuses_key:
+            verdict = replace(verdict, reason=self._model.account.refusal)
         # On a connection that was never made nothing was sent.
         used = None if error.kind is ErrorKind.CONNECTION else tokens_used(error, self._tokens)
         self._end(verdict, used, error.limits)
@@ -94,7 +97,10 @@ class Admission(_Leave):
             limiter.settle(self._tokens, used, now)
         if limits is not None:
             limiter.observe(limits, now)
-        self._model.breaker.record(self._ticket, verdict, now)
+        breaker = self._model.breaker
+        breaker.record(self._ticket, verdict, now)
+        if verdict.refuses_key and verdict.open_s is not None and not breaker.lets_through(now):
+            self._model.account.shut(verdict.open_s, now)
         self._model.turns.leave()
 
 

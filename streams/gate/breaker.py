@@ -194,6 +194,12 @@ class CircuitBreaker:
         if not (self._forced and self._state is state):
             self._change(state, f"ordered {order}", now, forced=True)
 
+    def shut(self, reason: str, seconds: float, now: float) -> None:
+        """Stay open for at least so long, unless an operator's order decides otherwise."""
+        self._advance(now)
+        if not self._forced:
+            self._stay_away(reason, now + seconds, now)
+
     def recover(self, reason: str, now: float) -> None:
         """Close, unless an operator's order or a wait decides otherwise."""
         self._advance(now)

@@ -11,7 +11,7 @@ from streams.clock import Clock, utc_now
 from streams.gate.admission import Admission, TierVisit
 from streams.gate.breaker import BreakerView, CircuitBreaker
 from streams.gate.rate_limit import RateLimiter
-from streams.gate.turns import CallLater, GatedModel, Turns, UnavailableError
+from streams.gate.turns import Account, CallLater, GatedModel, Turns, UnavailableError
 from streams.sections import ModelSettings
 from streams.settings import Settings
 from topics.control import CLASSIFIER_TARGET, BreakerState
@@ -90,6 +90,7 @@ class Gate:
             name: Turns(provider.max_concurrency, monotonic=monotonic, call_later=call_later)
             for name, provider in settings.providers.items()
         }
+        self._accounts = {name: Account(name, provider.api_key_env) for name, provider in settings.providers.items()}
         self._models: dict[str, GatedModel] = {}
         for _, model in settings.models():
             self._gated(model)
@@ -197,7 +198,9 @@ class Gate:
             tokens_per_minute=_strictest(other.tokens_per_minute for other in same),
             now=self._monotonic(),
         )
-        gated = GatedModel(model.ref, self._breaker(model.ref), limiter, self._turns[model.provider])
+        account = self._accounts[model.provider]
+        gated = GatedModel(model.ref, self._breaker(model.ref), limiter, self._turns[model.provider], account)
+        account.models.append(gated)
         self._models[model.ref] = gated
         return gated
 

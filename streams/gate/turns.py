@@ -7,7 +7,7 @@ nothing: slot, tokens and place as a probe are taken together, when its turn com
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from streams.gate.breaker import CircuitBreaker, Ticket
@@ -58,6 +58,32 @@ class GatedModel:
     breaker: CircuitBreaker
     limiter: RateLimiter
     turns: "Turns"
+    account: "Account"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Account:
+    """A provider as one key opens it: what is wrong with the key is wrong for all of its models.
+
+    Attributes:
+        provider: Its name in the config.
+        key_variable: The environment variable that has the key.
+        models: All that may be called.
+    """
+
+    provider: str
+    key_variable: str
+    models: list[GatedModel] = field(default_factory=list)
+
+    @property
+    def refusal(self) -> str:
+        """What an operator is told where the provider refuses the key."""
+        return f"{self.provider} refuses the key in {self.key_variable}: set a valid one and restart the workers"
+
+    def shut(self, seconds: float, now: float) -> None:
+        """Let no call of any model through for so long, because the key was refused."""
+        for model in self.models:
+            model.breaker.shut(self.refusal, seconds, now)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

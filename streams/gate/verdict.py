@@ -9,6 +9,7 @@ from streams.providers.base import ErrorKind, ProviderError, is_provider_failure
 CONFIG_ERROR_OPEN_S: Final = 60.0
 """A refused key or an unknown model does not mend by itself, only when somebody pays or corrects the config."""
 
+_UNAUTHORIZED: Final = 401
 _CONFIG_ERRORS: Final = frozenset({ErrorKind.BAD_KEY, ErrorKind.MODEL_NOT_FOUND})
 _MAY_HAVE_WORKED: Final = frozenset(
     {ErrorKind.TIMEOUT, ErrorKind.CUT, ErrorKind.MALFORMED, ErrorKind.EMPTY, ErrorKind.SERVER_ERROR}
@@ -33,6 +34,7 @@ class Verdict:
         reason: A few words for display; the breaker's reason if this opens it.
         open_s: This failure alone opens the breaker, for so many seconds; None: it is one among others.
         asked: `open_s` is the provider's own word. It counts as said, not longer, and whenever the call had left.
+        refuses_key: The provider does not know the key, so it is of no use for its other models either.
     """
 
     outcome: Outcome
@@ -40,6 +42,7 @@ class Verdict:
     reason: str = ""
     open_s: float | None = None
     asked: bool = False
+    refuses_key: bool = False
 
 
 NOTHING_LEARNED: Final = Verdict(Outcome.UNKNOWN)
@@ -61,7 +64,10 @@ def verdict_on(error: ProviderError, *, seconds: float, slow_s: float) -> Verdic
     retry_after_s = (error.retry_after_ms or 0) / 1000
     asked = retry_after_s > 0
     if error.kind in _CONFIG_ERRORS:
-        return Verdict(Outcome.FAILURE, slow, error.kind, max(CONFIG_ERROR_OPEN_S, retry_after_s), asked)
+        # Other refusals of an account, such as 402 and 403, may be about this model alone.
+        refuses_key = error.kind is ErrorKind.BAD_KEY and error.status == _UNAUTHORIZED
+        open_s = max(CONFIG_ERROR_OPEN_S, retry_after_s)
+        return Verdict(Outcome.FAILURE, slow, error.kind, open_s, asked, refuses_key)
     if asked:
         return Verdict(Outcome.FAILURE, slow, f"{error.kind}, asks for {retry_after_s:g} s", retry_after_s, asked=True)
     if error.kind is ErrorKind.TIMEOUT and error.status is None and not slow:

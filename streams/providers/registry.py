@@ -34,7 +34,7 @@ def build_providers(
         simulated: Names of the providers that the simulator stands for.
 
     Raises:
-        SettingsError: A key, a base URL or the simulator is missing.
+        SettingsError: A key or the simulator is missing.
     """
     used = {model.provider for _, model in settings.models()}
 
@@ -54,6 +54,4 @@ def _real(name: str, provider: ProviderSettings, environ: Mapping[str, str]) -> 
     key = environ.get(provider.api_key_env, "").strip()
     if not key:
         raise SettingsError(f"provider {name!r} has no key; set the environment variable {provider.api_key_env}")
-    if provider.protocol == "openai_compatible" and provider.base_url is None:
-        raise SettingsError(f"provider {name!r} has no address; set providers.{name}.base_url")
     return Connection(name, key, provider.base_url, use_proxy=True)

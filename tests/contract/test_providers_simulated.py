@@ -98,6 +98,7 @@ async def test_rate_limit_says_when_to_come_back(simulated, name):
     ("fault", "kind", "status"),
     [
         ("rate_500", ErrorKind.SERVER_ERROR, 500),
+        ("rate_401", ErrorKind.BAD_KEY, 401),
         ("rate_503", ErrorKind.OVERLOADED, 503),
         ("rate_cut", ErrorKind.CUT, None),
         ("rate_malformed", ErrorKind.MALFORMED, None),

@@ -139,7 +139,7 @@ def test_limits_and_presets_of_the_config_apply(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "stdin", "words"),
     [
-        ((), None, "no prompt"),
+        ((), " ", "the prompt is empty"),
         (("  ",), None, "the prompt is empty"),
         (("hi", "--file", "x"), None, "give the prompt once"),
         (("--file", "missing.txt"), None, "missing.txt: No such file"),

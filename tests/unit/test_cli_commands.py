@@ -3,15 +3,18 @@
 import importlib
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
+import typer
 from aiokafka.errors import KafkaTimeoutError
 from typer.testing import CliRunner
 
 from streams.settings import load
 from tierstream.cli import app
 from tierstream.cli.config import without_password
-from tierstream.cli.errors import _EXPLAINED_ELSEWHERE, explain
+from tierstream.cli.errors import _EXPLAINED, _KAFKA_ERROR, _SETTINGS_ERROR, explain
 from tierstream.cli.log_output import configure_logging
 from tierstream.cli.moments import parse_duration
 
@@ -67,6 +70,40 @@ def test_help(command):
         assert "Example" in result.stdout
 
 
+def test_the_list_of_commands_says_what_each_says_of_itself():
+    root = typer.main.get_command(app)
+    with root.make_context("tierstream", ["up"]) as context:
+        for name in root.list_commands(context):
+            command = root.resolve_command(context, [name])[1]
+            assert command.name == name
+            assert command.get_short_help_str(200) == root.get_command(context, name).get_short_help_str(200)
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"]])
+def test_what_needs_no_command_imports_none(arguments):
+    heavy = {"pydantic", "aiohttp", "aiokafka", "faust", "numpy", "tierstream.cli.send"}
+    code = f"""
+import sys
+from tierstream.cli import app
+try:
+    app({arguments!r})
+except SystemExit as end:
+    assert end.code == 0
+assert not {heavy!r} & sys.modules.keys()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_examples_stand_on_lines_of_their_own():
+    lines = [line.strip() for line in run("send", "--help", env={"COLUMNS": "80"}).stdout.splitlines()]
+    first = lines.index("Examples:") + 1
+    assert lines[first : first + 2] == [
+        'tierstream send --wait "What is 2 + 2?"',
+        'tierstream send --wait --stream "Why is the sky blue?"',
+    ]
+
+
 def test_version():
     assert run("--version").stdout.startswith("tierstream ")
 
@@ -102,6 +139,62 @@ def test_settings_that_can_not_be_used(tmp_path):
     assert_refused(run("--config", "nope.toml", "config", "check"), "nope.toml", "no such config file")
     (tmp_path / "bad.toml").write_text("[kafka]\npartitions = 0\n")
     assert_refused(run("--config", "bad.toml", "config", "check"), "bad.toml", "kafka.partitions")
+
+
+def test_every_problem_of_the_settings_has_a_line(monkeypatch, tmp_path):
+    (tmp_path / "bad.toml").write_text("[kafka]\npartitions = 0\n")
+    monkeypatch.setenv("CLICKHOUSE_URL", "foo")
+    for command in (["config", "check"], ["worker"]):
+        result = run("--config", "bad.toml", *command)
+        assert result.exit_code == 2
+        assert result.stderr.splitlines() == [
+            "error: bad.toml: kafka.partitions: must be at least 1",
+            "error: CLICKHOUSE_URL: clickhouse.url: must be a URL such as http://host:8123",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ("[routing]\nmodel = 'gone.npz'\n", "routing.model: gone.npz: No such file or directory"),
+        ("[routing]\nmodel = 'text.npz'\n", "routing.model: text.npz: not a model file"),
+        ("[stack]\nsimulator_config = 'gone.toml'\n", "stack.simulator_config: gone.toml: no such file"),
+        ("[stack]\nsimulator_scripts = ['a.toml']\n", "stack.simulator_scripts: a.toml: no such file"),
+        ("[stack]\ndata_dir = 'text.npz'\n", "stack.data_dir: text.npz: not a folder"),
+    ],
+)
+def test_files_that_can_not_be_used_are_found_by_the_check_and_stop_the_start(settings, problem, tmp_path):
+    (tmp_path / "text.npz").write_text("no model")
+    (tmp_path / "tierstream.toml").write_text(settings)
+    result = run("config", "check", "--json")
+    assert result.exit_code == 1
+    assert any(line.startswith(problem) for line in json.loads(result.stdout)["problems"])
+    assert_refused(run("up"), problem)
+
+
+def test_config_check_names_what_has_no_effect(tmp_path):
+    (tmp_path / "tierstream.toml").write_text(
+        """
+        [[tiers]]
+        name = "one"
+        models = [
+            { provider = "groq", model = "openai/gpt-oss-20b" },
+            { provider = "groq", model = "openai/gpt-oss-20b" },
+        ]
+        [[tiers]]
+        name = "two"
+        models = [{ provider = "anthropic", model = "claude-opus-5-5" }]
+        [validation]
+        judge = { provider = "anthropic", model = "claude-haiku-5-5" }
+        [prices."groq/openai/gpt-oss-2b"]
+        input = 1
+        output = 1
+        """
+    )
+    warnings = json.loads(run("config", "check", "--json").stdout)["warnings"]
+    assert "prices.groq/openai/gpt-oss-2b: no model in use is called so" in warnings
+    assert "tiers[one]: groq/openai/gpt-oss-20b stands there twice and is asked once" in warnings
+    assert any("validation.fallback: anthropic/claude-haiku-5-5 is the judge itself" in line for line in warnings)
 
 
 def test_an_unknown_stage(monkeypatch):
@@ -271,7 +364,7 @@ def test_passwords_in_urls_are_hidden():
     assert without_password("http://db:8123") == "http://db:8123"
 
 
-@pytest.mark.parametrize(("module", "name"), _EXPLAINED_ELSEWHERE)
+@pytest.mark.parametrize(("module", "name"), [_SETTINGS_ERROR, _KAFKA_ERROR, *_EXPLAINED])
 def test_the_explained_errors_exist(module, name):
     error = getattr(importlib.import_module(module), name)
     assert issubclass(error, Exception)

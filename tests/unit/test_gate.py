@@ -17,6 +17,7 @@ from streams.sections import ModelSettings
 from streams.settings import Settings
 from topics.control import BreakerState
 
+OPEN, CLOSED = BreakerState.OPEN, BreakerState.CLOSED
 SERVER_ERROR = ProviderError(ErrorKind.SERVER_ERROR, "broken", status=500)
 
 
@@ -24,6 +25,41 @@ async def refusal(task: "asyncio.Task[Admission]"):
     with pytest.raises(UnavailableError) as caught:
         await task
     return caught.value.reason, caught.value.until_s
+
+
+async def test_a_refused_key_shuts_every_model_of_its_provider_and_no_other():
+    scene = Scene(slots=3)
+    spare = await scene.enter(OTHER)
+    refused = await scene.enter(FAST)
+    waiting = [await scene.enter(LIMITED), await scene.waiting(OTHER)]
+    refused.failed(ProviderError(ErrorKind.BAD_KEY, "no", status=401), 0.1)
+    assert await refusal(waiting[1]) == ("breaker_open", 60)
+    assert [scene.state(model.ref) for model in (FAST, OTHER, LIMITED, BIG)] == [OPEN, OPEN, OPEN, CLOSED]
+    reasons = {shown.target: shown.reason for shown in scene.gate.snapshot()}
+    assert reasons["a/fast"] == reasons["a/other"] == "a refuses the key in A: set a valid one and restart the workers"
+    assert not spare.stands
+    # A probe a minute is all that the provider sees, and one that is refused shuts them all again.
+    await scene.time.pass_(60)
+    assert scene.state("a/other") is BreakerState.HALF_OPEN
+    (await scene.enter(OTHER)).failed(ProviderError(ErrorKind.BAD_KEY, "no", status=401), 0.1)
+    assert await scene.refused(FAST) == ("breaker_open", 60)
+    assert len(scene.changes) == 9
+
+
+@pytest.mark.parametrize(("kind", "status"), [(ErrorKind.BAD_KEY, 403), (ErrorKind.BAD_KEY, None)])
+async def test_a_refusal_that_may_be_the_models_own_shuts_that_model_alone(kind, status):
+    scene = Scene()
+    (await scene.enter(FAST)).failed(ProviderError(kind, "no", status=status), 0.1)
+    assert [scene.state(model.ref) for model in (FAST, OTHER)] == [OPEN, CLOSED]
+
+
+async def test_an_order_to_stay_closed_holds_against_a_refused_key():
+    scene = Scene()
+    scene.gate.order("a/other", "closed")
+    (await scene.enter(FAST)).failed(ProviderError(ErrorKind.BAD_KEY, "no", status=401), 0.1)
+    assert [scene.state(model.ref) for model in (FAST, OTHER, LIMITED)] == [OPEN, CLOSED, OPEN]
+    (await scene.enter(OTHER)).failed(ProviderError(ErrorKind.BAD_KEY, "no", status=401), 0.1)
+    assert scene.state("a/other") is CLOSED
 
 
 async def test_slots_of_a_provider_go_to_whoever_came_first_whatever_the_model():

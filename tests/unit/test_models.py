@@ -27,7 +27,7 @@ PROVIDERS = {
     "groq-eu": provider("groq"),
     "openai": provider(),
     "anthropic": provider("anthropic"),
-    "own": provider("openai_compatible", price_list="together"),
+    "own": provider("openai_compatible", price_list="together", base_url="http://127.0.0.1:1"),
 }
 
 

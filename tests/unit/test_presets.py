@@ -78,7 +78,7 @@ def test_the_environment_names_one_and_wins(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('[routing]\npreset = "cheap"', "routing.preset: Input should be 'two-tier', 'three-tier', 'max-savings'"),
+        ('[routing]\npreset = "cheap"', "routing.preset: must be 'two-tier', 'three-tier', 'max-savings'"),
         ("[routing]\npreset = 3", "routing.preset"),
         ("[routing]\npreset = ['two-tier']", "routing.preset"),
         ("routing = 3", "routing"),

@@ -19,7 +19,7 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def provider(price_list: str | None = None) -> ProviderSettings:
-    return ProviderSettings(protocol="openai_compatible", api_key_env="KEY", price_list=price_list)
+    return ProviderSettings(protocol="openai", api_key_env="KEY", price_list=price_list)
 
 
 @pytest.fixture

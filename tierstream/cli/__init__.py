@@ -1,63 +1,72 @@
-"""The command line. A command group is one file here and one line in `_GROUPS`."""
+"""The command line. A command group is one file here and one line in `_COMMANDS`."""
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tierstream.cli import (
-    breakers,
-    calibrate,
-    chaos,
-    config,
-    dead_letters,
-    demo,
-    evaluate,
-    ledger,
-    models,
-    results,
-    route,
-    run,
-    send,
-    simulator,
-    sink,
-    stack,
-    topics,
-    train,
-    verify,
-    worker,
-)
-from tierstream.cli.connection import Invocation
-from tierstream.cli.errors import ErrorReportingGroup
-from tierstream.cli.log_output import configure_logging
+from tierstream.cli.root import Listed, RootGroup
+from tierstream.interrupts import interrupt_again
 
-_GROUPS = (
-    stack,
-    demo,
-    send,
-    results,
-    route,
-    run,
-    ledger,
-    verify,
-    dead_letters,
-    breakers,
-    train,
-    evaluate,
-    calibrate,
-    models,
-    topics,
-    config,
-    worker,
-    sink,
-    simulator,
-    chaos,
+_COMMANDS = (
+    Listed(
+        "up",
+        "stack",
+        "Start what has no address yet: Kafka, ClickHouse, simulated providers and workers; Ctrl-C stops them.",
+    ),
+    Listed("down", "stack", "Stop a stack that runs in the background, or what a killed one left behind."),
+    Listed(
+        "status",
+        "stack",
+        "Show the parts of the stack, and breakers that are not closed; exit code 1 unless all parts run.",
+    ),
+    Listed("demo", "demo", "Send a company's typical traffic through the stack and show what routing saved."),
+    Listed("send", "send", "Send a request, or a file of requests, and print the request ids."),
+    Listed("results", "results", "Read published results; one line each."),
+    Listed("route", "route", "Show which tier a request would go to, without sending it."),
+    Listed("run", "run", "Send all requests of a file and write one result a line, in the order in which they come."),
+    Listed("trace", "ledger", "Show the hops of a request: where it went, how long each step took and what it cost."),
+    Listed("report", "ledger", "Figures from the ledger."),
+    Listed(
+        "verify",
+        "verify",
+        "Prove the invariants: compare requests, results, journal, dead letters and ledger, record by record.",
+    ),
+    Listed("dead-letters", "dead_letters", "Records that could not be served."),
+    Listed("breakers", "breakers", "Circuit breakers of models and tiers."),
+    Listed("train", "train", "Train a learned classifier from labelled outcomes of a weaker and a stronger model."),
+    Listed("score", "train", "Score prompts: how much each needs the stronger model, from 0 to 1."),
+    Listed(
+        "evaluate",
+        "evaluate",
+        "Evaluate a learned classifier on labelled outcomes, with the metrics of the RouteLLM paper.",
+    ),
+    Listed(
+        "calibrate",
+        "calibrate",
+        "Pick the score from which a prompt goes to the stronger model, so that the quality asked for is kept.",
+    ),
+    Listed("models", "models", "Versions of the classifier's model: publish, activate, roll back."),
+    Listed("topics", "topics", "Create, check and describe the topics."),
+    Listed("config", "config", "Look at the settings."),
+    Listed("worker", "worker", "Run stages until SIGTERM or Ctrl-C."),
+    Listed("sink", "sink", "Write results, calls and hops to ClickHouse until SIGTERM or Ctrl-C."),
+    Listed("simulator", "simulator", "Stand in for the providers on a loopback port, without keys or bills."),
+    Listed(
+        "chaos",
+        "chaos",
+        "Run load through a simulated stack while workers, broker, ClickHouse and providers are killed and stopped.",
+    ),
 )
+
+
+class _Commands(RootGroup):
+    listed = _COMMANDS
+
 
 app = typer.Typer(
     name="tierstream",
-    cls=ErrorReportingGroup,
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -67,6 +76,8 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - for this alone
+
         typer.echo(f"tierstream {version('tierstream')}")
         raise typer.Exit
 
@@ -83,6 +94,7 @@ def options(
     verbose: Annotated[
         int, typer.Option("--verbose", "-v", count=True, help="Log more to stderr; twice for everything.")
     ] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -91,14 +103,12 @@ def options(
 
     Exit codes: 0 done; 1 what was asked for did not succeed; 2 wrong usage, settings or environment.
     """
+    # The command's module is loaded by now.
+    from tierstream.cli.connection import Invocation  # noqa: PLC0415
+    from tierstream.cli.log_output import configure_logging  # noqa: PLC0415
+    from tierstream.cli.progress import configure_progress  # noqa: PLC0415
+
+    interrupt_again()
     configure_logging(verbose)
+    configure_progress(quiet=quiet)
     ctx.obj = Invocation(config_file, verbose)
-
-
-for group in _GROUPS:
-    group.register(app)
-
-
-def main() -> None:
-    """Run the console script."""
-    app()

@@ -11,6 +11,7 @@ from streams.publisher import Output, Publisher
 from streams.settings import Settings
 from tierstream.breakers import TargetReport, known_targets, target_reports
 from tierstream.cli.connection import load_with_kafka, operator_name
+from tierstream.cli.help_text import examples
 from tierstream.cli.render import show_json
 from tierstream.cli.render_breakers import show_breakers
 from tierstream.client import require_topics
@@ -31,13 +32,13 @@ _MEANS: Final[dict[Order, str]] = {
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True)
-    group.command("list", epilog="Examples: `tierstream breakers list` · `tierstream breakers list --json`")(show)
-    group.command("open", epilog="Examples: `tierstream breakers open groq/openai/gpt-oss-20b` · `… open tier:1`")(
-        order_open
-    )
-    group.command("close", epilog="Example: `tierstream breakers close tier:2`")(order_closed)
-    group.command("auto", epilog="Example: `tierstream breakers auto groq/openai/gpt-oss-20b`")(order_auto)
-    app.add_typer(group, name="breakers", help="Circuit breakers of models and tiers.")
+    group.command("list", epilog=examples("tierstream breakers list", "tierstream breakers list --json"))(show)
+    group.command(
+        "open", epilog=examples("tierstream breakers open groq/openai/gpt-oss-20b", "tierstream breakers open tier:1")
+    )(order_open)
+    group.command("close", epilog=examples("tierstream breakers close tier:2"))(order_closed)
+    group.command("auto", epilog=examples("tierstream breakers auto groq/openai/gpt-oss-20b"))(order_auto)
+    app.add_typer(group, name="breakers")
 
 
 def show(ctx: typer.Context, as_json: AsJson = False) -> None:

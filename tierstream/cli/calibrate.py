@@ -10,6 +10,7 @@ import typer
 from streams.clock import utc_now
 from tierstream.cli.connection import load_settings
 from tierstream.cli.evaluate import INTERRUPTED, CrossValidate, Folds, scores_of, warn_of_seen
+from tierstream.cli.help_text import examples
 from tierstream.cli.progress import progress_bar
 from tierstream.cli.render import show_json
 from tierstream.cli.render_evaluation import show_thresholds
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        epilog="Examples: `tierstream calibrate --outcomes outcomes.jsonl --target-quality 0.95` · "
-        "`tierstream calibrate --model model.npz --outcomes outcomes.jsonl --tiers 1:2 --out model.npz` · "
-        "`tierstream calibrate --outcomes outcomes.jsonl.gz --cross-validate --weak-model openai/gpt-5.4-mini`"
+        epilog=examples(
+            "tierstream calibrate --outcomes outcomes.jsonl --target-quality 0.95",
+            "tierstream calibrate --model model.npz --outcomes outcomes.jsonl --tiers 1:2 --out model.npz",
+            "tierstream calibrate --outcomes outcomes.jsonl.gz --cross-validate --weak-model openai/gpt-5.4-mini",
+        )
     )(calibrate)
 
 

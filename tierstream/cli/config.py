@@ -9,7 +9,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from streams.clock import utc_now
@@ -18,8 +17,11 @@ from streams.models import ModelTable
 from streams.pricing import PriceBook, UnknownPriceError
 from streams.settings import Settings
 from tierstream.cli.connection import load_settings
+from tierstream.cli.console import output, show_table
 from tierstream.cli.errors import FAILED
+from tierstream.cli.help_text import examples
 from tierstream.cli.render import show_json
+from tierstream.settings_files import file_problems
 
 _HIDDEN = "***"
 
@@ -29,9 +31,9 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True)
     group.callback()(_config)
     group.command(
-        epilog="Examples: `tierstream config check` · `tierstream --config prod.toml config check --require-keys`"
+        epilog=examples("tierstream config check", "tierstream --config prod.toml config check --require-keys")
     )(check)
-    app.add_typer(group, name="config", help="Look at the settings.")
+    app.add_typer(group, name="config")
 
 
 def _config() -> None:
@@ -60,7 +62,7 @@ def check(
     nor a provider, so a CI job can run it with --json.
     """
     settings = load_settings(ctx)
-    findings = Findings()
+    findings = Findings(problems=file_problems(settings), warnings=_useless(settings))
     providers = _providers(settings, os.environ, findings, require_keys=require_keys)
     models = _models(settings, findings)
     about_models = _known(settings, findings)
@@ -118,9 +120,20 @@ def _providers(
                 findings.problems.append(line)
             else:
                 findings.warnings.append(f"{line}; `tierstream up` simulates it, a worker of its own does not start")
-        elif provider.protocol == "openai_compatible" and provider.base_url is None:
-            findings.problems.append(f"provider {name}: set providers.{name}.base_url")
     return rows
+
+
+def _useless(settings: Settings) -> list[str]:
+    """Describe what is set and has no effect, a line each."""
+    known = {model.ref for _, model in settings.models()}
+    found = [f"prices.{ref}: no model in use is called so" for ref in settings.prices if ref not in known]
+    judge, fallback = settings.validation.judge, settings.validation.fallback
+    if judge is not None and fallback is not None and judge.ref == fallback.ref:
+        found.append(f"validation.fallback: {fallback.ref} is the judge itself: nobody judges while it is away")
+    for place, tier in ((f"tiers[{tier.name}]", tier) for tier in settings.tiers):
+        refs = [model.ref for model in tier.models]
+        found.extend(f"{place}: {ref} stands there twice and is asked once" for ref in known if refs.count(ref) > 1)
+    return found
 
 
 def _models(settings: Settings, findings: Findings) -> list[dict[str, Any]]:
@@ -154,38 +167,36 @@ def _known(settings: Settings, findings: Findings) -> list[dict[str, Any]]:
 def _show(
     settings: Settings, providers: list[dict[str, Any]], models: list[dict[str, Any]], findings: Findings
 ) -> None:
-    console = Console(highlight=False)
+    console = output()
     values = resolved(settings)
     table = Table("setting", "value", box=box.SIMPLE)
     for section in ("kafka", "delivery", "clickhouse", "routing", "validation", "deadlines", "stack"):
         for name, value in _flat(section, values[section]):
             table.add_row(name, str(value))
-    console.print(table)
+    show_table(console, table)
     table = Table("provider", "protocol", "key", "", box=box.SIMPLE)
     for row in providers:
         note = "simulated" if row["simulated"] else "" if row["used"] else "not used"
         table.add_row(
             row["name"], row["protocol"], f"{row['key_variable']} {'is set' if row['key'] else 'is not set'}", note
         )
-    console.print(table)
+    show_table(console, table)
     table = Table("place", "model", "window", "$/M in", "$/M out", "source", box=box.SIMPLE)
-    for column in table.columns:
-        column.overflow = "fold"
     for row in models:
         price = row["price"]
         table.add_row(
-            row["place"].replace("[", r"\["),
+            row["place"],
             row["model"],
             f"{row['context_window']:,}" if row["context_window"] else "unknown",
             _amount(price and price["input"]),
             _amount(price and price["output"]),
             price["source"] if price else "",
         )
-    console.print(table)
+    show_table(console, table)
     for warning in findings.warnings:
-        console.print(f"warning: {warning}", soft_wrap=True, markup=False)
+        console.print(f"warning: {warning}")
     for problem in findings.problems:
-        console.print(f"problem: {problem}", soft_wrap=True, markup=False)
+        console.print(f"problem: {problem}")
     if not findings.problems:
         console.print("no problem found")
 

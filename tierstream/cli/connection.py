@@ -4,11 +4,14 @@ import getpass
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from streams.settings import Settings, SettingsError, load
-from tierstream.stack.state import addresses
+
+if TYPE_CHECKING:
+    from tierstream.stack.state import Addresses
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def with_kafka(settings: Settings) -> Settings:
     """
     if settings.kafka.bootstrap_servers is not None:
         return settings
-    running = addresses(settings.stack.data_dir)
+    running = _running(settings)
     if running is None:
         raise SettingsError("no Kafka: set KAFKA_BOOTSTRAP_SERVERS or start the embedded stack with `tierstream up`")
     kafka = settings.kafka.model_copy(update={"bootstrap_servers": running.kafka})
@@ -68,7 +71,7 @@ def with_clickhouse(settings: Settings) -> Settings:
     """
     if settings.clickhouse.url is not None:
         return settings
-    running = addresses(settings.stack.data_dir)
+    running = _running(settings)
     if running is None:
         raise SettingsError("no ClickHouse: set CLICKHOUSE_URL or start the embedded stack with `tierstream up`")
     clickhouse = settings.clickhouse.model_copy(update={"url": running.clickhouse})
@@ -77,7 +80,7 @@ def with_clickhouse(settings: Settings) -> Settings:
 
 def simulator_environment(settings: Settings) -> dict[str, str]:
     """Return the variables by which a worker of its own uses the simulator of the running embedded stack."""
-    running = addresses(settings.stack.data_dir)
+    running = _running(settings)
     if running is None or running.simulator is None:
         return {}
     return {
@@ -93,3 +96,10 @@ def operator_name() -> str:
     except (OSError, KeyError):
         # A container's user need not have a name.
         return f"uid {os.getuid()}"
+
+
+def _running(settings: Settings) -> "Addresses | None":
+    # It brings an HTTP client, which `--help` need not wait for.
+    from tierstream.stack.state import addresses  # noqa: PLC0415
+
+    return addresses(settings.stack.data_dir)

@@ -11,6 +11,7 @@ import typer
 from streams.settings import Settings
 from tierstream.cli.connection import load_with_kafka, operator_name
 from tierstream.cli.errors import FAILED, show_error
+from tierstream.cli.help_text import examples
 from tierstream.cli.moments import Since, parse_moment
 from tierstream.cli.render import show_json
 from tierstream.cli.render_dead_letters import (
@@ -54,19 +55,24 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True)
     group.command(
-        "list", epilog="Examples: `tierstream dead-letters list --since 1h` · `… list --reason too_large --json`"
+        "list",
+        epilog=examples(
+            "tierstream dead-letters list --since 1h", "tierstream dead-letters list --reason too_large --json"
+        ),
     )(list_letters)
     group.command(
-        epilog="Examples: `tierstream dead-letters show 2:17` · `tierstream dead-letters show 2:17 --raw body.json`"
+        epilog=examples("tierstream dead-letters show 2:17", "tierstream dead-letters show 2:17 --raw body.json")
     )(show)
     group.command(
-        epilog="Examples: `tierstream dead-letters retry 2:17 --edit body.json` · "
-        "`tierstream dead-letters retry --all --reason handler_error --dry-run`"
+        epilog=examples(
+            "tierstream dead-letters retry 2:17 --edit body.json",
+            "tierstream dead-letters retry --all --reason handler_error --dry-run",
+        )
     )(retry)
     group.command(
-        epilog="Examples: `tierstream dead-letters purge 2:17` · `tierstream dead-letters purge --all --before 7d`"
+        epilog=examples("tierstream dead-letters purge 2:17", "tierstream dead-letters purge --all --before 7d")
     )(purge)
-    app.add_typer(group, name="dead-letters", help="Records that could not be served.")
+    app.add_typer(group, name="dead-letters")
 
 
 def list_letters(

@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.live import Live
 
 from streams.settings import Settings, SettingsError
 from tierstream.cli.connection import load_settings
+from tierstream.cli.console import output, show_table
 from tierstream.cli.errors import FAILED
+from tierstream.cli.help_text import examples
+from tierstream.cli.progress import progress_console
 from tierstream.cli.render import show_json
 from tierstream.cli.render_ledger import tier_table
 from tierstream.cli.stack import new_stack
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Examples: `tierstream demo` · `tierstream demo --requests 300 --json`")(demo)
+    app.command(epilog=examples("tierstream demo", "tierstream demo --requests 300 --json"))(demo)
 
 
 def demo(
@@ -61,7 +63,7 @@ async def _run(ctx: typer.Context, requests: int, rate: float, seed: int) -> "De
             raise SettingsError("the running stack uses real providers: stop it first, the demo starts a simulated one")
         typer.echo(f"simulated providers: {', '.join(found.simulated)}", err=True)
         report = RunReport()
-        with Live(get_renderable=lambda: _progress(report, requests), console=Console(stderr=True), transient=True):
+        with Live(get_renderable=lambda: _progress(report, requests), console=progress_console(), transient=True):
             return await run_demo(
                 with_addresses(settings, found),
                 requests=requests,
@@ -120,13 +122,13 @@ def _progress(report: RunReport, requests: int) -> str:
 
 
 def _show(figures: "DemoFigures") -> None:
-    console = Console(soft_wrap=True, highlight=False)
+    console = output(markup=True)
     console.print(f"{figures.results} results of {figures.requests} requests, {figures.duplicates} duplicates\n")
     rows = [
         (name, tier.requests, tier.share, tier.cost_usd, tier.latency_ms, tier.provider_ms, tier.own_ms)
         for name, tier in figures.by_tier.items()
     ]
-    console.print(tier_table(rows))
+    show_table(console, tier_table(rows))
     console.print()
     console.print(
         f"cost      ${figures.cost_usd:.5f}; the same tokens on {figures.frontier_model}: "

@@ -1,51 +1,29 @@
 """What the user reads when something is wrong: one line on stderr and an exit code, never a traceback."""
 
 import errno
-import logging
 import sys
-from typing import Any, Final
+from typing import Final
 
 import typer
-from aiokafka.errors import KafkaError
-from typer.core import TyperGroup
-
-from streams.pricing import UnknownPriceError
-from streams.publisher import DeliveryError
-from streams.settings import SettingsError
-from streams.topic_admin import TopicError
-from tierstream.request_file import InputError
-
-log = logging.getLogger(__name__)
 
 FAILED: Final = 1
 """The thing that was asked for did not succeed."""
 USAGE: Final = 2
 """Wrong usage, settings or environment."""
-INTERRUPTED: Final = 130
 
-_EXPLAINED: Final = (SettingsError, TopicError, DeliveryError, UnknownPriceError, InputError)
-_EXPLAINED_ELSEWHERE: Final = (
+_SETTINGS_ERROR: Final = ("streams.settings", "SettingsError")
+_KAFKA_ERROR: Final = ("aiokafka.errors", "KafkaError")
+_EXPLAINED: Final = (
+    ("streams.topic_admin", "TopicError"),
+    ("streams.publisher", "DeliveryError"),
+    ("streams.pricing", "UnknownPriceError"),
+    ("tierstream.request_file", "InputError"),
     ("tierstream.worker", "WorkerError"),
     ("tierstream.stack.errors", "StackError"),
     ("analytics.clickhouse", "ClickHouseUnavailable"),
     ("analytics.sink", "LedgerAheadError"),
 )
-
-
-class ErrorReportingGroup(TyperGroup):
-    """The root of the commands: turns exceptions that a user can act on into a line and an exit code."""
-
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own types are private
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except Exception as error:
-            line = explain(error)
-            if line is None:
-                raise
-            log.debug("the error in full", exc_info=error)
-            show_error(line)
-            raise typer.Exit(USAGE) from None
+"""By module and name: the modules take a second to import, and one whose exception was raised has been imported."""
 
 
 def show_error(line: str) -> None:
@@ -59,18 +37,22 @@ def show_warning(line: str) -> None:
 
 
 def explain(error: Exception) -> str | None:
-    """Return the line that a user gets for an error; None for a bug, which deserves its traceback."""
-    if isinstance(error, (*_EXPLAINED, *_loaded())):
+    """Return the line that a user gets for an error; None for a bug, which deserves its traceback.
+
+    Settings have a line for each problem.
+    """
+    if isinstance(error, _imported(_SETTINGS_ERROR)):
+        return str(error)
+    if isinstance(error, _imported(*_EXPLAINED)):
         return " ".join(str(error).split())
-    if isinstance(error, KafkaError):
+    if isinstance(error, _imported(_KAFKA_ERROR)):
         return f"Kafka: {type(error).__name__}: {error}"
-    # A pipe that the reader closed is no error; typer ends quietly.
+    # A pipe that the reader closed is no error.
     if isinstance(error, OSError) and error.errno != errno.EPIPE:
         reason = error.strerror or str(error) or type(error).__name__
         return f"{error.filename}: {reason}" if error.filename else reason
     return None
 
 
-def _loaded() -> tuple[type[Exception], ...]:
-    """Return the exceptions of modules that take a second to import: one that was raised has its module loaded."""
-    return tuple(getattr(sys.modules[module], name) for module, name in _EXPLAINED_ELSEWHERE if module in sys.modules)
+def _imported(*names: tuple[str, str]) -> tuple[type[Exception], ...]:
+    return tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tierstream.cli.errors import show_warning
+from tierstream.cli.help_text import examples
 from tierstream.cli.progress import progress_bar
 from tierstream.cli.render import show_json
 from tierstream.cli.render_evaluation import show_control, show_slices
@@ -35,9 +36,11 @@ Draws = Annotated[int, typer.Option("--bootstrap", min=0, metavar="N", help="Dra
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        epilog="Examples: `tierstream evaluate --outcomes outcomes.jsonl.gz --cross-validate` · "
-        "`tierstream evaluate --model model.npz --outcomes unseen.jsonl --baseline-outcomes outcomes.jsonl.gz` · "
-        "`tierstream evaluate --outcomes outcomes.jsonl.gz --cross-validate --control shuffled`"
+        epilog=examples(
+            "tierstream evaluate --outcomes outcomes.jsonl.gz --cross-validate",
+            "tierstream evaluate --model model.npz --outcomes unseen.jsonl --baseline-outcomes outcomes.jsonl.gz",
+            "tierstream evaluate --outcomes outcomes.jsonl.gz --cross-validate --control shuffled",
+        )
     )(evaluate)
 
 

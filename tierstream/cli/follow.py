@@ -10,9 +10,9 @@ import typer
 from streams.clock import utc_now
 from streams.settings import Settings
 from tierstream.answer_stream import AnswerStream
-from tierstream.cli.errors import INTERRUPTED
 from tierstream.cli.render_stream import JsonView, NamedPage, Page, RawPage, StreamView, TextView
 from tierstream.client import RequestProducer, Start, require_topics
+from tierstream.interrupts import INTERRUPTED
 from topics.partitioning import partition_for
 from topics.registry import CALLS, CHUNKS
 from topics.requests import Request

@@ -10,6 +10,7 @@ from streams.clock import utc_now
 from streams.settings import Settings
 from tierstream.cli.connection import load_settings, with_clickhouse
 from tierstream.cli.errors import FAILED, show_error
+from tierstream.cli.help_text import examples
 from tierstream.cli.moments import Since, parse_moment
 from tierstream.cli.render import show_json
 from tierstream.cli.render_ledger import show_ledger, show_summary, show_trace
@@ -24,10 +25,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(epilog="Example: `tierstream trace 7f3a… --json`")(trace)
-    reports = typer.Typer(help="Figures from the ledger.", no_args_is_help=True)
-    reports.command(epilog="Examples: `tierstream report summary --since 24h` · `… --tag nightly --json`")(summary)
-    reports.command(epilog="Examples: `tierstream report ledger --since 24h` · `… --tag nightly --json`")(ledger)
+    app.command(epilog=examples("tierstream trace 7f3a… --json"))(trace)
+    reports = typer.Typer(no_args_is_help=True)
+    reports.command(
+        epilog=examples("tierstream report summary --since 24h", "tierstream report summary --tag nightly --json")
+    )(summary)
+    reports.command(
+        epilog=examples("tierstream report ledger --since 24h", "tierstream report ledger --tag nightly --json")
+    )(ledger)
     app.add_typer(reports, name="report")
 
 

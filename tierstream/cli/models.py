@@ -17,6 +17,7 @@ from streams.publisher import Output, Publisher
 from streams.settings import Settings
 from tierstream.cli.connection import load_with_kafka, operator_name
 from tierstream.cli.errors import show_warning
+from tierstream.cli.help_text import examples
 from tierstream.cli.render import show_json
 from tierstream.cli.render_models import show_activation, show_models, show_workers
 from tierstream.client import require_topics
@@ -45,18 +46,20 @@ After = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True)
-    group.command("list", epilog="Examples: `tierstream models list` · `tierstream models list --json`")(show_list)
+    group.command("list", epilog=examples("tierstream models list", "tierstream models list --json"))(show_list)
     group.command(
-        epilog="Examples: `tierstream models publish model.npz --note 'March outcomes'` · "
-        "`tierstream models publish model.npz --activate --in 30`"
+        epilog=examples(
+            "tierstream models publish model.npz --note 'March outcomes'",
+            "tierstream models publish model.npz --activate --in 30",
+        )
     )(publish)
     group.command(
-        epilog="Examples: `tierstream models activate 3f9a12c04b7d` · `tierstream models activate shipped --in 60`"
+        epilog=examples("tierstream models activate 3f9a12c04b7d", "tierstream models activate shipped --in 60")
     )(activate)
-    group.command(epilog="Example: `tierstream models rollback`")(rollback)
-    group.command(epilog="Examples: `tierstream models show` · `tierstream models show --json`")(show)
-    group.command(epilog="Example: `tierstream models delete 3f9a12c04b7d`")(delete)
-    app.add_typer(group, name="models", help="Versions of the classifier's model: publish, activate, roll back.")
+    group.command(epilog=examples("tierstream models rollback"))(rollback)
+    group.command(epilog=examples("tierstream models show", "tierstream models show --json"))(show)
+    group.command(epilog=examples("tierstream models delete 3f9a12c04b7d"))(delete)
+    app.add_typer(group, name="models")
 
 
 def show_list(ctx: typer.Context, as_json: AsJson = False) -> None:

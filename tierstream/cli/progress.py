@@ -1,13 +1,27 @@
-"""A bar on stderr for work that takes longer than a moment; Ctrl-C ends it quietly."""
+"""How work goes on that takes longer than a moment, on stderr; Ctrl-C ends it quietly."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from tierstream.cli.errors import INTERRUPTED
+from tierstream.interrupts import INTERRUPTED
+
+_quiet: Final = ContextVar("quiet", default=False)
+
+
+def configure_progress(*, quiet: bool) -> None:
+    """Decide for the command whether progress is shown."""
+    _quiet.set(quiet)
+
+
+def progress_console() -> Console:
+    """Return the console for progress: stderr, or nothing if none is wanted."""
+    return Console(stderr=True, quiet=_quiet.get())
 
 
 @contextmanager
@@ -23,7 +37,7 @@ def progress_bar(
     Yields:
         What to call with the share that is done.
     """
-    console = Console(stderr=True)
+    console = progress_console()
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
         task = shown.add_task(label, total=1.0)

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from rich.console import Console
 from rich.table import Table
 
 from tierstream.breakers import TargetReport, WorkerReport
+from tierstream.cli.console import output, show_table
 from tierstream.cli.render import printable
 from topics.control import BreakerState, BreakerStatus
 
@@ -27,12 +27,12 @@ def show_breakers(reports: Iterable[TargetReport], now: datetime) -> None:
             table.add_row(
                 "  order", report.order.order, _span(now - report.order.at), f"by {printable(report.order.by)}"
             )
-    Console(soft_wrap=True, highlight=False, markup=False).print(table)
+    show_table(output(), table)
 
 
 def show_noteworthy(reports: Iterable[TargetReport], now: datetime) -> None:
     """Print a line for each breaker."""
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = output()
     for report in reports:
         parts = [f"breaker {report.target}: {report.state.value}"]
         if report.worst is not None and report.state != BreakerState.CLOSED:

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.bar import Bar
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tierstream.cli.console import output, show_table
 from tierstream.cli.render import printable
 
 if TYPE_CHECKING:
@@ -17,13 +17,11 @@ if TYPE_CHECKING:
 
 _METRICS = {"apgr": "APGR", "cpt50": "CPT(50 %)", "cpt80": "CPT(80 %)", "share95": "calls at 95 % quality"}
 _CURVE_WIDTH = 50
-_WIDTH = 180
-"""Columns, where there is no terminal to ask."""
 
 
 def show_slices(slices: Sequence["Slice"]) -> None:
     """Print a table and a curve for each slice."""
-    console = Console(width=None if Console().is_terminal else _WIDTH)
+    console = output()
     for found in slices:
         quality = f"weaker model {found.weak:.1%} right, stronger {found.strong:.1%}"
         title = f"{printable(found.name)}: {found.outcomes} outcomes, {quality}"
@@ -31,7 +29,7 @@ def show_slices(slices: Sequence["Slice"]) -> None:
             console.print(Text(f"{title}: the stronger model is no better, there is nothing to route"))
             continue
         # As text: a name from a file is no markup.
-        console.print(_table(found, Text(title)))
+        show_table(console, _table(found, Text(title)))
         console.print(_curve(found))
 
 
@@ -48,7 +46,7 @@ def show_control(slices: Sequence["ControlSlice"], control: str) -> None:
             else ["-"] * 3
         )
         table.add_row(Text(printable(found.name)), str(found.outcomes), *figures, str(len(found.apgr)), wanted)
-    Console(width=None if Console().is_terminal else _WIDTH).print(table)
+    show_table(output(), table)
 
 
 def show_thresholds(picked: "Thresholds", target: float, costs: Mapping[str, float], refs: tuple[str, str]) -> None:
@@ -70,7 +68,7 @@ def show_thresholds(picked: "Thresholds", target: float, costs: Mapping[str, flo
         )
     table.add_row(f"all to {refs[1]}", "", "100.0%", "", "100.0%", "", f"{all_strong:.2f}", "")
     table.add_row(f"all to {refs[0]}", "", "0.0%", "", "", "", f"{costs['all_weak']:.2f}", "")
-    Console(width=None if Console().is_terminal else _WIDTH).print(table)
+    show_table(output(), table)
 
 
 def _table(found: "Slice", title: Text) -> Table:

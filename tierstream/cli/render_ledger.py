@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from tierstream.cli.console import output, show_table
 from tierstream.cli.render import printable
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def tier_table(rows: Iterable[TierRow]) -> Table:
 
 def show_ledger(found: "LedgerReport") -> None:
     """Print calls, money and the calls that an operator should look at."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = output()
     statuses = ", ".join(f"{status} {count}" for status, count in found.statuses.items())
     console.print(f"{found.requests} requests: {statuses or '-'}")
     table = Table(title="paid calls")
@@ -41,10 +42,10 @@ def show_ledger(found: "LedgerReport") -> None:
     for group in found.calls:
         model = f"{group.provider}/{group.model}"
         table.add_row(group.purpose, model, group.outcome, str(group.calls), f"${group.cost_usd:.6f}")
-    console.print(table)
+    show_table(console, table)
     _show_money(console, found.money)
     for call in found.listed:
-        console.print(_line(call), soft_wrap=True, highlight=False, markup=False)
+        console.print(_line(call))
 
 
 def _show_money(console: Console, money: "Reconciliation") -> None:
@@ -94,9 +95,9 @@ def show_trace(found: "Trace") -> None:
             f"${hop.cost_usd:.6f}" if hop.cost_usd is not None else "",
             printable(", ".join(filter(None, (hop.model, hop.rule or hop.detail or hop.classifier)))),
         )
-    console = Console(soft_wrap=True, highlight=False)
+    console = output()
     console.print(f"request {found.request_id}, arrived {found.arrived_at:%Y-%m-%d %H:%M:%S.%f} UTC\n")
-    console.print(table)
+    show_table(console, table)
     for result in found.results:
         error = f" ({result.error_code})" if result.error_code else ""
         console.print(
@@ -109,7 +110,7 @@ def show_trace(found: "Trace") -> None:
 
 def show_summary(found: "Summary", frontier: str) -> None:
     """Print cost, share and latency by tier; `frontier` is the model that costs are compared with."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = output()
     if not found.requests:
         console.print("no requests settled in this window")
         return
@@ -118,7 +119,7 @@ def show_summary(found: "Summary", frontier: str) -> None:
         (str(tier.tier or "none"), tier.requests, tier.share, tier.cost_usd, tier.latency, tier.provider, tier.own)
         for tier in found.tiers
     ]
-    console.print(tier_table(rows))
+    show_table(console, tier_table(rows))
     console.print("status    " + ", ".join(f"{status} {count}" for status, count in found.statuses.items()))
     saved = f"; saved {found.saved_share:.1%}" if found.saved_share is not None else ""
     console.print(f"cost      ${found.total_cost_usd:.6f}; on {frontier}: ${found.frontier_cost_usd:.6f}{saved}")

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Final
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from streams.activations import Activation, Step
+from tierstream.cli.console import output, show_table
 from tierstream.cli.render import printable
 from tierstream.models import ModelReport, WorkerModel
 from topics.base import from_millis
@@ -50,7 +50,7 @@ def show_workers(reports: Iterable[ModelReport], activation: Activation | None, 
     table = _table("version", "state", "since")
     for report in reports:
         table.add_row(report.version, report.role or "", _moment(report.since))
-    _console().print(table)
+    show_table(output(), table)
     if activation is None:
         typer.echo("no model was ever activated: each worker decides as its settings say")
         return
@@ -64,7 +64,7 @@ def show_workers(reports: Iterable[ModelReport], activation: Activation | None, 
         detail = printable(status.detail) if worker.is_current else "of an earlier order: it has ended, or is cut off"
         said.add_row(printable(status.worker), status.version, state, detail)
     if said.row_count:
-        _console().print(said)
+        show_table(output(), said)
     else:
         typer.echo("no worker has said anything about it yet")
 
@@ -74,10 +74,6 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, no_wrap=True)
     return table
-
-
-def _console() -> Console:
-    return Console(soft_wrap=True, highlight=False, markup=False)
 
 
 def _moment(moment: datetime | None) -> str:

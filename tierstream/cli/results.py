@@ -10,6 +10,7 @@ from streams.settings import Settings
 from tierstream.cli.connection import load_with_kafka
 from tierstream.cli.errors import FAILED, show_error
 from tierstream.cli.follow import follow_all, follow_one, run_until_interrupted
+from tierstream.cli.help_text import examples
 from tierstream.cli.moments import parse_duration
 from tierstream.cli.render import show_answer, show_result
 from tierstream.client import ResultReader, Start, find_result, require_topics
@@ -18,9 +19,13 @@ from tierstream.client import ResultReader, Start, find_result, require_topics
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        epilog="Examples: `tierstream results --since 10m` · `tierstream results --follow --json` · "
-        "`tierstream results --request ID` · `tierstream results --follow --stream` · "
-        "`tierstream results --request ID --stream`"
+        epilog=examples(
+            "tierstream results --since 10m",
+            "tierstream results --follow --json",
+            "tierstream results --request ID",
+            "tierstream results --follow --stream",
+            "tierstream results --request ID --stream",
+        )
     )(results)
 
 

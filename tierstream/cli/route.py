@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from streams.context_windows import ContextTooLongError, ContextWindows
@@ -15,7 +14,10 @@ from streams.routing.router import Draft
 from streams.sections import RuleSettings
 from streams.settings import Settings
 from tierstream.cli.connection import load_settings
+from tierstream.cli.console import output, show_table
 from tierstream.cli.errors import FAILED, show_error, show_warning
+from tierstream.cli.help_text import examples
+from tierstream.cli.piped_prompt import piped_prompt
 from tierstream.cli.render import printable, show_json
 from tierstream.request_file import InputError, parse_request, random_id, read_lines
 from topics.requests import DataClass, Impact, Request, ServiceClass, Tolerance
@@ -28,16 +30,20 @@ _EFFECTS = ("tier", "floor", "ceiling", "threshold_shift", "validate_answer")
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        epilog='Examples: `tierstream route "Do you ship to Norway?"` · '
-        '`tierstream route --explain --role ceo "Are our projections ok?"` · '
-        "`tierstream route --json - < request.json`"
+        epilog=examples(
+            'tierstream route "Do you ship to Norway?"',
+            'tierstream route --explain --role ceo "Are our projections ok?"',
+            "echo Hello | tierstream route --user ann",
+            "tierstream route --json - < request.json",
+        )
     )(route)
 
 
 def route(
     ctx: typer.Context,
     prompt: Annotated[
-        str | None, typer.Argument(metavar="[PROMPT|-]", help="The prompt; - is a whole request as JSON on stdin.")
+        str | None,
+        typer.Argument(metavar="[PROMPT|-]", help="The prompt; default: stdin; -: a request as JSON there."),
     ] = None,
     file: Annotated[Path | None, typer.Option(metavar="FILE", help="A file with the prompt.")] = None,
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="A system message before it.")] = None,
@@ -113,7 +119,7 @@ def _prompt(text: str | None, file: Path | None) -> str:
     except UnicodeDecodeError:
         raise InputError(f"{file}: not UTF-8") from None
     if content is None:
-        raise typer.BadParameter("no prompt: give it as an argument, with --file, or a request as JSON on stdin with -")
+        content = piped_prompt("as an argument, with --file, or on stdin")
     if not content.strip():
         raise typer.BadParameter("the prompt is empty")
     return content
@@ -166,9 +172,9 @@ def _decided_by(decision: Decision) -> str:
 
 
 def _show(settings: Settings, draft: Draft) -> None:
-    console = Console(highlight=False)
+    console = output()
     decision = draft.decision
-    console.print(_headline(settings, draft), style="bold", markup=False, soft_wrap=True)
+    console.print(_headline(settings, draft), style="bold")
     low, high = decision.boundary
     rows = [
         ("query type", decision.query_type),
@@ -180,14 +186,14 @@ def _show(settings: Settings, draft: Draft) -> None:
         ("signature", decision.signature or "-"),
     ]
     for name, value in rows:
-        console.print(f"{name:<12}{printable(value)}", markup=False, soft_wrap=True)
-    console.print(_scores(settings, decision))
-    console.print(_rules(settings, decision))
-    console.print("A tier is taken if the probability of needing a higher one is below the boundary.", soft_wrap=True)
+        console.print(f"{name:<12}{printable(value)}")
+    show_table(console, _scores(settings, decision))
+    show_table(console, _rules(settings, decision))
+    console.print("A tier is taken if the probability of needing a higher one is below the boundary.")
     if question := _asked_with(settings, draft):
-        console.print("\nOf the request the language model is shown this, and nothing else:", soft_wrap=True)
+        console.print("\nOf the request the language model is shown this, and nothing else:")
         for line in question.splitlines():
-            console.print(f"  {printable(line)}", markup=False, soft_wrap=True)
+            console.print(f"  {printable(line)}")
 
 
 def _opinion(settings: Settings, draft: Draft) -> str:

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streams.settings import Settings
 from tierstream.cli.connection import load_with_kafka
-from tierstream.cli.errors import FAILED, INTERRUPTED, show_error, show_warning
+from tierstream.cli.errors import FAILED, show_error, show_warning
+from tierstream.cli.help_text import examples
+from tierstream.cli.progress import progress_console
 from tierstream.cli.render import name_some, show_report
+from tierstream.interrupts import INTERRUPTED
 from tierstream.request_file import InputError, RequestFile, check_file
 from tierstream.request_run import Resume, RunReport, run_requests
 from tierstream.run_output import RunOutput
@@ -26,8 +28,10 @@ _REFRESH_S = 0.1
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        epilog="Examples: `tierstream run --input requests.jsonl --output results.jsonl` · "
-        "`tierstream run --input requests.jsonl.gz --output results.jsonl --rate 50 --strict --json`"
+        epilog=examples(
+            "tierstream run --input requests.jsonl --output results.jsonl",
+            "tierstream run --input requests.jsonl.gz --output results.jsonl --rate 50 --strict --json",
+        )
     )(run)
 
 
@@ -122,7 +126,7 @@ async def _run(
 @asynccontextmanager
 async def _progress(report: RunReport) -> AsyncIterator[None]:
     """Show how the run goes on stderr, as long as that is a terminal."""
-    console = Console(stderr=True)
+    console = progress_console()
     columns = (
         BarColumn(),
         MofNCompleteColumn(),

@@ -13,6 +13,8 @@ from streams.settings import Settings
 from tierstream.cli.connection import load_with_kafka
 from tierstream.cli.errors import FAILED, show_error, show_warning
 from tierstream.cli.follow import run_until_interrupted, send_and_follow
+from tierstream.cli.help_text import examples
+from tierstream.cli.piped_prompt import piped_prompt
 from tierstream.cli.render import name_some, show_answer, show_json, show_result
 from tierstream.client import RequestProducer, require_topics
 from tierstream.request_file import InputError, UnknownFields, open_lines, parse_request, random_id, read_lines
@@ -30,9 +32,12 @@ _REQUEST_OPTIONS = {
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        epilog='Examples: `tierstream send --wait "What is 2 + 2?"` · '
-        '`tierstream send --wait --stream "Why is the sky blue?"` · '
-        "`echo Hello | tierstream send --user ann --feature chat` · `tierstream send --input requests.jsonl`"
+        epilog=examples(
+            'tierstream send --wait "What is 2 + 2?"',
+            'tierstream send --wait --stream "Why is the sky blue?"',
+            "echo Hello | tierstream send --user ann --feature chat",
+            "tierstream send --input requests.jsonl",
+        )
     )(send)
 
 
@@ -115,12 +120,7 @@ def _messages(text: str | None, prompt: str | None, system: str | None) -> list[
         raise typer.BadParameter("give the prompt once: as an argument or with --prompt")
     content = text if text is not None else prompt
     if content is None:
-        if sys.stdin.isatty():
-            raise typer.BadParameter("no prompt: give it as an argument, with --prompt, or on stdin")
-        try:
-            content = sys.stdin.read().strip()
-        except UnicodeDecodeError:
-            raise InputError("stdin: not UTF-8") from None
+        content = piped_prompt("as an argument, with --prompt, or on stdin")
     if not content.strip():
         raise typer.BadParameter("the prompt is empty")
     before = [{"role": "system", "content": system}] if system is not None else []

@@ -2,9 +2,10 @@
 
 import typer
 
+from tierstream.cli.help_text import examples
 from tierstream.simulator.__main__ import main
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("simulator", epilog="Example: `tierstream simulator --port 8089 --time-scale 0`")(main)
+    app.command("simulator", epilog=examples("tierstream simulator --port 8089 --time-scale 0"))(main)

@@ -11,6 +11,7 @@ import typer
 from streams.settings import Settings
 from tierstream.cli.connection import invocation, load_with_kafka, with_clickhouse
 from tierstream.cli.errors import FAILED, explain
+from tierstream.cli.help_text import examples
 from tierstream.cli.log_output import configure_logging
 
 log = logging.getLogger(__name__)
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: `CLICKHOUSE_URL=http://localhost:8123 tierstream sink`")(sink)
+    app.command(epilog=examples("CLICKHOUSE_URL=http://localhost:8123 tierstream sink"))(sink)
 
 
 def sink(ctx: typer.Context) -> None:

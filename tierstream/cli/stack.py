@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from aiokafka.errors import KafkaError
-from rich.console import Console
 from rich.table import Table
 
 from streams.clock import utc_now
@@ -18,7 +17,9 @@ from streams.topic_admin import TopicError
 from tierstream.breakers import TargetReport
 from tierstream.cli.breakers import breaker_reports
 from tierstream.cli.connection import invocation, load_settings, with_kafka
+from tierstream.cli.console import output, show_table
 from tierstream.cli.errors import FAILED, USAGE
+from tierstream.cli.help_text import examples
 from tierstream.cli.render import show_json
 from tierstream.cli.render_breakers import show_noteworthy
 from tierstream.stack.errors import StackError, writing
@@ -34,11 +35,11 @@ _POLL_S = 0.1
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(
-        epilog="Examples: `tierstream up` · `tierstream up --detach` · `KAFKA_BOOTSTRAP_SERVERS=… tierstream up`"
-    )(up)
-    app.command("down", epilog="Example: `tierstream down`")(stop)
-    app.command("status", epilog="Example: `tierstream status --json`")(show_status)
+    app.command(epilog=examples("tierstream up", "tierstream up --detach", "KAFKA_BOOTSTRAP_SERVERS=… tierstream up"))(
+        up
+    )
+    app.command("down", epilog=examples("tierstream down"))(stop)
+    app.command("status", epilog=examples("tierstream status --json"))(show_status)
 
 
 def up(
@@ -120,8 +121,10 @@ def new_stack(ctx: typer.Context, settings: Settings) -> "Stack":
     """Make the stack that the settings describe, with topics and tables ready before its first worker."""
     # It brings the clients of Kafka and ClickHouse, which `down` and `status` need not wait for.
     from tierstream.deployment import prepare, with_addresses  # noqa: PLC0415
+    from tierstream.settings_files import require_files  # noqa: PLC0415
     from tierstream.stack.stack import Stack  # noqa: PLC0415
 
+    require_files(settings)
     return Stack(
         settings,
         config=invocation(ctx).config_file,
@@ -181,7 +184,7 @@ def _print_services(services: list[ServiceStatus]) -> None:
     for service in services:
         memory = f"{service.rss_bytes / 2**20:.0f} MiB" if service.rss_bytes else ""
         table.add_row(service.name, service.state, str(service.pid), service.url or "", memory)
-    Console().print(table)
+    show_table(output(), table)
 
 
 def _print_breakers(breakers: list[TargetReport] | None) -> None:

@@ -12,6 +12,7 @@ from streams.settings import Settings
 from streams.topic_admin import check_topics, create_topics, topic_config
 from tierstream.cli.connection import load_settings, load_with_kafka
 from tierstream.cli.errors import FAILED
+from tierstream.cli.help_text import examples
 from tierstream.cli.render import show_json
 from topics.asyncapi import asyncapi_document, described_topics, json_schemas
 
@@ -21,10 +22,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True)
-    group.command(epilog="Example: `tierstream topics create`")(create)
-    group.command(epilog="Example: `tierstream topics check || tierstream topics create`")(check)
-    group.command(epilog="Example: `tierstream topics docs --out docs/topics`")(docs)
-    app.add_typer(group, name="topics", help="Create, check and describe the topics.")
+    group.command(epilog=examples("tierstream topics create"))(create)
+    group.command(epilog=examples("tierstream topics check || tierstream topics create"))(check)
+    group.command(epilog=examples("tierstream topics docs --out docs/topics"))(docs)
+    app.add_typer(group, name="topics")
 
 
 def create(ctx: typer.Context, as_json: AsJson = False) -> None:

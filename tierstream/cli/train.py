@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from tierstream.cli.help_text import examples
 from tierstream.cli.progress import progress_bar
 from tierstream.cli.render import show_json
 from tierstream.outcome_file import read_outcomes, read_prompts
@@ -37,12 +38,16 @@ Seed = Annotated[int, typer.Option(min=0, metavar="N", help="The same seed gives
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(
-        epilog="Examples: `tierstream train --outcomes outcomes.jsonl.gz --out model.npz` · "
-        "`tierstream train --outcomes outcomes.jsonl --out model.npz --seed 7 --json`"
+        epilog=examples(
+            "tierstream train --outcomes outcomes.jsonl.gz --out model.npz",
+            "tierstream train --outcomes outcomes.jsonl --out model.npz --seed 7 --json",
+        )
     )(train)
     app.command(
-        epilog="Examples: `tierstream score --prompts prompts.jsonl --out scores.jsonl` · "
-        "`tierstream score --model model.npz --prompts prompts.jsonl.gz --out - | head`"
+        epilog=examples(
+            "tierstream score --prompts prompts.jsonl --out scores.jsonl",
+            "tierstream score --model model.npz --prompts prompts.jsonl.gz --out - | head",
+        )
     )(score)
 
 

@@ -12,6 +12,7 @@ from streams.settings import SettingsError
 from streams.topic_admin import TopicError
 from tierstream.cli.connection import invocation, load_with_kafka, simulator_environment
 from tierstream.cli.errors import FAILED
+from tierstream.cli.help_text import examples
 from tierstream.cli.log_output import configure_logging
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Examples: `tierstream worker` · `tierstream worker --stages classify,infer:1`")(worker)
+    app.command(epilog=examples("tierstream worker", "tierstream worker --stages classify,infer:1"))(worker)
 
 
 def worker(

@@ -23,6 +23,7 @@ class ConfigError(ValueError):
 class Fault(StrEnum):
     """What may go wrong with a call, by the name of its rate."""
 
+    UNAUTHORIZED = "401"
     TOO_MANY = "429"
     SERVER_ERROR = "500"
     UNAVAILABLE = "503"
@@ -62,6 +63,7 @@ class ModelBehaviour(BaseModel):
     requests_per_minute: int | None = Field(default=None, ge=1)
     tokens_per_minute: int | None = Field(default=None, ge=1)
     retry_after_s: float = Field(default=1, ge=0)
+    rate_401: Rate = 0
     rate_429: Rate = 0
     rate_500: Rate = 0
     rate_503: Rate = 0

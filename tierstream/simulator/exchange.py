@@ -23,6 +23,7 @@ CALL_ID_HEADER: Final = "X-Client-Request-Id"
 _WRITE_GAP_S: Final = 0.05
 
 _REFUSALS: Final = {
+    Fault.UNAUTHORIZED: (401, "Incorrect API key provided."),
     Fault.SERVER_ERROR: (500, "The server had an error while processing your request."),
     Fault.UNAVAILABLE: (503, "The service is overloaded. Try again later."),
 }
