@@ -23,7 +23,8 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from streams.clock import Clock
 from streams.group_consumer import commit_progress, group_consumer
 from streams.log_reader import LogReader, RawRecord
-from streams.publisher import TRACE_HEADER, Output, Publisher
+from streams.outcomes import without_answer
+from streams.publisher import Output, Publisher, RecordTooLargeError, trace_of
 from streams.settings import Settings
 from streams.settled import SettledMemory
 from topics.base import from_millis
@@ -31,7 +32,7 @@ from topics.codec import DecodeError, decode
 from topics.dead_letters import dead_letter
 from topics.events import Hop, Hops, Status, StatusEvent, StatusKind
 from topics.registry import DEAD_LETTERS, HOPS, OUTCOMES, RESULTS, SETTLED, STATUS
-from topics.results import Outcome, Result, Settled
+from topics.results import Outcome, Result, ResultError, ResultStatus, Settled
 
 log = logging.getLogger(__name__)
 
@@ -90,17 +91,40 @@ class PartitionOwner:
         try:
             outcome = decode(OUTCOMES, record.value, record.headers).record
         except DecodeError as error:
-            topic = OUTCOMES.full_name(self._settings.kafka.prefix)
-            letter = dead_letter(STAGE, error, record, topic=topic, partition=self._partition, at=self._clock())
-            return [Output(DEAD_LETTERS, letter)]
+            return [self._letter(error, record)]
         identity = (outcome.request_id, outcome.revision)
         first = next((o for o, _ in fresh if (o.request_id, o.revision) == identity), None)
         if first is None and not self._memory.knows(*identity):
             fresh.append((outcome, record.timestamp))
-            trace = dict(record.headers).get(TRACE_HEADER)
-            return [replace(output, trace=trace) for output in self._result(outcome, record.timestamp)]
+            return self._fitting(outcome, record)
         same = first.digest == outcome.digest if first else self._memory.same_body(*identity, outcome.digest)
         return [] if same else [Output(STATUS, self._status(outcome, StatusKind.ID_REUSED))]
+
+    def _fitting(self, outcome: Outcome, record: RawRecord) -> list[Output]:
+        """Make the result; one that its topic does not take is a dead letter, and says so instead of the answer."""
+        trace = trace_of(record.headers)
+        outputs = [replace(output, trace=trace) for output in self._result(outcome, record.timestamp)]
+        try:
+            self._publisher.check_sizes(outputs)
+        except RecordTooLargeError as error:
+            problem = ResultError(code="too_large", message=str(error))
+            bare = without_answer(outcome, ResultStatus.FAILED, problem)
+            letter = self._letter(DecodeError("too_large", str(error), outcome.request_id), record)
+            return [letter, *(replace(output, trace=trace) for output in self._result(bare, record.timestamp))]
+        return outputs
+
+    def _letter(self, error: DecodeError, record: RawRecord) -> Output:
+        kafka = self._settings.kafka
+        letter = dead_letter(
+            STAGE,
+            error,
+            record,
+            topic=OUTCOMES.full_name(kafka.prefix),
+            partition=self._partition,
+            at=self._clock(),
+            kept_bytes=kafka.kept_bytes,
+        )
+        return Output(DEAD_LETTERS, letter)
 
     def _result(self, outcome: Outcome, decided_ms: int) -> list[Output]:
         now = self._clock()

@@ -57,7 +57,7 @@ def _only_member(text: str, name: str) -> str | None:
     """Return the JSON of a member; None where it is absent, or named again with another value."""
     found: set[str] = set()
     end = 0
-    for raw_name, start, end in _members(text):  # noqa: B007 - where the object ends is asked below
+    for raw_name, start, end in _members(text):
         if raw_name == f'"{name}"' or ("\\" in raw_name and _text_of(raw_name) == name):
             found.add(text[start:end])
     # What comes behind the object, or is no part of one, is not understood: it may name another.

@@ -25,7 +25,7 @@ def _read_decimal(value: object) -> object:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Decimal(str(value))
     if isinstance(value, str | bool):
-        raise ValueError("must be a decimal number, such as 0.01")
+        raise ValueError("must be a decimal number, such as 0.01")  # noqa: TRY004 - pydantic reads ValueError
     return value
 
 
