@@ -10,7 +10,7 @@ from topics.base import Record
 from topics.codec import DecodeError
 from topics.dead_letters import KEPT_BYTES, dead_letter, revision_of
 from topics.events import DeadLetter
-from topics.registry import DEAD_LETTERS
+from topics.registry import DEAD_LETTERS, OUTCOMES
 from topics.results import Outcome, ResultError, ResultStatus
 
 _TRACEBACK_CHARACTERS = 20_000
@@ -47,22 +47,29 @@ class FailedRecord:
     def raised(self, record: Record, error: Exception) -> list[Output]:
         """End a record whose handler raised something unforeseen; the traceback goes into the letter."""
         if isinstance(error, RecordTooLargeError):
-            return self._outgrown(record, str(error))
+            return self._outgrown(record, error)
         kind = type(error).__name__
         trace = "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:]
         problem = DecodeError("handler_error", f"the handler raised {kind}", record.partition_key)
         ending = self._crashed(record, f"stage {self._stage} failed: {kind}")
         return [Output(DEAD_LETTERS, self._letter(problem, trace))] + ([] if ending is None else [ending])
 
-    def _outgrown(self, record: Record, message: str) -> list[Output]:
+    def _outgrown(self, record: Record, error: RecordTooLargeError) -> list[Output]:
         """End a record of which something comes that no topic takes."""
-        letter = self._letter(DecodeError("too_large", message, record.partition_key))
-        ending = self._crashed(record, message)
-        if ending is None or not isinstance(ending.record, Outcome):
-            return [Output(DEAD_LETTERS, letter)]
+        message = str(error)
+        letter = Output(DEAD_LETTERS, self._letter(DecodeError("too_large", message, record.partition_key)))
+        # What did not fit knows of the calls that were paid since the record was written.
+        ending = error.record if isinstance(error.record, Outcome) else self._outcome(error.record, message)
+        ending = ending or self._outcome(record, message)
+        if ending is None:
+            return [letter]
         status = ResultStatus.REJECTED if self._rejects else ResultStatus.FAILED
-        bare = without_answer(ending.record, status, ResultError(code="too_large", message=message))
-        return [Output(DEAD_LETTERS, letter), Output(ending.topic, bare)]
+        bare = without_answer(ending, status, ResultError(code="too_large", message=message))
+        return [letter, Output(OUTCOMES, bare)]
+
+    def _outcome(self, record: Record, message: str) -> Outcome | None:
+        ending = self._crashed(record, message)
+        return ending.record if ending is not None and isinstance(ending.record, Outcome) else None
 
     def _crashed(self, record: Record, message: str) -> Output | None:
         revision = revision_of(self._received.headers)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from streams.sections import KafkaSettings
@@ -29,6 +29,10 @@ class DeliveryError(Exception):
 
 class RecordTooLargeError(Exception):
     """A record is larger than its topic takes. No restart makes it smaller: what asked for it has to end without it."""
+
+    def __init__(self, message: str, record: Record) -> None:
+        super().__init__(message)
+        self.record = record
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Publisher:
             # An owner that died in a transaction holds up read_committed consumers for this long at most.
             transaction_timeout_ms=15_000,
             linger_ms=0,
-            # The broker's limit is one on batches.
+            # The broker's limit, which a worker sees to at its start, is one on batches.
             max_batch_size=min(_BATCH_BYTES, self._kafka.record_max_bytes),
             max_request_size=self._kafka.record_max_bytes,
             request_timeout_ms=30_000,
@@ -108,27 +112,25 @@ class Publisher:
         """
         for output in outputs:
             encoded = output.encoded
-            # Counted as the producer does, which is more than the broker counts.
+            # Counted as the producer does, which is more than the broker counts. Asking the broker would be too late:
+            # it refuses a batch with all that is in it, and whatever the producer sends to the partition afterwards.
             size = DefaultRecordBatchBuilder.estimate_size_in_bytes(encoded.key, encoded.value, _headers(output, trace))
             if size > self._kafka.record_max_bytes:
                 topic, limit = output.topic.name, self._kafka.record_max_bytes
-                raise RecordTooLargeError(f"the record for {topic} has {size} bytes, at most {limit} are accepted")
+                message = f"the record for {topic} has {size} bytes, at most {limit} are accepted"
+                raise RecordTooLargeError(message, output.record)
 
     async def publish(self, outputs: Sequence[Output], *, trace: bytes | None = None) -> list[Delivered]:
         """Send the records together and wait until all are acknowledged.
 
         Raises:
-            RecordTooLargeError: If any of them is larger than its topic takes. Nothing was sent, unless it was the
-                broker who refused it.
+            RecordTooLargeError: If any of them is larger than its topic takes; nothing was sent.
             DeliveryError: If any of them was not acknowledged.
         """
         self.check_sizes(outputs, trace=trace)
         try:
             pending = [await self._send(output, trace) for output in outputs]
             return [Delivered(m.partition, m.offset, m.timestamp) for m in await asyncio.gather(*pending)]
-        except MessageSizeTooLargeError:
-            topics = ", ".join(sorted({output.topic.name for output in outputs}))
-            raise RecordTooLargeError(f"one of {topics} takes no record of such a size") from None
         except KafkaError as error:
             raise DeliveryError(f"the broker did not acknowledge a record: {error!r}") from error
 
