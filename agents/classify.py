@@ -80,8 +80,9 @@ def _deadline(request: Request, ctx: Context) -> datetime:
 def _problem(request: Request, settings: Settings, lifetime: timedelta) -> str | None:
     """Say which field of a well-formed request asks for what this deployment can't give, and why."""
     window = timedelta(seconds=settings.delivery.dedup_window_s)
-    if request.min_tier is not None and request.min_tier > settings.top_tier:
-        return f"min_tier: there are {settings.top_tier} tiers"
+    for name, tier in (("min_tier", request.min_tier), ("max_tier", request.max_tier)):
+        if tier is not None and tier > settings.top_tier:
+            return f"{name}: there are {settings.top_tier} tiers"
     if request.min_tier is not None and request.max_tier is not None and request.min_tier > request.max_tier:
         return "min_tier: is above max_tier"
     if lifetime > window:

@@ -3,15 +3,15 @@
 import traceback
 from datetime import datetime
 
-from streams.outcomes import crashed, unserved
-from streams.publisher import Output
+from streams.outcomes import crashed, unserved, without_answer
+from streams.publisher import Output, RecordTooLargeError
 from streams.stage import Received, RefusedError
 from topics.base import Record
 from topics.codec import DecodeError
-from topics.dead_letters import dead_letter, revision_of
+from topics.dead_letters import KEPT_BYTES, dead_letter, revision_of
 from topics.events import DeadLetter
-from topics.registry import DEAD_LETTERS
-from topics.results import ResultStatus
+from topics.registry import DEAD_LETTERS, OUTCOMES
+from topics.results import Outcome, ResultError, ResultStatus
 
 _TRACEBACK_CHARACTERS = 20_000
 
@@ -24,13 +24,17 @@ class FailedRecord:
         received: The record.
         at: When it failed.
         rejects: Whether a request that can't be read is its sender's fault, and not ours.
+        kept_bytes: Most bytes that the letter keeps, each of key, headers and value.
     """
 
-    def __init__(self, stage: str, received: Received, at: datetime, *, rejects: bool = False) -> None:
+    def __init__(
+        self, stage: str, received: Received, at: datetime, *, rejects: bool = False, kept_bytes: int = KEPT_BYTES
+    ) -> None:
         self._stage = stage
         self._received = received
         self._at = at
         self._rejects = rejects
+        self._kept_bytes = kept_bytes
 
     def undecodable(self, error: DecodeError) -> list[Output]:
         """End a record that could not be read; the request too, if its id could."""
@@ -42,15 +46,34 @@ class FailedRecord:
 
     def raised(self, record: Record, error: Exception) -> list[Output]:
         """End a record whose handler raised something unforeseen; the traceback goes into the letter."""
+        if isinstance(error, RecordTooLargeError):
+            return self._outgrown(record, error)
         kind = type(error).__name__
         trace = "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:]
         problem = DecodeError("handler_error", f"the handler raised {kind}", record.partition_key)
+        ending = self._crashed(record, f"stage {self._stage} failed: {kind}")
+        return [Output(DEAD_LETTERS, self._letter(problem, trace))] + ([] if ending is None else [ending])
+
+    def _outgrown(self, record: Record, error: RecordTooLargeError) -> list[Output]:
+        """End a record of which something comes that no topic takes."""
+        message = str(error)
+        letter = Output(DEAD_LETTERS, self._letter(DecodeError("too_large", message, record.partition_key)))
+        # What did not fit knows of the calls that were paid since the record was written.
+        ending = error.record if isinstance(error.record, Outcome) else self._outcome(error.record, message)
+        ending = ending or self._outcome(record, message)
+        if ending is None:
+            return [letter]
+        status = ResultStatus.REJECTED if self._rejects else ResultStatus.FAILED
+        bare = without_answer(ending, status, ResultError(code="too_large", message=message))
+        return [letter, Output(OUTCOMES, bare)]
+
+    def _outcome(self, record: Record, message: str) -> Outcome | None:
+        ending = self._crashed(record, message)
+        return ending.record if ending is not None and isinstance(ending.record, Outcome) else None
+
+    def _crashed(self, record: Record, message: str) -> Output | None:
         revision = revision_of(self._received.headers)
-        message = f"stage {self._stage} failed: {kind}"
-        letter = self._letter(problem, trace)
-        source = self._received.source
-        ending = crashed(self._stage, record, source, revision, message)
-        return [Output(DEAD_LETTERS, letter)] + ([] if ending is None else [ending])
+        return crashed(self._stage, record, self._received.source, revision, message)
 
     def _refuse(self, error: DecodeError, digest: str | None) -> list[Output]:
         letter = self._letter(error)
@@ -79,4 +102,5 @@ class FailedRecord:
             partition=received.partition,
             at=self._at,
             traceback=trace,
+            kept_bytes=self._kept_bytes,
         )

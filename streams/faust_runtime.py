@@ -31,7 +31,7 @@ from streams.failed_records import FailedRecord
 from streams.journal import Journal
 from streams.opinion_model import OpinionModel
 from streams.opinions import PaidOpinions
-from streams.publisher import TRACE_HEADER, DeliveryError, Output
+from streams.publisher import DeliveryError, trace_of
 from streams.pulse import GroupPulse
 from streams.sections import BatchingSettings
 from streams.settings import Settings
@@ -226,36 +226,36 @@ class StageRunner(Generic[M]):
             headers=tuple(message.headers or ()),
             generation=message.generation_id,
         )
-        trace = dict(received.headers).get(TRACE_HEADER)
         try:
-            outputs = await self._outputs(received)
+            await self._serve(received)
         except PartitionLostError as lost:
             if self._is_current(received.generation):
                 raise
             log.info("%s: left to the new owner: %s", self.stage.name, lost)
-            return
-        await self._engine.publisher.publish(outputs, trace=trace)
 
-    async def _outputs(self, received: Received) -> list[Output]:
-        rejects = self.stage.source is REQUESTS
-        failed = FailedRecord(self.stage.name, received, self._engine.clock(), rejects=rejects)
+    async def _serve(self, received: Received) -> None:
+        """Publish what the handler makes of a record; if it can't be made or published, the end of the request."""
+        rejects, kept = self.stage.source is REQUESTS, self._settings.kafka.kept_bytes
+        failed = FailedRecord(self.stage.name, received, self._engine.clock(), rejects=rejects, kept_bytes=kept)
+        publish = partial(self._engine.publisher.publish, trace=trace_of(received.headers))
         try:
             decoded = decode(self.stage.source, received.value, received.headers, max_bytes=self._max_bytes)
         except DecodeError as error:
-            return failed.undecodable(error)
+            await publish(failed.undecodable(error))
+            return
         if (task := task_of(decoded.record)) is not None and await self._is_settled(task, received.partition):
-            return []
+            return
         try:
             outputs = list(await self.stage.handler(decoded.record, self._context(received, decoded.unknown_fields)))
             self.stage.check_declared(outputs)
+            await publish(outputs)
         except RefusedError as error:
-            return failed.refused(decoded.record, error)
+            await publish(failed.refused(decoded.record, error))
         except (PartitionLostError, asyncio.CancelledError, *_STOPS_THE_PROCESS):
             raise
         except Exception as error:  # noqa: BLE001 - one record must not block a partition for ever
             log.error("%s: a handler raised %s at %s", self.stage.name, type(error).__name__, received.source)  # noqa: TRY400
-            return failed.raised(decoded.record, error)
-        return outputs
+            await publish(failed.raised(decoded.record, error))
 
     async def _is_settled(self, task: TierTask, partition: int) -> bool:
         """Whether the request has its result: what is delivered again must not multiply from stage to stage."""

@@ -92,6 +92,12 @@ def crashed(stage: str, record: Record, source: Source, revision: int, message: 
             return None if task is None else _task_crashed(stage, task, message)
 
 
+def without_answer(outcome: Outcome, status: ResultStatus, error: ResultError) -> Outcome:
+    """Return an ending that is small whatever the request and its answer are, and keeps what was paid."""
+    of_answer = ("attempt_id", "content", "tier", "provider", "model", "finish_reason", "usage")
+    return outcome.model_copy(update={**dict.fromkeys(of_answer), "status": status, "error": error, "tags": ()})
+
+
 def _task_crashed(stage: str, task: TierTask, message: str) -> Output:
     try:
         return given_up(stage, task, task.attempts, ResultStatus.FAILED, "internal", message)

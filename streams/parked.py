@@ -10,8 +10,8 @@ import heapq
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -23,11 +23,12 @@ from streams.gate import Gate
 from streams.group_consumer import commit_progress, group_consumer
 from streams.log_reader import RawRecord
 from streams.outcomes import given_up
-from streams.publisher import TRACE_HEADER, Output, Publisher
+from streams.publisher import Delivered, Output, Publisher, RecordTooLargeError, trace_of
 from streams.settings import Settings
 from streams.stage import Received
 from topics.base import from_millis
 from topics.codec import DecodeError, decode
+from topics.dead_letters import KEPT_BYTES
 from topics.events import Hop, Hops
 from topics.registry import HOPS, PARKED, tier_tasks
 from topics.results import ResultStatus
@@ -262,11 +263,10 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             now = self._monotonic()
             most = max(_AT_ONCE // max(len(self._holds), 1), 1)
             leaving = [(hold, self._take(hold, now, most)) for hold in self._holds.values() if hold.next_wake <= now]
-            outputs = [output for _, taken in leaving for held in taken for output in self._outputs(held, now)]
-            if not outputs:
+            published = await asyncio.gather(*(self._publish(held, now) for _, taken in leaving for held in taken))
+            if not published:
                 return
-            delivered = await self._publisher.publish(outputs)
-            self._time.learn(max(one.timestamp_ms for one in delivered))
+            self._time.learn(max(one.timestamp_ms for delivered in published for one in delivered))
             for hold, taken in leaving:
                 hold.let_go(taken)
 
@@ -287,17 +287,26 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         # A task of a tier that is no more has nothing to wait for.
         return not reachable or any(map(self._gate.is_open_to, reachable))
 
-    def _outputs(self, held: Held, monotonic: float) -> Sequence[Output]:
-        has_expired = monotonic >= held.expires
-        found = outputs_of(held, has_expired=has_expired, tiers=self._settings.top_tier, at=self._clock())
-        trace = dict(held.record.headers).get(TRACE_HEADER)
-        return [replace(output, trace=trace) for output in found]
+    async def _publish(self, held: Held, monotonic: float) -> list[Delivered]:
+        """Publish what becomes of a record; where a topic does not take that, the end of its request."""
+        trace, at, kept = trace_of(held.record.headers), self._clock(), self._settings.kafka.kept_bytes
+        expired, tiers = monotonic >= held.expires, self._settings.top_tier
+        try:
+            outputs = outputs_of(held, has_expired=expired, tiers=tiers, at=at, kept_bytes=kept)
+            return await self._publisher.publish(outputs, trace=trace)
+        except RecordTooLargeError as error:
+            if isinstance(held.content, DecodeError):
+                raise
+            failed = FailedRecord(STAGE, _received(held), at, kept_bytes=kept)
+            return await self._publisher.publish(failed.raised(held.content, error), trace=trace)
 
     async def _commit(self) -> None:
         await commit_progress(self._consumer, self._holds, "some tasks go back to their tier once more")
 
 
-def outputs_of(held: Held, *, has_expired: bool, tiers: int, at: datetime) -> list[Output]:
+def outputs_of(
+    held: Held, *, has_expired: bool, tiers: int, at: datetime, kept_bytes: int = KEPT_BYTES
+) -> list[Output]:
     """Say what becomes of a record that leaves: back to its tier, or the end of its request.
 
     Args:
@@ -305,9 +314,10 @@ def outputs_of(held: Held, *, has_expired: bool, tiers: int, at: datetime) -> li
         has_expired: Whether the deadline of its request has passed.
         tiers: How many tiers there are.
         at: The current moment.
+        kept_bytes: Most bytes that a dead letter keeps, each of key, headers and value.
     """
     parked = held.content
-    failed = FailedRecord(STAGE, _received(held), at)
+    failed = FailedRecord(STAGE, _received(held), at, kept_bytes=kept_bytes)
     if isinstance(parked, DecodeError):
         return failed.undecodable(parked)
     task = parked.task

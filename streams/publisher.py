@@ -3,26 +3,39 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from streams.sections import KafkaSettings
 from topics.base import Record
-from topics.codec import Encoded, encode
+from topics.codec import Encoded, Headers, encode
 from topics.partitioning import partition_for
 from topics.registry import TopicSpec
 
 TRACE_HEADER = "traceparent"
+_LONGEST_TRACE = 256
+"""Bytes. W3C's has 55; what follows from a request carries it in each record, so it must not be of any size."""
+_BATCH_BYTES = 131_072
 
 
 class DeliveryError(Exception):
     """The broker did not take a record; the process has to stop, so that its source is delivered again."""
 
 
-@dataclass(frozen=True, slots=True)
+class RecordTooLargeError(Exception):
+    """A record is larger than its topic takes. No restart makes it smaller: what asked for it has to end without it."""
+
+    def __init__(self, message: str, record: Record) -> None:
+        super().__init__(message)
+        self.record = record
+
+
+@dataclass(frozen=True)
 class Output:
     """A record on its way to a topic."""
 
@@ -30,6 +43,11 @@ class Output:
     record: Record
     trace: bytes | None = None
     """Its `traceparent` header, where it differs from that of the records it leaves with."""
+
+    @cached_property
+    def encoded(self) -> Encoded:
+        """The record as it travels, without its trace."""
+        return encode(self.record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +77,8 @@ class Publisher:
             # An owner that died in a transaction holds up read_committed consumers for this long at most.
             transaction_timeout_ms=15_000,
             linger_ms=0,
-            max_batch_size=131_072,
+            # The broker's limit, which a worker sees to at its start, is one on batches.
+            max_batch_size=min(_BATCH_BYTES, self._kafka.record_max_bytes),
             max_request_size=self._kafka.record_max_bytes,
             request_timeout_ms=30_000,
         )
@@ -85,12 +104,30 @@ class Publisher:
             raise RuntimeError("the publisher is not started")
         return self._started
 
+    def check_sizes(self, outputs: Sequence[Output], *, trace: bytes | None = None) -> None:
+        """See to it that each record fits into its topic.
+
+        Raises:
+            RecordTooLargeError: If one does not; the message names its topic and its size.
+        """
+        for output in outputs:
+            encoded = output.encoded
+            # Counted as the producer does, which is more than the broker counts. Asking the broker would be too late:
+            # it refuses a batch with all that is in it, and whatever the producer sends to the partition afterwards.
+            size = DefaultRecordBatchBuilder.estimate_size_in_bytes(encoded.key, encoded.value, _headers(output, trace))
+            if size > self._kafka.record_max_bytes:
+                topic, limit = output.topic.name, self._kafka.record_max_bytes
+                message = f"the record for {topic} has {size} bytes, at most {limit} are accepted"
+                raise RecordTooLargeError(message, output.record)
+
     async def publish(self, outputs: Sequence[Output], *, trace: bytes | None = None) -> list[Delivered]:
         """Send the records together and wait until all are acknowledged.
 
         Raises:
-            DeliveryError: If any of them was not.
+            RecordTooLargeError: If any of them is larger than its topic takes; nothing was sent.
+            DeliveryError: If any of them was not acknowledged.
         """
+        self.check_sizes(outputs, trace=trace)
         try:
             pending = [await self._send(output, trace) for output in outputs]
             return [Delivered(m.partition, m.offset, m.timestamp) for m in await asyncio.gather(*pending)]
@@ -98,15 +135,21 @@ class Publisher:
             raise DeliveryError(f"the broker did not acknowledge a record: {error!r}") from error
 
     async def _send(self, output: Output, trace: bytes | None) -> Any:  # noqa: ANN401 - aiokafka is untyped
-        encoded = encode(output.record)
         return await self.producer.send(
             output.topic.full_name(self._kafka.prefix),
-            encoded.value,
-            key=encoded.key,
+            output.encoded.value,
+            key=output.encoded.key,
             partition=partition_for(output.record.partition_key, self._kafka.partitions),
-            headers=_headers(encoded, output.trace or trace),
+            headers=_headers(output, trace),
         )
 
 
-def _headers(encoded: Encoded, trace: bytes | None) -> list[tuple[str, bytes]]:
-    return [*encoded.headers, (TRACE_HEADER, trace)] if trace else encoded.headers
+def trace_of(headers: Headers) -> bytes | None:
+    """Return the `traceparent` that what follows from a record carries too; None where there is none to pass on."""
+    trace = dict(headers).get(TRACE_HEADER)
+    return trace if trace is not None and len(trace) <= _LONGEST_TRACE else None
+
+
+def _headers(output: Output, trace: bytes | None) -> list[tuple[str, bytes]]:
+    trace = output.trace or trace
+    return [*output.encoded.headers, (TRACE_HEADER, trace)] if trace else output.encoded.headers

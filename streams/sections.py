@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streams.setting_types import Band, HttpUrl, Port, Price, Servers, Share, TierName, Variable
+from topics.dead_letters import KEPT_BYTES
 from topics.requests import DataClass, Impact, ServiceClass, Tolerance
 
 
@@ -29,6 +30,11 @@ class KafkaSettings(_Section):
     instance: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")] | None = None
     """Static membership: a process that comes back under the same name within the session timeout keeps its
     partitions without a rebalance. Must differ between the processes of a deployment."""
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes that a dead letter keeps, each of key, headers and value: in base64 they fit into a record."""
+        return min(KEPT_BYTES, self.record_max_bytes // 8)
 
 
 class DeliverySettings(_Section):

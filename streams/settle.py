@@ -24,7 +24,8 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from streams.clock import Clock
 from streams.group_consumer import commit_progress, group_consumer
 from streams.log_reader import RawRecord
-from streams.publisher import TRACE_HEADER, Output, Publisher
+from streams.outcomes import without_answer
+from streams.publisher import Output, Publisher, RecordTooLargeError, trace_of
 from streams.settings import Settings
 from streams.settled import SettledRequests
 from topics.base import from_millis
@@ -32,7 +33,7 @@ from topics.codec import DecodeError, decode
 from topics.dead_letters import dead_letter
 from topics.events import Hop, Hops, Status, StatusEvent, StatusKind
 from topics.registry import DEAD_LETTERS, HOPS, OUTCOMES, RESULTS, SETTLED, STATUS
-from topics.results import Outcome, Result, Settled
+from topics.results import Outcome, Result, ResultError, ResultStatus, Settled
 
 log = logging.getLogger(__name__)
 
@@ -88,9 +89,7 @@ class PartitionOwner:
         try:
             outcome = decode(OUTCOMES, record.value, record.headers).record
         except DecodeError as error:
-            topic = OUTCOMES.full_name(self._settings.kafka.prefix)
-            letter = dead_letter(STAGE, error, record, topic=topic, partition=self._partition, at=self._clock())
-            return [Output(DEAD_LETTERS, letter)]
+            return [self._letter(error, record)]
         asked_ms = outcome.source.timestamp_ms
         identity = (outcome.request_id, outcome.revision, asked_ms)
         await self._settled.cover(self._partition, asked_ms)
@@ -104,8 +103,7 @@ class PartitionOwner:
                 outcome_offset=record.offset,
             )
             fresh.append((marker, record.timestamp))
-            trace = dict(record.headers).get(TRACE_HEADER)
-            return [replace(output, trace=trace) for output in self._result(outcome, marker, record.timestamp)]
+            return self._fitting(outcome, marker, record)
         is_same_body = any(marker.digest == outcome.digest for marker in same_batch) or self._settled.same_body(
             *identity, outcome.digest
         )
@@ -117,6 +115,36 @@ class PartitionOwner:
             return False
         apart_ms = abs(outcome.source.timestamp_ms - (marker.asked_ms or 0))
         return apart_ms <= self._settings.delivery.dedup_window_s * 1000
+
+    def _fitting(self, outcome: Outcome, marker: Settled, record: RawRecord) -> list[Output]:
+        """Make the result; one that its topic does not take is a dead letter, and says so instead of the answer."""
+        outputs = self._settling(outcome, marker, record)
+        try:
+            self._publisher.check_sizes(outputs)
+        except RecordTooLargeError as error:
+            problem = ResultError(code="too_large", message=str(error))
+            bare = without_answer(outcome, ResultStatus.FAILED, problem)
+            letter = self._letter(DecodeError("too_large", str(error), outcome.request_id), record)
+            return [letter, *self._settling(bare, marker, record)]
+        return outputs
+
+    def _letter(self, error: DecodeError, record: RawRecord) -> Output:
+        kafka = self._settings.kafka
+        letter = dead_letter(
+            STAGE,
+            error,
+            record,
+            topic=OUTCOMES.full_name(kafka.prefix),
+            partition=self._partition,
+            at=self._clock(),
+            kept_bytes=kafka.kept_bytes,
+        )
+        return Output(DEAD_LETTERS, letter)
+
+    def _settling(self, outcome: Outcome, marker: Settled, record: RawRecord) -> list[Output]:
+        """Make the result of an outcome, and what goes with it."""
+        trace = trace_of(record.headers)
+        return [replace(output, trace=trace) for output in self._result(outcome, marker, record.timestamp)]
 
     def _result(self, outcome: Outcome, marker: Settled, decided_ms: int) -> list[Output]:
         now = self._clock()

@@ -26,7 +26,7 @@ from topics.registry import DEAD_LETTERS, REQUESTS, SETTLED, TopicSpec, all_topi
 from topics.tasks import Answer, Escalation, Parked, TierTask
 
 _OURS = frozenset((LETTER_HEADER, RETRIES_HEADER, REVISION_HEADER))
-_CRASHED = "handler_error"
+_ENDED = frozenset({"handler_error", "too_large"})
 
 
 class DeadLetterError(Exception):
@@ -251,7 +251,7 @@ class DeadLetters:
             return None
         if edited is not None and task.partition_key.encode() != original.key:
             raise DeadLetterError("the edited record is about another request")
-        return _Subject(task.partition_key, task.revision, has_ended=letter.reason == _CRASHED)
+        return _Subject(task.partition_key, task.revision, has_ended=letter.reason in _ENDED)
 
     def _edited(self, spec: TopicSpec[Record], edited: bytes, original: Original) -> Record:
         limit = self._kafka.request_max_bytes if spec.name == REQUESTS.name else None

@@ -50,6 +50,8 @@ class Record(BaseModel):
 
     SCHEMA: ClassVar[str] = ""
     """Name and major version that travel in the `schema` header; empty on parts of records."""
+    REQUEST_ID_AT: ClassVar[tuple[str, ...]] = ("request_id",)
+    """The way to the id of the request that a record is about: names of fields, outermost first."""
 
     @property
     def partition_key(self) -> str:

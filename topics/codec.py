@@ -6,11 +6,12 @@ from functools import cache
 from types import UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from topics.base import Identifier, Record
+from topics.base import Record
 from topics.registry import TopicSpec
+from topics.request_ids import find_request_id
 
 SCHEMA_HEADER = "schema"
 DAMAGED_HEADER = "damaged-batch"
@@ -19,7 +20,6 @@ DAMAGED_HEADER = "damaged-batch"
 Headers = Sequence[tuple[str, bytes | None]]
 M = TypeVar("M", bound=Record)
 
-_IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
 _SHOWN_PROBLEMS = 5
 _SHOWN_UNKNOWN = 20
 
@@ -73,7 +73,7 @@ def header(headers: Iterable[tuple[str, bytes | None]], name: str) -> str | None
 
 
 def decode(spec: TopicSpec[M], value: bytes | None, headers: Headers, *, max_bytes: int | None = None) -> Decoded[M]:
-    """Read a record of a topic.
+    """Read a record of a topic. Its fields have the types of JSON: a number is no text, and text no number.
 
     Args:
         spec: The topic; a missing schema header means its first record type.
@@ -89,40 +89,29 @@ def decode(spec: TopicSpec[M], value: bytes | None, headers: Headers, *, max_byt
         damage = header(headers, DAMAGED_HEADER)
         raise DecodeError("empty", "the record has no value") if damage is None else DecodeError("damaged", damage)
     try:
+        return _decode(spec, value, headers, max_bytes)
+    except DecodeError as error:
+        error.request_id = find_request_id(value, spec.records[0].REQUEST_ID_AT)
+        raise
+
+
+def _decode(spec: TopicSpec[M], value: bytes, headers: Headers, max_bytes: int | None) -> Decoded[M]:
+    if max_bytes is not None and len(value) > max_bytes:
+        raise DecodeError("too_large", f"the value has {len(value)} bytes, at most {max_bytes} are accepted")
+    try:
         data = from_json(value, allow_inf_nan=False)
     except ValueError as error:
-        if max_bytes is not None and len(value) > max_bytes:
-            raise _too_large(value, max_bytes, None) from None
         raise DecodeError("not_json", f"the value is not JSON: {error}") from None
-    request_id = _read_request_id(data)
-    if max_bytes is not None and len(value) > max_bytes:
-        raise _too_large(value, max_bytes, request_id)
-    model = _model_for(spec, headers, request_id)
+    model = _model_for(spec, headers)
     try:
-        record = model.model_validate(data)
+        # From the bytes and not from `data`: only there strictness knows what JSON has no types for.
+        record = model.model_validate_json(value, strict=True)
     except ValidationError as error:
-        raise DecodeError("invalid", _describe(error), request_id) from None
+        raise DecodeError("invalid", _describe(error)) from None
     return Decoded(record, tuple(_unknown_fields(data, model))[:_SHOWN_UNKNOWN])
 
 
-def _too_large(value: bytes, max_bytes: int, request_id: str | None) -> DecodeError:
-    return DecodeError("too_large", f"the value has {len(value)} bytes, at most {max_bytes} are accepted", request_id)
-
-
-def _read_request_id(data: object) -> str | None:
-    """Read the id of a request, or of the one that a record of ours is about."""
-    for part in ("task", "request"):
-        if isinstance(data, dict) and part in data:
-            data = data[part]
-    if not isinstance(data, dict):
-        return None
-    try:
-        return _IDENTIFIER.validate_python(data.get("request_id"), strict=True)
-    except ValidationError:
-        return None
-
-
-def _model_for(spec: TopicSpec[M], headers: Headers, request_id: str | None) -> type[M]:
+def _model_for(spec: TopicSpec[M], headers: Headers) -> type[M]:
     schema = header(headers, SCHEMA_HEADER)
     if schema is None:
         return spec.records[0]
@@ -130,7 +119,7 @@ def _model_for(spec: TopicSpec[M], headers: Headers, request_id: str | None) -> 
         if schema == model.SCHEMA:
             return model
     known = ", ".join(model.SCHEMA for model in spec.records)
-    raise DecodeError("unknown_schema", f"schema {schema[:64]!r} is not one of {known}", request_id)
+    raise DecodeError("unknown_schema", f"the header schema is not one of {known}")
 
 
 def _describe(error: ValidationError) -> str:

@@ -9,6 +9,7 @@ from topics.codec import DecodeError, Headers, header
 from topics.events import DeadLetter
 
 KEPT_BYTES = 1024 * 1024
+"""As many bytes a letter keeps at most, each of key, headers and value."""
 RETRIES_HEADER = "dead-letter-retries"
 LETTER_HEADER = "dead-letter"
 """On a record that was sent again: `partition:offset` of its letter."""
@@ -50,8 +51,12 @@ def dead_letter(
     partition: int,
     at: datetime,
     traceback: str | None = None,
+    kept_bytes: int = KEPT_BYTES,
 ) -> DeadLetter:
-    """Keep the record's bytes (the first MiB each of key, headers and value), where it came from and why it failed."""
+    """Keep the record's bytes, where it came from and why it failed.
+
+    `kept_bytes` is the limit, each of key, headers and value: what is longer is cut off.
+    """
     value = record.value or b""
     return DeadLetter.model_construct(
         stage=stage,
@@ -62,12 +67,12 @@ def dead_letter(
         offset=record.offset,
         timestamp_ms=record.timestamp,
         request_id=error.request_id,
-        key=record.key[:KEPT_BYTES] if record.key is not None else None,
-        headers=tuple(_fitting(record.headers)),
-        value=value[:KEPT_BYTES] if record.value is not None else None,
+        key=record.key[:kept_bytes] if record.key is not None else None,
+        headers=tuple(_fitting(record.headers, kept_bytes)),
+        value=value[:kept_bytes] if record.value is not None else None,
         size=len(value),
         sha256=hashlib.sha256(value).hexdigest(),
-        truncated=len(value) > KEPT_BYTES,
+        truncated=len(value) > kept_bytes,
         traceback=traceback,
         retries=_number(record.headers, RETRIES_HEADER),
         at=at,
@@ -85,11 +90,11 @@ def _number(headers: Headers, name: str) -> int:
     return int(text) if text.isdecimal() and len(text) <= _MAX_DIGITS else 0
 
 
-def _fitting(headers: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+def _fitting(headers: Iterable[tuple[str, bytes]], kept_bytes: int) -> Iterator[tuple[str, bytes]]:
     """Yield headers up to the limit: in base64 all of a largest record's would make a letter that no topic takes."""
     size = 0
     for name, value in headers:
         size += len(name) + len(value or b"")
-        if size > KEPT_BYTES:
+        if size > kept_bytes:
             return
         yield name, value

@@ -1,15 +1,65 @@
 """The request: the one record that other services write."""
 
 import hashlib
+import math
+import re
+from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import FailFast, Field, JsonValue
+from pydantic import AfterValidator, BeforeValidator, FailFast, Field, JsonValue
 
 from topics.base import Identifier, Label, Money, Record, Tier, Timestamp
 
 _LONGEST_TIMEOUT_MS = 365 * 24 * 3600 * 1000
 """Far above any window, and low enough that adding it to a moment can't leave the calendar."""
+
+_DECIMAL = re.compile(r"[0-9]{1,64}(\.[0-9]{1,64})?([eE][+-]?[0-9]{1,3})?")
+
+
+def _read_decimal(value: object) -> object:
+    """Take a number, or a string that looks like one: `Decimal` alone reads more, such as 1_0 and Arabic digits."""
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        return Decimal(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Decimal(str(value))
+    if isinstance(value, str | bool):
+        raise ValueError("must be a decimal number, such as 0.01")  # noqa: TRY004 - pydantic reads ValueError
+    return value
+
+
+def _read_moment(value: object) -> object:
+    """Take ISO 8601 alone: pydantic has a number mean seconds or milliseconds since 1970, whichever seems likelier."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError("must be a date and a time of ISO 8601 with its zone") from None
+
+
+Limit = Annotated[Money, BeforeValidator(_read_decimal)]
+"""US dollars, as a number or as a string."""
+
+Moment = Annotated[Timestamp, BeforeValidator(_read_moment)]
+"""A moment, as a string of ISO 8601 with its zone."""
+
+
+def _finite(value: JsonValue) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must not have numbers that are too large for a double")
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _finite(part)
+
+
+def _in_doubles(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    _finite(schema)
+    return schema
+
+
+JsonSchema = Annotated[dict[str, JsonValue], AfterValidator(_in_doubles)]
+"""A JSON Schema that is written again as it was read: 1e999 would become null."""
 
 
 class Tolerance(StrEnum):
@@ -99,15 +149,15 @@ class Request(Record):
     feature: Label | None = None
     query_type: Label | None = None
     params: Params = Params()
-    response_schema: dict[str, JsonValue] | None = None
+    response_schema: JsonSchema | None = None
     context: RequestContext = RequestContext()
     service_class: ServiceClass = ServiceClass.STANDARD
     timeout_ms: Annotated[int, Field(gt=0, le=_LONGEST_TIMEOUT_MS)] | None = None
-    deadline: Timestamp | None = None
+    deadline: Moment | None = None
     stream: bool = False
     min_tier: Tier | None = None
     max_tier: Tier | None = None
-    max_cost_usd: Money | None = None
+    max_cost_usd: Limit | None = None
     tags: tuple[Label, ...] = ()
 
     @property

@@ -78,6 +78,7 @@ class TierTask(Record):
     """A request on its way through the tiers."""
 
     SCHEMA: ClassVar[str] = "tier-task/1"
+    REQUEST_ID_AT: ClassVar[tuple[str, ...]] = ("request", "request_id")
 
     request: Request
     digest: str
@@ -123,6 +124,7 @@ class Parked(Record):
     """A task that rests because no provider is to be had; it goes back to its tier until its deadline."""
 
     SCHEMA: ClassVar[str] = "parked/1"
+    REQUEST_ID_AT: ClassVar[tuple[str, ...]] = ("task", *TierTask.REQUEST_ID_AT)
 
     task: TierTask
     reason: Label
@@ -137,6 +139,7 @@ class Answer(Record):
     """An answer that waits for a judge."""
 
     SCHEMA: ClassVar[str] = "answer/1"
+    REQUEST_ID_AT: ClassVar[tuple[str, ...]] = ("task", *TierTask.REQUEST_ID_AT)
 
     task: TierTask
     completion: Completion
@@ -151,6 +154,7 @@ class Escalation(Record):
     """An answer that was not good enough; its task goes one tier up."""
 
     SCHEMA: ClassVar[str] = "escalation/1"
+    REQUEST_ID_AT: ClassVar[tuple[str, ...]] = ("task", *TierTask.REQUEST_ID_AT)
 
     task: TierTask
     reason: Label

@@ -105,6 +105,7 @@ class TestClassify:
         [
             ({"min_tier": 4}, "min_tier: there are 3 tiers"),
             ({"min_tier": 2, "max_tier": 1}, "min_tier: is above max_tier"),
+            ({"max_tier": 4}, "max_tier: there are 3 tiers"),
             ({"timeout_ms": 3_600_001}, "deadline: may be at most 3600 s after the request"),
             ({"timeout_ms": 31_536_000_000}, "deadline: may be at most 3600 s after the request"),
             ({"response_schema": {"type": "banana"}}, "response_schema: "),

@@ -140,8 +140,9 @@ def _draft(settings: Settings, request: Request) -> Draft:
     # Brings Faust with it, which takes a second to import.
     from tierstream.worker import new_router  # noqa: PLC0415
 
-    if request.min_tier is not None and request.min_tier > settings.top_tier:
-        raise InputError(f"min_tier: there are {settings.top_tier} tiers")
+    for name, tier in (("min_tier", request.min_tier), ("max_tier", request.max_tier)):
+        if tier is not None and tier > settings.top_tier:
+            raise InputError(f"{name}: there are {settings.top_tier} tiers")
     if request.min_tier is not None and request.max_tier is not None and request.min_tier > request.max_tier:
         raise InputError("min_tier: is above max_tier")
     if not settings.may_serve(request.context.data_class):

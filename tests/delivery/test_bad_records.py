@@ -1,4 +1,7 @@
-"""Mutated records on every topic that a stage reads: nothing crashes or stays behind, each bad one is a letter."""
+"""Bad records on every topic that a stage reads, listed ones and mutated ones: each becomes what it has to.
+
+Nothing crashes or stays behind.
+"""
 
 import copy
 import json
@@ -6,9 +9,11 @@ import os
 import random
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from bad_records import RECORD_MAX_BYTES, REQUEST_MAX_BYTES, rows
+from deployment import Deployment
 
 from topics.codec import DecodeError, decode
-from topics.registry import DEAD_LETTERS, ESCALATIONS, OUTCOMES, PARKED, REQUESTS, VALIDATION, tier_tasks
+from topics.registry import DEAD_LETTERS, ESCALATIONS, OUTCOMES, PARKED, REQUESTS, RESULTS, VALIDATION, tier_tasks
 from topics.requests import Message, Request, RequestContext
 
 RECORDS = int(os.environ.get("TIERSTREAM_FUZZ_RECORDS", "1500"))
@@ -113,3 +118,42 @@ async def test_mutated_records(deployment, simulator):
     after = Request(request_id="after", messages=(Message(role="user", content="Are you there?"),))
     await deployment.send([after])
     assert (await deployment.settled(["after"]))["after"].status == "ok"
+
+
+async def test_each_bad_record_becomes_what_the_table_says(kafka, simulator, tmp_path):
+    limits = {"request_max_bytes": REQUEST_MAX_BYTES, "record_max_bytes": RECORD_MAX_BYTES}
+    made = Deployment(kafka.bootstrap_servers, tmp_path, simulator_url=simulator.url, kafka=limits)
+    table = {f"bad-{number:03}": row for number, row in enumerate(rows())}
+    async with made.running():
+        await made.start_worker()
+        places = await sent(made, table)
+        await made.quiet()
+        made.check()
+        letters = {(found.topic, found.partition, found.offset): found for found in await made.read(DEAD_LETTERS)}
+        results = await made.read(RESULTS)
+    assert len(results) == len({result.request_id for result in results})
+    by_id = {result.request_id: result for result in results}
+    for request_id, row in table.items():
+        letter, result = letters.pop(places[request_id], None), by_id.pop(request_id, None)
+        found = (letter.reason if letter else "served", result.status.value if result else None)
+        assert found == (row.reason, row.status), f"{row.group}: {row.what}: {result and result.error}"
+        if letter and result:
+            assert letter.message.startswith(row.names)
+            assert (result.error.code, result.error.message) == (row.reason, letter.message)
+    assert not letters
+    assert not by_id
+
+
+async def sent(made, table):
+    """Send all rows together; return where each came to lie."""
+    pending = {}
+    async with AIOKafkaProducer(
+        bootstrap_servers=made.kafka.bootstrap_servers, linger_ms=5, max_request_size=8 * 1024 * 1024
+    ) as producer:
+        for request_id, row in table.items():
+            value, headers = row.value_of(request_id), list(row.headers)
+            topic = made.kafka.prefix + row.topic
+            pending[request_id] = await producer.send(topic, value, key=row.key, headers=headers)
+        await producer.flush()
+    done = {request_id: delivery.result() for request_id, delivery in pending.items()}
+    return {request_id: (where.topic, where.partition, where.offset) for request_id, where in done.items()}
