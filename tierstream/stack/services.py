@@ -65,6 +65,7 @@ class Services:
             env=self._without_keys(java_environment()),
             health=process.health,
             url=process.bootstrap_servers,
+            cwd=process.data_dir,
             stop_timeout_s=_KAFKA_STOP_S,
         )
 

@@ -27,6 +27,8 @@ class Service:
     env: Mapping[str, str]
     health: HealthCheck
     url: str | None = None
+    cwd: Path | None = None
+    """Its working directory; None: the supervisor's."""
     start_timeout_s: float = 60.0
     stop_timeout_s: float = 15.0
 
@@ -146,7 +148,7 @@ class Supervisor:
         if service.health.kind == "ready_file":
             Path(service.health.target).unlink(missing_ok=True)
         try:
-            child = Child.start(service.command, env=service.env, log_file=self._log_file(service))
+            child = Child.start(service.command, env=service.env, log_file=self._log_file(service), cwd=service.cwd)
         except OSError as error:
             raise StackError(f"{service.name} can't be started: {error}") from None
         self._children[service.name] = child
