@@ -12,12 +12,14 @@ import aiohttp
 import clickhouse_connect
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.exceptions import Error as ServerError
 
 __all__ = [
     "UNREACHABLE",
     "AsyncClient",
     "ClickHouseUnavailable",
     "checked_database",
+    "is_away",
     "open_client",
     "retry_for_ever",
     "wait_until_up",
@@ -102,6 +104,18 @@ async def retry_for_ever(what: str, operation: Callable[[], Awaitable[T]]) -> T:
             logger.warning("Could not %s, trying again in %g s: %s", what, pause_s, _first_line(error))
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error, or one that it was made of, says that no server answered: a refusal has a code."""
+    links = []
+    link: BaseException | None = error
+    while link is not None:
+        links.append(link)
+        link = link.__cause__
+    if any(isinstance(link, ServerError) and link.code is not None for link in links):
+        return False
+    return any(isinstance(link, (ClickHouseUnavailable, *UNREACHABLE)) for link in links)
 
 
 async def _connect(url: str, timeout_s: float) -> AsyncClient:

@@ -177,9 +177,7 @@ class EmbeddedKafka:
             return
         command = await self._settings.prepare(_log_download)
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
-        self._child = Child.start(
-            command, env=java_environment(), log_file=self._log_file, cwd=self._settings.data_dir
-        )
+        self._child = Child.start(command, env=java_environment(), log_file=self._log_file, cwd=self._settings.data_dir)
         await wait_healthy(
             self._child, self._settings.health, name="kafka", log_file=self._log_file, timeout_s=_START_TIMEOUT_S
         )

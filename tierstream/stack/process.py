@@ -52,9 +52,7 @@ class Child:
         self.identity = identity
 
     @classmethod
-    def start(
-        cls, command: Sequence[str], *, env: Mapping[str, str], log_file: Path, cwd: Path | None = None
-    ) -> Self:
+    def start(cls, command: Sequence[str], *, env: Mapping[str, str], log_file: Path, cwd: Path | None = None) -> Self:
         """Start a command, its output appended to the log file.
 
         Args:

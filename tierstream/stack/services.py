@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from streams.settings import Settings
+from tierstream.dependencies import Need
 from tierstream.stack.health import HealthCheck
 from tierstream.stack.kafka import KafkaProcess, java_environment
 from tierstream.stack.plan import Plan
@@ -13,7 +14,14 @@ from tierstream.stack.ports import HOST, claim_port
 from tierstream.stack.state import Addresses
 from tierstream.stack.supervisor import Service
 
+SINK = "sink"
+"""The service that needs ClickHouse too."""
+
+_KAFKA_START_S = 600.0
+"""A broker that was killed reads its log again before it answers; to kill it then would start that anew."""
 _KAFKA_STOP_S = 20.0
+_STAGE_START_S = 60.0
+"""For a worker or the sink to start, once the members of its groups have let it in."""
 _DRAIN_MARGIN_S = 10.0
 
 
@@ -66,6 +74,7 @@ class Services:
             health=process.health,
             url=process.bootstrap_servers,
             cwd=process.data_dir,
+            start_timeout_s=_KAFKA_START_S,
             stop_timeout_s=_KAFKA_STOP_S,
         )
 
@@ -92,6 +101,9 @@ class Services:
 
     def stage(self, name: str, command: Sequence[str]) -> Service:
         """Make the service of a worker or the sink, which writes its pid to the ready file when it is ready."""
+        needs = [Need.kafka(self.addresses.kafka)]
+        if name == SINK:
+            needs.append(Need.clickhouse(self.addresses.clickhouse))
         ready_file = self._data_dir / "run" / f"{name}.ready"
         environment = {
             **os.environ,
@@ -111,6 +123,8 @@ class Services:
             command=tuple(command),
             env=environment,
             health=HealthCheck(kind="ready_file", target=str(ready_file)),
+            needs=tuple(needs),
+            start_timeout_s=_STAGE_START_S + self._settings.rebalance_timeout_s,
             stop_timeout_s=self._settings.delivery.drain_timeout_s + _DRAIN_MARGIN_S,
         )
 
