@@ -128,8 +128,8 @@ async def test_a_folder_beyond_ascii_keeps_its_data_in_the_c_locale(tmp_path: Pa
         await _send(first, "kept", b"one")
     async with running_kafka(folder) as second:
         assert await _read(second, "kept", 1) == [b"one"]
-    assert list(tmp_path.iterdir()) == [folder]
-    assert (folder / "kafka" / "log" / "kept-0").is_dir()
+    # A name that Java could not spell would be another folder.
+    assert await asyncio.to_thread(lambda: list(tmp_path.iterdir())) == [folder]
 
 
 async def test_an_unreachable_broker_is_told_without_noise(caplog: pytest.LogCaptureFixture) -> None:

@@ -15,6 +15,7 @@ from tierstream.stack.health import HealthCheck, wait_healthy
 from tierstream.stack.jars import KAFKA_VERSION, kafka_jars
 from tierstream.stack.ports import HOST, free_port
 from tierstream.stack.process import Child
+from tierstream.stack.threads import in_daemon_thread
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 20.0
@@ -64,7 +65,7 @@ class KafkaProcess:
         Raises:
             StackError: The jars can't be had or the storage not be formatted.
         """
-        jars = await asyncio.to_thread(kafka_jars, on_download)
+        jars = await in_daemon_thread(lambda: kafka_jars(on_download))
         self.data_dir.mkdir(parents=True, exist_ok=True)
         properties = "".join(f"{key}={value}\n" for key, value in self._properties().items())
         (self.data_dir / _PROPERTIES_FILE).write_text(properties, encoding="ascii")

@@ -10,7 +10,7 @@ from tierstream.dependencies import Need
 from tierstream.stack.health import HealthCheck
 from tierstream.stack.kafka import KafkaProcess, java_environment
 from tierstream.stack.plan import Plan
-from tierstream.stack.ports import HOST, claim_port
+from tierstream.stack.ports import HOST, claim_port, hold_port
 from tierstream.stack.state import Addresses
 from tierstream.stack.supervisor import Service
 
@@ -29,7 +29,7 @@ class Services:
     """Makes the services of one stack; ports are claimed once, here."""
 
     def __init__(self, settings: Settings, plan: Plan, data_dir: Path, config: Path | None) -> None:
-        """Claim the ports of the embedded parts.
+        """Claim the ports of the embedded parts and hold them until `close`.
 
         Raises:
             StackError: A port is in use.
@@ -39,6 +39,7 @@ class Services:
         self._data_dir = data_dir
         self._config = config
         self._kafka: KafkaProcess | None = None
+        claimed: list[int] = []
         kafka, clickhouse = settings.kafka.bootstrap_servers, settings.clickhouse.url
         if kafka is None:
             self._kafka = KafkaProcess(
@@ -51,14 +52,23 @@ class Services:
                 record_max_bytes=settings.kafka.record_max_bytes,
             )
             kafka = self._kafka.bootstrap_servers
+            claimed += [self._kafka.port, self._kafka.controller_port]
         if clickhouse is None:
             port = claim_port(stack.clickhouse_port, service="clickhouse", setting="clickhouse_port")
             clickhouse = f"http://{HOST}:{port}"
+            claimed.append(port)
         simulator = None
         if plan.simulator:
             port = claim_port(stack.simulator_port, service="simulator", setting="simulator_port")
             simulator = f"http://{HOST}:{port}"
+            claimed.append(port)
+        self._held = [hold_port(port) for port in claimed]
         self.addresses = Addresses(kafka=kafka, clickhouse=clickhouse, simulator=simulator, simulated=plan.simulated)
+
+    def close(self) -> None:
+        """Let the ports go."""
+        for held in self._held:
+            held.close()
 
     @property
     def kafka_process(self) -> KafkaProcess | None:

@@ -64,6 +64,7 @@ class Stack:
         self._on_event = on_event
         self._data_dir = settings.stack.data_dir.absolute()
         self._lock: IO[str] | None = None
+        self._services: Services | None = None
         self._supervisor: Supervisor | None = None
         self._starting: asyncio.Task[None] | None = None
         self._stop_asked = asyncio.Event()
@@ -120,6 +121,9 @@ class Stack:
             await self._supervisor.stop()
             self._supervisor = None
             clear_state(self._data_dir)
+        if self._services:
+            self._services.close()
+            self._services = None
         if self._lock:
             loop = asyncio.get_running_loop()
             for number in _STOP_SIGNALS:
@@ -137,7 +141,7 @@ class Stack:
             await stop_leftovers(former)
             clear_state(self._data_dir)
         await self._check_external()
-        services = Services(self._settings, self.plan, self._data_dir, self._config)
+        self._services = services = Services(self._settings, self.plan, self._data_dir, self._config)
         self.addresses = services.addresses
         self._supervisor = Supervisor(self._data_dir / "logs", on_event=self._on_event, on_change=self._write_state)
         await self._unless_it_fails(self._supervisor, self._start_services(self._supervisor, services))

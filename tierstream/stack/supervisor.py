@@ -61,6 +61,7 @@ class Supervisor:
         on_event: Callable[[StackEvent], None],
         on_change: Callable[[], None],
         backoff_s: float = 0.25,
+        ask_every_s: float = 1.0,
     ) -> None:
         """Prepare without starting anything.
 
@@ -69,11 +70,13 @@ class Supervisor:
             on_event: Told what happens; must not block.
             on_change: Called whenever a service has got another process.
             backoff_s: Before the first restart; doubled for each further one, up to 4 s.
+            ask_every_s: How often something that is away is asked.
         """
         self._log_dir = log_dir
         self._on_event = on_event
         self._on_change = on_change
         self._backoff_s = backoff_s
+        self._ask_every_s = ask_every_s
         self._dependencies: dict[Need, Dependency] = {}
         self._services: dict[str, Service] = {}
         self._children: dict[str, Child] = {}
@@ -173,7 +176,8 @@ class Supervisor:
         for need in service.needs:
             # One for all services, so that what they wait for is said once.
             if need not in self._dependencies:
-                self._dependencies[need] = Dependency(need, tell=partial(self._tell_waiting, need.name))
+                tell = partial(self._tell_waiting, need.name)
+                self._dependencies[need] = Dependency(need, tell=tell, poll_s=self._ask_every_s)
             await self._dependencies[need].wait()
 
     def _spawn(self, service: Service) -> Child:
