@@ -21,7 +21,6 @@ _CRASH_WINDOW_S = 60.0
 _BACKOFF_MAX_S = 4.0
 _SLOW_START_S = 30.0
 
-
 EventKind = Literal["resolving", "starting", "waiting", "healthy", "crashed", "stopping", "stopped"]
 
 
