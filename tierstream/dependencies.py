@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+_ANSWER_S: Final = 5.0
+"""A busy machine may take longer than a fit one to answer, and is not away for that."""
 _POLL_S: Final = 1.0
 _REPEAT_S: Final = 30.0
 _WATCH_EVERY_S: Final = 10.0
@@ -74,7 +76,7 @@ class Need:
 
     async def answers(self) -> bool:
         """Ask once."""
-        return await is_healthy(self.check, None)
+        return await is_healthy(self.check, None, timeout_s=_ANSWER_S)
 
 
 class Dependency:
