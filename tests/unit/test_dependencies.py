@@ -1,6 +1,7 @@
 """What is away is waited for, with a line now and then; what answers with a refusal is not away."""
 
 import asyncio
+import logging
 
 import pytest
 from aiohttp import web
@@ -11,7 +12,7 @@ from analytics.clickhouse import ClickHouseUnavailable, is_away, open_client
 from streams.publisher import DeliveryError
 from streams.topic_admin import BrokerAwayError, TopicError
 from tierstream.dependencies import Dependency, Need, kafka_is_away, until_stopped
-from tierstream.stack.health import HealthCheck
+from tierstream.stack.health import HealthCheck, kafka_answers
 from tierstream.stack.ports import free_port
 
 
@@ -159,3 +160,10 @@ def test_credentials_are_not_shown() -> None:
     need = Need.clickhouse("https://ann:secret@ch.example:8443/db")
     assert need.name == "ClickHouse at ch.example:8443"
     assert need.check.target == "https://ch.example:8443/ping"
+
+
+async def test_questions_at_the_same_time_leave_the_clients_log_as_it_was() -> None:
+    level = logging.getLogger("aiokafka").level
+    server = f"127.0.0.1:{free_port()}"
+    assert not any(await asyncio.gather(kafka_answers(server), kafka_answers(server)))
+    assert logging.getLogger("aiokafka").level == level

@@ -13,10 +13,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from streams.settings import load
 from tierstream.dependencies import Need
 from tierstream.stack.errors import StackError
 from tierstream.stack.health import HealthCheck, wait_healthy
 from tierstream.stack.process import Child, ProcessIdentity, rotate, stop_stale
+from tierstream.stack.stack import Stack
 from tierstream.stack.state import (
     Addresses,
     ServiceState,
@@ -156,6 +158,16 @@ async def test_a_start_takes_no_time_while_its_need_is_away(watched: Watched, tm
         go.touch()
         server.answers = True
         await start
+
+
+async def test_a_start_that_waits_ends_when_another_service_is_given_up(watched: Watched, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    crashes = f"import os, sys, time; first = not os.path.exists({str(started)!r}); open({str(started)!r}, 'w').close()"
+    crashes += f"; {READY}; time.sleep(0.3 if first else 0); sys.exit(3)"
+    stack = Stack(load(overrides={"stack": {"data_dir": tmp_path}}))
+    await watched.supervisor.start(service(tmp_path, "kafka", crashes))
+    with pytest.raises(StackError, match="kafka stopped 5 times within a minute"):
+        await stack._unless_it_fails(watched.supervisor, asyncio.Event().wait())
 
 
 async def test_a_service_that_ends_while_starting_is_an_error(watched: Watched, tmp_path: Path) -> None:
