@@ -22,6 +22,7 @@ __all__ = [
     "ClickHouseUnavailable",
     "ClickHouseUrlError",
     "checked_database",
+    "is_away",
     "open_client",
     "retry_for_ever",
     "wait_until_up",
@@ -163,6 +164,16 @@ async def retry_for_ever(what: str, operation: Callable[[], Awaitable[T]]) -> T:
             logger.warning("Could not %s, trying again in %g s: %s", what, pause_s, _first_line(error))
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error, or one that it was made of, says that no server answered: a refusal does not."""
+    causes = list(_causes(error))
+    if any(isinstance(cause, (ClickHouseRefused, ClickHouseUrlError)) for cause in causes):
+        return False
+    if any(isinstance(cause, DatabaseError) and cause.code is not None for cause in causes):
+        return False
+    return any(isinstance(cause, (ClickHouseUnavailable, *UNREACHABLE)) for cause in causes)
 
 
 def _place(url: str) -> str:

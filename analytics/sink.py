@@ -45,6 +45,7 @@ _POLL_RECORDS: Final = 500
 _FETCH_BYTES: Final = 16 * 1024 * 1024
 _LONGEST_WAIT_S: Final = 1.0
 _LAST_FLUSH_S: Final = 5.0
+_LEAVE_S: Final = 5.0
 _LAG_WARNING_EVERY_S: Final = 60.0
 
 
@@ -122,6 +123,21 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
             LedgerAheadError: ClickHouse was filled from other topics than these.
             aiokafka.errors.KafkaError: Kafka can't be reached, or the topics may not be read.
         """
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await _unless(stopped, self._start())
+            if not stopped.done():
+                await self._work(stopped, on_ready)
+                await self._finish()
+        finally:
+            stopped.cancel()
+            if self._flush is not None:
+                self._flush.cancel()
+                await asyncio.wait([self._flush])
+            await self._leave()
+            await self._ledger.close()
+
+    async def _start(self) -> None:
         self._cluster = await self._cluster_id()
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap_servers,
@@ -135,16 +151,15 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
             max_poll_interval_ms=2**31 - 1,
         )
         self._consumer.subscribe(list(self._sources), listener=self)
-        try:
-            await self._consumer.start()
-            await self._work(stop, on_ready)
-            await self._finish()
-        finally:
-            if self._flush is not None:
-                self._flush.cancel()
-                await asyncio.wait([self._flush])
-            await self._consumer.stop()
-            await self._ledger.close()
+        await self._consumer.start()
+
+    async def _leave(self) -> None:
+        if self._consumer is None:
+            return
+        # A broker that hangs takes as long to be told as to be asked; its group finds out by itself.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVE_S):
+                await self._consumer.stop()
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Forget what is not written; the next owner reads it again."""
@@ -165,32 +180,28 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
 
     async def _cluster_id(self) -> str:
         admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
-        await admin.start()
         try:
+            await admin.start()
             return str((await admin.describe_cluster())["cluster_id"])
         finally:
             await admin.close()
 
-    async def _work(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
-        stopped = asyncio.create_task(stop.wait())
+    async def _work(self, stopped: asyncio.Task[Any], on_ready: Callable[[], None]) -> None:
         ready = False
-        try:
-            while not stop.is_set():
-                if self._next is None:
-                    await _unless(stopped, self._find_places())
-                    continue
-                if not ready:
-                    on_ready()
-                    ready = True
-                self._start_flush_if_due()
-                self._warn_when_late()
-                if self._is_full():
-                    waiting = {stopped} if self._flush is None else {stopped, self._flush}
-                    await asyncio.wait(waiting, timeout=_LONGEST_WAIT_S, return_when=asyncio.FIRST_COMPLETED)
-                else:
-                    await self._read()
-        finally:
-            stopped.cancel()
+        while not stopped.done():
+            if self._next is None:
+                await _unless(stopped, self._find_places())
+                continue
+            if not ready:
+                on_ready()
+                ready = True
+            self._start_flush_if_due()
+            self._warn_when_late()
+            if self._is_full():
+                waiting = {stopped} if self._flush is None else {stopped, self._flush}
+                await asyncio.wait(waiting, timeout=_LONGEST_WAIT_S, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await self._read()
 
     async def _find_places(self) -> None:
         """Seek each assigned partition to the record after the last one that ClickHouse holds."""

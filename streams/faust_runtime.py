@@ -47,7 +47,6 @@ log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Record)
 
-_REBALANCE_SLACK_S = 5.0
 _STOP_S = 15.0
 """Longest time to leave a group, once the work in hand has ended."""
 _STOPS_THE_PROCESS = (DeliveryError, KafkaError)
@@ -323,7 +322,6 @@ for _service in (_App, _Consumer, _ConsumerThread):
 
 def _new_app(settings: Settings, stage: str, pulse: GroupPulse) -> Any:  # noqa: ANN401 - a faust.App
     kafka = settings.kafka
-    longest_call = max(model.timeout_s for _, model in settings.models())
     return _App(
         settings.group(stage),
         pulse=pulse,
@@ -341,8 +339,7 @@ def _new_app(settings: Settings, stage: str, pulse: GroupPulse) -> Any:  # noqa:
         broker_session_timeout=kafka.session_timeout_s,
         broker_heartbeat_interval=kafka.session_timeout_s / 6,
         broker_request_timeout=max(30.0, kafka.session_timeout_s + 5),
-        # A rebalance waits for the calls on the wire rather than have them paid twice.
-        broker_rebalance_timeout=longest_call + _REBALANCE_SLACK_S,
+        broker_rebalance_timeout=settings.rebalance_timeout_s,
         producer_request_timeout=30.0,
         consumer_max_fetch_size=kafka.record_max_bytes,
         consumer_auto_offset_reset="earliest",

@@ -43,6 +43,7 @@ from topics.requests import DataClass
 CONFIG_FILE = "tierstream.toml"
 DEFAULTS_FILE = Path(__file__).with_name("defaults.toml")
 PRESETS = Path(__file__).with_name("routing") / "presets"
+_REBALANCE_SLACK_S = 5.0
 
 
 class SettingsError(Exception):
@@ -130,6 +131,11 @@ class Settings(BaseSettings):
         )
         found.extend((place, model) for place, model in others if model is not None)
         return found
+
+    @property
+    def rebalance_timeout_s(self) -> float:
+        """How long a rebalance waits, in seconds: for the calls on the wire rather than have them paid twice."""
+        return max(model.timeout_s for _, model in self.models()) + _REBALANCE_SLACK_S
 
     @property
     def classifier_model(self) -> ModelSettings:

@@ -1,5 +1,6 @@
 """Topics on the cluster: creating them, and checking that they are as the deployment needs them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,8 +24,15 @@ _COMPACTION_LAG_MS = 3600 * 1000
 """How long the sink has to see each state of a breaker before compaction may leave only the latest."""
 
 
+_ANSWER_S = 10.0
+
+
 class TopicError(Exception):
     """The topics are not as they must be; the message says what to do."""
+
+
+class BrokerAwayError(TopicError):
+    """No broker answers, so that nothing can be said of the topics."""
 
 
 @asynccontextmanager
@@ -32,14 +40,16 @@ async def admin_client(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClien
     """Open an admin client.
 
     Raises:
-        TopicError: If no broker answers.
+        BrokerAwayError: If no broker answers.
     """
     client = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers, request_timeout_ms=30_000)
     try:
-        await client.start()
-    except KafkaConnectionError:
+        # A connection is accepted long before a broker that starts, or hangs, answers.
+        async with asyncio.timeout(_ANSWER_S):
+            await client.start()
+    except (KafkaConnectionError, TimeoutError):
         await client.close()
-        raise TopicError(
+        raise BrokerAwayError(
             f"Kafka at {kafka.bootstrap_servers} does not answer: start it (tierstream up) "
             "or check KAFKA_BOOTSTRAP_SERVERS"
         ) from None

@@ -1,12 +1,15 @@
 """Making a cluster and a ledger ready for the workers: topics and tables."""
 
-from analytics.clickhouse import open_client, wait_until_up
+import asyncio
+from functools import partial
+
+from analytics.clickhouse import is_away, open_client
 from analytics.migrate import migrate
+from streams.sections import ClickHouseSettings
 from streams.settings import Settings
 from streams.topic_admin import create_topics
+from tierstream.dependencies import Dependency, Need, kafka_is_away, until_stopped
 from tierstream.stack.state import Addresses
-
-_CLICKHOUSE_WAIT_S = 30.0
 
 
 def with_addresses(settings: Settings, addresses: Addresses) -> Settings:
@@ -17,27 +20,34 @@ def with_addresses(settings: Settings, addresses: Addresses) -> Settings:
 
 
 async def prepare(settings: Settings) -> None:
-    """Create the topics and tables that are missing.
+    """Create the topics and tables that are missing; while Kafka or ClickHouse do not answer, wait for them.
 
     Raises:
         TopicError: The topics can't be created or do not fit the settings.
-        ClickHouseUnavailable: ClickHouse does not answer.
+        ClickHouseUnavailable: ClickHouse refuses the user.
     """
-    await create_topics(settings)
-    await prepare_ledger(settings)
+    for_ever = asyncio.Event()
+    kafka = Dependency(Need.kafka(settings.kafka.bootstrap_servers or ""))
+    await kafka.attempt(partial(create_topics, settings), is_away=kafka_is_away, stop=for_ever)
+    await prepare_ledger(settings, for_ever)
 
 
-async def prepare_ledger(settings: Settings) -> None:
-    """Create the tables that are missing.
+async def prepare_ledger(settings: Settings, stop: asyncio.Event) -> None:
+    """Create the tables that are missing; while ClickHouse does not answer, wait for it, until `stop` is set.
 
     Raises:
-        ClickHouseUnavailable: ClickHouse does not answer.
+        ClickHouseUnavailable: ClickHouse refuses the user.
     """
     clickhouse = settings.clickhouse
     if clickhouse.url is None:
         raise ValueError("the ledger needs a URL")
-    await wait_until_up(clickhouse.url, timeout_s=_CLICKHOUSE_WAIT_S)
-    async with open_client(clickhouse.url) as client:
+    dependency = Dependency(Need.clickhouse(clickhouse.url))
+    migration = partial(_migrate, clickhouse.url, clickhouse)
+    await dependency.attempt(lambda: until_stopped(stop, migration()), is_away=is_away, stop=stop)
+
+
+async def _migrate(url: str, clickhouse: ClickHouseSettings) -> None:
+    async with open_client(url) as client:
         await migrate(
             client,
             clickhouse.database,

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from streams.settle import STAGE as SETTLE
 from streams.settle import Settle
 from streams.settled import SettledRequests
 from streams.topic_admin import check_topics
+from tierstream.dependencies import Dependency, Need, kafka_is_away, until_stopped
 from topics.control import BreakerStatus
 from topics.tasks import CLASSIFY
 
@@ -78,23 +79,37 @@ def choose_stages(wanted: Sequence[str], settings: Settings) -> list[str]:
 
 
 async def run_worker(settings: Settings, stages: Sequence[str]) -> None:
-    """Run the stages until SIGTERM or SIGINT.
+    """Run the stages until SIGTERM or SIGINT; while Kafka does not answer, wait for it.
 
     Raises:
         WorkerError: If the topics are not as they must be.
         Exception: The error of the first stage that failed; the process must end and be started again.
     """
-    if problems := await check_topics(settings):
-        raise WorkerError("; ".join(problems))
     for finding in ModelTable(settings.providers, settings.retired).findings(settings.models(), utc_now().date()):
         log.warning("%s: %s", finding.place, finding.message)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     ready = _Readiness(len(stages))
-    async with _engine(settings, stages) as (engine, following):
+    kafka = Dependency(Need.kafka(settings.kafka.bootstrap_servers or ""))
+    async with AsyncExitStack() as running:
+
+        async def start() -> tuple[Engine, "Sequence[asyncio.Task[None]]"]:
+            await _check_topics(settings)
+            return await running.enter_async_context(_engine(settings, stages))
+
+        started = await kafka.attempt(lambda: until_stopped(stop, start()), is_away=kafka_is_away, stop=stop)
+        if started is None:
+            return
+        engine, following = started
+        running.callback(asyncio.create_task(kafka.watch()).cancel)
         runs = [_run_stage(name, engine)(stop, ready.once(name)) for name in stages]
         await _until_first_failure(runs, following, stop)
+
+
+async def _check_topics(settings: Settings) -> None:
+    if problems := await check_topics(settings):
+        raise WorkerError("; ".join(problems))
 
 
 @asynccontextmanager

@@ -120,6 +120,18 @@ async def test_the_same_data_can_be_served_on_other_ports(tmp_path: Path) -> Non
         assert await _read(second, "moved", 1) == [b"one"]
 
 
+async def test_a_folder_beyond_ascii_keeps_its_data_in_the_c_locale(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    folder = tmp_path / "données, ü 你好 🗂"
+    async with running_kafka(folder) as first:
+        await _create(first, "kept")
+        await _send(first, "kept", b"one")
+    async with running_kafka(folder) as second:
+        assert await _read(second, "kept", 1) == [b"one"]
+    # A name that Java could not spell would be another folder.
+    assert await asyncio.to_thread(lambda: list(tmp_path.iterdir())) == [folder]
+
+
 async def test_an_unreachable_broker_is_told_without_noise(caplog: pytest.LogCaptureFixture) -> None:
     level = logging.getLogger("aiokafka").level
     with caplog.at_level(logging.DEBUG):

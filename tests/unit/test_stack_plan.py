@@ -1,12 +1,16 @@
 """What is embedded follows from the settings and the environment."""
 
+import socket
+import sys
+from pathlib import Path
+
 import pytest
 
 from streams.settings import load
 from tierstream.stack.errors import StackError
 from tierstream.stack.health import ping_url
 from tierstream.stack.plan import make_plan
-from tierstream.stack.ports import claim_port, free_port
+from tierstream.stack.ports import claim_port, free_port, hold_port
 from tierstream.stack.services import Services
 
 ALL_KEYS = dict.fromkeys(("GROQ_API_KEY", "TOGETHER_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"), "k")
@@ -43,8 +47,6 @@ def test_a_provider_that_no_model_uses_is_not_simulated() -> None:
 
 
 def test_a_port_in_use_names_the_setting() -> None:
-    import socket
-
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
@@ -58,6 +60,45 @@ def test_a_free_port_is_taken_as_it_is() -> None:
     port = free_port()
     assert claim_port(port, service="kafka", setting="kafka_port") == port
     assert claim_port(0, service="kafka", setting="kafka_port") > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a server bind beside it")
+def test_a_held_port_is_given_to_its_server_alone() -> None:
+    port = free_port()
+    with hold_port(port):
+        for _ in range(2):
+            with socket.create_server(("127.0.0.1", port)) as server, socket.create_connection(server.getsockname()):
+                pass
+        # What has no server asks the system for the port as a client does, at the risk of connecting to itself.
+        with socket.socket() as client, pytest.raises(OSError, match="in use"):
+            client.bind(("127.0.0.1", port))
+
+
+def test_the_ports_of_a_stack_are_held_until_it_lets_them_go() -> None:
+    settings = load(overrides={"stack": FREE_PORTS})
+    services = Services(settings, make_plan(settings, {}), Path("-"), None)
+    held = [socket.getsockname()[1] for socket in services._held]
+    url = services.addresses.simulator
+    assert {int(services.addresses.kafka.rpartition(":")[2]), int(str(url).rpartition(":")[2])} < set(held)
+    services.close()
+    assert all(socket.fileno() == -1 for socket in services._held)
+
+
+def test_a_start_waits_as_long_as_a_rebalance_may_take(tmp_path) -> None:
+    settings = load(overrides={"stack": FREE_PORTS})
+    services = Services(settings, make_plan(settings, {}), tmp_path, None)
+    longest_call_s = max(model.timeout_s for _, model in settings.models())
+    assert services.stage("worker-1", ("true",)).start_timeout_s > longest_call_s + 60
+    services.close()
+
+
+def test_workers_need_kafka_and_the_sink_needs_both(tmp_path) -> None:
+    settings = load(overrides={"stack": FREE_PORTS, "clickhouse": {"url": "http://ann:secret@c:8123"}})
+    services = Services(settings, make_plan(settings, {}), tmp_path, None)
+    kafka = f"Kafka at {services.addresses.kafka}"
+    assert [need.name for need in services.stage("worker-1", ("true",)).needs] == [kafka]
+    assert [need.name for need in services.stage("sink", ("true",)).needs] == [kafka, "ClickHouse at c:8123"]
+    services.close()
 
 
 def test_only_workers_get_the_keys(tmp_path, monkeypatch) -> None:

@@ -6,13 +6,19 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Self
 
 import psutil
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from streams.settings import load
+from tierstream.dependencies import Need
 from tierstream.stack.errors import StackError
 from tierstream.stack.health import HealthCheck, wait_healthy
 from tierstream.stack.process import Child, ProcessIdentity, rotate, stop_stale
+from tierstream.stack.stack import Stack
 from tierstream.stack.state import (
     Addresses,
     ServiceState,
@@ -32,13 +38,14 @@ IGNORE_TERM = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " +
 PYTHON = (sys.executable, "-S", "-E", "-c")
 
 
-def service(folder: Path, name: str, program: str, **limits: float) -> Service:
+def service(folder: Path, name: str, program: str, needs: tuple[Need, ...] = (), **limits: float) -> Service:
     ready_file = folder / f"{name}.ready"
     return Service(
         name=name,
         command=(*PYTHON, program, str(ready_file)),
         env=dict(os.environ),
         health=HealthCheck(kind="ready_file", target=str(ready_file)),
+        needs=needs,
         **limits,
     )
 
@@ -49,7 +56,9 @@ class Watched:
     def __init__(self, folder: Path) -> None:
         self.seen: list[tuple[str, str]] = []
         self._events: asyncio.Queue[StackEvent] = asyncio.Queue()
-        self.supervisor = Supervisor(folder, on_event=self._events.put_nowait, on_change=lambda: None, backoff_s=0.001)
+        self.supervisor = Supervisor(
+            folder, on_event=self._events.put_nowait, on_change=lambda: None, backoff_s=0.001, ask_every_s=0.01
+        )
 
     async def until(self, kind: str, name: str) -> StackEvent:
         while True:
@@ -60,6 +69,27 @@ class Watched:
 
     def pid(self, name: str) -> int:
         return next(state.process.pid for state in self.supervisor.states() if state.name == name)
+
+
+class Server:
+    """What a service needs: it answers or not, as told."""
+
+    def __init__(self) -> None:
+        self.answers = True
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_get("/", self._answer)
+        self._server = TestServer(app)
+        await self._server.start_server()
+        self.need = Need("a server", HealthCheck(kind="http", target=str(self._server.make_url("/"))))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._server.close()
+
+    async def _answer(self, _: web.Request) -> web.Response:
+        return web.Response(status=200 if self.answers else 503)
 
 
 @pytest.fixture
@@ -96,6 +126,48 @@ async def test_five_crashes_in_a_minute_are_fatal_and_name_the_log(watched: Watc
     await watched.supervisor.start(service(tmp_path, "worker", program))
     error = await watched.supervisor.failure()
     assert str(error) == (f"worker stopped 5 times within a minute (exit code 3): see {tmp_path / 'worker.log'}")
+
+
+async def test_what_ends_while_its_need_is_away_has_not_crashed(watched: Watched, tmp_path: Path) -> None:
+    async with Server() as server:
+        program = f"{READY}; time.sleep(600)"
+        await watched.supervisor.start(service(tmp_path, "worker", program, (server.need,)))
+        for number in range(6):
+            await watched.until("healthy", "worker")
+            server.answers = False
+            os.kill(watched.pid("worker"), signal.SIGKILL)
+            waiting = await watched.until("waiting", "a server")
+            assert waiting.detail.startswith("a server does not answer: waiting for it since ")
+            server.answers = True
+            assert (await watched.until("waiting", "a server")).detail.startswith("a server answers, after "), number
+        await watched.until("healthy", "worker")
+
+
+async def test_a_start_takes_no_time_while_its_need_is_away(watched: Watched, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("tierstream.stack.health._PAUSE_EVERY_S", 0.05)
+    go = tmp_path / "go"
+    program = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)\n{RUN}"
+    async with Server() as server:
+        starting = service(tmp_path, "worker", program, (server.need,), start_timeout_s=1.0)
+        start = asyncio.create_task(watched.supervisor.start(starting))
+        await watched.until("starting", "worker")
+        server.answers = False
+        await watched.until("waiting", "a server")
+        await asyncio.sleep(1.2)
+        assert not start.done()
+        go.touch()
+        server.answers = True
+        await start
+
+
+async def test_a_start_that_waits_ends_when_another_service_is_given_up(watched: Watched, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    crashes = f"import os, sys, time; first = not os.path.exists({str(started)!r}); open({str(started)!r}, 'w').close()"
+    crashes += f"; {READY}; time.sleep(0.3 if first else 0); sys.exit(3)"
+    stack = Stack(load(overrides={"stack": {"data_dir": tmp_path}}))
+    await watched.supervisor.start(service(tmp_path, "kafka", crashes))
+    with pytest.raises(StackError, match="kafka stopped 5 times within a minute"):
+        await stack._unless_it_fails(watched.supervisor, asyncio.Event().wait())
 
 
 async def test_a_service_that_ends_while_starting_is_an_error(watched: Watched, tmp_path: Path) -> None:

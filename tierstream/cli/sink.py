@@ -25,6 +25,8 @@ def register(app: typer.Typer) -> None:
 def sink(ctx: typer.Context) -> None:
     """Write results, calls and hops to ClickHouse until SIGTERM or Ctrl-C. Logs to stderr.
 
+    While Kafka or ClickHouse do not answer, it waits for them.
+
     Exit code 1 when it can't go on; nothing is lost, it resumes after what ClickHouse holds.
     """
     configure_logging(invocation(ctx).verbose, service=True)
@@ -43,25 +45,36 @@ async def _run(settings: Settings) -> None:
     from analytics.sink import Sink  # noqa: PLC0415 - other commands need not wait for it
     from streams.damaged_batches import pass_over_damaged_batches  # noqa: PLC0415
     from streams.topic_admin import retention_ms  # noqa: PLC0415
+    from tierstream.dependencies import Dependency, Need, kafka_is_away  # noqa: PLC0415
     from tierstream.deployment import prepare_ledger  # noqa: PLC0415
 
     pass_over_damaged_batches()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await prepare_ledger(settings)
+    await prepare_ledger(settings, stop)
     kafka, clickhouse = settings.kafka, settings.clickhouse
-    writer = Sink(
-        bootstrap_servers=kafka.bootstrap_servers or "",
-        prefix=kafka.prefix,
-        clickhouse_url=clickhouse.url or "",
-        database=clickhouse.database,
-        log_bodies=clickhouse.log_bodies,
-        batch_rows=clickhouse.batch_rows,
-        flush_interval_s=clickhouse.flush_interval_s,
-        retention_ms=retention_ms(settings),
-    )
-    await writer.run(stop, _announce)
+
+    async def write() -> None:
+        # What a sink knows is in ClickHouse, so one that lost Kafka is replaced by a new one.
+        sink = Sink(
+            bootstrap_servers=kafka.bootstrap_servers or "",
+            prefix=kafka.prefix,
+            clickhouse_url=clickhouse.url or "",
+            database=clickhouse.database,
+            log_bodies=clickhouse.log_bodies,
+            batch_rows=clickhouse.batch_rows,
+            flush_interval_s=clickhouse.flush_interval_s,
+            retention_ms=retention_ms(settings),
+        )
+        await sink.run(stop, _announce)
+
+    broker = Dependency(Need.kafka(kafka.bootstrap_servers or ""))
+    watching = asyncio.create_task(broker.watch())
+    try:
+        await broker.attempt(write, is_away=kafka_is_away, stop=stop)
+    finally:
+        watching.cancel()
 
 
 def _announce() -> None:

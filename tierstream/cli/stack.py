@@ -136,6 +136,8 @@ def new_stack(ctx: typer.Context, settings: Settings) -> "Stack":
 def _print_event(event: StackEvent) -> None:
     """Tell what happens to a service, on stderr."""
     detail = f": {event.detail}" if event.detail else ""
+    if event.kind == "waiting":
+        typer.echo(event.detail, err=True)
     if event.kind in {"resolving", "crashed"} or (event.kind == "starting" and event.service == "kafka"):
         typer.echo(f"{event.service} {event.kind}{detail}", err=True)
 

@@ -32,6 +32,8 @@ def worker(
 ) -> None:
     """Run stages until SIGTERM or Ctrl-C. Logs to stderr; start as many processes as you like.
 
+    While Kafka does not answer, it waits for it.
+
     Exit code 1 when a stage failed: start the worker again, nothing is lost.
     """
     # Every provider's SDK comes with the worker, which takes a second or two that other commands need not wait.

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ from tierstream.stack.process import Child
 _TIMEOUT_S = 3.0
 _POLL_S = 0.1
 _EXTERNAL_TIMEOUT_S = 5.0
+_PAUSE_EVERY_S = 5.0
 
 
 class HealthCheck(BaseModel):
@@ -42,22 +44,56 @@ async def is_healthy(check: HealthCheck, pid: int | None, *, timeout_s: float = 
             return _holds_pid(Path(check.target), pid)
 
 
-async def wait_healthy(child: Child, check: HealthCheck, *, name: str, log_file: Path, timeout_s: float) -> None:
+async def _no_pause() -> None:
+    """Wait for nothing else."""
+
+
+async def wait_healthy(
+    child: Child,
+    check: HealthCheck,
+    *,
+    name: str,
+    log_file: Path,
+    timeout_s: float,
+    pause: Callable[[], Awaitable[None]] = _no_pause,
+) -> None:
     """Wait until a process that was just started is healthy.
+
+    Args:
+        child: The process.
+        check: How to ask it.
+        name: Of the service, for the error.
+        log_file: Of the service, for the error.
+        timeout_s: Longest time to wait.
+        pause: Awaited every few seconds; its time does not count.
 
     Raises:
         StackError: It ended, or the time is over; it is killed then.
     """
+    left_s = timeout_s
+    while left_s > 0:
+        began = time.monotonic()
+        if await _gets_healthy(child, check, min(left_s, _PAUSE_EVERY_S)):
+            return
+        if child.exit_code is not None:
+            raise StackError(f"{name} stopped while starting (exit code {child.exit_code}): see {log_file}")
+        left_s -= time.monotonic() - began
+        await pause()
+    child.kill()
+    raise StackError(f"{name} was not ready after {timeout_s:g} s: see {log_file}")
+
+
+async def _gets_healthy(child: Child, check: HealthCheck, timeout_s: float) -> bool:
+    """Whether it gets healthy before it ends and before the time is over."""
     try:
         async with asyncio.timeout(timeout_s):
             while child.exit_code is None:
                 if await is_healthy(check, child.pid):
-                    return
+                    return True
                 await asyncio.sleep(_POLL_S)
     except TimeoutError:
-        child.kill()
-        raise StackError(f"{name} was not ready after {timeout_s:g} s: see {log_file}") from None
-    raise StackError(f"{name} stopped while starting (exit code {child.exit_code}): see {log_file}")
+        pass
+    return False
 
 
 async def kafka_answers(bootstrap_servers: str, *, timeout_s: float = _EXTERNAL_TIMEOUT_S) -> bool:
@@ -112,13 +148,19 @@ def _holds_pid(file: Path, pid: int | None) -> bool:
         return False
 
 
+_quieted: list[int] = []
+"""The level of the client's log, once for each question under way: they overlap, and the last one restores it."""
+
+
 @contextmanager
 def _quiet_client() -> Iterator[None]:
     """Keep the client's own lines off the terminal: what they say becomes the answer "not healthy"."""
     client_log = logging.getLogger("aiokafka")
-    level = client_log.level
+    _quieted.append(_quieted[0] if _quieted else client_log.level)
     client_log.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        client_log.setLevel(level)
+        level = _quieted.pop()
+        if not _quieted:
+            client_log.setLevel(level)

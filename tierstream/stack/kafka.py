@@ -15,22 +15,29 @@ from tierstream.stack.health import HealthCheck, wait_healthy
 from tierstream.stack.jars import KAFKA_VERSION, kafka_jars
 from tierstream.stack.ports import HOST, free_port
 from tierstream.stack.process import Child
+from tierstream.stack.threads import in_daemon_thread
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 20.0
 _BATCH_OVERHEAD_BYTES = 64 * 1024
 _MAIN_CLASS = "kafka.Kafka"
 _FORMATTER_CLASS = "kafka.tools.StorageTool"
+_PROPERTIES_FILE = "server.properties"
+_LOG_DIR = "log"
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class KafkaProcess:
-    """What one broker needs: its folder, ports and memory, and the command that runs it."""
+    """What one broker needs: its folder, ports and memory, and the command that runs it.
+
+    The command is run in the folder and names what lies in it by relative paths: Java reads a file of properties as
+    Latin-1, and Kafka takes a comma in `log.dirs` for the end of a path.
+    """
 
     data_dir: Path
-    """Its own: the log and the properties live below."""
+    """Its own, and its working directory: the log and the properties live below."""
     port: int
     controller_port: int
     heap_mb: int = 512
@@ -53,28 +60,31 @@ class KafkaProcess:
             on_download: Called once if the jars have to be downloaded first.
 
         Returns:
-            The command line that runs the broker.
+            The command line that runs the broker in `data_dir`.
 
         Raises:
             StackError: The jars can't be had or the storage not be formatted.
         """
-        jars = await asyncio.to_thread(kafka_jars, on_download)
+        jars = await in_daemon_thread(lambda: kafka_jars(on_download))
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        self._properties_file.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
-        if not (self._log_dir / "meta.properties").exists():
+        properties = "".join(f"{key}={value}\n" for key, value in self._properties().items())
+        (self.data_dir / _PROPERTIES_FILE).write_text(properties, encoding="ascii")
+        if not (self.data_dir / _LOG_DIR / "meta.properties").exists():
             await self._format(jars)
-        return (*_java(jars), f"-Xmx{self.heap_mb}m", _MAIN_CLASS, str(self._properties_file))
+        return (*_java(jars), f"-Xmx{self.heap_mb}m", _MAIN_CLASS, _PROPERTIES_FILE)
 
     async def _format(self, jars: tuple[Path, ...]) -> None:
         # Ledger rows are identified by the cluster too, so every new storage gets an id of its own.
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # A leading dash would be read as an option.
         cluster_id = "A" + cluster_id[1:]
-        arguments = ("format", "-t", cluster_id, "-c", str(self._properties_file), "--ignore-formatted")
+        arguments = ("format", "-t", cluster_id, "-c", _PROPERTIES_FILE, "--ignore-formatted")
         process = await asyncio.create_subprocess_exec(
             *_java(jars),
             _FORMATTER_CLASS,
             *arguments,
+            cwd=self.data_dir,
+            env=java_environment(),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
@@ -86,15 +96,7 @@ class KafkaProcess:
                 process.kill()
         if process.returncode:
             last_line = output.decode(errors="replace").strip().rpartition("\n")[2]
-            raise StackError(f"kafka could not format its storage in {self._log_dir}: {last_line}")
-
-    @property
-    def _log_dir(self) -> Path:
-        return self.data_dir / "log"
-
-    @property
-    def _properties_file(self) -> Path:
-        return self.data_dir / "server.properties"
+            raise StackError(f"kafka could not format its storage in {self.data_dir / _LOG_DIR}: {last_line}")
 
     def _properties(self) -> dict[str, object]:
         """Return the broker's configuration (https://kafka.apache.org/documentation/#brokerconfigs)."""
@@ -106,7 +108,7 @@ class KafkaProcess:
             "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{HOST}:{self.controller_port}",
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}",
             "controller.listener.names": "CONTROLLER",
-            "log.dirs": self._log_dir.absolute(),
+            "log.dirs": _LOG_DIR,
             "auto.create.topics.enable": "false",
             "message.max.bytes": batch_max_bytes,
             "replica.fetch.max.bytes": batch_max_bytes,
@@ -176,7 +178,7 @@ class EmbeddedKafka:
             return
         command = await self._settings.prepare(_log_download)
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
-        self._child = Child.start(command, env=java_environment(), log_file=self._log_file)
+        self._child = Child.start(command, env=java_environment(), log_file=self._log_file, cwd=self._settings.data_dir)
         await wait_healthy(
             self._child, self._settings.health, name="kafka", log_file=self._log_file, timeout_s=_START_TIMEOUT_S
         )
@@ -211,9 +213,13 @@ async def running_kafka(data_dir: Path) -> AsyncIterator[EmbeddedKafka]:
 
 
 def java_environment() -> dict[str, str]:
-    """Return the environment for a JVM: options meant for other Java programs would change this one."""
+    """Return the environment for a JVM: options meant for other Java programs would change this one.
+
+    A JVM can only name files in the alphabet of its locale: in the C locale it takes `données` for another folder.
+    """
     foreign = {"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH"}
-    return {name: value for name, value in os.environ.items() if name not in foreign}
+    kept = {name: value for name, value in os.environ.items() if name not in foreign}
+    return {**kept, "LC_ALL": "C.UTF-8"}
 
 
 def _java(jars: tuple[Path, ...]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import random
 import socket
+import sys
 
 from tierstream.stack.errors import StackError
 
@@ -31,6 +32,19 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def hold_port(port: int) -> socket.socket:
+    """Keep a port for the server of it, also while that is away, until the returned socket is closed.
+
+    A port among the ephemeral ones may be configured. On Linux a socket that is bound and does not listen keeps the
+    system from giving it to a client, and servers can bind to it all the same; elsewhere nothing is held.
+    """
+    held = socket.socket()
+    if sys.platform == "linux":
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((HOST, port))
+    return held
 
 
 def claim_port(port: int, *, service: str, setting: str) -> int:

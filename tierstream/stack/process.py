@@ -52,8 +52,14 @@ class Child:
         self.identity = identity
 
     @classmethod
-    def start(cls, command: Sequence[str], *, env: Mapping[str, str], log_file: Path) -> Self:
+    def start(cls, command: Sequence[str], *, env: Mapping[str, str], log_file: Path, cwd: Path | None = None) -> Self:
         """Start a command, its output appended to the log file.
+
+        Args:
+            command: The program and its arguments.
+            env: Its environment, as a whole.
+            log_file: Gets stdout and stderr.
+            cwd: Its working directory; None: ours.
 
         Raises:
             OSError: The command can't be run or the log not be written.
@@ -63,6 +69,7 @@ class Child:
             process = subprocess.Popen(  # noqa: S603 - the commands are ours
                 command,
                 env=dict(env),
+                cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -6,14 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from streams.settings import Settings
+from tierstream.dependencies import Need
 from tierstream.stack.health import HealthCheck
 from tierstream.stack.kafka import KafkaProcess, java_environment
 from tierstream.stack.plan import Plan
-from tierstream.stack.ports import HOST, claim_port
+from tierstream.stack.ports import HOST, claim_port, hold_port
 from tierstream.stack.state import Addresses
 from tierstream.stack.supervisor import Service
 
+SINK = "sink"
+"""The service that needs ClickHouse too."""
+
+_KAFKA_START_S = 600.0
+"""A broker that was killed reads its log again before it answers; to kill it then would start that anew."""
 _KAFKA_STOP_S = 20.0
+_STAGE_START_S = 60.0
+"""For a worker or the sink to start, once the members of its groups have let it in."""
 _DRAIN_MARGIN_S = 10.0
 
 
@@ -21,7 +29,7 @@ class Services:
     """Makes the services of one stack; ports are claimed once, here."""
 
     def __init__(self, settings: Settings, plan: Plan, data_dir: Path, config: Path | None) -> None:
-        """Claim the ports of the embedded parts.
+        """Claim the ports of the embedded parts and hold them until `close`.
 
         Raises:
             StackError: A port is in use.
@@ -31,6 +39,7 @@ class Services:
         self._data_dir = data_dir
         self._config = config
         self._kafka: KafkaProcess | None = None
+        claimed: list[int] = []
         kafka, clickhouse = settings.kafka.bootstrap_servers, settings.clickhouse.url
         if kafka is None:
             self._kafka = KafkaProcess(
@@ -43,14 +52,23 @@ class Services:
                 record_max_bytes=settings.kafka.record_max_bytes,
             )
             kafka = self._kafka.bootstrap_servers
+            claimed += [self._kafka.port, self._kafka.controller_port]
         if clickhouse is None:
             port = claim_port(stack.clickhouse_port, service="clickhouse", setting="clickhouse_port")
             clickhouse = f"http://{HOST}:{port}"
+            claimed.append(port)
         simulator = None
         if plan.simulator:
             port = claim_port(stack.simulator_port, service="simulator", setting="simulator_port")
             simulator = f"http://{HOST}:{port}"
+            claimed.append(port)
+        self._held = [hold_port(port) for port in claimed]
         self.addresses = Addresses(kafka=kafka, clickhouse=clickhouse, simulator=simulator, simulated=plan.simulated)
+
+    def close(self) -> None:
+        """Let the ports go."""
+        for held in self._held:
+            held.close()
 
     @property
     def kafka_process(self) -> KafkaProcess | None:
@@ -65,6 +83,8 @@ class Services:
             env=self._without_keys(java_environment()),
             health=process.health,
             url=process.bootstrap_servers,
+            cwd=process.data_dir,
+            start_timeout_s=_KAFKA_START_S,
             stop_timeout_s=_KAFKA_STOP_S,
         )
 
@@ -91,6 +111,9 @@ class Services:
 
     def stage(self, name: str, command: Sequence[str]) -> Service:
         """Make the service of a worker or the sink, which writes its pid to the ready file when it is ready."""
+        needs = [Need.kafka(self.addresses.kafka)]
+        if name == SINK:
+            needs.append(Need.clickhouse(self.addresses.clickhouse))
         ready_file = self._data_dir / "run" / f"{name}.ready"
         environment = {
             **os.environ,
@@ -110,6 +133,8 @@ class Services:
             command=tuple(command),
             env=environment,
             health=HealthCheck(kind="ready_file", target=str(ready_file)),
+            needs=tuple(needs),
+            start_timeout_s=_STAGE_START_S + self._settings.rebalance_timeout_s,
             stop_timeout_s=self._settings.delivery.drain_timeout_s + _DRAIN_MARGIN_S,
         )
 

@@ -16,7 +16,7 @@ from tierstream.stack.health import http_answers, kafka_answers, ping_url
 from tierstream.stack.jars import KAFKA_VERSION
 from tierstream.stack.plan import make_plan
 from tierstream.stack.process import ProcessIdentity
-from tierstream.stack.services import Services
+from tierstream.stack.services import SINK, Services
 from tierstream.stack.state import Addresses, StackState, clear_state, read_state, stop_leftovers, write_state
 from tierstream.stack.supervisor import StackEvent, Supervisor
 
@@ -58,12 +58,13 @@ class Stack:
         self._config = config
         self._stages = {
             **{f"worker-{number + 1}": tuple(worker_command) for number in range(self.plan.workers)},
-            "sink": tuple(sink_command),
+            SINK: tuple(sink_command),
         }
         self._prepare = prepare
         self._on_event = on_event
         self._data_dir = settings.stack.data_dir.absolute()
         self._lock: IO[str] | None = None
+        self._services: Services | None = None
         self._supervisor: Supervisor | None = None
         self._starting: asyncio.Task[None] | None = None
         self._stop_asked = asyncio.Event()
@@ -120,6 +121,9 @@ class Stack:
             await self._supervisor.stop()
             self._supervisor = None
             clear_state(self._data_dir)
+        if self._services:
+            self._services.close()
+            self._services = None
         if self._lock:
             loop = asyncio.get_running_loop()
             for number in _STOP_SIGNALS:
@@ -137,12 +141,28 @@ class Stack:
             await stop_leftovers(former)
             clear_state(self._data_dir)
         await self._check_external()
-        services = Services(self._settings, self.plan, self._data_dir, self._config)
+        self._services = services = Services(self._settings, self.plan, self._data_dir, self._config)
         self.addresses = services.addresses
         self._supervisor = Supervisor(self._data_dir / "logs", on_event=self._on_event, on_change=self._write_state)
-        await _all([self._start_kafka(self._supervisor, services), *self._start_http(self._supervisor, services)])
-        await self._prepare(self.addresses)
-        await _all([self._supervisor.start(services.stage(name, command)) for name, command in self._stages.items()])
+        await self._unless_it_fails(self._supervisor, self._start_services(self._supervisor, services))
+
+    async def _start_services(self, supervisor: Supervisor, services: Services) -> None:
+        await _all([self._start_kafka(supervisor, services), *self._start_http(supervisor, services)])
+        await self._prepare(services.addresses)
+        await _all([supervisor.start(services.stage(name, command)) for name, command in self._stages.items()])
+
+    async def _unless_it_fails(self, supervisor: Supervisor, work: Coroutine[Any, Any, None]) -> None:
+        """Await the work, which may wait for a service that can't be kept running: then raise why."""
+        working, failed = asyncio.create_task(work), asyncio.create_task(supervisor.failure())
+        try:
+            await asyncio.wait((working, failed), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise failed.result()
+            working.result()
+        finally:
+            failed.cancel()
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
 
     async def _start_kafka(self, supervisor: Supervisor, services: Services) -> None:
         if process := services.kafka_process:

@@ -76,7 +76,7 @@ def read_state(data_dir: Path) -> StackState | None:
 def write_state(data_dir: Path, state: StackState) -> None:
     """Write the state so that readers see the former or the new one, never half of it."""
     draft = data_dir / f"{_FILE}.new"
-    draft.write_text(state.model_dump_json(indent=2))
+    draft.write_text(state.model_dump_json(indent=2), encoding="utf-8")
     draft.replace(data_dir / _FILE)
 
 
