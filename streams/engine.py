@@ -1,6 +1,8 @@
 """What all stages of a process share, wired once at start."""
 
-from collections.abc import Mapping
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from streams.clock import Clock
@@ -30,3 +32,6 @@ class Engine:
     settled: SettledMemory
     opinions: OpinionJournal | None = None
     """None: no language model is asked where requests go, by these settings or in this process."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    random: Callable[[], float] = random.random
+    """Uniform in 0 to 1."""
