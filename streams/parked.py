@@ -47,26 +47,6 @@ _POLL_S = 0.2
 _IDLE_SLACK_S = 300.0
 
 
-class BrokerTime:
-    """How old a record is: by our own clock, until the broker has told its time with an acknowledgement.
-
-    A clock of ours that is ahead would find every record due at once, and while no provider is to be had the same
-    tasks would go round without a rest.
-    """
-
-    def __init__(self, clock: Clock, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._ahead_s = clock().timestamp() - monotonic()
-
-    def learn(self, timestamp_ms: int) -> None:
-        """Note the append time (ms since the epoch) of a record that was acknowledged just now."""
-        self._ahead_s = timestamp_ms / 1000 - self._monotonic()
-
-    def age_s(self, timestamp_ms: int) -> float:
-        """Return the seconds since a record's append; negative if it lies in the future."""
-        return self._monotonic() + self._ahead_s - timestamp_ms / 1000
-
-
 @dataclass(frozen=True, slots=True)
 class Held:
     """A record in memory; `wake` and `expires` are moments of the monotonic clock, in seconds."""
@@ -81,10 +61,8 @@ class Held:
     """The deadline of its request."""
 
     @classmethod
-    def of(
-        cls, record: RawRecord, tp: TopicPartition, *, age_s: float, parked_s: float, monotonic: float, now: datetime
-    ) -> "Held":
-        """Decide when a record leaves that is seen for the first time, `age_s` after its append.
+    def of(cls, record: RawRecord, tp: TopicPartition, *, parked_s: float, monotonic: float, now: datetime) -> "Held":
+        """Decide when a record leaves that is seen for the first time.
 
         However wrong a clock may be, it rests for `parked_s` from now at most. What can't be read leaves at once.
         """
@@ -93,6 +71,7 @@ class Held:
             parked = decode(PARKED, record.value, record.headers).record
         except DecodeError as error:
             return cls(record, place, error, wake=monotonic, expires=math.inf)
+        age_s = (now - from_millis(record.timestamp)).total_seconds()
         rest_s = min(max(parked_s - age_s, 0.0), parked_s)
         back = math.floor((monotonic + rest_s) / _GRID_S) * _GRID_S
         expires = monotonic + (parked.task.deadline - now).total_seconds()
@@ -174,7 +153,6 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         self._publisher = publisher
         self._clock = clock
         self._monotonic = monotonic
-        self._time = BrokerTime(clock, monotonic)
         self._topic = PARKED.full_name(settings.kafka.prefix)
         self._holds: dict[TopicPartition, Hold] = {}
         self._publishing = asyncio.Lock()
@@ -250,7 +228,6 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         return Held.of(
             record,
             tp,
-            age_s=self._time.age_s(record.timestamp),
             parked_s=self._settings.attempts.parked_s,
             monotonic=self._monotonic(),
             now=self._clock(),
@@ -265,8 +242,7 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             outputs = [output for _, taken in leaving for held in taken for output in self._outputs(held, now)]
             if not outputs:
                 return
-            delivered = await self._publisher.publish(outputs)
-            self._time.learn(max(one.timestamp_ms for one in delivered))
+            await self._publisher.publish(outputs)
             for hold, taken in leaving:
                 hold.let_go(taken)
 

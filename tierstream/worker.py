@@ -8,14 +8,14 @@ import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from agents import STAGES
 from streams.active_models import ActiveModels
 from streams.classifiers import configured_classifier
-from streams.clock import utc_now
+from streams.clock import BrokerClock, Clock, utc_now
 from streams.context_windows import ContextWindows
 from streams.control import BreakerPublisher, ControlFollower, worker_name
 from streams.engine import Engine
@@ -79,8 +79,13 @@ def choose_stages(wanted: Sequence[str], settings: Settings) -> list[str]:
     return [stage for stage in known if stage in chosen]
 
 
-async def run_worker(settings: Settings, stages: Sequence[str]) -> None:
+async def run_worker(settings: Settings, stages: Sequence[str], local: Clock = utc_now) -> None:
     """Run the stages until SIGTERM or SIGINT.
+
+    Args:
+        settings: Of the deployment.
+        stages: Their names.
+        local: The clock of the machine; what is decided is decided by the brokers'.
 
     Raises:
         WorkerError: If the topics are not as they must be.
@@ -88,20 +93,20 @@ async def run_worker(settings: Settings, stages: Sequence[str]) -> None:
     """
     if problems := await check_topics(settings):
         raise WorkerError("; ".join(problems))
-    for finding in ModelTable(settings.providers, settings.retired).findings(settings.models(), utc_now().date()):
+    for finding in ModelTable(settings.providers, settings.retired).findings(settings.models(), local().date()):
         log.warning("%s: %s", finding.place, finding.message)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     ready = _Readiness(len(stages))
-    async with _engine(settings, stages) as (engine, following):
+    async with _engine(settings, stages, local) as (engine, following):
         runs = [_run_stage(name, engine)(stop, ready.once(name)) for name in stages]
         await _until_first_failure(runs, following, stop)
 
 
 @asynccontextmanager
 async def _engine(
-    settings: Settings, stages: Sequence[str]
+    settings: Settings, stages: Sequence[str], local: Clock
 ) -> AsyncIterator[tuple[Engine, "Sequence[asyncio.Task[None]]"]]:
     """Wire what all stages share; yields it with the tasks that keep it up to date."""
     simulated = [name for name in os.environ.get(SIMULATED_VARIABLE, "").split(",") if name]
@@ -111,21 +116,28 @@ async def _engine(
     prices = PriceBook(settings.prices, settings.providers)
     for _, model in settings.models():
         # A model without a price would fail each of its calls; better not to start.
-        prices.rates(model.provider, model.model, utc_now())
+        prices.rates(model.provider, model.model, local())
     windows = ContextWindows(settings)
-    settled = SettledFollower(settings, utc_now)
-    async with Publisher(settings.kafka) as publisher:
-        breakers = BreakerPublisher(publisher, worker_name(settings.kafka), utc_now)
-        gate = Gate(settings, on_change=lambda change: breakers.note(_status_of(change, breakers.worker)))
+    clock = BrokerClock(local)
+    settled = SettledFollower(settings, clock)
+    async with Publisher(settings.kafka, clock=clock) as publisher:
+        breakers = BreakerPublisher(publisher, worker_name(settings.kafka), clock)
+        # Its acknowledgement tells the time, before anything is read by it.
+        await breakers.begin()
+        gate = Gate(
+            settings,
+            clock=clock,
+            on_change=lambda change: breakers.note(_status_of(change, breakers.worker, clock())),
+        )
         classifier = configured_classifier(settings)
         classifiers = ClassifierVersions(classifier)
         model_statuses = ModelStatusPublisher(settings.kafka, publisher)
-        models = _active_models(settings, classifiers, classifier, model_statuses)
+        models = _active_models(settings, classifiers, classifier, model_statuses, clock)
         control = ControlFollower(
             settings.kafka, lambda order: gate.order(order.target, order.order), on_models=models.follow
         )
         asks = settings.routing.asks_llm and CLASSIFY in stages
-        opinions = _opinion_journal(settings, publisher) if asks else None
+        opinions = _opinion_journal(settings, publisher, clock) if asks else None
         loading = [settled.run, control.run, *([opinions.run] if opinions is not None else [])]
         loaded = [asyncio.Event() for _ in loading]
         following = [
@@ -138,7 +150,7 @@ async def _engine(
                 await _first(event.wait(), task)
             engine = Engine(
                 settings=settings,
-                clock=utc_now,
+                clock=clock,
                 publisher=publisher,
                 providers=providers,
                 prices=prices,
@@ -156,7 +168,7 @@ async def _engine(
             await asyncio.gather(*(provider.close() for provider in providers.values()), return_exceptions=True)
 
 
-def _opinion_journal(settings: Settings, publisher: Publisher) -> OpinionJournal:
+def _opinion_journal(settings: Settings, publisher: Publisher, clock: Clock) -> OpinionJournal:
     return OpinionJournal(
         publisher=publisher,
         reader=LogReader(settings.kafka),
@@ -164,23 +176,27 @@ def _opinion_journal(settings: Settings, publisher: Publisher) -> OpinionJournal
         partitions=settings.kafka.partitions,
         horizon=timedelta(seconds=settings.delivery.dedup_window_s),
         cache_bytes=settings.delivery.answer_cache_bytes,
-        clock=utc_now,
+        clock=clock,
     )
 
 
-def _status_of(change: BreakerChange, worker: str) -> BreakerStatus:
-    return BreakerStatus(worker=worker, at=utc_now(), **asdict(change))
+def _status_of(change: BreakerChange, worker: str, at: datetime) -> BreakerStatus:
+    return BreakerStatus(worker=worker, at=at, **asdict(change))
 
 
 def _active_models(
-    settings: Settings, versions: ClassifierVersions, configured: Classifier, statuses: ModelStatusPublisher
+    settings: Settings,
+    versions: ClassifierVersions,
+    configured: Classifier,
+    statuses: ModelStatusPublisher,
+    clock: Clock,
 ) -> ActiveModels:
     return ActiveModels(
         versions,
         configured,
         settings=settings,
         store=ModelStore(settings.kafka),
-        clock=utc_now,
+        clock=clock,
         worker=worker_name(settings.kafka),
         report=statuses.note,
     )

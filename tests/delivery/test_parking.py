@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 from deployment import Deployment
 from in_memory import BASE, USAGE, new_request, new_task
 
-from streams.clock import Clock, utc_now
+from streams.clock import BrokerClock, Clock, utc_now
 from streams.gate import Gate
 from streams.log_reader import LogReader
 from streams.parked import Parking
@@ -79,12 +79,13 @@ async def read(made, spec, count):
 
 
 @asynccontextmanager
-async def parking(made, *, parked_s: float = REST_S, clock: Clock = utc_now):
+async def parking(made, *, parked_s: float = REST_S, local: Clock = utc_now):
     """The role in our own process, from its assignment to its orderly stop."""
     attempts = made.settings.attempts.model_copy(update={"parked_s": parked_s})
     settings = made.settings.model_copy(update={"attempts": attempts})
     stop, ready = asyncio.Event(), asyncio.Event()
-    async with Publisher(made.kafka) as publisher:
+    clock = BrokerClock(local)
+    async with Publisher(made.kafka, clock=clock) as publisher:
         gate = Gate(settings, on_change=lambda _: None)
         running = asyncio.create_task(Parking(settings, publisher, gate, clock).run(stop, ready.set))
         await ready.wait()
@@ -180,7 +181,7 @@ async def test_a_backlog_comes_back_as_fast_as_it_may(deployment):
 
 @pytest.mark.parametrize("wrong_by", [timedelta(days=1), timedelta(days=-1)], ids=["ahead", "behind"])
 async def test_a_wrong_clock_neither_keeps_a_task_nor_sends_it_round_without_a_rest(deployment, wrong_by):
-    async with parking(deployment, clock=lambda: utc_now() + wrong_by):
+    async with parking(deployment, local=lambda: utc_now() + wrong_by):
         # The first acknowledgement tells what time it is.
         task = task_of("r1").model_copy(update={"deadline": BASE + timedelta(days=36500)})
         await park(deployment, task)

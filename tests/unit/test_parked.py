@@ -9,9 +9,9 @@ import pytest
 from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
-from in_memory import BASE, BASE_MS, USAGE, Clock, Stored, new_request, new_task
+from in_memory import BASE, BASE_MS, USAGE, Stored, new_request, new_task
 
-from streams.parked import BrokerTime, Held, Hold, home_tier, outputs_of
+from streams.parked import Held, Hold, home_tier, outputs_of
 from topics.codec import encode
 from topics.events import DeadLetter, Hops
 from topics.results import Outcome, ResultStatus
@@ -55,7 +55,6 @@ def held(record=None, *, age_s=0.0, parked_s=PARKED_S, **task):
     return Held.of(
         record or stored(**task),
         TP,
-        age_s=age_s,
         parked_s=parked_s,
         monotonic=SEEN,
         now=BASE + timedelta(seconds=age_s),
@@ -96,25 +95,6 @@ class TestWhen:
     def test_what_can_not_be_read_leaves_at_once(self):
         one = held(stored(value=b"{"))
         assert (one.wake, one.expires) == (SEEN, math.inf)
-
-
-class TestBrokerTime:
-    def test_our_clock_counts_until_the_broker_has_told(self):
-        clock, now = Clock(), [50.0]
-        time = BrokerTime(clock, lambda: now[0])
-        assert time.age_s(BASE_MS - 3000) == pytest.approx(3)
-        # Our clock is ten seconds ahead of the broker's, as an acknowledgement shows.
-        now[0] += 1
-        time.learn(BASE_MS - 9000)
-        assert time.age_s(BASE_MS - 9000) == pytest.approx(0)
-        now[0] += 2
-        assert time.age_s(BASE_MS - 9000) == pytest.approx(2)
-
-    def test_a_step_of_our_clock_changes_nothing(self):
-        clock = Clock()
-        time = BrokerTime(clock, lambda: 50.0)
-        clock.advance(3600)
-        assert time.age_s(BASE_MS) == pytest.approx(0)
 
 
 class TestHold:
