@@ -3,6 +3,12 @@
 A record rests for `attempts.parked_s` from its append, or until the deadline of its request, which then ends. What was
 read is held in memory within limits; the rest waits in Kafka. An offset is committed when all before it have left and
 their outputs are acknowledged, so a crash delivers some again: infer finds their calls in the journal.
+
+A task may rest for half an hour while others come and go. Where it stands it would keep the offsets of all that left
+behind it from being committed, and with enough of its kind those further on from being read. So one that is in the way
+moves to the end of its partition: its new record is acknowledged first, then the old one is let go, and a crash between
+leaves two copies, of which infer and settle let one count. The new record says since when the task rests. None moves
+more often than every few rests, so what that writes is bounded by what may be held.
 """
 
 import asyncio
@@ -41,6 +47,8 @@ _HELD_RECORDS = 500
 _HELD_BYTES = 4 * 1024 * 1024
 _AT_ONCE = 100
 """Records that are decoded, or leave, without a pause: the other stages of the process have their turn in between."""
+_STAYS = 5
+"""Rests that a task stays in its place at least, however much it is in the way."""
 _GRID_S = 0.05
 """Records whose rest ends within the same stretch leave together."""
 _POLL_S = 0.2
@@ -59,6 +67,14 @@ class Held:
     """When it leaves."""
     expires: float
     """The deadline of its request."""
+    seen: float
+    """When it was read, by the same clock."""
+
+    @property
+    def since_ms(self) -> int:
+        """Since when its task rests: broker append time, ms since the epoch."""
+        moved = None if isinstance(self.content, DecodeError) else self.content.since_ms
+        return self.source.timestamp_ms if moved is None else moved
 
     @classmethod
     def of(cls, record: RawRecord, tp: TopicPartition, *, parked_s: float, monotonic: float, now: datetime) -> "Held":
@@ -70,12 +86,13 @@ class Held:
         try:
             parked = decode(PARKED, record.value, record.headers).record
         except DecodeError as error:
-            return cls(record, place, error, wake=monotonic, expires=math.inf)
-        age_s = (now - from_millis(record.timestamp)).total_seconds()
+            return cls(record, place, error, wake=monotonic, expires=math.inf, seen=monotonic)
+        since_ms = record.timestamp if parked.since_ms is None else parked.since_ms
+        age_s = (now - from_millis(since_ms)).total_seconds()
         rest_s = min(max(parked_s - age_s, 0.0), parked_s)
         back = math.floor((monotonic + rest_s) / _GRID_S) * _GRID_S
         expires = monotonic + (parked.task.deadline - now).total_seconds()
-        return cls(record, place, parked, wake=min(back, expires), expires=expires)
+        return cls(record, place, parked, wake=min(back, expires), expires=expires, seen=monotonic)
 
 
 class Hold:
@@ -87,6 +104,8 @@ class Hold:
         self._wakes: list[tuple[float, int]] = []
         self._bytes = 0
         self._next = 0
+        self._left = 0
+        """The offset up to which some have left."""
         self.position = 0
         """The offset up to which all have left; 0 before anything was read."""
         self.committed = 0
@@ -100,6 +119,10 @@ class Hold:
     def next_wake(self) -> float:
         """When the next record leaves; infinity if none is held."""
         return self._wakes[0][0] if self._wakes else math.inf
+
+    def is_in_the_way(self, held: Held) -> bool:
+        """Whether others that left wait for this one to be committed, or others can't be read."""
+        return held.record.offset < self._left or not self.has_room
 
     def add(self, held: Held) -> None:
         """Hold a record; the next in its partition."""
@@ -125,6 +148,7 @@ class Hold:
         for held in taken:
             del self._held[held.record.offset]
             self._bytes -= len(held.record.value or b"")
+            self._left = max(self._left, held.record.offset)
         self.position = next(iter(self._held), self._next)
 
 
@@ -247,14 +271,19 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                 hold.let_go(taken)
 
     def _take(self, hold: Hold, now: float, most: int) -> list[Held]:
-        """Take what leaves now; what would only come back rests once more."""
+        """Take what leaves now; what would only come back rests once more, at the end where it is in the way."""
         leaving: list[Held] = []
+        parked_s = self._settings.attempts.parked_s
         for held in hold.take(now, most):
-            if now < held.expires and isinstance(held.content, Parked) and not self._is_awaited(held.content.task):
-                hold.put_back(held, min(now + self._settings.attempts.parked_s, held.expires))
+            has_stayed = now - held.seen >= _STAYS * parked_s
+            if self._rests_on(held, now) and not (has_stayed and hold.is_in_the_way(held)):
+                hold.put_back(held, min(now + parked_s, held.expires))
             else:
                 leaving.append(held)
         return leaving
+
+    def _rests_on(self, held: Held, now: float) -> bool:
+        return now < held.expires and isinstance(held.content, Parked) and not self._is_awaited(held.content.task)
 
     def _is_awaited(self, task: TierTask) -> bool:
         """Whether a tier that the task may reach lets calls through, as far as this process knows."""
@@ -264,8 +293,12 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         return not reachable or any(map(self._gate.is_open_to, reachable))
 
     def _outputs(self, held: Held, monotonic: float) -> Sequence[Output]:
-        has_expired = monotonic >= held.expires
-        found = outputs_of(held, has_expired=has_expired, tiers=self._settings.top_tier, at=self._clock())
+        if isinstance(held.content, Parked) and self._rests_on(held, monotonic):
+            moved = held.content.model_copy(update={"since_ms": held.since_ms})
+            found = [Output(PARKED, moved)]
+        else:
+            has_expired = monotonic >= held.expires
+            found = outputs_of(held, has_expired=has_expired, tiers=self._settings.top_tier, at=self._clock())
         trace = dict(held.record.headers).get(TRACE_HEADER)
         return [replace(output, trace=trace) for output in found]
 
@@ -293,7 +326,7 @@ def outputs_of(held: Held, *, has_expired: bool, tiers: int, at: datetime) -> li
             stage=STAGE,
             started_at=at,
             ended_at=at,
-            queue_ms=max(round((at - from_millis(held.source.timestamp_ms)).total_seconds() * 1000, 3), 0.0),
+            queue_ms=max(round((at - from_millis(held.since_ms)).total_seconds() * 1000, 3), 0.0),
             outcome="expired" if has_expired else "returned",
             tier=home_tier(task),
             detail=parked.reason,

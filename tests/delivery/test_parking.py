@@ -90,7 +90,7 @@ async def parking(made, *, parked_s: float = REST_S, local: Clock = utc_now):
         running = asyncio.create_task(Parking(settings, publisher, gate, clock).run(stop, ready.set))
         await ready.wait()
         try:
-            yield
+            yield gate
         finally:
             stop.set()
             await running
@@ -169,6 +169,37 @@ async def test_a_rebalance_returns_each_task_once(deployment):
         await returned(deployment, 1, 180)
     expected = sorted(task.request.request_id for tasks in rounds for task in tasks)
     assert names(await returned(deployment, 1, 180)) == expected
+
+
+async def test_who_rests_on_moves_out_of_the_way_of_what_left(deployment):
+    async with parking(deployment, parked_s=0.1) as gate:
+        gate.order("tier:3", "open")
+        first_at = await park(deployment, *(task_of(f"rests{n}", tier=3) for n in range(6)))
+        await park(deployment, *(task_of(f"goes{n}") for n in range(30)))
+        await returned(deployment, 1, 30)
+        await read(deployment, PARKED, 36 + 6)
+        moved = {record.task.request.request_id: record.since_ms for record in await moved_ones(deployment)}
+        assert moved == {f"rests{n}": at for n, at in enumerate(first_at)}
+    # What left has been committed: the next owner finds those that rest, and them alone.
+    async with parking(deployment):
+        assert names(await returned(deployment, 3, 6)) == sorted(moved)
+        await deployment.quiet()
+    assert len(await returned(deployment, 1, 30)) == 30
+
+
+async def test_who_rests_on_does_not_keep_others_from_being_read(deployment, monkeypatch):
+    monkeypatch.setattr("streams.parked._HELD_RECORDS", 4)
+    async with parking(deployment, parked_s=0.1) as gate:
+        gate.order("tier:3", "open")
+        await park(deployment, *(task_of(f"rests{n}", tier=3) for n in range(40)))
+        await park(deployment, *(task_of(f"goes{n}") for n in range(6)))
+        assert names(await returned(deployment, 1, 6)) == [f"goes{n}" for n in range(6)]
+        gate.order("tier:3", "auto")
+        assert len(set(names(await returned(deployment, 3, 40)))) == 40
+
+
+async def moved_ones(made):
+    return [record for record in await made.read(PARKED) if record.since_ms is not None]
 
 
 async def test_a_backlog_comes_back_as_fast_as_it_may(deployment):

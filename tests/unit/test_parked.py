@@ -84,6 +84,13 @@ class TestWhen:
         one = held(age_s=age_s, parked_s=parked_s, deadline=BASE + timedelta(days=365))
         assert one.wake - SEEN <= parked_s + 1e-9
 
+    def test_a_task_that_moved_rests_from_when_it_was_parked(self):
+        parked = Parked(task=new_task(deadline=BASE + timedelta(days=1)), reason="x", since_ms=BASE_MS - 1500)
+        one = held(stored(value=encode(parked).value))
+        assert (one.since_ms, one.source.timestamp_ms) == (BASE_MS - 1500, BASE_MS)
+        assert 0.5 - GRID_S <= one.wake - SEEN <= 0.5
+        assert leaving(one)[1].record.hops[0].queue_ms == 3500.0
+
     def test_the_deadline_ends_the_rest(self):
         one = held(age_s=0.5, deadline=BASE + timedelta(seconds=1.25))
         assert one.wake == one.expires == SEEN + 0.75
@@ -132,6 +139,21 @@ class TestHold:
         hold = self.fill(60)
         hold.take(SEEN + PARKED_S, 1)
         assert hold.position == 0
+
+    def test_who_rests_before_one_that_left_is_in_the_way(self):
+        hold = self.fill(60, 1, 60)
+        resting = hold.take(SEEN + PARKED_S, 3)
+        assert not any(hold.is_in_the_way(one) for one in resting)
+        first, second, third = sorted(resting, key=lambda one: one.record.offset)
+        hold.let_go([second])
+        assert hold.is_in_the_way(first)
+        assert not hold.is_in_the_way(third)
+
+    def test_so_is_everyone_once_there_is_no_room(self):
+        hold = Hold()
+        for offset in range(500):
+            hold.add(held(stored(offset)))
+        assert all(hold.is_in_the_way(one) for one in hold.take(SEEN + PARKED_S, 500))
 
     def test_room_is_limited_by_records_and_by_bytes(self):
         hold = Hold()
