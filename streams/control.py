@@ -190,6 +190,16 @@ class BreakerPublisher:
         """Targets whose latest state is yet to be published."""
         self._wake = asyncio.Event()
 
+    async def begin(self) -> None:
+        """Say that the process is there, with nothing open: of tier 1, which stands for all.
+
+        The acknowledgement is the first that the process gets, so it knows the brokers' time from here on.
+
+        Raises:
+            DeliveryError: The broker did not take it.
+        """
+        await self._publish([_closed(self.worker, "tier:1", "worker started", self._clock())])
+
     def note(self, status: BreakerStatus) -> None:
         """Take note of a change; returns at once, and replaces a change of the same breaker that still waits."""
         self._latest[status.target] = status
@@ -242,17 +252,17 @@ class BreakerPublisher:
         now = self._clock()
         try:
             async with asyncio.timeout(_LAST_WORDS_S):
-                await self._publish([_closed(status, now) for status in self._latest.values()])
+                await self._publish([_closed(self.worker, target, "worker stopped", now) for target in self._latest])
         except (DeliveryError, TimeoutError):
             log.warning("the broker did not take the last breaker states; they are shown as stale")
 
 
-def _closed(status: BreakerStatus, now: datetime) -> BreakerStatus:
+def _closed(worker: str, target: str, reason: str, now: datetime) -> BreakerStatus:
     return BreakerStatus(
-        worker=status.worker,
-        target=status.target,
+        worker=worker,
+        target=target,
         state=BreakerState.CLOSED,
-        reason="worker stopped",
+        reason=reason,
         since=now,
         calls=0,
         failures=0,

@@ -1,6 +1,8 @@
 """What all stages of a process share, wired once at start."""
 
-from collections.abc import Mapping
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from streams.attempt_log import AttemptLog
@@ -32,3 +34,6 @@ class Engine:
     attempts: AttemptLog
     opinions: OpinionJournal | None = None
     """None: no language model is asked where requests go, by these settings or in this process."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    random: Callable[[], float] = random.random
+    """Uniform in 0 to 1."""

@@ -14,14 +14,15 @@ What it relies on, and why it is shaped as it is:
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 import faust
 import mode
-from aiokafka.errors import KafkaError
-from aiokafka.protocol.group import JoinGroupRequest
+from aiokafka.errors import KafkaError, NoError, RebalanceInProgressError, for_code
+from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGroupRequest
 from faust.transport.drivers import aiokafka as driver
 
 from streams.calls import PaidCalls, PartitionLostError
@@ -53,6 +54,28 @@ _STOPS_THE_PROCESS = (DeliveryError, KafkaError)
 """Errors after which only a new process can go on; whatever else a handler raises becomes a dead letter."""
 
 
+_BEATS = {HeartbeatRequest: (NoError, RebalanceInProgressError), SyncGroupRequest: (NoError,)}
+"""What a member asks the coordinator, and with which answers it is one still."""
+
+
+def _feel(pulse: GroupPulse, coordinator: Any) -> None:  # noqa: ANN401 - aiokafka's, untyped
+    """Have the pulse told of what the coordinator answers to a member.
+
+    The sync that ends a join counts too: the first heartbeat comes only seconds after an assignment.
+    """
+    send = coordinator._send_req  # noqa: SLF001
+
+    async def sending(request: Any) -> Any:  # noqa: ANN401
+        asked_at = time.monotonic()
+        response = await send(request)
+        expected = _BEATS.get(type(request))
+        if expected is not None and for_code(response.error_code) in expected:
+            pulse.beat(asked_at)
+        return response
+
+    coordinator._send_req = sending  # noqa: SLF001
+
+
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is untyped
     """Faust's consumer thread: it reads committed records, and tells the pulse of each answer of the coordinator."""
 
@@ -65,16 +88,8 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Fa
     async def on_start(self) -> None:
         await super().on_start()
         pulse: GroupPulse = self.app.pulse
-        coordinator = self._consumer._coordinator  # noqa: SLF001 - aiokafka has no public hook for heartbeats
-        heartbeat = coordinator._do_heartbeat  # noqa: SLF001
-
-        async def beating() -> bool:
-            answered = bool(await heartbeat())
-            if answered:
-                pulse.beat()
-            return answered
-
-        coordinator._do_heartbeat = beating  # noqa: SLF001
+        coordinator = self._consumer._coordinator  # noqa: SLF001 - aiokafka has no public hook for its group
+        _feel(pulse, coordinator)
         pulse.watch(lambda: bool(coordinator.member_id != JoinGroupRequest.UNKNOWN_MEMBER_ID))
 
     async def seek_to_committed(self) -> Any:  # noqa: ANN401 - offsets by Faust's kind of partition
@@ -290,8 +305,6 @@ class StageRunner(Generic[M]):
         self._failed.set()
 
     async def _on_assigned(self, app: Any, assigned: Any, **_: Any) -> None:  # noqa: ANN401, ARG002 - a Faust signal
-        # An assignment is an answer of the coordinator too, and the first heartbeat is seconds away.
-        self._pulse.beat()
         generation = self._app.consumer_generation_id
         self._window.retain(lambda lane: lane[1] == generation)  # type: ignore[index]
         self._journal.assigned()

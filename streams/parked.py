@@ -3,6 +3,12 @@
 A record rests for `attempts.parked_s` from its append, or until the deadline of its request, which then ends. What was
 read is held in memory within limits; the rest waits in Kafka. An offset is committed when all before it have left and
 their outputs are acknowledged, so a crash delivers some again: infer finds their calls in the journal.
+
+A task may rest for half an hour while others come and go. Where it stands it would keep the offsets of all that left
+behind it from being committed, and with enough of its kind those further on from being read. So one that is in the way
+moves to the end of its partition: its new record is acknowledged first, then the old one is let go, and a crash between
+leaves two copies, of which infer and settle let one count. The new record says since when the task rests. None moves
+more often than every few rests, so what that writes is bounded by what may be held.
 """
 
 import asyncio
@@ -25,6 +31,7 @@ from streams.log_reader import RawRecord
 from streams.outcomes import given_up
 from streams.publisher import Delivered, Output, Publisher, RecordTooLargeError, trace_of
 from streams.settings import Settings
+from streams.settled import SettledRequests
 from streams.stage import Received
 from topics.base import from_millis
 from topics.codec import DecodeError, decode
@@ -42,30 +49,12 @@ _HELD_RECORDS = 500
 _HELD_BYTES = 4 * 1024 * 1024
 _AT_ONCE = 100
 """Records that are decoded, or leave, without a pause: the other stages of the process have their turn in between."""
+_STAYS = 5
+"""Rests that a task stays in its place at least, however much it is in the way."""
 _GRID_S = 0.05
 """Records whose rest ends within the same stretch leave together."""
 _POLL_S = 0.2
 _IDLE_SLACK_S = 300.0
-
-
-class BrokerTime:
-    """How old a record is: by our own clock, until the broker has told its time with an acknowledgement.
-
-    A clock of ours that is ahead would find every record due at once, and while no provider is to be had the same
-    tasks would go round without a rest.
-    """
-
-    def __init__(self, clock: Clock, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._ahead_s = clock().timestamp() - monotonic()
-
-    def learn(self, timestamp_ms: int) -> None:
-        """Note the append time (ms since the epoch) of a record that was acknowledged just now."""
-        self._ahead_s = timestamp_ms / 1000 - self._monotonic()
-
-    def age_s(self, timestamp_ms: int) -> float:
-        """Return the seconds since a record's append; negative if it lies in the future."""
-        return self._monotonic() + self._ahead_s - timestamp_ms / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +69,18 @@ class Held:
     """When it leaves."""
     expires: float
     """The deadline of its request."""
+    seen: float
+    """When it was read, by the same clock."""
+
+    @property
+    def since_ms(self) -> int:
+        """Since when its task rests: broker append time, ms since the epoch."""
+        moved = None if isinstance(self.content, DecodeError) else self.content.since_ms
+        return self.source.timestamp_ms if moved is None else moved
 
     @classmethod
-    def of(
-        cls, record: RawRecord, tp: TopicPartition, *, age_s: float, parked_s: float, monotonic: float, now: datetime
-    ) -> "Held":
-        """Decide when a record leaves that is seen for the first time, `age_s` after its append.
+    def of(cls, record: RawRecord, tp: TopicPartition, *, parked_s: float, monotonic: float, now: datetime) -> "Held":
+        """Decide when a record leaves that is seen for the first time.
 
         However wrong a clock may be, it rests for `parked_s` from now at most. What can't be read leaves at once.
         """
@@ -93,11 +88,13 @@ class Held:
         try:
             parked = decode(PARKED, record.value, record.headers).record
         except DecodeError as error:
-            return cls(record, place, error, wake=monotonic, expires=math.inf)
+            return cls(record, place, error, wake=monotonic, expires=math.inf, seen=monotonic)
+        since_ms = record.timestamp if parked.since_ms is None else parked.since_ms
+        age_s = (now - from_millis(since_ms)).total_seconds()
         rest_s = min(max(parked_s - age_s, 0.0), parked_s)
         back = math.floor((monotonic + rest_s) / _GRID_S) * _GRID_S
         expires = monotonic + (parked.task.deadline - now).total_seconds()
-        return cls(record, place, parked, wake=min(back, expires), expires=expires)
+        return cls(record, place, parked, wake=min(back, expires), expires=expires, seen=monotonic)
 
 
 class Hold:
@@ -109,6 +106,8 @@ class Hold:
         self._wakes: list[tuple[float, int]] = []
         self._bytes = 0
         self._next = 0
+        self._left = 0
+        """The offset up to which some have left."""
         self.position = 0
         """The offset up to which all have left; 0 before anything was read."""
         self.committed = 0
@@ -122,6 +121,10 @@ class Hold:
     def next_wake(self) -> float:
         """When the next record leaves; infinity if none is held."""
         return self._wakes[0][0] if self._wakes else math.inf
+
+    def is_in_the_way(self, held: Held) -> bool:
+        """Whether others that left wait for this one to be committed, or others can't be read."""
+        return held.record.offset < self._left or not self.has_room
 
     def add(self, held: Held) -> None:
         """Hold a record; the next in its partition."""
@@ -147,6 +150,7 @@ class Hold:
         for held in taken:
             del self._held[held.record.offset]
             self._bytes -= len(held.record.value or b"")
+            self._left = max(self._left, held.record.offset)
         self.position = next(iter(self._held), self._next)
 
 
@@ -158,6 +162,7 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         publisher: Of the process.
         gate: Of the process. While it lets nothing through to any tier that a task may reach, the task goes on
             resting: in a long outage thousands of tasks would otherwise go round and round.
+        settled: What has its result; tasks of such requests are dropped.
         clock: Current moment.
         monotonic: Monotonic seconds.
     """
@@ -167,15 +172,16 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         settings: Settings,
         publisher: Publisher,
         gate: Gate,
+        settled: SettledRequests,
         clock: Clock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._gate = gate
         self._publisher = publisher
+        self._settled = settled
         self._clock = clock
         self._monotonic = monotonic
-        self._time = BrokerTime(clock, monotonic)
         self._topic = PARKED.full_name(settings.kafka.prefix)
         self._holds: dict[TopicPartition, Hold] = {}
         self._publishing = asyncio.Lock()
@@ -251,7 +257,6 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         return Held.of(
             record,
             tp,
-            age_s=self._time.age_s(record.timestamp),
             parked_s=self._settings.attempts.parked_s,
             monotonic=self._monotonic(),
             now=self._clock(),
@@ -266,19 +271,23 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             published = await asyncio.gather(*(self._publish(held, now) for _, taken in leaving for held in taken))
             if not published:
                 return
-            self._time.learn(max(one.timestamp_ms for delivered in published for one in delivered))
             for hold, taken in leaving:
                 hold.let_go(taken)
 
     def _take(self, hold: Hold, now: float, most: int) -> list[Held]:
-        """Take what leaves now; what would only come back rests once more."""
+        """Take what leaves now; what would only come back rests once more, at the end where it is in the way."""
         leaving: list[Held] = []
+        parked_s = self._settings.attempts.parked_s
         for held in hold.take(now, most):
-            if now < held.expires and isinstance(held.content, Parked) and not self._is_awaited(held.content.task):
-                hold.put_back(held, min(now + self._settings.attempts.parked_s, held.expires))
+            has_stayed = now - held.seen >= _STAYS * parked_s
+            if self._rests_on(held, now) and not (has_stayed and hold.is_in_the_way(held)):
+                hold.put_back(held, min(now + parked_s, held.expires))
             else:
                 leaving.append(held)
         return leaving
+
+    def _rests_on(self, held: Held, now: float) -> bool:
+        return now < held.expires and isinstance(held.content, Parked) and not self._is_awaited(held.content.task)
 
     def _is_awaited(self, task: TierTask) -> bool:
         """Whether a tier that the task may reach lets calls through, as far as this process knows."""
@@ -289,16 +298,30 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
 
     async def _publish(self, held: Held, monotonic: float) -> list[Delivered]:
         """Publish what becomes of a record; where a topic does not take that, the end of its request."""
+        if await self._is_settled(held):
+            return []
         trace, at, kept = trace_of(held.record.headers), self._clock(), self._settings.kafka.kept_bytes
-        expired, tiers = monotonic >= held.expires, self._settings.top_tier
         try:
-            outputs = outputs_of(held, has_expired=expired, tiers=tiers, at=at, kept_bytes=kept)
-            return await self._publisher.publish(outputs, trace=trace)
+            return await self._publisher.publish(self._outputs(held, monotonic, at), trace=trace)
         except RecordTooLargeError as error:
             if isinstance(held.content, DecodeError):
                 raise
             failed = FailedRecord(STAGE, _received(held), at, kept_bytes=kept)
             return await self._publisher.publish(failed.raised(held.content, error), trace=trace)
+
+    async def _is_settled(self, held: Held) -> bool:
+        """Whether the request has its result: what is delivered again must not multiply."""
+        if isinstance(held.content, DecodeError):
+            return False
+        task, asked_ms = held.content.task, held.content.task.source.timestamp_ms
+        await self._settled.cover(held.source.partition, asked_ms)
+        return self._settled.knows(task.request.request_id, task.revision, asked_ms)
+
+    def _outputs(self, held: Held, monotonic: float, at: datetime) -> list[Output]:
+        if isinstance(held.content, Parked) and self._rests_on(held, monotonic):
+            return [Output(PARKED, held.content.model_copy(update={"since_ms": held.since_ms}))]
+        expired, tiers, kept = monotonic >= held.expires, self._settings.top_tier, self._settings.kafka.kept_bytes
+        return outputs_of(held, has_expired=expired, tiers=tiers, at=at, kept_bytes=kept)
 
     async def _commit(self) -> None:
         await commit_progress(self._consumer, self._holds, "some tasks go back to their tier once more")
@@ -327,7 +350,7 @@ def outputs_of(
             stage=STAGE,
             started_at=at,
             ended_at=at,
-            queue_ms=max(round((at - from_millis(held.source.timestamp_ms)).total_seconds() * 1000, 3), 0.0),
+            queue_ms=max(round((at - from_millis(held.since_ms)).total_seconds() * 1000, 3), 0.0),
             outcome="expired" if has_expired else "returned",
             tier=home_tier(task),
             detail=parked.reason,

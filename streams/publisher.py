@@ -1,6 +1,7 @@
 """Publishing that awaits delivery: what `publish` returned for is acknowledged by all in-sync replicas."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from streams.clock import BrokerClock
 from streams.sections import KafkaSettings
 from topics.base import Record
 from topics.codec import Encoded, Headers, encode
@@ -21,6 +23,8 @@ TRACE_HEADER = "traceparent"
 _LONGEST_TRACE = 256
 """Bytes. W3C's has 55; what follows from a request carries it in each record, so it must not be of any size."""
 _BATCH_BYTES = 131_072
+_LOG_APPEND_TIME = 1
+"""The broker's timestamp; another type would be our own."""
 
 
 class DeliveryError(Exception):
@@ -60,10 +64,19 @@ class Delivered:
 
 
 class Publisher:
-    """An idempotent producer that places every record by murmur2 of its partition key."""
+    """An idempotent producer that places every record by murmur2 of its partition key.
 
-    def __init__(self, kafka: KafkaSettings, *, transactional_id: str | None = None) -> None:
+    Args:
+        kafka: The cluster and its topics.
+        transactional_id: For whoever runs transactions.
+        clock: Is told of each acknowledgement.
+    """
+
+    def __init__(
+        self, kafka: KafkaSettings, *, transactional_id: str | None = None, clock: BrokerClock | None = None
+    ) -> None:
         self._kafka = kafka
+        self._clock = clock
         self._transactional_id = transactional_id
         self._started: AIOKafkaProducer | None = None
 
@@ -128,11 +141,16 @@ class Publisher:
             DeliveryError: If any of them was not acknowledged.
         """
         self.check_sizes(outputs, trace=trace)
+        sent_at = time.monotonic()
         try:
             pending = [await self._send(output, trace) for output in outputs]
-            return [Delivered(m.partition, m.offset, m.timestamp) for m in await asyncio.gather(*pending)]
+            acknowledged = await asyncio.gather(*pending)
         except KafkaError as error:
             raise DeliveryError(f"the broker did not acknowledge a record: {error!r}") from error
+        told = [one.timestamp for one in acknowledged if one.timestamp_type == _LOG_APPEND_TIME]
+        if self._clock is not None and told:
+            self._clock.learn(max(told), sent_at)
+        return [Delivered(one.partition, one.offset, one.timestamp) for one in acknowledged]
 
     async def _send(self, output: Output, trace: bytes | None) -> Any:  # noqa: ANN401 - aiokafka is untyped
         return await self.producer.send(

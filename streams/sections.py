@@ -155,6 +155,9 @@ class AttemptSettings(_Section):
     """Calls for one request over all tiers, probes of broken providers included."""
     patience_s: Annotated[float, Field(ge=0)] = 2.0
     """How long a call waits for its turn at a provider before the next one is tried."""
+    retry_pause_s: Annotated[float, Field(ge=0, le=10)] = 0.25
+    """Where no model of a tier answered, the pause before the last one that failed in a way that may pass is asked once
+    more. Each pause is 0.4 to 1.6 times as long; a Retry-After of up to `patience_s` comes on top. 0: no retry."""
     parked_s: Annotated[float, Field(gt=0)] = 2.0
     """How long a request rests before its tier is tried again, once no provider is to be had."""
 

@@ -64,7 +64,7 @@ CALL_COST = Decimal("0.002")
 
 
 class Clock:
-    """Time that only a test moves."""
+    """Time that only a test moves, and who sleeps by it."""
 
     def __init__(self) -> None:
         self.now = BASE
@@ -74,6 +74,10 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
+
+    async def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+        await asyncio.sleep(0)
 
 
 @dataclass(frozen=True)
@@ -294,7 +298,19 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
     )
     prices = PriceBook(settings.prices, settings.providers)
     gate = Gate(settings, clock=clock, on_change=lambda change: None)
-    engine = Engine(settings, clock, log, providers, prices, gate, router, windows, settled, attempts)  # type: ignore[arg-type]
+    engine = Engine(
+        settings,
+        clock,
+        log,  # type: ignore[arg-type]
+        providers,
+        prices,
+        gate,
+        router,
+        windows,
+        settled,
+        attempts,
+        sleep=clock.sleep,
+    )
     pulse = GroupPulse(10)
     pulse.beat()
     bench = Bench(settings, clock, log, providers, settled, engine, pulse)

@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from agents import STAGES
 from streams.active_models import ActiveModels
 from streams.attempt_log import AttemptLog
 from streams.classifiers import configured_classifier
-from streams.clock import utc_now
+from streams.clock import BrokerClock, Clock, utc_now
 from streams.context_windows import ContextWindows
 from streams.control import BreakerPublisher, ControlFollower, worker_name
 from streams.engine import Engine
@@ -78,14 +79,19 @@ def choose_stages(wanted: Sequence[str], settings: Settings) -> list[str]:
     return [stage for stage in known if stage in chosen]
 
 
-async def run_worker(settings: Settings, stages: Sequence[str]) -> None:
+async def run_worker(settings: Settings, stages: Sequence[str], local: Clock = utc_now) -> None:
     """Run the stages until SIGTERM or SIGINT; while Kafka does not answer, wait for it.
+
+    Args:
+        settings: Of the deployment.
+        stages: Their names.
+        local: The clock of the machine; what is decided is decided by the brokers'.
 
     Raises:
         WorkerError: If the topics are not as they must be.
         Exception: The error of the first stage that failed; the process must end and be started again.
     """
-    for finding in ModelTable(settings.providers, settings.retired).findings(settings.models(), utc_now().date()):
+    for finding in ModelTable(settings.providers, settings.retired).findings(settings.models(), local().date()):
         log.warning("%s: %s", finding.place, finding.message)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -96,7 +102,7 @@ async def run_worker(settings: Settings, stages: Sequence[str]) -> None:
 
         async def start() -> tuple[Engine, "Sequence[asyncio.Task[None]]"]:
             await _check_topics(settings)
-            return await running.enter_async_context(_engine(settings, stages))
+            return await running.enter_async_context(_engine(settings, stages, local))
 
         started = await kafka.attempt(lambda: until_stopped(stop, start()), is_away=kafka_is_away, stop=stop)
         if started is None:
@@ -114,7 +120,7 @@ async def _check_topics(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _engine(
-    settings: Settings, stages: Sequence[str]
+    settings: Settings, stages: Sequence[str], local: Clock
 ) -> AsyncIterator[tuple[Engine, "Sequence[asyncio.Task[None]]"]]:
     """Wire what all stages share; yields it with the tasks that keep it up to date."""
     simulated = [name for name in os.environ.get(SIMULATED_VARIABLE, "").split(",") if name]
@@ -124,17 +130,24 @@ async def _engine(
     prices = PriceBook(settings.prices, settings.providers)
     for _, model in settings.models():
         # A model without a price would fail each of its calls; better not to start.
-        prices.rates(model.provider, model.model, utc_now())
+        prices.rates(model.provider, model.model, local())
     windows = ContextWindows(settings)
-    settled = SettledRequests(settings, utc_now)
-    attempts = AttemptLog(settings, stages, utc_now)
-    async with Publisher(settings.kafka) as publisher:
-        breakers = BreakerPublisher(publisher, worker_name(settings.kafka), utc_now)
-        gate = Gate(settings, on_change=lambda change: breakers.note(_status_of(change, breakers.worker)))
+    clock = BrokerClock(local)
+    settled = SettledRequests(settings, clock)
+    attempts = AttemptLog(settings, stages, clock)
+    async with Publisher(settings.kafka, clock=clock) as publisher:
+        breakers = BreakerPublisher(publisher, worker_name(settings.kafka), clock)
+        # Its acknowledgement tells the time, before anything is read by it.
+        await breakers.begin()
+        gate = Gate(
+            settings,
+            clock=clock,
+            on_change=lambda change: breakers.note(_status_of(change, breakers.worker, clock())),
+        )
         classifier = configured_classifier(settings)
         classifiers = ClassifierVersions(classifier)
         model_statuses = ModelStatusPublisher(settings.kafka, publisher)
-        models = _active_models(settings, classifiers, classifier, model_statuses)
+        models = _active_models(settings, classifiers, classifier, model_statuses, clock)
         control = ControlFollower(
             settings.kafka, lambda order: gate.order(order.target, order.order), on_models=models.follow
         )
@@ -152,7 +165,7 @@ async def _engine(
                 await _first(event.wait(), task)
             engine = Engine(
                 settings=settings,
-                clock=utc_now,
+                clock=clock,
                 publisher=publisher,
                 providers=providers,
                 prices=prices,
@@ -177,19 +190,23 @@ def _pays(settings: Settings, stages: Sequence[str]) -> bool:
     return any(one.pays and (one.name != CLASSIFY or settings.routing.asks_llm) for one in instances)
 
 
-def _status_of(change: BreakerChange, worker: str) -> BreakerStatus:
-    return BreakerStatus(worker=worker, at=utc_now(), **asdict(change))
+def _status_of(change: BreakerChange, worker: str, at: datetime) -> BreakerStatus:
+    return BreakerStatus(worker=worker, at=at, **asdict(change))
 
 
 def _active_models(
-    settings: Settings, versions: ClassifierVersions, configured: Classifier, statuses: ModelStatusPublisher
+    settings: Settings,
+    versions: ClassifierVersions,
+    configured: Classifier,
+    statuses: ModelStatusPublisher,
+    clock: Clock,
 ) -> ActiveModels:
     return ActiveModels(
         versions,
         configured,
         settings=settings,
         store=ModelStore(settings.kafka),
-        clock=utc_now,
+        clock=clock,
         worker=worker_name(settings.kafka),
         report=statuses.note,
     )
@@ -228,7 +245,7 @@ _Run = Callable[[asyncio.Event, Callable[[], None]], Coroutine[Any, Any, None]]
 
 def _run_stage(name: str, engine: Engine) -> _Run:
     if name == PARKED:
-        return Parking(engine.settings, engine.publisher, engine.gate, engine.clock).run
+        return Parking(engine.settings, engine.publisher, engine.gate, engine.settled, engine.clock).run
     if name == SETTLE:
         return Settle(engine.settings, engine.settled, engine.clock).run
     instance = next(i for stage in STAGES for i in stage.instances(engine.settings) if i.name == name)

@@ -76,7 +76,7 @@ ESCALATIONS = TopicSpec(
 PARKED = TopicSpec(
     "parked",
     (Parked,),
-    "infer",
+    "infer, parked",
     "parked",
     "Tasks that rest because no provider is to be had.",
     public=False,

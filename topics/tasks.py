@@ -128,6 +128,8 @@ class Parked(Record):
 
     task: TierTask
     reason: Label
+    since_ms: Annotated[int, Field(ge=0)] | None = None
+    """Broker append time, ms since the epoch, of the record that parked the task; None: that is this one."""
 
     @property
     def partition_key(self) -> str:

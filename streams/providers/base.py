@@ -88,6 +88,8 @@ _REMEDIES: Final = {
     ErrorKind.EMPTY: Remedy.NEXT_PROVIDER,
 }
 
+# The next call of the same model may well be served; of a timeout that is not known before its time is spent again.
+_TRANSIENT: Final = frozenset({ErrorKind.RATE_LIMITED, ErrorKind.OVERLOADED, ErrorKind.SERVER_ERROR, ErrorKind.CUT})
 # These say something about the request; the provider served it well when it said no.
 _OF_THE_REQUEST: Final = frozenset(
     {ErrorKind.BAD_REQUEST, ErrorKind.TOO_LARGE, ErrorKind.CONTEXT_TOO_LONG, ErrorKind.CONTENT_POLICY}
@@ -97,6 +99,11 @@ _OF_THE_REQUEST: Final = frozenset(
 def remedy_of(kind: ErrorKind) -> Remedy:
     """Tell what is worth trying after an error of this kind."""
     return _REMEDIES[kind]
+
+
+def is_transient(kind: ErrorKind) -> bool:
+    """Tell whether an error of this kind tends to pass by itself within a moment."""
+    return kind in _TRANSIENT
 
 
 def is_provider_failure(kind: ErrorKind) -> bool:

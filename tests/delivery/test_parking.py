@@ -9,14 +9,16 @@ from aiokafka import TopicPartition
 from deployment import Deployment
 from in_memory import BASE, USAGE, new_request, new_task
 
-from streams.clock import Clock, utc_now
+from streams.clock import BrokerClock, Clock, utc_now
 from streams.gate import Gate
 from streams.log_reader import LogReader
 from streams.parked import Parking
 from streams.publisher import Output, Publisher
+from streams.settled import SettledRequests
 from topics.codec import decode
 from topics.journal import attempt_id
-from topics.registry import DEAD_LETTERS, HOPS, OUTCOMES, PARKED, tier_tasks
+from topics.registry import DEAD_LETTERS, HOPS, OUTCOMES, PARKED, SETTLED, tier_tasks
+from topics.results import Settled
 from topics.tasks import Completion, Parked
 
 REST_S = 0.5
@@ -79,20 +81,24 @@ async def read(made, spec, count):
 
 
 @asynccontextmanager
-async def parking(made, *, parked_s: float = REST_S, clock: Clock = utc_now):
+async def parking(made, *, parked_s: float = REST_S, local: Clock = utc_now):
     """The role in our own process, from its assignment to its orderly stop."""
     attempts = made.settings.attempts.model_copy(update={"parked_s": parked_s})
     settings = made.settings.model_copy(update={"attempts": attempts})
     stop, ready = asyncio.Event(), asyncio.Event()
-    async with Publisher(made.kafka) as publisher:
+    clock = BrokerClock(local)
+    settled = SettledRequests(settings, clock)
+    following = asyncio.create_task(settled.run(asyncio.Event()))
+    async with Publisher(made.kafka, clock=clock) as publisher:
         gate = Gate(settings, on_change=lambda _: None)
-        running = asyncio.create_task(Parking(settings, publisher, gate, clock).run(stop, ready.set))
+        running = asyncio.create_task(Parking(settings, publisher, gate, settled, clock).run(stop, ready.set))
         await ready.wait()
         try:
-            yield
+            yield gate
         finally:
             stop.set()
             await running
+            following.cancel()
 
 
 def names(found):
@@ -110,6 +116,17 @@ async def test_tasks_come_back_to_their_tier_after_a_rest(deployment):
     assert first == promoted.model_copy(update={"tier": 1, "promoted_from": None, "why": why})
     for at, since in zip((at_second, at_first), parked_at, strict=True):
         assert at - since >= REST_S * 1000 - GRID_MS - 1
+
+
+async def test_a_task_whose_request_is_settled_is_dropped(deployment):
+    done, open_ = task_of("done"), task_of("open")
+    async with Publisher(deployment.kafka) as publisher:
+        marker = Settled(request_id="done", revision=0, digest=done.digest, asked_ms=done.source.timestamp_ms)
+        await publisher.publish([Output(SETTLED, marker)])
+    async with parking(deployment):
+        await park(deployment, done, open_)
+        assert names(await returned(deployment, 1, 1)) == ["open"]
+    assert await deployment.committed(PARKING, PARKED) == 2
 
 
 async def test_the_deadline_ends_a_request_before_its_rest_is_over(deployment):
@@ -170,6 +187,36 @@ async def test_a_rebalance_returns_each_task_once(deployment):
     assert names(await returned(deployment, 1, 180)) == expected
 
 
+async def test_who_rests_on_moves_out_of_the_way_of_what_left(deployment):
+    async with parking(deployment, parked_s=0.1) as gate:
+        gate.order("tier:3", "open")
+        first_at = await park(deployment, *(task_of(f"rests{n}", tier=3) for n in range(6)))
+        await park(deployment, *(task_of(f"goes{n}") for n in range(30)))
+        await returned(deployment, 1, 30)
+        await read(deployment, PARKED, 36 + 6)
+        moved = {record.task.request.request_id: record.since_ms for record in await moved_ones(deployment)}
+        assert moved == {f"rests{n}": at for n, at in enumerate(first_at)}
+    # What left has been committed: the next owner finds those that rest, and nothing before them.
+    async with parking(deployment):
+        assert names(await returned(deployment, 3, 6)) == sorted(moved)
+    assert len(await returned(deployment, 1, 30)) == 30
+
+
+async def test_who_rests_on_does_not_keep_others_from_being_read(deployment, monkeypatch):
+    monkeypatch.setattr("streams.parked._HELD_RECORDS", 4)
+    async with parking(deployment, parked_s=0.1) as gate:
+        gate.order("tier:3", "open")
+        await park(deployment, *(task_of(f"rests{n}", tier=3) for n in range(40)))
+        await park(deployment, *(task_of(f"goes{n}") for n in range(6)))
+        assert names(await returned(deployment, 1, 6)) == [f"goes{n}" for n in range(6)]
+        gate.order("tier:3", "auto")
+        assert len(set(names(await returned(deployment, 3, 40)))) == 40
+
+
+async def moved_ones(made):
+    return [record for record in await made.read(PARKED) if record.since_ms is not None]
+
+
 async def test_a_backlog_comes_back_as_fast_as_it_may(deployment):
     """More than is held at once, all of it due."""
     count = 3 * 1000
@@ -180,7 +227,7 @@ async def test_a_backlog_comes_back_as_fast_as_it_may(deployment):
 
 @pytest.mark.parametrize("wrong_by", [timedelta(days=1), timedelta(days=-1)], ids=["ahead", "behind"])
 async def test_a_wrong_clock_neither_keeps_a_task_nor_sends_it_round_without_a_rest(deployment, wrong_by):
-    async with parking(deployment, clock=lambda: utc_now() + wrong_by):
+    async with parking(deployment, local=lambda: utc_now() + wrong_by):
         # The first acknowledgement tells what time it is.
         task = task_of("r1").model_copy(update={"deadline": BASE + timedelta(days=36500)})
         await park(deployment, task)

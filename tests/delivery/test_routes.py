@@ -1,5 +1,6 @@
 """Where requests go when providers fail and when answers are not good enough: a result in any case, its route in it."""
 
+import asyncio
 import json
 
 import pytest
@@ -20,6 +21,7 @@ min_calls = 100000
 
 [attempts]
 parked_s = 0.2
+retry_pause_s = 0.02
 
 [validation]
 judge = { provider = "openai", model = "gpt-6-luna", timeout_s = 20 }
@@ -113,17 +115,32 @@ async def test_the_next_tier_answers_when_a_tier_is_down(simulator, ask):
     simulator.set_behaviour("together", down=True)
     result, _ = await ask(**CHEAP)
     assert result.status == "ok"
-    assert steps(result) == [(1, "groq", "cut"), (1, "together", "cut"), (2, "openai", "ok")]
-    assert result.route[2].why == "promoted from tier 1: together/openai/gpt-oss-120b: cut"
+    assert steps(result) == [(1, "groq", "cut"), *[(1, "together", "cut")] * 2, (2, "openai", "ok")]
+    assert result.route[3].why == "promoted from tier 1: together/openai/gpt-oss-120b: cut"
+
+
+async def test_one_error_of_the_last_provider_of_a_tier_is_not_worth_a_dearer_tier(simulator, ask):
+    simulator.set_behaviour("groq", down=True)
+    simulator.set_behaviour("together", rate_500=1)
+    asking = asyncio.create_task(ask(**CHEAP))
+    # In this loop it is well again before the next call can be read.
+    await simulator.served(len(simulator.calls) + 2)
+    simulator.set_behaviour("together", rate_500=0)
+    result, calls = await asking
+    assert (result.status, result.tier) == ("ok", 1)
+    assert steps(result) == [(1, "groq", "cut"), (1, "together", "server_error"), (1, "together", "ok")]
+    assert result.route[2].why == "retry: together server_error"
+    assert result.cost_usd == result.route[2].cost_usd
+    assert [call["provider"] for call in calls] == ["groq", "together", "together"]
 
 
 async def test_a_request_rests_while_everything_is_down_and_expires_at_its_deadline(simulator, ask):
     simulator.set_behaviour(down=True)
     result, calls = await ask(**CHEAP, timeout_ms=1500)
     assert (result.status, result.error.code, result.content) == ("expired", "deadline", None)
-    assert [tier for tier, *_ in steps(result)][:6] == [1, 1, 2, 2, 3, 3]
+    assert [tier for tier, *_ in steps(result)][:9] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
     # A call that met a closing connection did not get as far as the log of the simulator.
-    assert 6 <= len(calls) <= len(result.route)
+    assert 9 <= len(calls) <= len(result.route)
     assert result.cost_usd == 0
 
 

@@ -2,13 +2,26 @@
 
 import asyncio
 import dataclasses
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from handler_runs import BUSY, all_of, completion, new, only, run, topics_of
-from in_memory import CALL_COST, SETTINGS, USAGE, Bench, FakeProvider, home_of, new_request, new_task, provider_error
+from in_memory import (
+    BASE,
+    CALL_COST,
+    SETTINGS,
+    USAGE,
+    Bench,
+    FakeProvider,
+    home_of,
+    new_request,
+    new_task,
+    provider_error,
+)
 
 from agents.infer import infer
+from streams.calls import PartitionLostError
 from streams.providers.base import ChatReply, ErrorKind
 from streams.sections import ValidationSettings
 from topics.events import Chunk, Hops, Status, StatusKind
@@ -65,12 +78,12 @@ async def test_a_chain_without_an_answer_is_promoted():
     outputs = await run(infer, new_task(), bench, "infer:1")
     assert topics_of(outputs, TierTask) == ["tier2"]
     task = only(outputs, TierTask)
-    assert (task.tier, task.promoted_from, len(task.attempts)) == (2, 1, 2)
+    assert (task.tier, task.promoted_from, len(task.attempts)) == (2, 1, 3)
     assert task.why == "promoted from tier 1: spare/b: overloaded"
     assert only(outputs, Status).events[0].tier == 2
-    assert [record.hops[0].outcome for record in all_of(outputs, Hops)] == ["promoted", "overloaded", "overloaded"]
+    assert [record.hops[0].outcome for record in all_of(outputs, Hops)] == ["promoted", *["overloaded"] * 3]
     done = only(await run(infer, task, bench, "infer:2"), Outcome)
-    assert (done.status, done.tier, len(done.route)) == (ResultStatus.OK, 2, 3)
+    assert (done.status, done.tier, len(done.route)) == (ResultStatus.OK, 2, 4)
 
 
 async def test_what_is_too_long_for_one_model_of_a_tier_skips_the_others():
@@ -90,7 +103,7 @@ async def test_nobody_answers_at_the_ceiling_and_the_task_rests():
     bench = new(fast=FakeProvider(BUSY), spare=FakeProvider(BUSY))
     outputs = await run(infer, new_task(ceiling=1), bench, "infer:1")
     parked = only(outputs, Parked)
-    assert (parked.task.tier, len(parked.task.attempts), parked.reason) == (1, 2, "spare/b: overloaded")
+    assert (parked.task.tier, len(parked.task.attempts), parked.reason) == (1, 3, "spare/b: overloaded")
     assert only(outputs, Status).events[0].kind is StatusKind.PARKED
 
 
@@ -133,6 +146,167 @@ async def test_a_connection_that_fails_twice_is_left_alone():
     assert [a.provider for a in outcome.route] == ["fast", "fast", "spare"]
 
 
+class TestRetry:
+    """One more try of the last model that may be back in a moment, before a dearer tier is asked."""
+
+    @pytest.mark.parametrize(
+        "kind", [ErrorKind.SERVER_ERROR, ErrorKind.OVERLOADED, ErrorKind.RATE_LIMITED, ErrorKind.CUT]
+    )
+    async def test_one_failure_of_the_only_model_is_not_promoted(self, kind):
+        bench = new(trusted=FakeProvider(provider_error(kind), "an answer"))
+        outputs = await run(infer, new_task(tier=2), bench, "infer:2")
+        outcome = only(outputs, Outcome)
+        assert (outcome.tier, outcome.cost_usd) == (2, CALL_COST)
+        assert [(line.outcome, line.why) for line in outcome.route] == [
+            (kind, "classifier features/1"),
+            ("ok", f"retry: trusted {kind}"),
+        ]
+        assert [record.hops[0].detail for record in all_of(outputs, Hops)] == [line.why for line in outcome.route]
+        starts = [start.n for start in bench.published(CallStarted)]
+        assert starts == [0, 1]
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            provider_error(ErrorKind.TIMEOUT),
+            provider_error(ErrorKind.BAD_KEY),
+            provider_error(ErrorKind.CONTENT_POLICY),
+            provider_error(ErrorKind.MALFORMED),
+            provider_error(ErrorKind.CUT, usage=USAGE),
+            provider_error(ErrorKind.RATE_LIMITED, retry_after_ms=2001),
+        ],
+        ids=["slow", "no key", "refused", "nonsense", "billed", "asks for more patience than there is"],
+    )
+    async def test_what_would_not_pass_is_not_waited_for(self, error):
+        bench = new(trusted=FakeProvider(error))
+        assert only(await run(infer, new_task(tier=2), bench, "infer:2"), TierTask).tier == 3
+        assert len(bench.providers["trusted"].calls) == 1
+        assert bench.clock.now == BASE
+
+    async def test_the_next_provider_comes_first(self):
+        bench = new(fast=FakeProvider(BUSY), spare=FakeProvider(BUSY, "an answer"))
+        outcome = only(await run(infer, new_task(), bench, "infer:1"), Outcome)
+        assert [(line.provider, line.why) for line in outcome.route[1:]] == [
+            ("spare", "fallback: fast overloaded"),
+            ("spare", "retry: spare overloaded"),
+        ]
+
+    async def test_it_is_the_last_one_that_could_answer(self):
+        bench = new(fast=FakeProvider(BUSY, "an answer"), spare=FakeProvider(provider_error(ErrorKind.CONTENT_POLICY)))
+        outcome = only(await run(infer, new_task(), bench, "infer:1"), Outcome)
+        assert [line.provider for line in outcome.route] == ["fast", "spare", "fast"]
+        assert outcome.route[-1].why == "retry: fast overloaded"
+
+    @pytest.mark.parametrize(("random", "pause_s"), [(0.0, 0.1), (0.5, 0.25), (1.0, 0.4)])
+    async def test_the_pause_is_random(self, random, pause_s):
+        bench = with_random(new(trusted=FakeProvider(BUSY, "an answer")), random)
+        await run(infer, new_task(tier=2), bench, "infer:2")
+        assert (bench.clock.now - BASE).total_seconds() == pytest.approx(pause_s, abs=1e-4)
+
+    async def test_a_short_retry_after_is_waited_for(self):
+        refused = provider_error(ErrorKind.RATE_LIMITED, status=429, retry_after_ms=1)
+        bench = with_random(new(trusted=FakeProvider(refused, "an answer")), 0.0)
+
+        async def sleep(seconds):
+            bench.clock.advance(seconds)
+            await asyncio.sleep(seconds)
+
+        bench = dataclasses.replace(bench, engine=dataclasses.replace(bench.engine, sleep=sleep))
+        assert only(await run(infer, new_task(tier=2), bench, "infer:2"), Outcome).tier == 2
+        assert (bench.clock.now - BASE).total_seconds() == pytest.approx(0.101, abs=1e-4)
+
+    async def test_a_lasting_failure_is_promoted_and_after_a_restart_not_tried_again(self):
+        bench = new(trusted=FakeProvider(BUSY))
+        first = only(await run(infer, new_task(tier=2), bench, "infer:2"), TierTask)
+        bench.providers["trusted"].script = ["an answer"]
+        again = only(await run(infer, new_task(tier=2), bench, "infer:2"), TierTask)
+        assert again == first
+        assert [line.why for line in again.attempts] == ["classifier features/1", "retry: trusted overloaded"]
+        assert len(bench.providers["trusted"].calls) == 2
+
+    async def test_a_restart_in_the_pause_makes_the_retry(self):
+        bench = new(trusted=FakeProvider(BUSY, "an answer"))
+
+        async def die(_):
+            raise asyncio.CancelledError
+
+        dying = dataclasses.replace(bench, engine=dataclasses.replace(bench.engine, sleep=die))
+        with pytest.raises(asyncio.CancelledError):
+            await run(infer, new_task(tier=2), dying, "infer:2")
+        outcome = only(await run(infer, new_task(tier=2), bench, "infer:2"), Outcome)
+        assert [line.outcome for line in outcome.route] == ["overloaded", "ok"]
+        assert len(bench.providers["trusted"].calls) == 2
+
+    async def test_a_breaker_that_opened_is_not_waited_for(self):
+        settings = {**SETTINGS, "breakers": {"min_calls": 1}}
+        bench = new(settings, trusted=FakeProvider(BUSY))
+        assert only(await run(infer, new_task(tier=2), bench, "infer:2"), (TierTask, Parked)) is not None
+        assert len(bench.providers["trusted"].calls) == 1
+        assert bench.clock.now == BASE
+
+    async def test_failures_count_at_the_breakers_as_ever(self):
+        settings = {**SETTINGS, "breakers": {"min_calls": 4}}
+        bench = new(settings, trusted=FakeProvider(BUSY))
+        for number in range(2):
+            task = new_task(new_request(request_id=f"r{number}"), tier=2)
+            await run(infer, task, bench, "infer:2", received=received_for(bench, f"r{number}"))
+        assert not bench.engine.gate.is_open_to(2)
+        calls = len(bench.providers["trusted"].calls)
+        task = new_task(new_request(request_id="r9"), tier=2)
+        await run(infer, task, bench, "infer:2", received=received_for(bench, "r9"))
+        assert len(bench.providers["trusted"].calls) == calls == 4
+
+    async def test_there_has_to_be_time(self):
+        bench = with_random(new(trusted=FakeProvider(BUSY)), 1.0)
+        task = new_task(tier=2, deadline=BASE + timedelta(seconds=0.3))
+        assert only(await run(infer, task, bench, "infer:2"), TierTask).tier == 3
+        assert len(bench.providers["trusted"].calls) == 1
+
+    async def test_attempts_are_bounded(self):
+        bench = new({**SETTINGS, "attempts": {"max_attempts": 1}}, trusted=FakeProvider(BUSY))
+        assert only(await run(infer, new_task(tier=2), bench, "infer:2"), TierTask).tier == 3
+        assert len(bench.providers["trusted"].calls) == 1
+
+    async def test_it_can_be_switched_off(self):
+        bench = new({**SETTINGS, "attempts": {"retry_pause_s": 0}}, trusted=FakeProvider(BUSY))
+        assert only(await run(infer, new_task(tier=2), bench, "infer:2"), TierTask).tier == 3
+        assert len(bench.providers["trusted"].calls) == 1
+
+    async def test_a_task_that_others_own_by_now_is_not_waited_for(self):
+        bench = with_random(new(trusted=FakeProvider(BUSY)), 1.0)
+        owners = iter([True] * 4)
+        with pytest.raises(PartitionLostError):
+            await run(infer, new_task(tier=2), bench, "infer:2", is_current=lambda: next(owners, False))
+        assert len(bench.providers["trusted"].calls) == 1
+        assert (bench.clock.now - BASE).total_seconds() < 0.4
+
+    async def test_no_slot_is_held_in_the_pause(self):
+        settings = {**SETTINGS, "providers": {**SETTINGS["providers"]}}
+        settings["providers"]["trusted"] = {**settings["providers"]["trusted"], "max_concurrency": 1}
+        bench = new(settings, trusted=FakeProvider(BUSY, "an answer"))
+        inside = []
+
+        async def sleep(_):
+            if not inside:
+                inside.append(True)
+                other = new_task(new_request(request_id="r2"), tier=2)
+                received = received_for(bench, "r2")
+                inside.append(only(await run(infer, other, bench, "infer:2", received=received), Outcome))
+
+        paused = dataclasses.replace(bench, engine=dataclasses.replace(bench.engine, sleep=sleep))
+        assert only(await run(infer, new_task(tier=2), paused, "infer:2"), Outcome).status is ResultStatus.OK
+        assert inside[1].status is ResultStatus.OK
+
+
+def with_random(bench, value):
+    return dataclasses.replace(bench, engine=dataclasses.replace(bench.engine, random=lambda: value))
+
+
+def received_for(bench, request_id):
+    received = bench.context("infer:2").received
+    return dataclasses.replace(received, partition=home_of(request_id))
+
+
 async def test_an_open_breaker_costs_no_call():
     bench = new()
     bench.engine.gate.order("fast/a", "open")
@@ -157,11 +331,11 @@ async def test_a_restart_goes_on_where_the_chain_was():
     bench.providers["spare"].script = ["an answer"]
     outputs = await run(infer, new_task(), bench, "infer:1")
     assert only(outputs, TierTask).promoted_from == 1
-    assert [len(bench.providers[name].calls) for name in ("fast", "spare")] == [1, 1]
+    assert [len(bench.providers[name].calls) for name in ("fast", "spare")] == [1, 2]
 
 
 async def test_a_restart_skips_what_failed_and_asks_the_next():
-    bench = new(fast=FakeProvider(BUSY))
+    bench = new(fast=FakeProvider(provider_error(ErrorKind.TIMEOUT)))
     bench.engine.gate.order("spare/b", "open")
     await run(infer, new_task(), bench, "infer:1")
     bench.engine.gate.order("spare/b", "auto")

@@ -9,9 +9,9 @@ import pytest
 from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
-from in_memory import BASE, BASE_MS, USAGE, Clock, Stored, new_request, new_task
+from in_memory import BASE, BASE_MS, USAGE, Stored, new_request, new_task
 
-from streams.parked import BrokerTime, Held, Hold, home_tier, outputs_of
+from streams.parked import Held, Hold, home_tier, outputs_of
 from topics.codec import encode
 from topics.events import DeadLetter, Hops
 from topics.results import Outcome, ResultStatus
@@ -55,7 +55,6 @@ def held(record=None, *, age_s=0.0, parked_s=PARKED_S, **task):
     return Held.of(
         record or stored(**task),
         TP,
-        age_s=age_s,
         parked_s=parked_s,
         monotonic=SEEN,
         now=BASE + timedelta(seconds=age_s),
@@ -85,6 +84,13 @@ class TestWhen:
         one = held(age_s=age_s, parked_s=parked_s, deadline=BASE + timedelta(days=365))
         assert one.wake - SEEN <= parked_s + 1e-9
 
+    def test_a_task_that_moved_rests_from_when_it_was_parked(self):
+        parked = Parked(task=new_task(deadline=BASE + timedelta(days=1)), reason="x", since_ms=BASE_MS - 1500)
+        one = held(stored(value=encode(parked).value))
+        assert (one.since_ms, one.source.timestamp_ms) == (BASE_MS - 1500, BASE_MS)
+        assert 0.5 - GRID_S <= one.wake - SEEN <= 0.5
+        assert leaving(one)[1].record.hops[0].queue_ms == 3500.0
+
     def test_the_deadline_ends_the_rest(self):
         one = held(age_s=0.5, deadline=BASE + timedelta(seconds=1.25))
         assert one.wake == one.expires == SEEN + 0.75
@@ -96,25 +102,6 @@ class TestWhen:
     def test_what_can_not_be_read_leaves_at_once(self):
         one = held(stored(value=b"{"))
         assert (one.wake, one.expires) == (SEEN, math.inf)
-
-
-class TestBrokerTime:
-    def test_our_clock_counts_until_the_broker_has_told(self):
-        clock, now = Clock(), [50.0]
-        time = BrokerTime(clock, lambda: now[0])
-        assert time.age_s(BASE_MS - 3000) == pytest.approx(3)
-        # Our clock is ten seconds ahead of the broker's, as an acknowledgement shows.
-        now[0] += 1
-        time.learn(BASE_MS - 9000)
-        assert time.age_s(BASE_MS - 9000) == pytest.approx(0)
-        now[0] += 2
-        assert time.age_s(BASE_MS - 9000) == pytest.approx(2)
-
-    def test_a_step_of_our_clock_changes_nothing(self):
-        clock = Clock()
-        time = BrokerTime(clock, lambda: 50.0)
-        clock.advance(3600)
-        assert time.age_s(BASE_MS) == pytest.approx(0)
 
 
 class TestHold:
@@ -152,6 +139,21 @@ class TestHold:
         hold = self.fill(60)
         hold.take(SEEN + PARKED_S, 1)
         assert hold.position == 0
+
+    def test_who_rests_before_one_that_left_is_in_the_way(self):
+        hold = self.fill(60, 1, 60)
+        resting = hold.take(SEEN + PARKED_S, 3)
+        assert not any(hold.is_in_the_way(one) for one in resting)
+        first, second, third = sorted(resting, key=lambda one: one.record.offset)
+        hold.let_go([second])
+        assert hold.is_in_the_way(first)
+        assert not hold.is_in_the_way(third)
+
+    def test_so_is_everyone_once_there_is_no_room(self):
+        hold = Hold()
+        for offset in range(500):
+            hold.add(held(stored(offset)))
+        assert all(hold.is_in_the_way(one) for one in hold.take(SEEN + PARKED_S, 500))
 
     def test_room_is_limited_by_records_and_by_bytes(self):
         hold = Hold()
