@@ -125,8 +125,9 @@ async def test_a_task_whose_request_is_settled_is_dropped(deployment):
         await publisher.publish([Output(SETTLED, marker)])
     async with parking(deployment):
         await park(deployment, done, open_)
-        assert names(await returned(deployment, 1, 1)) == ["open"]
-    assert await deployment.committed(PARKING, PARKED) == 2
+        await returned(deployment, 1, 1)
+        await park(deployment, task_of("later"))
+        assert names(await returned(deployment, 1, 2)) == ["later", "open"]
 
 
 async def test_the_deadline_ends_a_request_before_its_rest_is_over(deployment):
