@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
 
+import streams.damaged_batches  # noqa: F401 - changes what aiokafka does
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+import streams.damaged_batches  # noqa: F401 - changes what aiokafka does
 from streams.sections import KafkaSettings
 from topics.dead_letters import Received
 
