@@ -157,12 +157,10 @@ class _Run:
         return served
 
     async def _read_requests(self) -> None:
-        # Read as classify reads them, which sees aborted transactions of producers too.
-        isolation: Final = "read_uncommitted"
         max_bytes = self._settings.kafka.request_max_bytes
-        for span in await self.evidence.spans(REQUESTS, since_ms=_millis(self.verdict.since), isolation=isolation):
+        for span in await self.evidence.spans(REQUESTS, since_ms=_millis(self.verdict.since)):
             partition = span.tp.partition
-            async for raw, record in self.evidence.read(REQUESTS, span, isolation=isolation, max_bytes=max_bytes):
+            async for raw, record in self.evidence.read(REQUESTS, span, max_bytes=max_bytes):
                 self._requests += 1
                 if isinstance(record, DecodeError):
                     self._book.add_unreadable(raw.value, record.request_id, partition, raw.offset, raw.timestamp)
