@@ -1,93 +1,87 @@
-"""Batches of records that can't be read are passed over, each with one empty record in its place that says so.
+"""Reading past batches of which no record can be had: a wrong checksum, or bytes that their codec refuses.
 
-A batch whose checksum is wrong, or that its codec refuses, was damaged on a disk or by a producer. aiokafka raises at
-such a batch each time that it is fetched, and so a consumer could never get past it. Here it delivers an empty record
-with the header `damaged-batch` instead: like any record that can't be read, it becomes a dead letter where others write
-the topic, and what stands behind it is read.
+aiokafka raises at such a batch, loses what it had read before it and stays where it is, so a consumer ends, and so
+does the one that is started after it. From here on a `Damaged` value stands for each lost offset instead; to decode it
+is an error like that of any other value, so each consumer does with it what it does with what it can't read. aiokafka
+has no hook for it: its consumers of this process, whichever group they belong to, are changed by importing this module.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+import cramjam  # noqa: F401 - without it each record in snappy, lz4 or zstd would pass for damaged
 from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException
+from aiokafka.structs import ConsumerRecord
 
-from topics.codec import DAMAGED_HEADER
+from topics.codec import Damaged
 
-
-@dataclass(frozen=True, slots=True)
-class _Damaged:
-    """Stands for the records of a batch that can't be read, at the offset of the first of them."""
-
-    offset: int
-    timestamp: int
-    timestamp_type: int
-    headers: tuple[tuple[str, bytes], ...]
-    key: None = None
-    value: bytes = b""
-    checksum: None = None
-
-
-class _Batch:
-    """A batch of which what can't be read is one damaged record."""
-
-    def __init__(self, batch: Any) -> None:  # noqa: ANN401 - aiokafka's, in C
-        self._batch = batch
-        self._is_intact = bool(batch.validate_crc())
-        self.base_offset: int = batch.base_offset
-        # What a wrong checksum covers may be wrong; but to stay where we are would be to stay for ever.
-        self.next_offset: int = max(batch.next_offset, batch.base_offset + 1)
-        self.producer_id = batch.producer_id if self._is_intact else None
-        self.is_control_batch = self._is_intact and batch.is_control_batch
-        self.is_transactional = self._is_intact and batch.is_transactional
-
-    def validate_crc(self) -> bool:
-        """Say that all is well: whether it is shows in the records."""
-        return True
-
-    def __next__(self) -> Any:  # noqa: ANN401 - a control record
-        return next(self._batch)
-
-    def __iter__(self) -> Iterator[Any]:
-        if not self._is_intact:
-            yield self._damaged(self.base_offset, "its checksum is wrong")
-            return
-        at = self.base_offset
-        try:
-            for record in self._batch:
-                at = record.offset + 1
-                yield record
-        except Exception as error:  # noqa: BLE001 - each codec has errors of its own
-            yield self._damaged(at, f"{type(error).__name__} as it was unpacked")
-
-    def _damaged(self, offset: int, why: str) -> _Damaged:
-        detail = f"a batch of {self.next_offset - offset} records can't be read: {why}"
-        return _Damaged(
-            offset, self._batch.max_timestamp, self._batch.timestamp_type, ((DAMAGED_HEADER, detail.encode()),)
-        )
+_NO_TIMESTAMP = -1
+"""Kafka's own mark for it: the time in the header of a damaged batch may be anything."""
 
 
 class _Batches:
-    def __init__(self, records: Any) -> None:  # noqa: ANN401 - aiokafka's, in C
+    """The batches of a fetch, and which of them was taken last."""
+
+    def __init__(self, records: Any) -> None:  # noqa: ANN401 - aiokafka is untyped
         self._records = records
+        self._ahead: Any = None
+        self.taken: Any = None
 
     def has_next(self) -> bool:
-        """Whether there is another batch."""
-        return bool(self._records.has_next())
+        return self._ahead is not None or bool(self._records.has_next())
 
-    def next_batch(self) -> _Batch:
-        """Return the next batch."""
-        return _Batch(self._records.next_batch())
+    def next_batch(self) -> Any:  # noqa: ANN401
+        # None while the records raise: there is no telling then where the next batch would begin.
+        self.taken = None
+        self.taken, self._ahead = self._ahead or self._records.next_batch(), None
+        return self.taken
 
-
-def pass_over_damaged_batches() -> None:
-    """Have every consumer of the process do so from now on.
-
-    aiokafka has no hook for it: what it unpacks a fetched partition with is replaced by a subclass.
-    """
-    fetcher.PartitionRecords = _PartitionRecords
+    def next_base_offset(self) -> int | None:
+        """Return where the batch after the one that was taken begins; None where none was fetched."""
+        if self._ahead is None and self._records.has_next():
+            self._ahead = self._records.next_batch()
+        return None if self._ahead is None else int(self._ahead.base_offset)
 
 
 class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafka is untyped
-    def __init__(self, tp: Any, records: Any, *more: Any) -> None:  # noqa: ANN401 - aiokafka's
-        super().__init__(tp, _Batches(records), *more)
+    _records: Any
+    next_fetch_offset: int
+
+    def _unpack_records(self) -> Iterator[ConsumerRecord]:
+        batches = self._records = _Batches(self._records)
+        while True:
+            try:
+                yield from super()._unpack_records()
+            except MemoryError:
+                raise
+            except Exception as error:
+                if batches.taken is None:
+                    raise
+                end = self._end_of_damage(batches, error)
+                if end <= self.next_fetch_offset:
+                    # Brokers find the batch of an offset by the same header, and may begin with one too early.
+                    continue
+                for offset in range(self.next_fetch_offset, end):
+                    self.next_fetch_offset = offset + 1
+                    yield self._stand_in(offset, error)
+                # What follows is fetched anew: the end of an aborted transaction may have been in the batch, and
+                # then the list of those that came with this fetch is no longer right.
+            return
+
+    def _end_of_damage(self, batches: _Batches, error: Exception) -> int:
+        following = batches.next_base_offset()
+        if following is not None:
+            return following
+        if isinstance(error, CorruptRecordException):
+            # The header may be what is damaged, and an offset beyond the end of the log would reset the consumer.
+            return int(self.next_fetch_offset) + 1
+        return int(batches.taken.next_offset)
+
+    def _stand_in(self, offset: int, error: Exception) -> ConsumerRecord:
+        tp = self._tp
+        value = Damaged(f"the batch can't be read: {type(error).__name__}")
+        return ConsumerRecord(tp.topic, tp.partition, offset, _NO_TIMESTAMP, 0, None, value, None, -1, 0, ())
+
+
+fetcher.PartitionRecords = _PartitionRecords

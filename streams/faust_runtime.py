@@ -15,7 +15,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -25,8 +26,8 @@ from aiokafka.errors import KafkaError, NoError, RebalanceInProgressError, for_c
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGroupRequest
 from faust.transport.drivers import aiokafka as driver
 
+import streams.damaged_batches  # noqa: F401 - changes what aiokafka does
 from streams.calls import PaidCalls, PartitionLostError
-from streams.damaged_batches import pass_over_damaged_batches
 from streams.engine import Engine
 from streams.failed_records import FailedRecord
 from streams.journal import Journal
@@ -43,7 +44,6 @@ from topics.codec import DecodeError, decode
 from topics.registry import REQUESTS
 from topics.tasks import TierTask, task_of
 
-pass_over_damaged_batches()
 log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Record)
@@ -79,11 +79,20 @@ def _feel(pulse: GroupPulse, coordinator: Any) -> None:  # noqa: ANN401 - aiokaf
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is untyped
     """Faust's consumer thread: it reads committed records, and tells the pulse of each answer of the coordinator."""
 
-    def _create_worker_consumer(self, transport: Any) -> Any:  # noqa: ANN401 - Faust's and aiokafka's
+    def _create_worker_consumer(self, transport: Any) -> Any:  # noqa: ANN401
+        """Read committed records only, which Faust does in its exactly-once mode alone."""
         consumer = super()._create_worker_consumer(transport)
-        # Faust ties it to transactions of its own. A producer may have aborted what stands in the requests.
-        consumer._isolation_level = "read_committed"  # noqa: SLF001 - taken up when the consumer starts
+        consumer._isolation_level = "read_committed"  # noqa: SLF001 - read when the consumer starts
         return consumer
+
+    async def _fetch_records(self, consumer: Any, *args: Any, **options: Any) -> Any:  # noqa: ANN401
+        """Fetch, and note how far that went: behind the last record there may be some that nobody gets."""
+        records = await super()._fetch_records(consumer, *args, **options)
+        assignment = consumer._subscription.subscription.assignment  # noqa: SLF001 - `position` may wait
+        states = {tp: assignment.state_value(tp) for tp in assignment.tps} if assignment else {}
+        positions = {tp: state.position for tp, state in states.items() if state and state.has_valid_position}
+        self.consumer.fetched = _Fetched(sum(map(len, records.values())), positions)
+        return records
 
     async def on_start(self) -> None:
         await super().on_start()
@@ -110,9 +119,69 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Fa
         return committed
 
 
+@dataclass(frozen=True)
+class _Fetched:
+    """How many records a fetch brought, and where the next one begins."""
+
+    records: int
+    positions: Mapping[Any, int]
+
+
 class _Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped
+    """Faust's consumer, on partitions with offsets that hold no record for us.
+
+    Aborted records and the marks at the ends of transactions leave such gaps. Faust fills a gap once a record
+    behind it is acknowledged; at the end of a partition there is none.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Faust's own
+        self.fetched: _Fetched | None = None
+        self._handed_on: dict[Any, int] = {}
+        """The last record since the last seek, of each partition that had one."""
+        self._read_to: dict[Any, int] = {}
+        """The offset after all that was fetched and handed on, of each partition."""
+        super().__init__(*args, **kwargs)
+
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> Any:  # noqa: ANN401, ASYNC109 - Faust's signature
+        self._forget_fetch()
+        count = 0
+        async for tp, message in super().getmany(timeout):
+            yield tp, message
+            self._handed_on[tp] = message.offset
+            count += 1
+        fetched = self.fetched
+        # Where a rebalance or a seek came in between, the records were dropped and are fetched again.
+        if fetched is not None and fetched.records == count and self.flow_active:
+            for tp, position in fetched.positions.items():
+                self._read_to[tp] = position
+                self._acked.setdefault(tp, [])  # Faust commits only partitions that it has an entry of
+
+    async def perform_seek(self) -> None:
+        self._forget_reading()
+        await super().perform_seek()
+        self._forget_reading()
+
+    def _forget_fetch(self) -> None:
+        self.fetched = None
+
+    def _forget_reading(self) -> None:
+        self._forget_fetch()
+        self._handed_on.clear()
+        self._read_to.clear()
+
+    async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:  # noqa: ANN401
+        # Faust counts the record behind a gap as part of it, and could commit that one unfinished.
+        await super()._add_gap(tp, offset_from, offset_to - 1)
+
+    def _new_offset(self, tp: Any) -> int | None:  # noqa: ANN401
+        offset: int | None = super()._new_offset(tp)
+        last, read_to = self._handed_on.get(tp), self._read_to.get(tp)
+        reached = self._committed_offset[tp] if offset is None else offset
+        is_done = last is None or reached == last + 1
+        return max(read_to, reached or 0) if read_to and is_done else offset
 
     async def wait_empty(self) -> None:
         """Wait for the work of a rebalance; not at the end.

@@ -7,10 +7,9 @@ from typing import Any, Protocol
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
 
-from streams.damaged_batches import pass_over_damaged_batches
+import streams.damaged_batches  # noqa: F401 - changes what aiokafka does
 from streams.settings import Settings
 
-pass_over_damaged_batches()
 log = logging.getLogger(__name__)
 
 _NOT_OURS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)

@@ -6,11 +6,9 @@ from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streams.damaged_batches import pass_over_damaged_batches
+import streams.damaged_batches  # noqa: F401 - changes what aiokafka does
 from streams.sections import KafkaSettings
 from topics.dead_letters import Received
-
-pass_over_damaged_batches()
 
 _FOLLOWED_BYTES = 1024 * 1024
 """Fetched of a partition at a time while following; a larger record comes alone."""

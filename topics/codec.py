@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import UnionType
-from typing import Any, Generic, TypeVar, Union, get_args, get_origin
+from typing import Any, Generic, Self, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
@@ -14,8 +14,6 @@ from topics.registry import TopicSpec
 from topics.request_ids import find_request_id
 
 SCHEMA_HEADER = "schema"
-DAMAGED_HEADER = "damaged-batch"
-"""On an empty record that a consumer delivers in place of what it could not unpack; says what that was."""
 
 Headers = Sequence[tuple[str, bytes | None]]
 M = TypeVar("M", bound=Record)
@@ -54,6 +52,18 @@ class DecodeError(Exception):
         self.request_id = request_id
 
 
+class Damaged(bytes):
+    """Stands for the value of a record that could not be read from its batch; its bytes can't be had."""
+
+    problem: str
+
+    def __new__(cls, problem: str) -> Self:
+        """Make an empty value that says what is wrong."""
+        damaged = super().__new__(cls)
+        damaged.problem = problem
+        return damaged
+
+
 def encode(record: Record) -> Encoded:
     """Write a record as JSON, with the schema header and the partition key as key."""
     return Encoded(
@@ -82,12 +92,13 @@ def decode(spec: TopicSpec[M], value: bytes | None, headers: Headers, *, max_byt
         max_bytes: Largest value that is accepted, for topics that others write to.
 
     Raises:
-        DecodeError: With reason `empty`, `damaged`, `too_large`, `not_json`, `unknown_schema` or `invalid`, and the
+        DecodeError: With reason `damaged`, `empty`, `too_large`, `not_json`, `unknown_schema` or `invalid`, and the
             request id where one could be read.
     """
+    if isinstance(value, Damaged):
+        raise DecodeError("damaged", value.problem)
     if not value:
-        damage = header(headers, DAMAGED_HEADER)
-        raise DecodeError("empty", "the record has no value") if damage is None else DecodeError("damaged", damage)
+        raise DecodeError("empty", "the record has no value")
     try:
         return _decode(spec, value, headers, max_bytes)
     except DecodeError as error:

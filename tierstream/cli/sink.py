@@ -42,13 +42,12 @@ def sink(ctx: typer.Context) -> None:
 
 
 async def _run(settings: Settings) -> None:
+    import streams.damaged_batches  # noqa: F401, PLC0415 - changes what aiokafka does
     from analytics.sink import Sink  # noqa: PLC0415 - other commands need not wait for it
-    from streams.damaged_batches import pass_over_damaged_batches  # noqa: PLC0415
     from streams.topic_admin import retention_ms  # noqa: PLC0415
     from tierstream.dependencies import Dependency, Need, kafka_is_away  # noqa: PLC0415
     from tierstream.deployment import prepare_ledger  # noqa: PLC0415
 
-    pass_over_damaged_batches()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
