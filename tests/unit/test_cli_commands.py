@@ -124,9 +124,7 @@ def test_without_a_broker_the_line_says_what_to_do(command):
     assert_refused(run(*command), "KAFKA_BOOTSTRAP_SERVERS", "tierstream up")
 
 
-@pytest.mark.parametrize(
-    "command", [["topics", "check"], ["send", "hi"], ["results"], ["breakers", "list"], ["worker"]]
-)
+@pytest.mark.parametrize("command", [["topics", "check"], ["send", "hi"], ["results"], ["breakers", "list"]])
 def test_a_broker_that_does_not_answer(command, monkeypatch):
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", NOBODY)
     result = run(*command)
