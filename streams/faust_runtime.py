@@ -149,6 +149,9 @@ class _Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped
         self._forget_fetch()
         count = 0
         async for tp, message in super().getmany(timeout):
+            if self._read_offset[tp] == 0 and message.offset > 1:
+                # Faust takes offset 0 for none at all, and sees no gap behind it.
+                await self._add_gap(tp, 1, message.offset)
             yield tp, message
             self._handed_on[tp] = message.offset
             count += 1
