@@ -61,7 +61,7 @@ class KafkaProcess:
         jars = await asyncio.to_thread(kafka_jars, on_download)
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._properties_file.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
-        if not (self._log_dir / "meta.properties").exists():
+        if not (self.log_dir / "meta.properties").exists():
             await self._format(jars)
         return (*_java(jars), f"-Xmx{self.heap_mb}m", _MAIN_CLASS, str(self._properties_file))
 
@@ -86,10 +86,11 @@ class KafkaProcess:
                 process.kill()
         if process.returncode:
             last_line = output.decode(errors="replace").strip().rpartition("\n")[2]
-            raise StackError(f"kafka could not format its storage in {self._log_dir}: {last_line}")
+            raise StackError(f"kafka could not format its storage in {self.log_dir}: {last_line}")
 
     @property
-    def _log_dir(self) -> Path:
+    def log_dir(self) -> Path:
+        """Where the broker keeps its partitions."""
         return self.data_dir / "log"
 
     @property
@@ -106,7 +107,7 @@ class KafkaProcess:
             "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{HOST}:{self.controller_port}",
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}",
             "controller.listener.names": "CONTROLLER",
-            "log.dirs": self._log_dir.absolute(),
+            "log.dirs": self.log_dir.absolute(),
             "auto.create.topics.enable": "false",
             "message.max.bytes": batch_max_bytes,
             "replica.fetch.max.bytes": batch_max_bytes,
@@ -160,6 +161,11 @@ class EmbeddedKafka:
     def bootstrap_servers(self) -> str:
         """Where clients connect."""
         return self._settings.bootstrap_servers
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the segments of its partitions are, a folder for each."""
+        return self._settings.log_dir
 
     @property
     def pid(self) -> int | None:
