@@ -31,12 +31,16 @@ class _Damaged:
 class _Batch:
     """A batch of which what can't be read is one damaged record."""
 
-    def __init__(self, batch: Any) -> None:  # noqa: ANN401 - aiokafka's, in C
+    def __init__(self, batch: Any, behind: Any) -> None:  # noqa: ANN401 - aiokafka's, in C
         self._batch = batch
         self._is_intact = bool(batch.validate_crc())
         self.base_offset: int = batch.base_offset
-        # What a wrong checksum covers may be wrong; but to stay where we are would be to stay for ever.
-        self.next_offset: int = max(batch.next_offset, batch.base_offset + 1)
+        self.next_offset: int = batch.next_offset
+        if not self._is_intact:
+            # A checksum covers the number of records, but not where a batch begins.
+            said = self.next_offset if behind is None else behind.base_offset
+            # To stay where we are would be to stay for ever.
+            self.next_offset = max(said, self.base_offset + 1)
         self.producer_id = batch.producer_id if self._is_intact else None
         self.is_control_batch = self._is_intact and batch.is_control_batch
         self.is_transactional = self._is_intact and batch.is_transactional
@@ -58,10 +62,12 @@ class _Batch:
                 at = record.offset + 1
                 yield record
         except Exception as error:  # noqa: BLE001 - each codec has errors of its own
-            yield self._damaged(at, f"{type(error).__name__} as it was unpacked")
+            # Where only bytes that are too many follow the last record, none is missing.
+            if at < self.next_offset:
+                yield self._damaged(at, f"{type(error).__name__} as it was unpacked")
 
     def _damaged(self, offset: int, why: str) -> _Damaged:
-        detail = f"a batch of {self.next_offset - offset} records can't be read: {why}"
+        detail = f"{self.next_offset - offset} records of a batch can't be read: {why}"
         return _Damaged(
             offset, self._batch.max_timestamp, self._batch.timestamp_type, ((DAMAGED_HEADER, detail.encode()),)
         )
@@ -70,14 +76,19 @@ class _Batch:
 class _Batches:
     def __init__(self, records: Any) -> None:  # noqa: ANN401 - aiokafka's, in C
         self._records = records
+        self._ahead = self._read()
 
     def has_next(self) -> bool:
         """Whether there is another batch."""
-        return bool(self._records.has_next())
+        return self._ahead is not None
 
     def next_batch(self) -> _Batch:
         """Return the next batch."""
-        return _Batch(self._records.next_batch())
+        batch, self._ahead = self._ahead, self._read()
+        return _Batch(batch, behind=self._ahead)
+
+    def _read(self) -> Any:  # noqa: ANN401 - aiokafka's, in C
+        return self._records.next_batch() if self._records.has_next() else None
 
 
 def pass_over_damaged_batches() -> None:
