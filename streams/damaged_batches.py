@@ -67,7 +67,7 @@ class _Batch:
                 yield self._damaged(at, f"{type(error).__name__} as it was unpacked")
 
     def _damaged(self, offset: int, why: str) -> _Damaged:
-        detail = f"{self.next_offset - offset} records of a batch can't be read: {why}"
+        detail = f"offsets {offset} to {self.next_offset - 1} of a batch can't be read: {why}"
         return _Damaged(
             offset, self._batch.max_timestamp, self._batch.timestamp_type, ((DAMAGED_HEADER, detail.encode()),)
         )

@@ -6,6 +6,7 @@ commit, abort) and the values, divided by tabs.
 
 import asyncio
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from deployment import Deployment
 from log_segments import CODECS, stored_batches
 
 from tierstream.simulator.server import running_simulator
-from tierstream.stack.jars import kafka_jars
+from tierstream.stack.jars import KAFKA_VERSION, kafka_jars
 from tierstream.stack.kafka import EmbeddedKafka
 from topics.registry import DEAD_LETTERS, REQUESTS, RESULTS, STATUS
 from topics.results import ResultStatus
@@ -26,6 +27,7 @@ from topics.results import ResultStatus
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CLIENTS = Path(__file__).parent / "clients"
+ROOT = CLIENTS.parents[2]
 MODES = ("plain", "commit", "abort")
 EACH = 3
 # Some clients send as it is what compression makes no smaller.
@@ -153,3 +155,12 @@ async def test_each_committed_request_has_one_result_and_aborted_ones_none(kafka
         assert wanted <= named
         assert not aborted & named
     assert await deployment.read(DEAD_LETTERS) == []
+
+
+async def test_the_docs_name_the_clients_that_are_tested():
+    required = re.findall(r"^(confluent-kafka)==(\S+)", (ROOT / "requirements-dev.lock").read_text(), re.MULTILINE)
+    go = re.findall(r"(franz-go) v(\S+)", (CLIENTS / "franz-go" / "go.mod").read_text())
+    node = json.loads((CLIENTS / "kafkajs" / "package.json").read_text())["dependencies"]
+    rows = [row for row in (ROOT / "docs" / "contract.md").read_text().splitlines() if row.startswith("|")]
+    for name, version in [*required, *go, *node.items(), ("kafka-clients", KAFKA_VERSION)]:
+        assert any(name in row and version in row for row in rows), (name, version)

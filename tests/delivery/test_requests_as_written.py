@@ -145,7 +145,7 @@ async def test_a_batch_that_is_damaged_on_disk_is_one_dead_letter(simulator, tmp
                 0,
                 damaged.base_offset,
             )
-            assert letter.message == "3 records of a batch can't be read: its checksum is wrong"
+            assert letter.message == "offsets 2 to 4 of a batch can't be read: its checksum is wrong"
             assert await classified_up_to(made) == {0: 7}
             # It is watched: had it ended, this would fail.
             made.check()

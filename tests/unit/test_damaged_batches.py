@@ -63,7 +63,7 @@ def flipped(built: bytearray, at: int) -> bytearray:
 @pytest.mark.parametrize("codec", [0, GZIP, SNAPPY, LZ4, ZSTD])
 def test_a_wrong_checksum_is_one_record_in_place_of_the_batch(codec):
     broken = flipped(batch(3, codec), PAYLOAD + 5)
-    damaged = (3, "3 records of a batch can't be read: its checksum is wrong")
+    damaged = (3, "offsets 3 to 5 of a batch can't be read: its checksum is wrong")
     assert delivered(batch(0, codec), broken, batch(6, codec)) == ([*intact(0, 1, 2), damaged, *intact(6, 7, 8)], 9)
     assert delivered(broken) == ([damaged], 6)
 
@@ -75,7 +75,7 @@ def test_a_payload_that_its_codec_refuses_is_one_too(codec):
     found, position = delivered(batch(0), signed(broken), batch(6))
     assert (found[:3], found[4:], position) == (intact(0, 1, 2), intact(6, 7, 8), 9)
     assert found[3][0] == 3
-    assert "3 records of a batch can't be read" in found[3][1]
+    assert "offsets 3 to 5 of a batch can't be read" in found[3][1]
 
 
 def test_a_codec_that_nobody_knows():
@@ -83,7 +83,7 @@ def test_a_codec_that_nobody_knows():
     broken[ATTRIBUTES + 1] |= UNKNOWN
     found, position = delivered(batch(0), signed(broken), batch(6))
     assert [offset for offset, _ in found] == [0, 1, 2, 3, 6, 7, 8]
-    assert found[3][1] == "3 records of a batch can't be read: UnsupportedCodecError as it was unpacked"
+    assert found[3][1] == "offsets 3 to 5 of a batch can't be read: UnsupportedCodecError as it was unpacked"
     assert position == 9
 
 
@@ -92,7 +92,7 @@ def test_records_before_the_place_that_is_cut_off_are_delivered():
     found, position = delivered(batch(0), signed(cut[:-150]), batch(6))
     assert (found[:5], found[6:], position) == (intact(0, 1, 2, 3, 4), intact(6, 7, 8), 9)
     assert found[5][0] == 5
-    assert "1 records of a batch can't be read" in found[5][1]
+    assert "offsets 5 to 5 of a batch can't be read" in found[5][1]
 
 
 def test_bytes_behind_the_last_record_cost_no_record():
@@ -103,7 +103,7 @@ def test_bytes_behind_the_last_record_cost_no_record():
 def test_how_many_records_a_damaged_batch_says_it_has_is_not_believed(delta):
     broken = batch(3)
     struct.pack_into(">i", broken, LAST_DELTA, delta)
-    damaged = (3, "3 records of a batch can't be read: its checksum is wrong")
+    damaged = (3, "offsets 3 to 5 of a batch can't be read: its checksum is wrong")
     assert delivered(broken, batch(6)) == ([damaged, *intact(6, 7, 8)], 9)
 
 
@@ -115,5 +115,5 @@ def test_a_consumer_that_begins_behind_the_letter_goes_on():
 
 def test_it_is_read_as_damaged_and_not_as_empty():
     with pytest.raises(DecodeError) as caught:
-        decode(REQUESTS, b"", [(DAMAGED_HEADER, b"3 records of a batch can't be read")])
-    assert (caught.value.reason, caught.value.message) == ("damaged", "3 records of a batch can't be read")
+        decode(REQUESTS, b"", [(DAMAGED_HEADER, b"offsets 3 to 5 of a batch can't be read")])
+    assert (caught.value.reason, caught.value.message) == ("damaged", "offsets 3 to 5 of a batch can't be read")
