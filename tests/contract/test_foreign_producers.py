@@ -32,6 +32,7 @@ MODES = ("plain", "commit", "abort")
 EACH = 3
 # Some clients send as it is what compression makes no smaller.
 QUESTION = "What is a partition? " * 50
+_DOWNLOAD_S = 120.0
 
 Command = tuple[str | Path, ...]
 
@@ -55,9 +56,10 @@ def tool(name: str) -> str:
 
 
 def download(*command: str | Path, cwd: Path) -> None:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"{command[0]} could not download what the client needs: {done.stderr[-300:]}")
+    try:
+        subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True, timeout=_DOWNLOAD_S)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        pytest.skip(f"{command[0]} could not download what the client needs: {str(error.stderr)[-300:]}")
 
 
 def compile_with(*command: str | Path, cwd: Path) -> None:
@@ -68,14 +70,14 @@ def compile_with(*command: str | Path, cwd: Path) -> None:
 def franz_go(build: Path) -> Command:
     go, source = tool("go"), CLIENTS / "franz-go"
     download(go, "mod", "download", cwd=source)
-    compile_with(go, "build", "-o", build / "produce", ".", cwd=source)
+    compile_with(go, "build", "-buildvcs=false", "-o", build / "produce", ".", cwd=source)
     return (build / "produce",)
 
 
 def kafkajs(build: Path) -> Command:
     node, npm = tool("node"), tool("npm")
     shutil.copytree(CLIENTS / "kafkajs", build, dirs_exist_ok=True)
-    download(npm, "ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", cwd=build)
+    download(npm, "ci", "--ignore-scripts", "--prefer-offline", "--fetch-retries=1", cwd=build)
     return (node, build / "produce.js")
 
 
