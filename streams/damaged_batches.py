@@ -6,6 +6,7 @@ with the header `damaged-batch` instead: like any record that can't be read, it 
 the topic, and what stands behind it is read.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -68,27 +69,31 @@ class _Batch:
 
     def _damaged(self, offset: int, why: str) -> _Damaged:
         detail = f"offsets {offset} to {self.next_offset - 1} of a batch can't be read: {why}"
-        return _Damaged(
-            offset, self._batch.max_timestamp, self._batch.timestamp_type, ((DAMAGED_HEADER, detail.encode()),)
-        )
+        # The checksum covers the time too; one that no calendar has would stop whoever shows it.
+        timestamp = min(max(self._batch.max_timestamp, 0), int(time.time() * 1000))
+        return _Damaged(offset, timestamp, self._batch.timestamp_type, ((DAMAGED_HEADER, detail.encode()),))
 
 
 class _Batches:
+    """The batches of a fetched partition, each made knowing the one behind it."""
+
     def __init__(self, records: Any) -> None:  # noqa: ANN401 - aiokafka's, in C
         self._records = records
-        self._ahead = self._read()
+        self._ahead: Any = None
 
     def has_next(self) -> bool:
         """Whether there is another batch."""
-        return self._ahead is not None
+        return self._ahead is not None or bool(self._records.has_next())
 
     def next_batch(self) -> _Batch:
-        """Return the next batch."""
-        batch, self._ahead = self._ahead, self._read()
-        return _Batch(batch, behind=self._ahead)
+        """Return the next batch.
 
-    def _read(self) -> Any:  # noqa: ANN401 - aiokafka's, in C
-        return self._records.next_batch() if self._records.has_next() else None
+        Raises:
+            CorruptRecordException: What follows is no batch at all.
+        """
+        batch = self._ahead or self._records.next_batch()
+        self._ahead = self._records.next_batch() if self._records.has_next() else None
+        return _Batch(batch, behind=self._ahead)
 
 
 def pass_over_damaged_batches() -> None:

@@ -9,11 +9,13 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 
+from streams.clock import utc_now
 from streams.damaged_batches import pass_over_damaged_batches
 from topics.codec import DAMAGED_HEADER, DecodeError, decode
 from topics.registry import REQUESTS
 
-BASE_OFFSET, LENGTH, CHECKSUM, ATTRIBUTES, LAST_DELTA, PAYLOAD = 0, 8, 17, 21, 23, 61
+BASE_OFFSET, LENGTH, CHECKSUM, ATTRIBUTES, LAST_DELTA, MAX_TIMESTAMP, PAYLOAD = 0, 8, 17, 21, 23, 35, 61
+"""Where the fields of a batch of format 2 begin."""
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 UNKNOWN = 7
 RECORDS = 3
@@ -36,13 +38,18 @@ def signed(built: bytearray) -> bytearray:
     return built
 
 
-def delivered(*batches: bytearray, since: int = 0):
-    """Return what a consumer gets of the batches, as (offset, what is damaged about it), and where it goes on."""
+def fetched(*batches: bytearray, since: int = 0):
+    """Return the records that a consumer unpacks of the batches."""
     pass_over_damaged_batches()
     records = MemoryRecords(b"".join(batches))
-    unpacked = fetcher.PartitionRecords(
+    return fetcher.PartitionRecords(
         TopicPartition("t", 0), records, None, since, None, None, True, fetcher.READ_COMMITTED
     )
+
+
+def delivered(*batches: bytearray, since: int = 0):
+    """Return what a consumer gets of the batches, as (offset, what is damaged about it), and where it goes on."""
+    unpacked = fetched(*batches, since=since)
     found = []
     for record in unpacked:
         damage = dict(record.headers).get(DAMAGED_HEADER, b"").decode()
@@ -105,6 +112,14 @@ def test_how_many_records_a_damaged_batch_says_it_has_is_not_believed(delta):
     struct.pack_into(">i", broken, LAST_DELTA, delta)
     damaged = (3, "offsets 3 to 5 of a batch can't be read: its checksum is wrong")
     assert delivered(broken, batch(6)) == ([damaged, *intact(6, 7, 8)], 9)
+
+
+@pytest.mark.parametrize("timestamp", [1 << 62, -9])
+def test_a_time_that_cannot_be_is_not_believed_either(timestamp):
+    broken = batch(3)
+    struct.pack_into(">q", broken, MAX_TIMESTAMP, timestamp)
+    [record] = fetched(broken)
+    assert 0 <= record.timestamp <= utc_now().timestamp() * 1000
 
 
 def test_a_consumer_that_begins_behind_the_letter_goes_on():
