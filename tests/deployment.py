@@ -5,7 +5,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -156,7 +156,8 @@ class Deployment:
         return once
 
     async def quiet(self) -> None:
-        """Wait until no stage has work: twice in a row all is committed, and nothing was added in between."""
+        """Wait until no stage has work: twice in a row all that it may read is committed, and nothing was added."""
+        reader = LogReader(self.kafka, isolation_level="read_committed")
         sources = dict(self._sources())
         seen: dict[TopicPartition, int] = {}
         async with admin_client(self.kafka) as admin, self._consumer() as consumer:
@@ -165,7 +166,7 @@ class Deployment:
                 for group, topic in sources.items():
                     of_topic = await consumer.end_offsets([TopicPartition(topic, p) for p in self.partitions])
                     ends.update(of_topic)
-                    behind |= await _is_behind(admin, group, of_topic)
+                    behind |= await _is_behind(admin, reader, group, of_topic)
                 if not behind and ends == seen:
                     return
                 seen = ends
@@ -255,6 +256,13 @@ def clean_environment() -> dict[str, str]:
     }
 
 
-async def _is_behind(admin: AIOKafkaAdminClient, group: str, ends: dict[TopicPartition, int]) -> bool:
+async def _is_behind(
+    admin: AIOKafkaAdminClient, reader: LogReader, group: str, ends: Mapping[TopicPartition, int]
+) -> bool:
     committed = await admin.list_consumer_group_offsets(group)
-    return any(end and (tp not in committed or committed[tp].offset < end) for tp, end in ends.items())
+    for tp, end in ends.items():
+        at = committed[tp].offset if tp in committed else 0
+        # What was aborted and the markers of transactions are never read, and so never committed at the end of a log.
+        if at < end and await reader.record_at(tp, max(at, 0)) is not None:
+            return True
+    return False

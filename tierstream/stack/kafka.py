@@ -69,7 +69,7 @@ class KafkaProcess:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         properties = "".join(f"{key}={value}\n" for key, value in self._properties().items())
         (self.data_dir / _PROPERTIES_FILE).write_text(properties, encoding="ascii")
-        if not (self.data_dir / _LOG_DIR / "meta.properties").exists():
+        if not (self.log_dir / "meta.properties").exists():
             await self._format(jars)
         return (*_java(jars), f"-Xmx{self.heap_mb}m", _MAIN_CLASS, _PROPERTIES_FILE)
 
@@ -96,7 +96,12 @@ class KafkaProcess:
                 process.kill()
         if process.returncode:
             last_line = output.decode(errors="replace").strip().rpartition("\n")[2]
-            raise StackError(f"kafka could not format its storage in {self.data_dir / _LOG_DIR}: {last_line}")
+            raise StackError(f"kafka could not format its storage in {self.log_dir}: {last_line}")
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the broker keeps its partitions."""
+        return self.data_dir / _LOG_DIR
 
     def _properties(self) -> dict[str, object]:
         """Return the broker's configuration (https://kafka.apache.org/documentation/#brokerconfigs)."""
@@ -162,6 +167,11 @@ class EmbeddedKafka:
     def bootstrap_servers(self) -> str:
         """Where clients connect."""
         return self._settings.bootstrap_servers
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the segments of its partitions are, a folder for each."""
+        return self._settings.log_dir
 
     @property
     def pid(self) -> int | None:
