@@ -42,10 +42,11 @@ async def classify(request: Request, ctx: Context) -> Outputs:
     except ContextTooLongError as error:
         raise RefusedError(str(error), digest=digest) from None
     if deadline <= ctx.now():
-        task = _task(request, digest, ctx, deadline, draft.decision)
+        asked = await ctx.recall_opinion(request, revision) if draft.asks else Asked()
+        task = _task(request, digest, ctx, deadline, draft.decision, asked.attempts)
         message = "the deadline passed before the request was routed"
         return [
-            given_up(ctx.stage, task, (), ResultStatus.EXPIRED, "deadline", message),
+            given_up(ctx.stage, task, task.attempts, ResultStatus.EXPIRED, "deadline", message),
             _hop(task, ctx, "expired"),
         ]
     asked = await ctx.opinion(request, revision, deadline) if draft.asks else Asked()

@@ -288,17 +288,26 @@ class PaidCalls:
             flight.fail(FlightCancelledError())
             flight = None
         members = await flight.close() if flight is not None else (started,)
-        try:
-            ends = self._ends(members, outcome, boarding)
-        except Exception as failure:  # noqa: BLE001 - the call was paid for, and one without an end would hide that
-            message = "an answer of %s could not be recorded: %s"
-            log.error(message, started.model, _crash(failure))  # noqa: TRY400 - texts stay out of the log
-            error = ProviderError(ErrorKind.MALFORMED, f"the answer could not be recorded: {type(failure).__name__}")
-            ends = self._ends(members, replace(outcome, reply=None, error=error, usage=None), boarding)
-        await self._journal.ended(ends)
+        ends = await self._journal_end(members, outcome, boarding)
         if flight is not None:
             flight.finish(ends)
         return ends[0]
+
+    async def _journal_end(
+        self, members: Sequence[CallStarted], outcome: "_Outcome", boarding: Boarding
+    ) -> list[CallEnded]:
+        """Journal the end of a call in any case: it was paid for, and one without an end would hide that."""
+        try:
+            ends = self._ends(members, outcome, boarding)
+            await self._journal.ended(ends)
+        except Exception as failure:
+            unrecorded = outcome.without(failure)
+            if unrecorded is None or isinstance(failure, DeliveryError):
+                raise
+            message = "an answer of %s could not be recorded: %s"
+            log.error(message, members[0].model, _crash(failure))  # noqa: TRY400 - texts stay out of the log
+            return await self._journal_end(members, unrecorded, boarding)
+        return ends
 
     def _ends(self, members: Sequence[CallStarted], outcome: "_Outcome", boarding: Boarding) -> list[CallEnded]:
         """Make the end of the call for each request that shares it, with its part of tokens and cost."""
@@ -372,6 +381,13 @@ class _Outcome:
     reply: ChatReply | None
     error: ProviderError | None
     usage: Usage | None
+
+    def without(self, failure: Exception) -> "_Outcome | None":
+        """Leave out the answer, which could not be recorded, or else the usage; None where nothing is left."""
+        if self.reply is not None:
+            message = f"the answer could not be recorded: {type(failure).__name__}"
+            return replace(self, reply=None, error=ProviderError(ErrorKind.MALFORMED, message))
+        return replace(self, usage=None) if self.usage is not None else None
 
 
 def _most_output(call: PaidCall) -> int:

@@ -6,6 +6,7 @@ is an error like that of any other value, so each consumer does with it what it 
 has no hook for it: its consumers of this process, whichever group they belong to, are changed by importing this module.
 """
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,9 +16,6 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.structs import ConsumerRecord
 
 from topics.codec import Damaged
-
-_NO_TIMESTAMP = -1
-"""Kafka's own mark for it: the time in the header of a damaged batch may be anything."""
 
 
 class _Batches:
@@ -81,7 +79,9 @@ class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc] # aioka
     def _stand_in(self, offset: int, error: Exception) -> ConsumerRecord:
         tp = self._tp
         value = Damaged(f"the batch can't be read: {type(error).__name__}")
-        return ConsumerRecord(tp.topic, tp.partition, offset, _NO_TIMESTAMP, 0, None, value, None, -1, 0, ())
+        # The header may be what is damaged, and a time that no calendar has would stop whoever shows it.
+        timestamp = min(max(self._records.taken.max_timestamp, 0), int(time.time() * 1000))
+        return ConsumerRecord(tp.topic, tp.partition, offset, timestamp, 0, None, value, None, -1, 0, ())
 
 
 fetcher.PartitionRecords = _PartitionRecords

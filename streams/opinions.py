@@ -117,13 +117,21 @@ class PaidOpinions:
         text = question_of(request)
         if text is None or not self._model.may_be_asked(request, text, from_millis(source.timestamp_ms)):
             return Asked()
-        partition = partition_for(request.request_id, self._settings.kafka.partitions)
-        attempt = attempt_id(request.request_id, revision, CLASSIFY, 0)
-        place = Classification(partition, attempt, source.timestamp_ms)
+        place = self._place(request, revision, source)
         question = _Question(request, revision, text, place, is_current, self._clock(), deadline)
         ended = await self._join(question)
         await self._still_ours(question)
-        return Asked(_opinion_of(ended), (attempt_of(ended, CLASSIFY, ended.error.kind if ended.error else "ok"),))
+        return _asked(ended)
+
+    async def recall(self, request: Request, revision: int, source: Source) -> Asked:
+        """Return what came of asking about a request earlier; pays nothing."""
+        ended = await self._journal.recall(self._place(request, revision, source))
+        return Asked() if ended is None else _asked(ended)
+
+    def _place(self, request: Request, revision: int, source: Source) -> Classification:
+        partition = partition_for(request.request_id, self._settings.kafka.partitions)
+        attempt = attempt_id(request.request_id, revision, CLASSIFY, 0)
+        return Classification(partition, attempt, source.timestamp_ms)
 
     async def _join(self, question: _Question) -> CallEnded:
         """Wait for the end that decides, together with the copies that wait for it already."""
@@ -260,6 +268,10 @@ def _costs(outcome: Outcome, n: int) -> list[tuple[Usage | None, Decimal]]:
     if outcome.usage is None or outcome.rates is None:
         return [(None, Decimal(0))] * n
     return list(split(outcome.usage, outcome.rates, n))
+
+
+def _asked(ended: CallEnded) -> Asked:
+    return Asked(_opinion_of(ended), (attempt_of(ended, CLASSIFY, ended.error.kind if ended.error else "ok"),))
 
 
 def _opinion_of(ended: CallEnded) -> Opinion | None:

@@ -103,6 +103,12 @@ class Context:
             return Asked()
         return await self.opinions.ask(request, revision, self.received.source, deadline, self.is_current)
 
+    async def recall_opinion(self, request: Request, revision: int) -> Asked:
+        """Return what came of asking a language model before a restart; pays nothing."""
+        if self.opinions is None:
+            return Asked()
+        return await self.opinions.recall(request, revision, self.received.source)
+
     async def recall(self, task: TierTask, n: int) -> CallEnded | None:
         """Return how the n-th try of this stage ended, if it was made; pays nothing."""
         attempt = attempt_id(task.request.request_id, task.revision, self.stage, n)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from topics.base import Label, Money, Record, Tier, Timestamp
+from topics.base import Label, Millis, Money, Record, Tier, Timestamp
 from topics.journal import Usage
 from topics.requests import Request
 
@@ -20,7 +20,7 @@ class Source(Record):
     topic: str
     partition: int
     offset: int
-    timestamp_ms: int
+    timestamp_ms: Millis
 
 
 class Decision(Record):

@@ -102,7 +102,7 @@ def test_commands_say_it_in_one_line(
     server: EmbeddedServer, command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for url, said in (
-        ("secret", "is not the URL of a ClickHouse server"),
+        ("secret", "CLICKHOUSE_URL: clickhouse.url: must be a URL"),
         (place_of(server, "default:secret"), "refuses the user or the password"),
         (server.url, "does not have the ledger"),
     ):

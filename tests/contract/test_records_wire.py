@@ -38,6 +38,7 @@ ATTEMPT_TEXT = "dca8c1d7-23d1-527e-839e-1b10e9936607"
 SOURCE = Source(topic="llm.requests", partition=1, offset=2, timestamp_ms=3)
 USAGE = Usage(input=10, output=5, cached=4, cache_written=3, reasoning=2)
 USAGE_JSON = {"input": 10, "output": 5, "cached": 4, "cache_written": 3, "reasoning": 2, "source": "provider"}
+ASKED_MS = 1_772_366_400_000
 CALL_FIELDS = {
     "call_id": CALL,
     "attempt_id": ATTEMPT,
@@ -50,7 +51,7 @@ CALL_FIELDS = {
     "provider": "groq",
     "model": "m",
     "started_at": AT,
-    "asked_ms": 1_772_366_400_000,
+    "asked_ms": ASKED_MS,
 }
 CALL_JSON = CALL_FIELDS | {
     "call_id": str(CALL),
@@ -58,7 +59,7 @@ CALL_JSON = CALL_FIELDS | {
     "purpose": "infer",
     "started_at": AT_TEXT,
 }
-JOURNAL_HEADERS = [("attempt-id", ATTEMPT.bytes), ("stage", b"infer:1")]
+JOURNAL_HEADERS = [("attempt-id", ATTEMPT.bytes), ("stage", b"infer:1"), ("asked-ms", ASKED_MS.to_bytes(8))]
 DEFAULT_CONTEXT = {
     "user_role": None,
     "error_tolerance": "normal",
@@ -448,10 +449,10 @@ GOLDEN: list[tuple[str, Record, bytes, list[tuple[str, bytes]], dict[str, object
     ("result/1", REJECTED, b"r1", [], REJECTED_JSON),
     (
         "settled/1",
-        Settled(request_id="r1", revision=0, digest="d"),
+        Settled(request_id="r1", revision=0, digest="d", asked_ms=ASKED_MS, outcome_offset=7),
         b"r1",
         [],
-        {"request_id": "r1", "revision": 0, "digest": "d"},
+        {"request_id": "r1", "revision": 0, "digest": "d", "asked_ms": ASKED_MS, "outcome_offset": 7},
     ),
     ("hops/1", HOPS, b"r1", [], HOPS_JSON),
     ("dead-letter/1", LETTER, b"llm.requests:1:2", [], LETTER_JSON),

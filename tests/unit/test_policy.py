@@ -204,10 +204,16 @@ def test_a_rule_never_loosens_what_the_request_asks_for():
     assert bounds(rule(floor=3), max_tier=2).ceiling == 2
 
 
+def _is_allowed(effect: dict) -> bool:
+    """Whether the settings take a rule with this effect: it has one, and its floor is not above its ceiling."""
+    floor, ceiling = (number if isinstance(number := effect.get(name), int) else None for name in ("floor", "ceiling"))
+    return bool(effect) and (floor is None or ceiling is None or floor <= ceiling)
+
+
 effects = st.fixed_dictionaries(
     {},
     optional={name: st.sampled_from([1, 2, 3, 4, 5, "top"]) for name in ("tier", "floor", "ceiling")},
-).filter(bool)
+).filter(_is_allowed)
 
 
 @given(st.lists(effects, max_size=4), st.integers(2, 5), st.data())

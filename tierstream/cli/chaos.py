@@ -7,13 +7,14 @@ import uuid
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.live import Live
 
 from streams.settings import SettingsError
 from tierstream.cli.connection import load_settings
 from tierstream.cli.demo import running_stack
 from tierstream.cli.errors import FAILED
+from tierstream.cli.help_text import examples
+from tierstream.cli.progress import progress_console
 from tierstream.cli.render import printable, show_json
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ _SEEDS = 1_000_000
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Examples: `tierstream chaos --minutes 2` · `tierstream chaos --minutes 7 --rate 50 --json`")(
-        chaos
-    )
+    app.command(epilog=examples("tierstream chaos --minutes 2", "tierstream chaos --minutes 7 --rate 50 --json"))(chaos)
 
 
 def chaos(
@@ -76,8 +75,7 @@ async def _run(ctx: typer.Context, seconds: float, rate: float, workers: int, se
             raise SettingsError("the running stack uses real providers: the fault lab is for simulated ones")
         report = ChaosReport(seed=seed)
         requests = int(seconds * rate)
-        console = Console(stderr=True)
-        with Live(get_renderable=lambda: _progress(report, requests), console=console, transient=True):
+        with Live(get_renderable=lambda: _progress(report, requests), console=progress_console(), transient=True):
             return await run_chaos(
                 with_addresses(settings, found),
                 data_dir=settings.stack.data_dir.absolute(),

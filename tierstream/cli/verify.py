@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from streams.settings import Settings, SettingsError
 from tierstream.cli.connection import load_with_kafka, with_clickhouse
 from tierstream.cli.errors import FAILED
+from tierstream.cli.help_text import examples
 from tierstream.cli.moments import parse_moment
+from tierstream.cli.progress import progress_console
 from tierstream.cli.render import printable, show_json
 
 if TYPE_CHECKING:
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        epilog="Examples: `tierstream verify` · `tierstream verify --since 1h --wait 60 --json` · "
-        "`tierstream verify --usage-log served.jsonl`"
+        epilog=examples(
+            "tierstream verify",
+            "tierstream verify --since 1h --wait 60 --json",
+            "tierstream verify --usage-log served.jsonl",
+        )
     )(verify)
 
 
@@ -72,8 +76,7 @@ def _with_ledger(settings: Settings) -> Settings:
 async def _verify(settings: Settings, options: "VerifyOptions") -> "Verdict":
     from tierstream.verify.run import verify as run  # noqa: PLC0415
 
-    console = Console(stderr=True)
-    with console.status("reading") as status:
+    with progress_console().status("reading") as status:
         return await run(settings, options, lambda what, records: status.update(f"reading {what}: {records:,} records"))
 
 
