@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Test processes; each starts a broker of its own.
 JOBS := 2
+TESTS := tests/unit tests/contract tests/delivery tests/e2e
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo up down test check format bench docs lock clean
+.PHONY: help demo up down test test-slow check format bench docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(VENV)/.runtime: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tierstream needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...")'
@@ -35,7 +36,10 @@ down: $(VENV)/.runtime ## stop a stack that runs in the background
 	@$(BIN)/tierstream down
 
 test: $(VENV)/.dev ## run the tests on a real broker and the real ClickHouse engine
-	@$(BIN)/pytest -n $(JOBS) --dist loadfile tests/unit tests/contract tests/delivery tests/e2e
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not slow" $(TESTS)
+
+test-slow: $(VENV)/.dev ## run the tests that wait for crashes, outages and rebalances
+	@$(BIN)/pytest -n $(JOBS) --dist load -m slow $(TESTS)
 
 check: $(VENV)/.dev ## lint, types and layers
 	@$(BIN)/ruff check .

@@ -66,6 +66,7 @@ async def clickhouse(tmp_path: Path):
     await server.stop()
 
 
+@pytest.mark.slow
 async def test_workers_and_sinks_wait_for_a_broker_that_hangs_and_for_clickhouse(
     own_kafka, simulator, clickhouse, tmp_path
 ):

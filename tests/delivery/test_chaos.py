@@ -41,6 +41,7 @@ async def members(deployment: Deployment, count: int) -> None:
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_a_worker_joins_and_leaves_and_no_request_notices(deployment, monkeypatch):
     monkeypatch.setattr(faults, "_JOINED_S", 2)
     lab = lab_on(deployment, await deployment.start_worker())

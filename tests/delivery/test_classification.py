@@ -121,6 +121,7 @@ async def assert_decided_once(deployment, simulator, requests):
     return [call for calls in by_attempt.values() for call in calls]
 
 
+@pytest.mark.slow
 async def test_killed_workers_ask_nobody_twice_and_the_books_agree(deployed, simulator, tmp_path):
     requests = traffic(simulator, range(150))
     async with deployed() as deployment:
@@ -172,6 +173,7 @@ async def send_copies(deployment, requests):
                 await producer.send(topic, made.value, partition=partition, headers=made.headers)
 
 
+@pytest.mark.slow
 async def test_copies_in_two_workers_are_decided_alike_even_if_one_stalls_while_it_asks(deployed, simulator):
     first, second = traffic(simulator, range(80)), traffic(simulator, range(80, 100))
     async with deployed() as deployment:

@@ -103,6 +103,7 @@ async def test_after_the_window_an_id_gets_an_answer_of_its_own(short, simulator
     assert len({first, second, third}) == 3
 
 
+@pytest.mark.slow
 async def test_offsets_that_are_set_back_further_than_the_window_double_nothing(short, simulator):
     worker = await short.start_worker()
     await short.send([request(f"r{n}") for n in range(6)])

@@ -89,6 +89,7 @@ async def test_a_killed_worker_loses_nothing_and_pays_for_nothing_twice(deployme
     assert journal.on_the_wire
 
 
+@pytest.mark.slow
 async def test_a_worker_that_stalls_does_not_pay_for_work_that_it_no_longer_owns(deployment, simulator):
     killed, stalled = await asyncio.gather(deployment.start_worker(), deployment.start_worker())
     first = traffic(simulator, range(100))
@@ -130,6 +131,7 @@ async def test_a_worker_that_is_asked_to_stop_finishes_what_it_has_begun(deploym
     assert not journal.on_the_wire
 
 
+@pytest.mark.slow
 async def test_a_killed_broker_loses_nothing(simulator, tmp_path):
     async with running_kafka(tmp_path / "broker") as kafka:
         made = Deployment(kafka.bootstrap_servers, tmp_path, simulator_url=simulator.url, config=CONFIG)

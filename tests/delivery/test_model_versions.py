@@ -178,6 +178,7 @@ async def workers_say(deployment, state, of):
             return found
 
 
+@pytest.mark.slow
 async def test_a_model_takes_force_for_the_requests_of_its_time(deployment, model_files):
     worker = await deployment.start_worker("classify")
     async with traffic_of(deployment) as traffic:

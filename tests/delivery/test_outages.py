@@ -148,6 +148,7 @@ async def assert_streamed(deployment, found):
         assert own[-1].kind == "done"
 
 
+@pytest.mark.slow
 async def test_calls_of_which_some_hang_are_made_elsewhere(deployment, simulator, traffic):
     for provider in FIRST_TIER:
         simulator.set_behaviour(provider, rate_hang=0.3)
@@ -185,6 +186,7 @@ async def parked(deployment, how_many):
         deployment.check()
 
 
+@pytest.mark.slow
 async def test_with_every_provider_down_requests_rest_until_one_is_back(deployment, simulator, traffic):
     simulator.set_behaviour(down=True)
     first = await deployment.start_worker()

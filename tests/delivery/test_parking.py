@@ -238,6 +238,7 @@ async def test_a_wrong_clock_neither_keeps_a_task_nor_sends_it_round_without_a_r
     assert at - since >= REST_S * 1000 - GRID_MS - 1
 
 
+@pytest.mark.slow
 async def test_a_killed_worker_loses_nothing(deployment):
     tasks = [task_of(f"r{n}", tier=1 + n % 3) for n in range(300)]
     worker = await deployment.start_worker()

@@ -73,6 +73,7 @@ async def test_one_refused_call_is_enough_for_all_models_of_the_provider(deploym
     assert {status.target: status.reason for status in statuses} == dict.fromkeys(TARGETS, TOLD)
 
 
+@pytest.mark.slow
 async def test_with_nobody_left_requests_rest_and_are_served_once_the_key_is_valid(deployment, simulator):
     simulator.set_behaviour("groq", rate_401=1)
     simulator.set_behaviour("together", rate_401=1)

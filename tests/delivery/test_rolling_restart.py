@@ -88,6 +88,7 @@ async def start(deployment: Deployment, number: int) -> Child:
     return await deployment.start_worker(TIERSTREAM_KAFKA__INSTANCE=f"worker-{number}")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_restarting_all_workers_in_turn_doubles_and_loses_nothing(deployment, simulator):
     workers = await asyncio.gather(*(start(deployment, number) for number in range(WORKERS)))

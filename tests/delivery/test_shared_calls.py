@@ -159,6 +159,7 @@ async def test_nothing_else_is_shared(deployment, simulator):
     assert {len(parts) for parts in shares.values()} == {1}
 
 
+@pytest.mark.slow
 async def test_a_worker_that_dies_with_shared_calls_on_the_wire_loses_nobody(deployment, simulator):
     requests = list(bursts(**OF_ONE_USER))
     teach(simulator, requests)

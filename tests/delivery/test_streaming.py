@@ -123,6 +123,7 @@ async def test_an_answer_that_is_judged_does_not_stream_before_its_verdict(deplo
     assert not any(served["stream"] for served in simulator.calls)
 
 
+@pytest.mark.slow
 async def test_a_stream_of_a_killed_worker_begins_anew(deployment, simulator):
     simulator.set_behaviour(tokens_per_second=20)
     worker = await deployment.start_worker()

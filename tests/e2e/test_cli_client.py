@@ -330,7 +330,7 @@ async def test_results_into_a_closed_pipe_end_quietly(config, settings, settler)
         process.stdout._transport.close()
         # The command notices at the next line that it writes.
         await cli(config, "send", "--wait", "--id", "two", "Hello")
-        assert await asyncio.wait_for(process.wait(), 30) == 1
+        assert await asyncio.wait_for(process.wait(), 30) == 0
         assert await process.stderr.read() == b""
     finally:
         if process.returncode is None:

@@ -62,7 +62,7 @@ async def test_a_data_folder_that_cannot_be_written(tmp_path, how):
     [
         ("[kafka\n", ("not valid TOML",)),
         ("[kafka]\nprefixx = 'x.'\n", ("kafka.prefixx",)),
-        ("[kafka]\npartitions = 'many'\n", ("kafka.partitions", "integer")),
+        ("[kafka]\npartitions = 'many'\n", ("kafka.partitions", "whole number")),
         ("[validation]\njudge = { provider = 'nobody', model = 'x' }\n", ("validation.judge", "'nobody'")),
     ],
 )
