@@ -89,8 +89,8 @@ async def test_what_is_aborted_is_not_served_and_commits_pass_it(deployment):
         }
         worker = await deployment.start_worker()
         await deployment.settled(wanted)
-        # Aborted: 0 and 1, marker 2; plain: 3; aborted: 4 and 5, marker 6; committed: 7 and 8, marker 9; aborted: 10, 11,
-        # marker 12.
+        # Aborted: 0 and 1, marker 2; plain: 3; aborted: 4 and 5, marker 6; committed: 7 and 8, marker 9; aborted: 10
+        # and 11, marker 12.
         while await classified_up_to(deployment) != dict.fromkeys(deployment.partitions, 13):
             deployment.check()
 
