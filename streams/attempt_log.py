@@ -47,16 +47,7 @@ class AttemptLog:
         self._topic = CALLS.full_name(kafka.prefix)
         self._memory = AgedMemory(window, "qq")
         self._answers = _AnswerCache(delivery.answer_cache_bytes)
-        self._log = FollowedLog(
-            self._reader,
-            self._topic,
-            kafka.partitions,
-            memory=self._memory,
-            note=self._note,
-            window=window,
-            longest=settings.deadlines.longest,
-            clock=clock,
-        )
+        self._log = FollowedLog(self._reader, CALLS, settings, memory=self._memory, note=self._note, clock=clock)
 
     def __len__(self) -> int:
         return len(self._memory)

@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from typing import Any
 
 from aiokafka import TopicPartition
 
@@ -19,6 +19,8 @@ from streams.aged_memory import AgedMemory
 from streams.clock import Clock
 from streams.log_reader import LogReader, RawRecord
 from streams.publisher import DeliveryError
+from streams.settings import Settings
+from topics.registry import TopicSpec
 
 log = logging.getLogger(__name__)
 
@@ -45,35 +47,35 @@ class _Partition:
 class FollowedLog:
     """Feeds all records of a topic to a memory.
 
+    What is about requests older than the window and the longest deadline is forgotten unless it was asked for.
+
     Args:
         reader: Of the topic's isolation level.
-        topic: Full name.
-        partitions: How many it has.
+        spec: The topic.
+        settings: The window, the deadlines, and how many partitions there are.
         memory: Of what was noted, which is cut where nobody asks.
         note: Takes note of a record; the same one may come again.
-        window: How far apart two copies of one request may be.
-        longest: Longest lifetime of a usual request: what is about older ones is forgotten unless it was asked for.
         clock: Current moment.
     """
 
     def __init__(
         self,
         reader: LogReader,
-        topic: str,
-        partitions: int,
+        spec: TopicSpec[Any],
+        settings: Settings,
         *,
         memory: AgedMemory,
         note: Callable[[RawRecord], None],
-        window: timedelta,
-        longest: timedelta,
         clock: Clock,
     ) -> None:
+        topic, partitions = spec.full_name(settings.kafka.prefix), settings.kafka.partitions
         self._reader = reader
         self._tps = [TopicPartition(topic, number) for number in range(partitions)]
         self._memory = memory
         self._note = note
-        self._window_ms = _millis(window)
-        self._kept_ms = self._window_ms + _millis(longest) + _SLACK_MS
+        self._window_ms = int(settings.delivery.dedup_window_s * 1000)
+        longest_ms = int(settings.deadlines.longest.total_seconds() * 1000)
+        self._kept_ms = self._window_ms + longest_ms + _SLACK_MS
         self._clock = clock
         self._partitions: dict[int, _Partition] = {}
         self._waiting: dict[asyncio.Future[None], Callable[[], bool]] = {}
@@ -183,7 +185,3 @@ class FollowedLog:
 
     def _now_ms(self) -> int:
         return int(self._clock().timestamp() * 1000)
-
-
-def _millis(span: timedelta) -> int:
-    return int(span.total_seconds() * 1000)

@@ -43,16 +43,7 @@ class SettledRequests:
         self._reader = reader or LogReader(kafka, isolation_level="read_committed")
         self._outcomes = OUTCOMES.full_name(kafka.prefix)
         self._markers = SETTLED.full_name(kafka.prefix)
-        self._log = FollowedLog(
-            self._reader,
-            self._markers,
-            kafka.partitions,
-            memory=self._memory,
-            note=self.note,
-            window=window,
-            longest=settings.deadlines.longest,
-            clock=clock,
-        )
+        self._log = FollowedLog(self._reader, SETTLED, settings, memory=self._memory, note=self.note, clock=clock)
 
     def __len__(self) -> int:
         return len(self._memory)

@@ -23,7 +23,7 @@ from topics.dead_letters import LETTER_HEADER, RETRIES_HEADER, REVISION_HEADER, 
 from topics.events import DeadLetter, DeadLetterNote
 from topics.partitioning import partition_for
 from topics.registry import DEAD_LETTERS, REQUESTS, SETTLED, TopicSpec, all_topics
-from topics.tasks import Answer, Escalation, Parked, TierTask
+from topics.tasks import TierTask, task_of
 
 _OURS = frozenset((LETTER_HEADER, RETRIES_HEADER, REVISION_HEADER))
 _ENDED = frozenset({"handler_error", "too_large"})
@@ -238,7 +238,7 @@ class DeadLetters:
         if spec is None:
             raise DeadLetterError(f"{letter.topic} is no topic of these settings")
         original = await self.original(letter)
-        if original.key is None and original.value is None and edited is None:
+        if original.key is None and not original.value and edited is None:
             raise DeadLetterError("it has neither key nor value, so there is nothing to send: give --edit, or purge it")
         record = read(spec, original) if edited is None else self._edited(spec, edited, original)
         if spec.name == REQUESTS.name:
@@ -246,7 +246,7 @@ class DeadLetters:
             # Whatever makes a letter of a request that has an id also ends the request.
             is_known = asked is not None and asked == letter.request_id
             return _Subject(asked, revision_of(letter.headers), has_ended=True) if asked and is_known else None
-        task = _task_of(record)
+        task = task_of(record)
         if task is None:
             return None
         if edited is not None and task.partition_key.encode() != original.key:
@@ -303,19 +303,9 @@ class _Subject:
     """Whether the letter came with an end of this revision, be it published already or not."""
 
 
-def _task_of(record: Record | None) -> TierTask | None:
-    match record:
-        case TierTask():
-            return record
-        case Answer(task=task) | Escalation(task=task) | Parked(task=task):
-            return task
-        case _:
-            return None
-
-
 def _reissued(record: Record, revision: int, now: datetime) -> Record:
     """Make the next revision of a task: with as much time as it had, and without what the last one was billed for."""
-    task = _task_of(record)
+    task = task_of(record)
     if task is None:
         raise TypeError(f"{type(record).__name__} has no task")
     deadline = now + (task.deadline - from_millis(task.source.timestamp_ms))

@@ -167,7 +167,7 @@ class Escalation(Record):
         return self.task.partition_key
 
 
-def task_of(record: Record) -> TierTask | None:
+def task_of(record: Record | None) -> TierTask | None:
     """Return the task that a record hands on; None where it is of another kind."""
     match record:
         case TierTask():
