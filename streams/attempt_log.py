@@ -21,9 +21,11 @@ from streams.settings import Settings
 from topics.codec import SCHEMA_HEADER, decode
 from topics.journal import ASKED_HEADER, ATTEMPT_HEADER, STAGE_HEADER, CallEnded
 from topics.registry import CALLS
+from topics.tasks import CLASSIFY
 
 _NONE = 2**63 - 1
 """Offset of a record that is not there: later than all."""
+_LAG_MS = 250
 _ENDED = CallEnded.SCHEMA.encode()
 
 
@@ -47,7 +49,11 @@ class AttemptLog:
         self._topic = CALLS.full_name(kafka.prefix)
         self._memory = AgedMemory(window, "qq")
         self._answers = _AnswerCache(delivery.answer_cache_bytes)
-        self._log = FollowedLog(self._reader, CALLS, settings, memory=self._memory, note=self._note, clock=clock)
+        # Who asks for opinions waits for its records to be read; others look at those of the time before alone.
+        lag_ms = 0 if CLASSIFY in stages and settings.routing.asks_llm else _LAG_MS
+        self._log = FollowedLog(
+            self._reader, CALLS, settings, memory=self._memory, note=self._note, lag_ms=lag_ms, clock=clock
+        )
 
     def __len__(self) -> int:
         return len(self._memory)

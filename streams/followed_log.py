@@ -55,6 +55,7 @@ class FollowedLog:
         settings: The window, the deadlines, and how many partitions there are.
         memory: Of what was noted, which is cut where nobody asks.
         note: Takes note of a record; the same one may come again.
+        lag_ms: How late a record may be noted; 0: at once.
         clock: Current moment.
     """
 
@@ -66,6 +67,7 @@ class FollowedLog:
         *,
         memory: AgedMemory,
         note: Callable[[RawRecord], None],
+        lag_ms: int,
         clock: Clock,
     ) -> None:
         topic, partitions = spec.full_name(settings.kafka.prefix), settings.kafka.partitions
@@ -76,6 +78,7 @@ class FollowedLog:
         self._window_ms = int(settings.delivery.dedup_window_s * 1000)
         longest_ms = int(settings.deadlines.longest.total_seconds() * 1000)
         self._kept_ms = self._window_ms + longest_ms + _SLACK_MS
+        self._lag_ms = lag_ms
         self._clock = clock
         self._partitions: dict[int, _Partition] = {}
         self._waiting: dict[asyncio.Future[None], Callable[[], bool]] = {}
@@ -91,7 +94,7 @@ class FollowedLog:
         """
         since_ms = self._trimmed_ms = self._now_ms() - self._window_ms - _SLACK_MS - _STEP_MS
         ends = await self._reader.end_offsets(self._tps)
-        async for tp, records, next_offset in self._reader.follow(self._tps, since_ms=since_ms):
+        async for tp, records, next_offset in self._reader.follow(self._tps, since_ms=since_ms, lag_ms=self._lag_ms):
             partition = self._partitions.get(tp.partition)
             if partition is None:
                 partition = self._partitions[tp.partition] = _Partition(next_offset, next_offset, since_ms)

@@ -12,6 +12,8 @@ from topics.dead_letters import Received
 
 _FOLLOWED_BYTES = 1024 * 1024
 """Fetched of a partition at a time while following; a larger record comes alone."""
+_IDLE_MS = 500
+"""How long a broker keeps a question open while nothing is appended."""
 _FOLLOW_MS = 200
 """How long markers of transactions, which wake nobody, may go unnoticed."""
 
@@ -101,15 +103,22 @@ class LogReader:
                     return
 
     async def follow(
-        self, tps: Sequence[TopicPartition], *, since_ms: int
+        self, tps: Sequence[TopicPartition], *, since_ms: int, lag_ms: int
     ) -> AsyncIterator[tuple[TopicPartition, Sequence[RawRecord], int]]:
         """Yield what was appended to partitions since a time (ms since the epoch), and is from now on, without end.
 
         Each time it yields records of one partition, and the offset up to which that one is read; first, for each of
         them, where that begins, without records.
+
+        Args:
+            tps: The partitions.
+            since_ms: From when on.
+            lag_ms: How late a record may come for the sake of coming with others: to be woken costs more than to read.
         """
         timeout_ms = _FOLLOW_MS if self._isolation_level == "read_committed" else 5 * _FOLLOW_MS
-        async with self._consumer(*tps, fetch_bytes=_FOLLOWED_BYTES, wait_ms=500) as consumer:
+        least = _FOLLOWED_BYTES if lag_ms else 1
+        fetching = {"fetch_min_bytes": least, "fetch_max_wait_ms": lag_ms or _IDLE_MS}
+        async with self._consumer(*tps, max_partition_fetch_bytes=_FOLLOWED_BYTES, **fetching) as consumer:
             ends = await consumer.end_offsets(tps)
             starts = await consumer.offsets_for_times(dict.fromkeys(tps, max(since_ms, 0)))
             at = {tp: ends[tp] if starts[tp] is None else int(starts[tp].offset) for tp in tps}
@@ -126,17 +135,14 @@ class LogReader:
                         yield tp, found.get(tp, ()), position
 
     @asynccontextmanager
-    async def _consumer(
-        self, *tps: TopicPartition, fetch_bytes: int | None = None, wait_ms: int = 100
-    ) -> AsyncIterator[AIOKafkaConsumer]:
+    async def _consumer(self, *tps: TopicPartition, **more: int) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._kafka.bootstrap_servers,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level=self._isolation_level,
-            fetch_max_wait_ms=wait_ms,
-            max_partition_fetch_bytes=fetch_bytes or self._kafka.record_max_bytes,
+            **{"fetch_max_wait_ms": 100, "max_partition_fetch_bytes": self._kafka.record_max_bytes} | more,
         )
         try:
             await consumer.start()

@@ -20,6 +20,8 @@ from topics.results import Settled
 
 log = logging.getLogger(__name__)
 
+_LAG_MS = 100
+"""How late the markers of other processes may be known; settle knows its own at once."""
 _KEY_BYTES = 16
 _DIGEST_BYTES = 8
 
@@ -43,7 +45,9 @@ class SettledRequests:
         self._reader = reader or LogReader(kafka, isolation_level="read_committed")
         self._outcomes = OUTCOMES.full_name(kafka.prefix)
         self._markers = SETTLED.full_name(kafka.prefix)
-        self._log = FollowedLog(self._reader, SETTLED, settings, memory=self._memory, note=self.note, clock=clock)
+        self._log = FollowedLog(
+            self._reader, SETTLED, settings, memory=self._memory, note=self.note, lag_ms=_LAG_MS, clock=clock
+        )
 
     def __len__(self) -> int:
         return len(self._memory)

@@ -125,7 +125,9 @@ class Log:
     async def end_offsets(self, tps: Sequence[Any]) -> dict[Any, int]:
         return {tp: len(self.stored.get((tp.topic, tp.partition), [])) for tp in tps}
 
-    async def follow(self, tps: Sequence[Any], *, since_ms: int) -> AsyncIterator[tuple[Any, Sequence[Stored], int]]:
+    async def follow(
+        self, tps: Sequence[Any], *, since_ms: int, lag_ms: int
+    ) -> AsyncIterator[tuple[Any, Sequence[Stored], int]]:
         appended = asyncio.Event()
         appended.set()
         self.followers.append(appended)
