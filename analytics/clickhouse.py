@@ -25,7 +25,6 @@ __all__ = [
     "is_away",
     "open_client",
     "retry_for_ever",
-    "wait_until_up",
 ]
 
 T = TypeVar("T")
@@ -120,36 +119,6 @@ async def open_client(url: str, *, timeout_s: float = 60.0) -> AsyncIterator[Asy
         raise _explained(place, error) from error
     finally:
         await client.close()
-
-
-async def wait_until_up(url: str, *, timeout_s: float) -> None:
-    """Return once the server answers.
-
-    Raises:
-        ClickHouseUrlError: The URL can't be one.
-        ClickHouseRefused: The server refuses the user or has no such database.
-        ClickHouseUnavailable: It did not answer within `timeout_s` seconds.
-    """
-    last = ClickHouseUnavailable(f"ClickHouse at {_place(url)} did not answer within {timeout_s:g} s: {_START}")
-
-    async def probe() -> ClickHouseRefused | None:
-        nonlocal last
-        try:
-            async with open_client(url, timeout_s=timeout_s):
-                return None
-        except ClickHouseRefused as error:
-            return error
-        except ClickHouseUnavailable as error:
-            last = error
-            raise
-
-    try:
-        async with asyncio.timeout(timeout_s):
-            refused = await retry_for_ever("reach ClickHouse", probe)
-    except TimeoutError:
-        raise last from None
-    if refused:
-        raise refused
 
 
 async def retry_for_ever(what: str, operation: Callable[[], Awaitable[T]]) -> T:

@@ -1,6 +1,5 @@
 """What a user reads where ClickHouse can't be used: what is wrong and what to do, and no secret."""
 
-import asyncio
 import signal
 import socket
 from collections.abc import Iterator
@@ -13,9 +12,9 @@ from analytics.clickhouse import (
     ClickHouseRefused,
     ClickHouseUnavailable,
     ClickHouseUrlError,
+    is_away,
     open_client,
     retry_for_ever,
-    wait_until_up,
 )
 from tierstream.cli import app
 
@@ -70,20 +69,18 @@ async def test_a_host_that_is_not_there_and_a_port_where_nobody_listens() -> Non
     error = await failure(f"http://default:secret@127.0.0.1:{port}")
     assert "nothing listens there" in str(error)
     assert "tierstream up" in str(error)
+    assert is_away(error)
     assert "secret" not in str(error)
-    with pytest.raises(ClickHouseUnavailable, match="nothing listens there"):
-        await wait_until_up(f"http://127.0.0.1:{port}", timeout_s=0.3)
 
 
 @pytest.mark.parametrize("credentials", ["default:secret", "nobody:secret", "nobody"])
-async def test_a_wrong_user_or_password_is_not_waited_for(server: EmbeddedServer, credentials: str) -> None:
+async def test_a_wrong_user_or_password_is_a_refusal(server: EmbeddedServer, credentials: str) -> None:
     error = await failure(place_of(server, credentials))
     assert isinstance(error, ClickHouseRefused)
     assert "refuses the user or the password" in str(error)
     assert "secret" not in str(error)
-    async with asyncio.timeout(60):
-        with pytest.raises(ClickHouseRefused, match="code 516"):
-            await wait_until_up(place_of(server, credentials), timeout_s=3600)
+    assert "code 516" in str(error)
+    assert not is_away(error)
 
 
 async def test_a_missing_database_and_a_statement_that_is_wrong(server: EmbeddedServer) -> None:
