@@ -26,9 +26,9 @@ async def validate(answer: Answer, ctx: Context) -> Outputs:
     """
     task, hops = answer.task, []
     for model in _judges(task, ctx):
+        is_over = ctx.now() >= task.deadline or task.is_spent
         # What was paid before a restart counts, also where the time is up by now.
-        is_paid = await ctx.recall(task, task.tries(ctx.stage)) is not None
-        if not is_paid and (ctx.now() >= task.deadline or task.is_spent):
+        if is_over and await ctx.recall(task, task.tries(ctx.stage)) is None:
             break
         try:
             ended = await _ask(answer, task, model, ctx)

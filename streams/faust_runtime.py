@@ -42,7 +42,7 @@ from streams.window import OrderedWindow
 from topics.base import Record
 from topics.codec import DecodeError, decode
 from topics.registry import REQUESTS
-from topics.tasks import TierTask, task_of
+from topics.tasks import task_of
 
 log = logging.getLogger(__name__)
 
@@ -329,7 +329,8 @@ class StageRunner(Generic[M]):
         except DecodeError as error:
             await publish(failed.undecodable(error))
             return
-        if (task := task_of(decoded.record)) is not None and await self._is_settled(task, received.partition):
+        task = task_of(decoded.record)
+        if task is not None and await self._engine.settled.has_result(task, received.partition):
             return
         try:
             outputs = list(await self.stage.handler(decoded.record, self._context(received, decoded.unknown_fields)))
@@ -342,12 +343,6 @@ class StageRunner(Generic[M]):
         except Exception as error:  # noqa: BLE001 - one record must not block a partition for ever
             log.error("%s: a handler raised %s at %s", self.stage.name, type(error).__name__, received.source)  # noqa: TRY400
             await publish(failed.raised(decoded.record, error))
-
-    async def _is_settled(self, task: TierTask, partition: int) -> bool:
-        """Whether the request has its result: what is delivered again must not multiply from stage to stage."""
-        settled, asked_ms = self._engine.settled, task.source.timestamp_ms
-        await settled.cover(partition, asked_ms)
-        return settled.knows(task.request.request_id, task.revision, asked_ms)
 
     def _context(self, received: Received, unknown_fields: tuple[str, ...]) -> Context:
         return Context(

@@ -298,7 +298,8 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
 
     async def _publish(self, held: Held, monotonic: float) -> list[Delivered]:
         """Publish what becomes of a record; where a topic does not take that, the end of its request."""
-        if await self._is_settled(held):
+        task = None if isinstance(held.content, DecodeError) else held.content.task
+        if task is not None and await self._settled.has_result(task, held.source.partition):
             return []
         trace, at, kept = trace_of(held.record.headers), self._clock(), self._settings.kafka.kept_bytes
         try:
@@ -308,14 +309,6 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                 raise
             failed = FailedRecord(STAGE, _received(held), at, kept_bytes=kept)
             return await self._publisher.publish(failed.raised(held.content, error), trace=trace)
-
-    async def _is_settled(self, held: Held) -> bool:
-        """Whether the request has its result: what is delivered again must not multiply."""
-        if isinstance(held.content, DecodeError):
-            return False
-        task, asked_ms = held.content.task, held.content.task.source.timestamp_ms
-        await self._settled.cover(held.source.partition, asked_ms)
-        return self._settled.knows(task.request.request_id, task.revision, asked_ms)
 
     def _outputs(self, held: Held, monotonic: float, at: datetime) -> list[Output]:
         if isinstance(held.content, Parked) and self._rests_on(held, monotonic):

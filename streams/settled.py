@@ -17,6 +17,7 @@ from streams.settings import Settings
 from topics.codec import SCHEMA_HEADER, DecodeError, decode, header
 from topics.registry import OUTCOMES, SETTLED
 from topics.results import Settled
+from topics.tasks import TierTask
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +104,17 @@ class SettledRequests:
     def knows(self, request_id: str, revision: int, asked_ms: int) -> bool:
         """Whether a copy of a request that came in at `asked_ms` (ms since the epoch) has its result."""
         return any(True for _ in self._memory.find(_key(request_id, revision), asked_ms))
+
+    async def has_result(self, task: TierTask, partition: int) -> bool:
+        """Whether the request behind a task has its result: what is delivered again must not multiply.
+
+        Args:
+            task: What a stage was handed.
+            partition: Where it came, which is also that of the markers.
+        """
+        asked_ms = task.source.timestamp_ms
+        await self.cover(partition, asked_ms)
+        return self.knows(task.request.request_id, task.revision, asked_ms)
 
     def same_body(self, request_id: str, revision: int, asked_ms: int, digest: str) -> bool:
         """Whether the settled copy was asked with this body; False also where there is none."""
