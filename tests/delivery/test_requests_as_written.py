@@ -141,7 +141,7 @@ async def test_of_a_batch_that_is_damaged_on_disk_each_record_is_a_dead_letter(s
             await made.settled(served)
             assert {result.request_id for result in await made.read(RESULTS)} == set(served)
             letters = await made.read(DEAD_LETTERS)
-            assert [letter.offset for letter in letters] == [2, 3, 4]
+            assert sorted(letter.offset for letter in letters) == [2, 3, 4]
             assert {(letter.reason, letter.topic, letter.partition) for letter in letters} == {
                 ("damaged", requests_topic(made), 0)
             }
