@@ -7,6 +7,7 @@ from streams.context_windows import ContextTooLongError
 from streams.opinions import Asked
 from streams.outcomes import given_up
 from streams.publisher import Output
+from streams.routing.policy import bounds_problem
 from streams.settings import Settings
 from streams.stage import Context, Outputs, RefusedError, stage
 from topics.base import from_millis
@@ -81,11 +82,8 @@ def _deadline(request: Request, ctx: Context) -> datetime:
 def _problem(request: Request, settings: Settings, lifetime: timedelta) -> str | None:
     """Say which field of a well-formed request asks for what this deployment can't give, and why."""
     window = timedelta(seconds=settings.delivery.dedup_window_s)
-    for name, tier in (("min_tier", request.min_tier), ("max_tier", request.max_tier)):
-        if tier is not None and tier > settings.top_tier:
-            return f"{name}: there are {settings.top_tier} tiers"
-    if request.min_tier is not None and request.max_tier is not None and request.min_tier > request.max_tier:
-        return "min_tier: is above max_tier"
+    if problem := bounds_problem(request, settings.top_tier):
+        return problem
     if lifetime > window:
         return f"deadline: may be at most {window.total_seconds():g} s after the request"
     if not settings.may_serve(request.context.data_class):

@@ -6,7 +6,7 @@ on when another had its work. What stands first in the journal decides, for ever
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
 from uuid import UUID
 
@@ -67,8 +67,7 @@ class AttemptLog:
 
         What another process writes at this very moment may be missing.
         """
-        if not self._log.covers(partition, asked_ms):
-            await self._log.cover(partition, asked_ms)
+        await self._log.cover(partition, asked_ms)
 
     async def catch_up(self, partitions: Collection[int]) -> None:
         """Return when all is known that these partitions hold at this moment."""
@@ -92,8 +91,7 @@ class AttemptLog:
 
     def first_start(self, attempt: UUID, asked_ms: int) -> int | None:
         """Return the offset of the first start of an attempt."""
-        first = min((start for start, _ in self._memory.find(attempt.bytes, asked_ms)), default=_NONE)
-        return None if first == _NONE else first
+        return _first(start for start, _ in self._memory.find(attempt.bytes, asked_ms))
 
     def has_ended(self, attempt: UUID, asked_ms: int) -> bool:
         """Whether an attempt has an end."""
@@ -115,8 +113,7 @@ class AttemptLog:
 
     def note_end(self, call: CallEnded, place: Delivered) -> None:
         """Know an end as soon as it is acknowledged; it may take a moment until it is read."""
-        asked_ms = place.timestamp_ms if call.asked_ms is None else call.asked_ms
-        self._put(call.attempt_id.bytes, asked_ms, _NONE, place.offset)
+        self._put(call.attempt_id.bytes, call.request_ms(place.timestamp_ms), _NONE, place.offset)
 
     def _note(self, record: RawRecord) -> None:
         """Take note of a record by its headers alone, so that a restore does not parse answers."""
@@ -139,8 +136,7 @@ class AttemptLog:
         self._memory.put(attempt, asked_ms, start, end)
 
     def _first_end(self, attempt: UUID, asked_ms: int) -> int | None:
-        first = min((end for _, end in self._memory.find(attempt.bytes, asked_ms)), default=_NONE)
-        return None if first == _NONE else first
+        return _first(end for _, end in self._memory.find(attempt.bytes, asked_ms))
 
 
 class _AnswerCache:
@@ -162,6 +158,11 @@ class _AnswerCache:
     def get(self, place: tuple[int, int]) -> bytes | None:
         """Return an answer that is still kept."""
         return self._values.get(place)
+
+
+def _first(offsets: Iterable[int]) -> int | None:
+    first = min(offsets, default=_NONE)
+    return None if first == _NONE else first
 
 
 def read_ended(value: bytes) -> CallEnded | None:

@@ -110,22 +110,14 @@ class FollowedLog:
                     waiting.set_result(None)
             self._trim()
 
-    def covers(self, partition: int, asked_ms: int) -> bool:
-        """Whether all is known that may have been written about copies of a request that came in at that moment."""
-        if not self._is_ready.is_set():
-            return False
-        known, wanted = self._partitions[partition], asked_ms - self._window_ms - _SLACK_MS
-        self._oldest_wanted = min(self._oldest_wanted, wanted)
-        return known.since_ms <= wanted or known.first_offset == 0
-
     async def cover(self, partition: int, asked_ms: int) -> None:
         """Read a partition back as far as an earlier copy of a request may lie that came in at `asked_ms`."""
         await self._is_ready.wait()
-        if self.covers(partition, asked_ms):
+        if self._covers(partition, asked_ms):
             return
         known = self._partitions[partition]
         async with known.lock:
-            if self.covers(partition, asked_ms):
+            if self._covers(partition, asked_ms):
                 return
             since_ms = min(asked_ms - self._window_ms - _SLACK_MS, known.since_ms - _STEP_MS)
             first_offset = known.first_offset
@@ -169,6 +161,12 @@ class FollowedLog:
                 await waiting
         finally:
             del self._waiting[waiting]
+
+    def _covers(self, partition: int, asked_ms: int) -> bool:
+        """Whether all is known that may have been written about copies of a request that came in at that moment."""
+        known, wanted = self._partitions[partition], asked_ms - self._window_ms - _SLACK_MS
+        self._oldest_wanted = min(self._oldest_wanted, wanted)
+        return known.since_ms <= wanted or known.first_offset == 0
 
     def _has_reached(self, ends: Mapping[TopicPartition, int]) -> bool:
         partitions = self._partitions

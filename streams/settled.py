@@ -64,8 +64,7 @@ class SettledRequests:
             partition: Where its markers are: murmur2 of its id decides.
             asked_ms: Append time of the copy in hand, ms since the epoch.
         """
-        if not self._log.covers(partition, asked_ms):
-            await self._log.cover(partition, asked_ms)
+        await self._log.cover(partition, asked_ms)
 
     async def catch_up(self, partition: int) -> None:
         """Return when all markers are known that a partition holds at this moment."""

@@ -105,6 +105,14 @@ class _Call(Record):
         """The request id."""
         return self.request_id
 
+    def request_ms(self, appended_ms: int) -> int:
+        """Return when its request came in, ms since the epoch.
+
+        Args:
+            appended_ms: When this record was appended: it counts where the record is older than the field.
+        """
+        return appended_ms if self.asked_ms is None else self.asked_ms
+
     def own_headers(self) -> list[tuple[str, bytes]]:
         """Name attempt, stage and age outside the value, so that the journal can be indexed without parsing answers."""
         asked = [] if self.asked_ms is None else [(ASKED_HEADER, self.asked_ms.to_bytes(8, signed=True))]

@@ -49,6 +49,16 @@ class Bounds:
         return tier, rule
 
 
+def bounds_problem(request: Request, top_tier: int) -> str | None:
+    """Say which of the request's own bounds can't be met, and why; None: none."""
+    for name, tier in (("min_tier", request.min_tier), ("max_tier", request.max_tier)):
+        if tier is not None and tier > top_tier:
+            return f"{name}: there are {top_tier} tiers"
+    if request.min_tier is not None and request.max_tier is not None and request.min_tier > request.max_tier:
+        return "min_tier: is above max_tier"
+    return None
+
+
 class Policy:
     """Evaluates the rules in order, then the limits.
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from streams.context_windows import ContextTooLongError, ContextWindows
 from streams.routing.llm.prompt import question_of
+from streams.routing.policy import bounds_problem
 from streams.routing.router import Draft
 from streams.sections import RuleSettings
 from streams.settings import Settings
@@ -140,11 +141,8 @@ def _draft(settings: Settings, request: Request) -> Draft:
     # Brings Faust with it, which takes a second to import.
     from tierstream.worker import new_router  # noqa: PLC0415
 
-    for name, tier in (("min_tier", request.min_tier), ("max_tier", request.max_tier)):
-        if tier is not None and tier > settings.top_tier:
-            raise InputError(f"{name}: there are {settings.top_tier} tiers")
-    if request.min_tier is not None and request.max_tier is not None and request.min_tier > request.max_tier:
-        raise InputError("min_tier: is above max_tier")
+    if problem := bounds_problem(request, settings.top_tier):
+        raise InputError(problem)
     if not settings.may_serve(request.context.data_class):
         raise InputError(f"context.data_class: no provider may see {request.context.data_class.value} data")
     return new_router(settings, ContextWindows(settings)).draft(request, request.digest(), 0)

@@ -98,7 +98,7 @@ class CallBook:
             judged: False before the time that is looked at.
         """
         attempt = call.attempt_id.bytes
-        moment_ms = at_ms if call.asked_ms is None else call.asked_ms
+        moment_ms = call.request_ms(at_ms)
         opened = _Open(call.request_id, f"{call.provider}/{call.model}", call.started_at, at_ms, moment_ms, judged)
         self._open[call.call_id.bytes, attempt] = opened
         if self._served is not None:
@@ -116,7 +116,7 @@ class CallBook:
             self._close(attempt, opened)
         if call.shares > 1:
             self._shared.add_end(call, judged=judged, start_judged=opened is not None and opened.judged)
-        earlier = self.ended.of_attempt(request, call.attempt_id, at_ms if call.asked_ms is None else call.asked_ms)
+        earlier = self.ended.of_attempt(request, call.attempt_id, call.request_ms(at_ms))
         has_left = self._has_left(call)
         if judged:
             self._counts.ends += 1
