@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deployment import Deployment
@@ -43,8 +44,16 @@ async def simulator() -> AsyncIterator[RunningSimulator]:
 
 
 @pytest.fixture
-async def deployment(kafka: EmbeddedKafka, simulator: RunningSimulator, tmp_path: Path) -> AsyncIterator[Deployment]:
+def deployment_options() -> dict[str, Any]:
+    """What the deployment of a test is given besides; a file with other needs has a fixture of this name."""
+    return {}
+
+
+@pytest.fixture
+async def deployment(
+    kafka: EmbeddedKafka, simulator: RunningSimulator, tmp_path: Path, deployment_options: dict[str, Any]
+) -> AsyncIterator[Deployment]:
     """Topics under a prefix of the test's own; no process runs yet."""
-    made = Deployment(kafka.bootstrap_servers, tmp_path, simulator_url=simulator.url)
+    made = Deployment(kafka.bootstrap_servers, tmp_path, simulator_url=simulator.url, **deployment_options)
     async with made.running():
         yield made

@@ -3,12 +3,18 @@
 import asyncio
 import re
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID, uuid5
 
+from analytics.clickhouse import open_client
+from analytics.ledger import Entry, Ledger, SinkStats
+from analytics.migrate import migrate
+from analytics.rows import LogBodies, Position, rows_of
 from streams.sharing import split
+from topics.base import Record
 from topics.control import BreakerState, BreakerStatus
 from topics.events import Hop, Hops
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage, attempt_id
@@ -19,6 +25,18 @@ BASE = datetime(2026, 3, 31, 23, 59, 58, tzinfo=UTC)
 CALLS = UUID("6a1f7e0e-0f4b-4d43-8d0b-1f5f2d2a9c11")
 RATES = Rates(input=Decimal("0.075"), output=Decimal("0.3"), cached=Decimal("0.0375"), source="config")
 _LISTENS = re.compile(rb"listens on http://127\.0\.0\.1:(\d+)")
+
+
+async def fill_ledger(
+    url: str, database: str, records: Sequence[Record], *, first_ms: int, bodies: LogBodies = "none"
+) -> None:
+    """Make the tables of a new ledger, with the rows of records that came in a millisecond after each other."""
+    positions = [Position("cluster", "t", 0, offset, first_ms + offset) for offset in range(len(records))]
+    async with open_client(url) as client:
+        await migrate(client, database, retention_days=4000, body_retention_days=4000)
+    ledger = Ledger(url, database, SinkStats())
+    await ledger.insert([Entry(p, rows_of(record, p, bodies)) for p, record in zip(positions, records, strict=True)])
+    await ledger.close()
 
 
 class ClickHouseProcess:

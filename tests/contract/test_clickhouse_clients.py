@@ -17,12 +17,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_programs import BATCH, BATCH_COLUMNS, Answer, Program, go_program, java_program, node_program
 from documented_sql import documented_queries
 from embedded_server import EmbeddedServer
-from ledger_records import breaker, call_pair, hops, result, shared_call
-
-from analytics.clickhouse import open_client
-from analytics.ledger import Entry, Ledger, SinkStats
-from analytics.migrate import migrate
-from analytics.rows import Position, rows_of
+from ledger_records import breaker, call_pair, fill_ledger, hops, result, shared_call
 
 DATABASE = "tierstream"
 VIEWS = ("requests", "calls", "hops", "breakers", "bodies", "call_ledger", "attempt_ledger", "spending")
@@ -96,13 +91,7 @@ async def fill(url: str) -> None:
     records = [record for n in range(1, 6) for record in (result(n), *call_pair(n), hops(n))]
     records += [*call_pair(6, failed=True), call_pair(7)[0], breaker(1)]
     records += [record for part in shared_call(8, 9) for record in part]
-    now_ms = time_ns() // 1_000_000 - 60_000
-    positions = [Position("cluster", "t", 0, offset, now_ms + offset) for offset in range(len(records))]
-    async with open_client(url) as client:
-        await migrate(client, DATABASE, retention_days=4000, body_retention_days=4000)
-    ledger = Ledger(url, DATABASE, SinkStats())
-    await ledger.insert([Entry(p, rows_of(record, p, "full")) for p, record in zip(positions, records, strict=True)])
-    await ledger.close()
+    await fill_ledger(url, DATABASE, records, first_ms=time_ns() // 1_000_000 - 60_000, bodies="full")
 
 
 def plain(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from time import time_ns
 
@@ -11,13 +11,10 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from documented_sql import documented_queries
 from embedded_server import EmbeddedServer
-from ledger_records import call_pair, hops, result, shared_call
+from ledger_records import call_pair, fill_ledger, hops, result, shared_call
 
 from analytics.clickhouse import open_client
-from analytics.ledger import Entry, Ledger, SinkStats
-from analytics.migrate import migrate
 from analytics.reports import trace
-from analytics.rows import Position, rows_of
 from topics.base import Record
 from topics.journal import CallEnded, Purpose
 
@@ -30,9 +27,9 @@ TIME_MS = time_ns() // 1_000_000 - 60_000
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """Two ledgers of the same requests: one where all went well, and one where records were delivered again."""
     server = EmbeddedServer(tmp_path_factory.mktemp("clickhouse"))
-    asyncio.run(fill(server.url, "tierstream", calls(), results(), steps()))
+    asyncio.run(fill_ledger(server.url, "tierstream", [*calls(), *results(), *steps()], first_ms=TIME_MS))
     again = [record for record in (*calls(), *steps()) for _ in range(COPIES)]
-    asyncio.run(fill(server.url, "delivered_again", again, results(), []))
+    asyncio.run(fill_ledger(server.url, "delivered_again", [*again, *results()], first_ms=TIME_MS))
     yield server
     assert server.end(signal.SIGTERM) == 0
 
@@ -60,16 +57,6 @@ def steps() -> list[Record]:
 
 def paid() -> Decimal:
     return sum((record.cost_usd for record in calls() if isinstance(record, CallEnded)), Decimal(0))
-
-
-async def fill(url: str, database: str, *groups: Iterable[Record]) -> None:
-    records = [record for group in groups for record in group]
-    positions = [Position("cluster", "t", 0, offset, TIME_MS + offset) for offset in range(len(records))]
-    async with open_client(url) as client:
-        await migrate(client, database, retention_days=4000, body_retention_days=4000)
-    ledger = Ledger(url, database, SinkStats())
-    await ledger.insert([Entry(p, rows_of(record, p, "none")) for p, record in zip(positions, records, strict=True)])
-    await ledger.close()
 
 
 def total(client: Client, query: str) -> Decimal:

@@ -32,12 +32,10 @@ async def simulator():
 
 
 @pytest.fixture
-async def deployment(kafka, simulator, tmp_path):
+def deployment_options():
     # The default commit interval leaves more finished work uncommitted for a crash to deliver again.
     options = {"session_timeout_s": 4, "commit_interval_s": Settings.model_fields["kafka"].default.commit_interval_s}
-    made = Deployment(kafka.bootstrap_servers, tmp_path, simulator_url=simulator.url, kafka=options, config=CONFIG)
-    async with made.running():
-        yield made
+    return {"kafka": options, "config": CONFIG}
 
 
 def traffic(simulator, numbers):

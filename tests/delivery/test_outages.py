@@ -6,7 +6,6 @@ from uuid import UUID
 
 import pytest
 from breaker_log import ended_periods, periods, reached
-from deployment import Deployment
 
 from topics.control import BreakerState
 from topics.registry import CHUNKS, PARKED, RESULTS, STATUS
@@ -42,12 +41,8 @@ CHEAP = {"context": {"self_validating": True}, "service_class": "bulk"}
 
 
 @pytest.fixture
-async def deployment(kafka, simulator, tmp_path):
-    made = Deployment(
-        kafka.bootstrap_servers, tmp_path, simulator_url=simulator.url, kafka={"session_timeout_s": 4}, config=CONFIG
-    )
-    async with made.running():
-        yield made
+def deployment_options():
+    return {"kafka": {"session_timeout_s": 4}, "config": CONFIG}
 
 
 class Traffic:

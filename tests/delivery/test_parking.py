@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 from aiokafka import TopicPartition
-from deployment import Deployment
 from in_memory import BASE, USAGE, new_request, new_task
 
 from streams.clock import BrokerClock, Clock, utc_now
@@ -28,16 +27,8 @@ HOUR_S = 3600.0
 
 
 @pytest.fixture
-async def deployment(kafka, simulator, tmp_path):
-    made = Deployment(
-        kafka.bootstrap_servers,
-        tmp_path,
-        simulator_url=simulator.url,
-        kafka={"session_timeout_s": 4},
-        config=f"[attempts]\nparked_s = {REST_S}",
-    )
-    async with made.running():
-        yield made
+def deployment_options():
+    return {"kafka": {"session_timeout_s": 4}, "config": f"[attempts]\nparked_s = {REST_S}"}
 
 
 def task_of(request_id, *, deadline_s=120.0, **fields):

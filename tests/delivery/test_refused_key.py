@@ -2,7 +2,6 @@
 
 import pytest
 from breaker_log import changes, reached
-from deployment import Deployment
 
 from streams.control import read_control
 from topics.control import BreakerState
@@ -32,12 +31,8 @@ models = [
 
 
 @pytest.fixture
-async def deployment(kafka, simulator, tmp_path):
-    made = Deployment(
-        kafka.bootstrap_servers, tmp_path, simulator_url=simulator.url, kafka={"session_timeout_s": 4}, config=CONFIG
-    )
-    async with made.running():
-        yield made
+def deployment_options():
+    return {"kafka": {"session_timeout_s": 4}, "config": CONFIG}
 
 
 def request(name, tier):

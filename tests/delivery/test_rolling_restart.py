@@ -32,12 +32,10 @@ async def simulator():
 
 
 @pytest.fixture
-async def deployment(kafka, simulator, tmp_path):
+def deployment_options():
     defaults = Settings.model_fields["kafka"].default
     options = {"partitions": 6, "commit_interval_s": defaults.commit_interval_s}
-    made = Deployment(kafka.bootstrap_servers, tmp_path, simulator_url=simulator.url, kafka=options, config=CONFIG)
-    async with made.running():
-        yield made
+    return {"kafka": options, "config": CONFIG}
 
 
 class Load:

@@ -5,7 +5,6 @@ from collections import defaultdict
 from decimal import Decimal
 
 import pytest
-from deployment import Deployment
 
 from streams.pricing import PriceBook
 from tierstream.simulator.server import running_simulator
@@ -37,12 +36,8 @@ async def simulator():
 
 
 @pytest.fixture
-async def deployment(kafka, simulator, tmp_path):
-    made = Deployment(
-        kafka.bootstrap_servers, tmp_path, simulator_url=simulator.url, kafka={"session_timeout_s": 4}, config=CONFIG
-    )
-    async with made.running():
-        yield made
+def deployment_options():
+    return {"kafka": {"session_timeout_s": 4}, "config": CONFIG}
 
 
 def asked(request_id, subject, **fields):

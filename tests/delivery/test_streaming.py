@@ -4,7 +4,6 @@ import asyncio
 from itertools import groupby
 
 import pytest
-from deployment import Deployment
 
 from tierstream.answer_stream import AnswerStream
 from tierstream.simulator.server import running_simulator
@@ -46,12 +45,8 @@ async def simulator():
 
 
 @pytest.fixture
-async def deployment(kafka, simulator, tmp_path):
-    made = Deployment(
-        kafka.bootstrap_servers, tmp_path, simulator_url=simulator.url, kafka={"session_timeout_s": 4}, config=CONFIG
-    )
-    async with made.running():
-        yield made
+def deployment_options():
+    return {"kafka": {"session_timeout_s": 4}, "config": CONFIG}
 
 
 def asking(request_id, **fields):

@@ -4,7 +4,6 @@ import sys
 from datetime import timedelta
 
 import pytest
-from deployment import Deployment
 
 from tierstream.stack.health import HealthCheck, wait_healthy
 from tierstream.stack.process import Child
@@ -24,13 +23,6 @@ settings = load()
 asyncio.run(run_worker(settings, choose_stages((), settings), lambda: utc_now() + wrong_by))
 """
 CHEAP = {"context": {"self_validating": True}, "service_class": "bulk"}
-
-
-@pytest.fixture
-async def deployment(kafka, simulator, tmp_path):
-    made = Deployment(kafka.bootstrap_servers, tmp_path, simulator_url=simulator.url)
-    async with made.running():
-        yield made
 
 
 def ask(request_id, **fields):
