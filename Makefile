@@ -36,10 +36,10 @@ down: $(VENV)/.runtime ## stop a stack that runs in the background
 	@$(BIN)/tierstream down
 
 test: $(VENV)/.dev ## run the tests on a real broker and the real ClickHouse engine
-	@$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not slow" $(TESTS)
+	@$(BIN)/pytest -n $(JOBS) --max-worker-restart 0 --dist loadfile -m "not slow" $(TESTS)
 
 test-slow: $(VENV)/.dev ## run the tests that wait for crashes, outages and rebalances
-	@$(BIN)/pytest -n $(JOBS) --dist load -m slow $(TESTS)
+	@$(BIN)/pytest -n $(JOBS) --max-worker-restart 0 --dist load -m slow $(TESTS)
 
 check: $(VENV)/.dev ## lint, types and layers
 	@$(BIN)/ruff check .

@@ -102,21 +102,24 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Fa
         pulse.watch(lambda: bool(coordinator.member_id != JoinGroupRequest.UNKNOWN_MEMBER_ID))
 
     async def seek_to_committed(self) -> Any:  # noqa: ANN401 - offsets by Faust's kind of partition
-        """Seek every partition, also those of which nothing is committed.
+        """Seek every partition, also those of which nothing is committed, and say where each of them begins.
 
         aiokafka leaves those where they are. What Faust had fetched and dropped in a rebalance would be passed over
-        then, and the next commit would make it the past.
+        then, and the next commit would make it the past. And where Faust is not told where a partition begins, it
+        sees no gap before the first record: once a commit has come in between, it would wait for that gap for ever.
         """
         return await self.call_thread(self._seek_to_committed_or_start)
 
     async def _seek_to_committed_or_start(self) -> Any:  # noqa: ANN401
         consumer = self._ensure_consumer()
-        committed = await consumer.seek_to_committed()
-        uncommitted = [tp for tp, offset in committed.items() if not offset]
+        offsets = dict(await consumer.seek_to_committed())
+        uncommitted = [tp for tp, offset in offsets.items() if not offset]
         if uncommitted:
-            for tp, start in (await consumer.beginning_offsets(uncommitted)).items():
+            starts = await consumer.beginning_offsets(uncommitted)
+            for tp, start in starts.items():
                 consumer.seek(tp, start)
-        return committed
+            offsets.update(starts)
+        return offsets
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,7 @@ class _Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped
         offset: int | None = super()._new_offset(tp)
         last, read_to = self._handed_on.get(tp), self._read_to.get(tp)
         reached = self._committed_offset[tp] if offset is None else offset
-        is_done = last is None or reached == last + 1
+        is_done = last is None or (reached is not None and reached > last)
         return max(read_to, reached or 0) if read_to and is_done else offset
 
     async def wait_empty(self) -> None:

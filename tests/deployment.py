@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -34,6 +35,8 @@ M = TypeVar("M", bound=Record)
 
 _POLL_S = 0.05
 _START_S = 120.0
+_QUIET_S = 240.0
+"""Less than the time that a test has, so that it ends by saying what was waited for."""
 
 
 class Deployment:
@@ -160,17 +163,19 @@ class Deployment:
         reader = LogReader(self.kafka, isolation_level="read_committed")
         sources = dict(self._sources())
         seen: dict[TopicPartition, int] = {}
+        deadline = time.monotonic() + _QUIET_S
         async with admin_client(self.kafka) as admin, self._consumer() as consumer:
             while True:
-                ends, behind = {}, False
+                ends, behind = {}, []
                 for group, topic in sources.items():
                     of_topic = await consumer.end_offsets([TopicPartition(topic, p) for p in self.partitions])
                     ends.update(of_topic)
-                    behind |= await _is_behind(admin, reader, group, of_topic)
+                    behind += await _behind(admin, reader, group, of_topic)
                 if not behind and ends == seen:
                     return
                 seen = ends
                 self.check()
+                assert time.monotonic() < deadline, f"still behind after {_QUIET_S:g} s: {behind}"
                 await asyncio.sleep(_POLL_S)
 
     @property
@@ -256,13 +261,15 @@ def clean_environment() -> dict[str, str]:
     }
 
 
-async def _is_behind(
+async def _behind(
     admin: AIOKafkaAdminClient, reader: LogReader, group: str, ends: Mapping[TopicPartition, int]
-) -> bool:
+) -> list[str]:
+    """Say of which partitions a group has not committed all that it may read, and where it stands."""
     committed = await admin.list_consumer_group_offsets(group)
+    behind = []
     for tp, end in ends.items():
         at = committed[tp].offset if tp in committed else 0
         # What was aborted and the markers of transactions are never read, and so never committed at the end of a log.
         if at < end and await reader.record_at(tp, max(at, 0)) is not None:
-            return True
-    return False
+            behind.append(f"{group} at {at} of {end} in {tp.topic}-{tp.partition}")
+    return behind

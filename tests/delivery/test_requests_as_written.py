@@ -107,6 +107,27 @@ async def test_what_is_aborted_is_not_served_and_commits_pass_it(deployment):
     assert await deployment.read(DEAD_LETTERS) == []
 
 
+async def test_what_is_aborted_is_passed_also_where_nothing_was_read_before_it(deployment):
+    """A commit may come between two aborted transactions at the beginning of a partition."""
+    worker = await deployment.start_worker()
+    async with (
+        producer(deployment) as plain,
+        producer(deployment, transactional_id=f"{deployment.kafka.prefix}p") as own,
+    ):
+        # Aborted: 0, marker 1; aborted again: 2, marker 3; served: 4.
+        for name, passed in (("aborted", 2), ("aborted again", None)):
+            await own.begin_transaction()
+            await write(own, deployment, 0, [name])
+            await own.abort_transaction()
+            while passed and (await classified_up_to(deployment)).get(0) != passed:
+                deployment.check()
+        await write(plain, deployment, 0, ["served"])
+        await deployment.settled(["served"])
+        while (await classified_up_to(deployment))[0] != 5:
+            deployment.check()
+    await deployment.unwatch(worker).stop(30)
+
+
 async def test_an_open_transaction_holds_its_partition_back_until_it_ends(deployment):
     await deployment.start_worker()
     held = ["open", "behind"]
