@@ -12,9 +12,9 @@ from streams.settings import Settings
 from streams.stage import Context, Outputs, RefusedError, stage
 from topics.base import from_millis
 from topics.dead_letters import revision_of
-from topics.events import StatusEvent, StatusKind
+from topics.events import StatusEvent, StatusKind, id_reused
 from topics.partitioning import partition_for
-from topics.registry import REQUESTS, tier_tasks
+from topics.registry import REQUESTS, STATUS, tier_tasks
 from topics.requests import Request
 from topics.results import ResultStatus
 from topics.tasks import Attempt, Decision, TierTask
@@ -31,8 +31,9 @@ async def classify(request: Request, ctx: Context) -> Outputs:
     settled, asked_ms = ctx.engine.settled, ctx.received.timestamp
     await settled.cover(partition_for(request.request_id, ctx.engine.settings.kafka.partitions), asked_ms)
     if settled.knows(request.request_id, revision, asked_ms):
-        same_body = settled.same_body(request.request_id, revision, asked_ms, digest)
-        return _resent(request, revision, ctx, same_body=same_body)
+        if settled.same_body(request.request_id, revision, asked_ms, digest):
+            return []
+        return [Output(STATUS, id_reused(request.request_id, revision, ctx.now()))]
     deadline = _deadline(request, ctx)
     problem = _problem(request, ctx.engine.settings, deadline - from_millis(ctx.received.timestamp))
     if problem is not None:
@@ -59,14 +60,6 @@ async def classify(request: Request, ctx: Context) -> Outputs:
         ctx.status(request.request_id, revision, accepted, routed),
         _hop(task, ctx, "routed", missing=asked.missing),
     ]
-
-
-def _resent(request: Request, revision: int, ctx: Context, *, same_body: bool) -> Outputs:
-    if same_body:
-        return []
-    detail = "the id was used with another body; first wins"
-    event = StatusEvent(kind=StatusKind.ID_REUSED, at=ctx.now(), detail=detail)
-    return [ctx.status(request.request_id, revision, event)]
 
 
 def _deadline(request: Request, ctx: Context) -> datetime:

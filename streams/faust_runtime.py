@@ -333,7 +333,9 @@ class StageRunner(Generic[M]):
             await publish(failed.undecodable(error))
             return
         task = task_of(decoded.record)
-        if task is not None and await self._engine.settled.has_result(task, received.partition):
+        settled = self._engine.settled
+        if task is not None and await settled.has_result(task, received.partition):
+            await publish(settled.dropped(task))
             return
         try:
             outputs = list(await self.stage.handler(decoded.record, self._context(received, decoded.unknown_fields)))

@@ -299,9 +299,9 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
     async def _publish(self, held: Held, monotonic: float) -> list[Delivered]:
         """Publish what becomes of a record; where a topic does not take that, the end of its request."""
         task = None if isinstance(held.content, DecodeError) else held.content.task
-        if task is not None and await self._settled.has_result(task, held.source.partition):
-            return []
         trace, at, kept = trace_of(held.record.headers), self._clock(), self._settings.kafka.kept_bytes
+        if task is not None and await self._settled.has_result(task, held.source.partition):
+            return await self._publisher.publish(self._settled.dropped(task), trace=trace)
         try:
             return await self._publisher.publish(self._outputs(held, monotonic, at), trace=trace)
         except RecordTooLargeError as error:

@@ -31,7 +31,7 @@ from streams.settled import SettledRequests
 from topics.base import from_millis
 from topics.codec import DecodeError, decode
 from topics.dead_letters import dead_letter
-from topics.events import Hop, Hops, Status, StatusEvent, StatusKind
+from topics.events import Hop, Hops, Status, StatusEvent, StatusKind, id_reused
 from topics.registry import DEAD_LETTERS, HOPS, OUTCOMES, RESULTS, SETTLED, STATUS
 from topics.results import Outcome, Result, ResultError, ResultStatus, Settled
 
@@ -107,7 +107,9 @@ class PartitionOwner:
         is_same_body = any(marker.digest == outcome.digest for marker in same_batch) or self._settled.same_body(
             *identity, outcome.digest
         )
-        return [] if is_same_body else [Output(STATUS, self._status(outcome, StatusKind.ID_REUSED))]
+        if is_same_body:
+            return []
+        return [Output(STATUS, id_reused(outcome.request_id, outcome.revision, self._clock(), outcome.tier))]
 
     def _is_copy(self, outcome: Outcome, marker: Settled) -> bool:
         """Whether an outcome is of a copy of the request that is being settled with this marker."""
@@ -160,17 +162,13 @@ class PartitionOwner:
             tier=outcome.tier,
             attempt_id=outcome.attempt_id,
         )
+        event = StatusEvent(kind=StatusKind.SETTLED, at=now, tier=outcome.tier, detail=outcome.status)
         return [
             Output(RESULTS, result),
             Output(SETTLED, marker),
-            Output(STATUS, self._status(outcome, StatusKind.SETTLED)),
+            Output(STATUS, Status(request_id=outcome.request_id, revision=outcome.revision, events=(event,))),
             Output(HOPS, Hops(request_id=outcome.request_id, revision=outcome.revision, hops=(hop,))),
         ]
-
-    def _status(self, outcome: Outcome, kind: StatusKind) -> Status:
-        detail = outcome.status if kind is StatusKind.SETTLED else "the id was used with another body; first wins"
-        event = StatusEvent(kind=kind, at=self._clock(), tier=outcome.tier, detail=detail)
-        return Status(request_id=outcome.request_id, revision=outcome.revision, events=(event,))
 
 
 class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped

@@ -13,9 +13,11 @@ from streams.aged_memory import AgedMemory
 from streams.clock import Clock
 from streams.followed_log import FollowedLog
 from streams.log_reader import LogReader, RawRecord
+from streams.publisher import Output
 from streams.settings import Settings
 from topics.codec import SCHEMA_HEADER, DecodeError, decode, header
-from topics.registry import OUTCOMES, SETTLED
+from topics.events import id_reused
+from topics.registry import OUTCOMES, SETTLED, STATUS
 from topics.results import Settled
 from topics.tasks import TierTask
 
@@ -42,6 +44,7 @@ class SettledRequests:
     def __init__(self, settings: Settings, clock: Clock, reader: LogReader | None = None) -> None:
         kafka = settings.kafka
         window = timedelta(seconds=settings.delivery.dedup_window_s)
+        self._clock = clock
         self._memory = AgedMemory(window, f"{_DIGEST_BYTES}s")
         self._reader = reader or LogReader(kafka, isolation_level="read_committed")
         self._outcomes = OUTCOMES.full_name(kafka.prefix)
@@ -114,6 +117,13 @@ class SettledRequests:
         asked_ms = task.source.timestamp_ms
         await self.cover(partition, asked_ms)
         return self.knows(task.request.request_id, task.revision, asked_ms)
+
+    def dropped(self, task: TierTask) -> list[Output]:
+        """Return what is published of a task that is dropped: nothing, unless another body had its id first."""
+        request_id, revision = task.request.request_id, task.revision
+        if self.same_body(request_id, revision, task.source.timestamp_ms, task.digest):
+            return []
+        return [Output(STATUS, id_reused(request_id, revision, self._clock(), task.tier))]
 
     def same_body(self, request_id: str, revision: int, asked_ms: int, digest: str) -> bool:
         """Whether the settled copy was asked with this body; False also where there is none."""

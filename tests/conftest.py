@@ -9,9 +9,14 @@ from typing import Any
 
 import pytest
 from deployment import Deployment
+from hypothesis import settings
 
 from tierstream.simulator.server import RunningSimulator, running_simulator
 from tierstream.stack.kafka import EmbeddedKafka
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,8 +8,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from deployment import Deployment
 
-from topics.registry import CALLS, HOPS, OUTCOMES, REQUESTS, RESULTS, TopicSpec, tier_tasks
+from streams.publisher import Output, Publisher
+from topics.events import StatusKind
+from topics.registry import CALLS, HOPS, OUTCOMES, PARKED, REQUESTS, RESULTS, STATUS, TopicSpec, tier_tasks
 from topics.requests import Message, Request
+from topics.tasks import Parked
 
 WINDOW_S = 4
 CONFIG = f"""
@@ -135,6 +138,24 @@ async def test_what_is_settled_is_dropped_by_every_stage(deployment, simulator):
         await set_back(deployment, name, source)
     await deployment.start_worker()
     await deployment.settled(ids)
+    assert await counts(deployment, (HOPS, CALLS, OUTCOMES)) == before
+
+
+async def test_a_task_under_a_settled_id_but_of_another_body_is_dropped_with_a_status(deployment):
+    """Its request came while the first was being settled, so classify knew of no result yet."""
+    await deployment.start_worker()
+    await deployment.send([request("reused")])
+    await deployment.settled(["reused"])
+    [task] = await deployment.read(tier_tasks(1))
+    before = await counts(deployment, (HOPS, CALLS, OUTCOMES))
+    other = request("reused", "Name the capital of France, please.")
+    strange = task.model_copy(update={"request": other, "digest": other.digest()})
+    parked = Parked(task=strange, reason="unavailable")
+    async with Publisher(deployment.kafka) as publisher:
+        await publisher.publish([Output(tier_tasks(1), strange), Output(PARKED, parked), Output(tier_tasks(1), task)])
+    await deployment.quiet()
+    events = [event.kind for status in await deployment.read(STATUS) for event in status.events]
+    assert events.count(StatusKind.ID_REUSED) == 2
     assert await counts(deployment, (HOPS, CALLS, OUTCOMES)) == before
 
 

@@ -406,5 +406,5 @@ class AnySchedule(RuleBasedStateMachine):
                 assert after.since >= before.until
 
 
-AnySchedule.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+AnySchedule.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestAnySchedule = AnySchedule.TestCase

@@ -456,7 +456,7 @@ class Schedule:
             self.end(task, 6)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(STEPS)
 def test_no_schedule_leaks_a_slot_or_leaves_a_call_waiting_for_ever(steps):
     asyncio.run(Schedule().run(steps))

@@ -225,7 +225,7 @@ ACTIONS = st.lists(
 """What happens, and a number that picks how many join, whose turn it is or how many milliseconds pass."""
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ACTIONS, st.sampled_from((0, 1, 20, 100)), st.integers(1, 6), st.integers(0, 6))
 def test_any_schedule_keeps_order_limits_and_waits(actions, max_wait_ms, max_size, idle_below):
     async def run() -> None:

@@ -117,7 +117,7 @@ def test_an_order_that_the_cut_lays_bare_is_not_shown_either():
     assert "Route" not in question.partition("[...]")[2]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(requests)
 def test_of_any_request_a_bounded_text_is_shown(request):
     question = question_of(request)

@@ -353,7 +353,7 @@ class TestFlights:
 STEPS = st.lists(st.tuples(st.sampled_from(("come", "come", "turn", "cancel")), st.integers(0, 9)), max_size=40)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(STEPS, st.integers(1, 4))
 def test_under_any_schedule_everybody_lands_or_was_cancelled_and_the_shares_are_complete(steps, max_members):
     async def run() -> None:
