@@ -8,8 +8,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from tierstream.stack.errors import StackError
 from tierstream.stack.health import kafka_answers
-from tierstream.stack.kafka import EmbeddedKafka, running_kafka
+from tierstream.stack.kafka import EmbeddedKafka, KafkaProcess, running_kafka
 from tierstream.stack.ports import free_port
 
 
@@ -130,6 +131,13 @@ async def test_a_folder_beyond_ascii_keeps_its_data_in_the_c_locale(tmp_path: Pa
         assert await _read(second, "kept", 1) == [b"one"]
     # A name that Java could not spell would be another folder.
     assert await asyncio.to_thread(lambda: list(tmp_path.iterdir())) == [folder]
+
+
+async def test_a_storage_that_can_not_be_formatted_says_why(tmp_path: Path) -> None:
+    port = free_port()
+    broker = KafkaProcess(data_dir=tmp_path, port=port, controller_port=port)
+    with pytest.raises(StackError, match=r"could not format its storage .*: Caused by: .* listeners on the same port"):
+        await broker.prepare(lambda: None)
 
 
 async def test_an_unreachable_broker_is_told_without_noise(caplog: pytest.LogCaptureFixture) -> None:

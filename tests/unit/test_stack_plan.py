@@ -1,5 +1,6 @@
 """What is embedded follows from the settings and the environment."""
 
+import random
 import socket
 import sys
 from pathlib import Path
@@ -54,6 +55,14 @@ def test_a_port_in_use_names_the_setting() -> None:
         expected = f"port {port} .kafka. is in use: .*kafka_port / TIERSTREAM_STACK__KAFKA_PORT"
         with pytest.raises(StackError, match=expected):
             claim_port(port, service="kafka", setting="kafka_port")
+
+
+def test_a_port_is_handed_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two servers are given theirs before either of them listens."""
+    monkeypatch.setattr(random, "sample", lambda ports, tries: list(ports)[:tries])
+    configured = claim_port(free_port(), service="kafka", setting="kafka_port")
+    given = [configured, *(claim_port(0, service="kafka", setting="kafka_port") for _ in range(3))]
+    assert len(set(given)) == 4
 
 
 def test_a_free_port_is_taken_as_it_is() -> None:

@@ -95,8 +95,10 @@ class KafkaProcess:
             if process.returncode is None:
                 process.kill()
         if process.returncode:
-            last_line = output.decode(errors="replace").strip().rpartition("\n")[2]
-            raise StackError(f"kafka could not format its storage in {self.log_dir}: {last_line}")
+            lines = output.decode(errors="replace").strip().splitlines()
+            # Of a stack trace the lines that name an error are not indented, and the last of them is the cause.
+            cause = next((line for line in reversed(lines) if not line.startswith("\t")), "no reason given")
+            raise StackError(f"kafka could not format its storage in {self.log_dir}: {cause}")
 
     @property
     def log_dir(self) -> Path:

@@ -12,12 +12,15 @@ HOST = "127.0.0.1"
 # can be given that very port as its own end and connect to itself, and the server then can't come back to it.
 _FREE_PORTS = range(20_000, 32_000)
 _TRIES = 200
+_handed_out: set[int] = set()
+"""Ports that this process has given to a server: nobody listens there until it has started."""
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a port that nobody listens on, and another one each time."""
     for port in random.sample(_FREE_PORTS, _TRIES):
-        if is_free(port):
+        if port not in _handed_out and is_free(port):
+            _handed_out.add(port)
             return port
     raise StackError(f"no free port between {_FREE_PORTS.start} and {_FREE_PORTS.stop}")
 
@@ -65,4 +68,5 @@ def claim_port(port: int, *, service: str, setting: str) -> int:
             f"port {port} ({service}) is in use: stop what listens there or set [stack] {setting} / "
             f"TIERSTREAM_STACK__{setting.upper()}"
         )
+    _handed_out.add(port)
     return port
