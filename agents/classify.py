@@ -12,9 +12,9 @@ from streams.settings import Settings
 from streams.stage import Context, Outputs, RefusedError, stage
 from topics.base import from_millis
 from topics.dead_letters import revision_of
-from topics.events import StatusEvent, StatusKind, id_reused
+from topics.events import StatusEvent, StatusKind
 from topics.partitioning import partition_for
-from topics.registry import REQUESTS, STATUS, tier_tasks
+from topics.registry import REQUESTS, tier_tasks
 from topics.requests import Request
 from topics.results import ResultStatus
 from topics.tasks import Attempt, Decision, TierTask
@@ -31,9 +31,7 @@ async def classify(request: Request, ctx: Context) -> Outputs:
     settled, asked_ms = ctx.engine.settled, ctx.received.timestamp
     await settled.cover(partition_for(request.request_id, ctx.engine.settings.kafka.partitions), asked_ms)
     if settled.knows(request.request_id, revision, asked_ms):
-        if settled.same_body(request.request_id, revision, asked_ms, digest):
-            return []
-        return [Output(STATUS, id_reused(request.request_id, revision, ctx.now()))]
+        return settled.resent(request.request_id, revision, asked_ms, digest)
     deadline = _deadline(request, ctx)
     problem = _problem(request, ctx.engine.settings, deadline - from_millis(ctx.received.timestamp))
     if problem is not None:

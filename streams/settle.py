@@ -31,7 +31,7 @@ from streams.settled import SettledRequests
 from topics.base import from_millis
 from topics.codec import DecodeError, decode
 from topics.dead_letters import dead_letter
-from topics.events import Hop, Hops, Status, StatusEvent, StatusKind, id_reused
+from topics.events import Hop, Hops, Status, StatusEvent, StatusKind
 from topics.registry import DEAD_LETTERS, HOPS, OUTCOMES, RESULTS, SETTLED, STATUS
 from topics.results import Outcome, Result, ResultError, ResultStatus, Settled
 
@@ -104,12 +104,9 @@ class PartitionOwner:
             )
             fresh.append((marker, record.timestamp))
             return self._fitting(outcome, marker, record)
-        is_same_body = any(marker.digest == outcome.digest for marker in same_batch) or self._settled.same_body(
-            *identity, outcome.digest
-        )
-        if is_same_body:
+        if any(marker.digest == outcome.digest for marker in same_batch):
             return []
-        return [Output(STATUS, id_reused(outcome.request_id, outcome.revision, self._clock(), outcome.tier))]
+        return self._settled.resent(*identity, outcome.digest, outcome.tier)
 
     def _is_copy(self, outcome: Outcome, marker: Settled) -> bool:
         """Whether an outcome is of a copy of the request that is being settled with this marker."""

@@ -16,7 +16,7 @@ from streams.log_reader import LogReader, RawRecord
 from streams.publisher import Output
 from streams.settings import Settings
 from topics.codec import SCHEMA_HEADER, DecodeError, decode, header
-from topics.events import id_reused
+from topics.events import Status, StatusEvent, StatusKind
 from topics.registry import OUTCOMES, SETTLED, STATUS
 from topics.results import Settled
 from topics.tasks import TierTask
@@ -118,12 +118,29 @@ class SettledRequests:
         await self.cover(partition, asked_ms)
         return self.knows(task.request.request_id, task.revision, asked_ms)
 
-    def dropped(self, task: TierTask) -> list[Output]:
-        """Return what is published of a task that is dropped: nothing, unless another body had its id first."""
-        request_id, revision = task.request.request_id, task.revision
-        if self.same_body(request_id, revision, task.source.timestamp_ms, task.digest):
+    def resent(
+        self, request_id: str, revision: int, asked_ms: int, digest: str, tier: int | None = None
+    ) -> list[Output]:
+        """Say what is published of a copy that is dropped: nothing, or a status where another body had its id first.
+
+        Args:
+            request_id: Of the copy, as its revision.
+            revision: Of the copy.
+            asked_ms: Append time of its request, ms since the epoch.
+            digest: Of its body.
+            tier: How far it had come.
+        """
+        if self.same_body(request_id, revision, asked_ms, digest):
             return []
-        return [Output(STATUS, id_reused(request_id, revision, self._clock(), task.tier))]
+        detail = "the id was used with another body; first wins"
+        event = StatusEvent(kind=StatusKind.ID_REUSED, at=self._clock(), tier=tier, detail=detail)
+        return [Output(STATUS, Status(request_id=request_id, revision=revision, events=(event,)))]
+
+    def dropped(self, task: TierTask) -> list[Output]:
+        """Say what is published of a task that is dropped because its request has its result."""
+        return self.resent(
+            task.request.request_id, task.revision, task.source.timestamp_ms, task.digest, tier=task.tier
+        )
 
     def same_body(self, request_id: str, revision: int, asked_ms: int, digest: str) -> bool:
         """Whether the settled copy was asked with this body; False also where there is none."""

@@ -1,6 +1,5 @@
 """What is told about the work: status for requesters, hops for the ledger, dead letters for operators."""
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
@@ -48,13 +47,6 @@ class Status(Record):
     def partition_key(self) -> str:
         """The request id."""
         return self.request_id
-
-
-def id_reused(request_id: str, revision: int, at: datetime, tier: int | None = None) -> Status:
-    """Tell that an id came again with another body, which is not served; `tier`: how far it had come."""
-    detail = "the id was used with another body; first wins"
-    event = StatusEvent(kind=StatusKind.ID_REUSED, at=at, tier=tier, detail=detail)
-    return Status(request_id=request_id, revision=revision, events=(event,))
 
 
 class Chunk(Record):
