@@ -6,7 +6,7 @@ from agents.classify import classify
 from agents.escalate import escalate
 from agents.infer import infer
 from agents.validate import validate
-from streams.stage import Stage
+from streams.runtime.stage import Stage
 
 STAGES: tuple[Stage[Any], ...] = (classify, infer, validate, escalate)
 """Every Faust stage, in the order in which a request meets them."""

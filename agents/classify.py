@@ -2,14 +2,14 @@
 
 from datetime import datetime, timedelta
 
-from streams.checks import schema_problem
-from streams.context_windows import ContextTooLongError
-from streams.opinions import Asked
-from streams.outcomes import given_up
-from streams.publisher import Output
+from streams.calls.tier_votes import Asked
+from streams.config.context_windows import ContextTooLongError
+from streams.config.settings import Settings
+from streams.kafka.publisher import Output
 from streams.routing.policy import bounds_problem
-from streams.settings import Settings
-from streams.stage import Context, Outputs, RefusedError, stage
+from streams.runtime.outcomes import given_up
+from streams.runtime.stage import Context, Outputs, RefusedError, stage
+from streams.validation.checks import schema_problem
 from topics.base import from_millis
 from topics.dead_letters import revision_of
 from topics.events import StatusEvent, StatusKind

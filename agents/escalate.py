@@ -1,8 +1,8 @@
 """escalations -> tier tasks. An answer that was not good enough sends its task one tier up, as far as it may go."""
 
-from streams.outcomes import given_up
-from streams.publisher import Output
-from streams.stage import Context, Outputs, stage
+from streams.kafka.publisher import Output
+from streams.runtime.outcomes import given_up
+from streams.runtime.stage import Context, Outputs, stage
 from topics.events import StatusEvent, StatusKind
 from topics.registry import ESCALATIONS, tier_tasks
 from topics.results import ResultStatus

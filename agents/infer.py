@@ -1,10 +1,10 @@
 """tier tasks -> answers. Asks the models of a tier; without an answer the task goes one tier up, or rests."""
 
-from streams.fallback import ChainResult, OutOfBounds, ask_chain, is_judged
-from streams.outcomes import answered, given_up
-from streams.publisher import Output
-from streams.settings import Settings
-from streams.stage import Context, Outputs, stage
+from streams.config.settings import Settings
+from streams.fallback.model_chain import ChainResult, OutOfBounds, ask_chain, is_judged
+from streams.kafka.publisher import Output
+from streams.runtime.outcomes import answered, given_up
+from streams.runtime.stage import Context, Outputs, stage
 from topics.base import MAX_ID_LENGTH
 from topics.events import StatusEvent, StatusKind
 from topics.journal import CallEnded

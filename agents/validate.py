@@ -1,13 +1,13 @@
 """answers -> outcomes or escalations. A judge model looks at answers on critical paths before anyone sees them."""
 
-from streams.calls import attempt_of
-from streams.gate import UnavailableError
-from streams.judge import Verdict, judge_messages, read_verdict, verdict_schema
-from streams.outcomes import answered
-from streams.publisher import Output
-from streams.sections import ModelSettings
-from streams.settings import Settings
-from streams.stage import Context, Outputs, stage
+from streams.admission import UnavailableError
+from streams.calls.paid_calls import attempt_of
+from streams.config.settings import Settings
+from streams.config.settings_sections import ModelSettings
+from streams.kafka.publisher import Output
+from streams.runtime.outcomes import answered
+from streams.runtime.stage import Context, Outputs, stage
+from streams.validation.judge import Verdict, judge_messages, read_verdict, verdict_schema
 from topics.journal import CallEnded, Purpose
 from topics.registry import ESCALATIONS, VALIDATION
 from topics.requests import Params

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployment import Deployment
 from hypothesis import settings
+from support.deployment import Deployment
 
 from tierstream.simulator.server import RunningSimulator, running_simulator
 from tierstream.stack.kafka import EmbeddedKafka

@@ -13,35 +13,35 @@ from pathlib import Path
 from typing import Any
 
 from agents import STAGES
-from streams.active_models import ActiveModels
-from streams.attempt_log import AttemptLog
-from streams.classifiers import configured_classifier
-from streams.clock import BrokerClock, Clock, utc_now
-from streams.context_windows import ContextWindows
-from streams.control import BreakerPublisher, ControlFollower, worker_name
-from streams.engine import Engine
-from streams.faust_runtime import StageRunner
-from streams.gate import BreakerChange, Gate
-from streams.journal import Journal
-from streams.model_store import ModelStatusPublisher, ModelStore
-from streams.models import ModelTable
-from streams.opinion_journal import OpinionJournal
-from streams.parked import STAGE as PARKED
-from streams.parked import Parking
-from streams.pricing import PriceBook
+from agents.parked import STAGE as PARKED
+from agents.parked import Parking
+from agents.settle import STAGE as SETTLE
+from agents.settle import Settle
+from streams.admission import BreakerChange, Gate
+from streams.calls.attempt_log import AttemptLog
+from streams.calls.journal import Journal
+from streams.calls.pricing import PriceBook
+from streams.calls.vote_journal import OpinionJournal
+from streams.config.context_windows import ContextWindows
+from streams.config.model_catalogue import ModelTable
+from streams.config.settings import Settings
+from streams.config.settings_sections import RoutingSettings
+from streams.control.active_models import ActiveModels
+from streams.control.control_topic import BreakerPublisher, ControlFollower, worker_name
+from streams.control.model_store import ModelStatusPublisher, ModelStore
+from streams.kafka.admin import check_topics
+from streams.kafka.clock import BrokerClock, Clock, utc_now
+from streams.kafka.publisher import Publisher
 from streams.providers.registry import build_providers
-from streams.publisher import Publisher
 from streams.routing.classifier import Classifier
+from streams.routing.classifier_loading import configured_classifier
 from streams.routing.policy import Policy
 from streams.routing.router import ASK_ALWAYS, Router
 from streams.routing.versions import ClassifierVersions
-from streams.sections import RoutingSettings
-from streams.settings import Settings
-from streams.settle import STAGE as SETTLE
-from streams.settle import Settle
-from streams.settled import SettledRequests
-from streams.topic_admin import check_topics
-from tierstream.dependencies import Dependency, Need, kafka_is_away, until_stopped
+from streams.runtime.engine import Engine
+from streams.runtime.faust_runtime import StageRunner
+from streams.runtime.settled_requests import SettledRequests
+from tierstream.stack.dependencies import Dependency, Need, kafka_is_away, until_stopped
 from topics.control import BreakerStatus
 from topics.tasks import CLASSIFY
 

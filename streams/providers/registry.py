@@ -3,14 +3,14 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from streams.config.settings import Settings, SettingsError
+from streams.config.settings_sections import ProviderSettings
 from streams.providers.anthropic import AnthropicProvider
 from streams.providers.base import Provider
 from streams.providers.groq import GroqProvider
 from streams.providers.openai import OpenAIProvider
 from streams.providers.openai_compatible import OpenAICompatibleProvider
 from streams.providers.sdk_provider import Connection, SdkProvider
-from streams.sections import ProviderSettings
-from streams.settings import Settings, SettingsError
 
 PROTOCOLS: Final[dict[str, type[SdkProvider]]] = {
     "anthropic": AnthropicProvider,

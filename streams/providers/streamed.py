@@ -3,8 +3,8 @@
 from abc import ABC, abstractmethod
 from typing import Final
 
+from streams.config.tokens import rough
 from streams.providers.base import ChatCall, ChatReply, ProviderLimits
-from streams.tokens import rough
 from topics.journal import Usage
 
 _TOKENS_A_MESSAGE: Final = 4

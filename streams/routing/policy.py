@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from streams.routing.mentions import mentions_money, mentions_personal_data
-from streams.sections import LimitSettings, RuleCondition, RuleSettings
+from streams.config.settings_sections import LimitSettings, RuleCondition, RuleSettings
+from streams.routing.sensitive_text import mentions_money, mentions_personal_data
 from topics.requests import Request
 
 

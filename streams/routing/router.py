@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streams.context_windows import ContextTooLongError, ContextWindows
+from streams.config.context_windows import ContextTooLongError, ContextWindows
 from streams.routing.classifier import tier_probabilities
 from streams.routing.policy import Bounds, Classified, Policy
 from streams.routing.query_type import query_type
-from streams.routing.signature import signature
+from streams.routing.simhash import signature
 from streams.routing.versions import ClassifierVersions
 from topics.requests import Request
 from topics.tasks import Decision

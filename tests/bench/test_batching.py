@@ -10,12 +10,12 @@ from decimal import Decimal
 from itertools import chain
 
 import pytest
-from deployment import Deployment, JournalRecords
 from rich.console import Console
 from rich.table import Table
+from support.deployment import Deployment, JournalRecords
 
-from streams.pricing import PriceBook
-from tierstream.request_run import run_requests
+from streams.calls.pricing import PriceBook
+from tierstream.client.request_run import run_requests
 from tierstream.simulator.behaviour import load_config
 from tierstream.simulator.server import RunningSimulator, running_simulator
 from topics.journal import CallEnded, Usage

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from in_memory import new_request
+from support.in_memory import new_request
 
-from streams.context_windows import ContextTooLongError, ContextWindows
-from streams.routing.mentions import mentions_money, mentions_personal_data
-from streams.routing.signature import signature
-from streams.settings import load
+from streams.config.context_windows import ContextTooLongError, ContextWindows
+from streams.config.settings import load
+from streams.routing.sensitive_text import mentions_money, mentions_personal_data
+from streams.routing.simhash import signature
 from tierstream.demo.corpus import load as load_corpus
-from tierstream.outcome_file import read_prompts
+from tierstream.training.outcome_file import read_prompts
 from tierstream.worker import new_router
 from topics.requests import Request
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import psutil
 import pytest
-from breaker_log import Change, changes
 from rich.console import Console
 from rich.table import Table
+from support.breaker_log import Change, changes
 
+from tierstream.client.request_run import RunReport, run_requests
 from tierstream.demo.corpus import sample
-from tierstream.request_run import RunReport, run_requests
 from tierstream.simulator.behaviour import load_config
 from tierstream.simulator.server import RunningSimulator, running_simulator
 from tierstream.stack.process import Child

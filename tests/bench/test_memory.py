@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import psutil
 import pytest
-from deployment import Deployment
+from support.deployment import Deployment
 
+from tierstream.client.request_run import run_requests
 from tierstream.demo.corpus import sample
-from tierstream.request_run import run_requests
 from topics.requests import Request
 
 MINUTES = float(os.environ.get("TIERSTREAM_BENCH_MINUTES", "2"))

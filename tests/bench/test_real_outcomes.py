@@ -13,26 +13,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from deployment import Deployment
-from equal_cost import COMPUTED, DRAWS, SEED, STACK, Figures, Known, figures
 from rich.console import Console
 from rich.table import Table
+from support.deployment import Deployment
+from support.equal_cost import COMPUTED, DRAWS, SEED, STACK, Figures, Known, figures
 
-from streams.context_windows import ContextWindows
-from streams.routing.evaluation import Array, Ranking
-from streams.routing.folds import deal_groups
+from streams.config.context_windows import ContextWindows
+from streams.config.settings import Settings
 from streams.routing.learned.classifier import LearnedClassifier
-from streams.routing.learned.cross_validation import out_of_fold_scores
-from streams.routing.learned.training import train
 from streams.routing.router import Draft
-from streams.routing.threshold import pick_thresholds
-from streams.settings import Settings
-from tierstream.outcome_file import LabelledOutcome, read_outcomes
-from tierstream.request_run import run_requests
-from tierstream.routing_report import Outcomes
+from tierstream.client.request_run import run_requests
 from tierstream.simulator.filler import generic_text
 from tierstream.simulator.server import RunningSimulator
 from tierstream.stack.kafka import EmbeddedKafka
+from tierstream.training.cross_validation import out_of_fold_scores
+from tierstream.training.evaluation import Array, Ranking
+from tierstream.training.fit_model import train
+from tierstream.training.folds import deal_groups
+from tierstream.training.outcome_file import LabelledOutcome, read_outcomes
+from tierstream.training.routing_report import Outcomes
+from tierstream.training.threshold import pick_thresholds
 from tierstream.worker import new_router
 from topics.journal import CallEnded
 from topics.registry import RESULTS

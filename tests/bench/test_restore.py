@@ -12,10 +12,10 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from streams.attempt_log import AttemptLog
-from streams.clock import utc_now
-from streams.settings import Settings
-from streams.settled import SettledRequests
+from streams.calls.attempt_log import AttemptLog
+from streams.config.settings import Settings
+from streams.kafka.clock import utc_now
+from streams.runtime.settled_requests import SettledRequests
 from topics.base import Record
 from topics.codec import encode
 from topics.journal import CallStarted, Purpose, Rates, Usage, attempt_id

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from streams.routing.learned.classifier import LearnedClassifier
 from tierstream.demo.corpus import load
-from tierstream.outcome_file import read_prompts
+from tierstream.training.outcome_file import read_prompts
 
 LIMIT = int(os.environ.get("TIERSTREAM_BENCH_PROMPTS", "5000"))
 ROUNDS = 3

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from streams.context_windows import ContextWindows
+from streams.config.context_windows import ContextWindows
+from tierstream.client.request_run import run_requests
 from tierstream.demo.corpus import load as load_corpus
 from tierstream.demo.corpus import sample
-from tierstream.request_run import run_requests
 from tierstream.worker import new_router
 from topics.codec import decode, encode
 from topics.registry import REQUESTS

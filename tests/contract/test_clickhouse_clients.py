@@ -15,9 +15,9 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_programs import BATCH, BATCH_COLUMNS, Answer, Program, go_program, java_program, node_program
-from documented_sql import documented_queries
-from embedded_server import EmbeddedServer
-from ledger_records import breaker, call_pair, fill_ledger, hops, result, shared_call
+from support.documented_sql import documented_queries
+from support.embedded_server import EmbeddedServer
+from support.ledger_records import breaker, call_pair, fill_ledger, hops, result, shared_call
 
 DATABASE = "tierstream"
 VIEWS = ("requests", "calls", "hops", "breakers", "bodies", "call_ledger", "attempt_ledger", "spending")

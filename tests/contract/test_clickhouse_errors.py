@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from embedded_server import EmbeddedServer
+from support.embedded_server import EmbeddedServer
 from typer.testing import CliRunner
 
 from analytics.clickhouse import (

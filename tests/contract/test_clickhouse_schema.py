@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from ledger_records import BASE, ClickHouseProcess, breaker, call_pair, hops, result, shared_call
+from support.ledger_records import BASE, ClickHouseProcess, breaker, call_pair, hops, result, shared_call
 
 import analytics.migrate
 from analytics.clickhouse import ClickHouseUnavailable, open_client

@@ -12,15 +12,15 @@ from uuid import uuid4
 import pytest
 import yaml
 from aiokafka.admin import AIOKafkaAdminClient
-from command_lines import parse
-from deployment import clean_environment
 from jsonschema import Draft7Validator
-from ledger_records import ClickHouseProcess
 from pydantic import BaseModel
+from support.command_lines import parse
+from support.deployment import clean_environment
+from support.ledger_records import ClickHouseProcess
 
 from analytics.clickhouse import open_client
 from analytics.migrate import migrate
-from streams.settings import Settings, load
+from streams.config.settings import Settings, load
 from tierstream.worker import READY_FILE_VARIABLE, SIMULATED_VARIABLE, SIMULATOR_URL_VARIABLE
 from topics.registry import all_topics
 

@@ -9,9 +9,9 @@ from time import time_ns
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
-from documented_sql import documented_queries
-from embedded_server import EmbeddedServer
-from ledger_records import call_pair, fill_ledger, hops, result, shared_call
+from support.documented_sql import documented_queries
+from support.embedded_server import EmbeddedServer
+from support.ledger_records import call_pair, fill_ledger, hops, result, shared_call
 
 from analytics.clickhouse import open_client
 from analytics.reports import trace

@@ -27,7 +27,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 from clickhouse_connect.driver.external import ExternalData
-from embedded_server import MODULE, EmbeddedServer
+from support.embedded_server import MODULE, EmbeddedServer
 
 from tierstream.stack.clickhouse_protocol import split_insert
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from deployment import Deployment
-from log_segments import CODECS, stored_batches
+from support.deployment import Deployment
+from support.log_segments import CODECS, stored_batches
 
 from tierstream.simulator.server import running_simulator
 from tierstream.stack.jars import KAFKA_VERSION, kafka_jars

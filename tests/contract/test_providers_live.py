@@ -4,11 +4,11 @@ import os
 from uuid import uuid4
 
 import pytest
-from provider_calls import Listener
+from support.provider_calls import Listener
 
+from streams.config.settings import load
 from streams.providers.base import ChatCall
 from streams.providers.registry import build_providers
-from streams.settings import load
 from topics.requests import Message, Params
 
 KEYS = {

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import pytest
 from aiohttp import web
-from provider_calls import Handler, Listener, answering, call_of
+from support.provider_calls import Handler, Listener, answering, call_of
 
+from streams.config.settings import Settings, load
 from streams.providers.base import ChatReply, ErrorKind, ProviderError, ProviderLimits
-from streams.settings import Settings, load
 from topics.journal import Usage
 
 BODIES = Path(__file__).parent / "recorded"

@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 from aiohttp import web
-from provider_calls import NAMES, PROMPT, Handler, Listener, answering, built, call_of
+from support.provider_calls import NAMES, PROMPT, Handler, Listener, answering, built, call_of
 
+from streams.config.settings import Settings, load
 from streams.providers.base import ErrorKind, Provider, ProviderError
-from streams.settings import Settings, load
 from tierstream.simulator import RunningSimulator, running_simulator
 from topics.requests import Message
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from streams.sections import KafkaSettings
+from streams.config.settings_sections import KafkaSettings
 from topics.base import Record
 from topics.codec import decode, encode
 from topics.control import (

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from deployment import Deployment
-from ledger_records import ClickHouseProcess
+from support.deployment import Deployment
+from support.ledger_records import ClickHouseProcess
 
-from streams.topic_admin import create_topics
+from streams.kafka.admin import create_topics
 from tierstream.stack.health import HealthCheck, wait_healthy
 from tierstream.stack.kafka import running_kafka
 from tierstream.stack.ports import free_port

@@ -9,8 +9,8 @@ import os
 import random
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from bad_records import RECORD_MAX_BYTES, REQUEST_MAX_BYTES, rows
-from deployment import Deployment
+from support.bad_records import RECORD_MAX_BYTES, REQUEST_MAX_BYTES, rows
+from support.deployment import Deployment
 
 from topics.codec import DecodeError, decode
 from topics.registry import DEAD_LETTERS, ESCALATIONS, OUTCOMES, PARKED, REQUESTS, RESULTS, VALIDATION, tier_tasks

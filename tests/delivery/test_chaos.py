@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import asdict
 
 import pytest
-from deployment import Deployment
+from support.deployment import Deployment
 
 from tierstream.chaos import faults
 from tierstream.chaos.faults import FaultLab, FaultPlan
@@ -62,7 +62,7 @@ async def test_a_worker_joins_and_leaves_and_no_request_notices(deployment, monk
 
 @pytest.mark.parametrize("allowed", [True, False])
 async def test_disk_faults_are_skipped_where_clickhouse_takes_none(deployment, monkeypatch, tmp_path, allowed):
-    from ledger_records import ClickHouseProcess
+    from support.ledger_records import ClickHouseProcess
 
     monkeypatch.setattr(faults, "_DISK_TROUBLE_S", 0.1)
     if allowed:

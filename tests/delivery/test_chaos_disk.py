@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
-from ledger_records import ClickHouseProcess
+from support.ledger_records import ClickHouseProcess
 from test_sink import Deployment
 
 from analytics.clickhouse import open_client

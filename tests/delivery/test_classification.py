@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from deployment import Deployment
-from ledger_records import ClickHouseProcess
+from support.deployment import Deployment
+from support.ledger_records import ClickHouseProcess
 
 from analytics.clickhouse import open_client
 from analytics.ledger_report import ledger_report
 from tierstream.simulator.server import running_simulator
 from tierstream.verify.findings import Check
-from tierstream.verify.run import VerifyOptions, verify
+from tierstream.verify.verification import VerifyOptions, verify
 from topics.codec import encode
 from topics.journal import CallEnded, CallStarted, Purpose
 from topics.registry import CALLS, REQUESTS, tier_tasks

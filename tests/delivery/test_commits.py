@@ -7,15 +7,15 @@ import random
 
 import pytest
 from aiokafka import TopicPartition
-from in_memory import new_bench
+from support.in_memory import new_bench
 
-from streams.clock import utc_now
-from streams.faust_runtime import StageRunner
-from streams.journal import Journal
-from streams.log_reader import LogReader
-from streams.publisher import Output, Publisher
-from streams.stage import stage
-from streams.topic_admin import admin_client
+from streams.calls.journal import Journal
+from streams.kafka.admin import admin_client
+from streams.kafka.clock import utc_now
+from streams.kafka.publisher import Output, Publisher
+from streams.kafka.topic_reader import LogReader
+from streams.runtime.faust_runtime import StageRunner
+from streams.runtime.stage import stage
 from topics.registry import REQUESTS
 from topics.requests import Message, Request
 

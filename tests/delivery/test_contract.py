@@ -9,9 +9,9 @@ from collections import Counter
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from deployment import Deployment
+from support.deployment import Deployment
 
-from streams.topic_admin import admin_client
+from streams.kafka.admin import admin_client
 from tierstream.simulator.server import running_simulator
 from topics.registry import DEAD_LETTERS, STATUS
 

@@ -11,12 +11,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from typer.testing import CliRunner
 
-from streams.clock import utc_now
-from streams.control import BreakerPublisher, ControlFollower, read_control
-from streams.publisher import DeliveryError, Output, Publisher
-from streams.topic_admin import TopicError, admin_client, check_topics, create_topics
+from streams.control.control_topic import BreakerPublisher, ControlFollower, read_control
+from streams.kafka.admin import TopicError, admin_client, check_topics, create_topics
+from streams.kafka.clock import utc_now
+from streams.kafka.publisher import DeliveryError, Output, Publisher
 from tierstream.cli import app
-from tierstream.cli.stack import _noteworthy_breakers, _print_breakers
+from tierstream.cli.commands.stack import _noteworthy_breakers, _print_breakers
 from topics.control import BreakerOrder, BreakerState, BreakerStatus, PartitionCount
 from topics.registry import CONTROL
 
@@ -128,7 +128,7 @@ class Refusing(Publisher):
 
 
 async def test_a_broker_that_takes_nothing_stops_nobody(deployment, monkeypatch):
-    monkeypatch.setattr("streams.control._RETRY_S", 0.01)
+    monkeypatch.setattr("streams.control.control_topic._RETRY_S", 0.01)
     async with Refusing(deployment.kafka) as publisher:
         breakers = BreakerPublisher(publisher, WORKER, utc_now)
         async with running(breakers.run()):

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from deployment import Deployment
+from support.deployment import Deployment
 
-from streams.publisher import Output, Publisher
+from streams.kafka.publisher import Output, Publisher
 from topics.events import StatusKind
 from topics.registry import CALLS, HOPS, OUTCOMES, PARKED, REQUESTS, RESULTS, STATUS, TopicSpec, tier_tasks
 from topics.requests import Message, Request

@@ -8,9 +8,9 @@ import sys
 from collections import Counter
 
 import pytest
-from deployment import Deployment
+from support.deployment import Deployment
 
-from streams.settings import Settings
+from streams.config.settings import Settings
 from tierstream.simulator.server import running_simulator
 from tierstream.stack.health import HealthCheck
 from tierstream.stack.kafka import running_kafka

@@ -8,15 +8,15 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import RecordsToDelete
-from deployment import Deployment
-from in_memory import new_request, new_task
+from support.deployment import Deployment
+from support.in_memory import new_request, new_task
 from typer.testing import CliRunner
 
-from streams.clock import utc_now
-from streams.topic_admin import admin_client
+from streams.kafka.admin import admin_client
+from streams.kafka.clock import utc_now
 from tierstream.cli import app
-from tierstream.client import ResultReader
-from tierstream.dead_letters import DeadLetters
+from tierstream.client.client import ResultReader
+from tierstream.operations.dead_letters import DeadLetters
 from tierstream.simulator.server import running_simulator
 from topics.codec import encode
 from topics.partitioning import partition_for
@@ -228,8 +228,8 @@ async def test_the_list_has_all_and_filters(deployment):
 
 async def put_letters(made, request_id, values):
     """Refuse these requests as the runtime would, all under one id and so in one partition."""
-    from streams.publisher import Output, Publisher
-    from streams.stage import Received
+    from streams.kafka.publisher import Output, Publisher
+    from streams.runtime.stage import Received
     from topics.codec import DecodeError
     from topics.dead_letters import dead_letter
     from topics.registry import DEAD_LETTERS

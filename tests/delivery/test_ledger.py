@@ -6,12 +6,12 @@ from collections import Counter
 from decimal import Decimal
 
 import pytest
-from ledger_records import ClickHouseProcess
+from support.ledger_records import ClickHouseProcess
 
 from analytics.clickhouse import open_client
-from streams.clock import utc_now
-from streams.pricing import PriceBook
-from tierstream.request_run import run_requests
+from streams.calls.pricing import PriceBook
+from streams.kafka.clock import utc_now
+from tierstream.client.request_run import run_requests
 from topics.journal import CallEnded, Usage
 from topics.registry import CALLS, HOPS, RESULTS
 from topics.requests import Request

@@ -13,20 +13,20 @@ from itertools import count, pairwise
 import numpy as np
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from deployment import Deployment
+from support.deployment import Deployment
 from typer.testing import CliRunner
 
-from streams.active_models import ActiveModels
-from streams.classifiers import configured_classifier
-from streams.clock import utc_now
-from streams.control import ControlFollower
-from streams.model_store import ModelStore
-from streams.publisher import Output, Publisher
-from streams.routing.learned.fit_forest import Growth
-from streams.routing.learned.training import TrainingOptions, train
+from streams.config.settings_sections import RoutingSettings
+from streams.control.active_models import ActiveModels
+from streams.control.control_topic import ControlFollower
+from streams.control.model_store import ModelStore
+from streams.kafka.clock import utc_now
+from streams.kafka.publisher import Output, Publisher
+from streams.routing.classifier_loading import configured_classifier
 from streams.routing.versions import ClassifierVersions
-from streams.sections import RoutingSettings
 from tierstream.cli import app
+from tierstream.training.fit_forest import Growth
+from tierstream.training.fit_model import TrainingOptions, train
 from topics.control import ActiveModel, BreakerOrder, ModelFile, ModelStatus, version_of
 from topics.registry import CONTROL, REQUESTS, tier_tasks
 from topics.requests import Message, Request

@@ -5,7 +5,7 @@ from itertools import count
 from uuid import UUID
 
 import pytest
-from breaker_log import ended_periods, periods, reached
+from support.breaker_log import ended_periods, periods, reached
 
 from topics.control import BreakerState
 from topics.registry import CHUNKS, PARKED, RESULTS, STATUS

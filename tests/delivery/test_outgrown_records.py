@@ -3,11 +3,11 @@
 from decimal import Decimal
 
 from aiokafka import AIOKafkaProducer
-from bad_records import RECORD_MAX_BYTES, REQUEST_MAX_BYTES
-from deployment import Deployment
-from in_memory import BASE_MS, new_request, new_task
+from support.bad_records import RECORD_MAX_BYTES, REQUEST_MAX_BYTES
+from support.deployment import Deployment
+from support.in_memory import BASE_MS, new_request, new_task
 
-from streams.clock import utc_now
+from streams.kafka.clock import utc_now
 from topics.codec import encode
 from topics.partitioning import partition_for
 from topics.registry import DEAD_LETTERS, ESCALATIONS, OUTCOMES, PARKED, tier_tasks

@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import pytest
 from aiokafka import TopicPartition
-from in_memory import BASE, USAGE, new_request, new_task
+from support.in_memory import BASE, USAGE, new_request, new_task
 
-from streams.clock import BrokerClock, Clock, utc_now
-from streams.gate import Gate
-from streams.log_reader import LogReader
-from streams.parked import Parking
-from streams.publisher import Output, Publisher
-from streams.settled import SettledRequests
+from agents.parked import Parking
+from streams.admission import Gate
+from streams.kafka.clock import BrokerClock, Clock, utc_now
+from streams.kafka.publisher import Output, Publisher
+from streams.kafka.topic_reader import LogReader
+from streams.runtime.settled_requests import SettledRequests
 from topics.codec import decode
 from topics.journal import attempt_id
 from topics.registry import DEAD_LETTERS, HOPS, OUTCOMES, PARKED, SETTLED, tier_tasks
@@ -195,7 +195,7 @@ async def test_who_rests_on_moves_out_of_the_way_of_what_left(deployment):
 
 
 async def test_who_rests_on_does_not_keep_others_from_being_read(deployment, monkeypatch):
-    monkeypatch.setattr("streams.parked._HELD_RECORDS", 4)
+    monkeypatch.setattr("agents.parked._HELD_RECORDS", 4)
     async with parking(deployment, parked_s=0.1) as gate:
         gate.order("tier:3", "open")
         await park(deployment, *(task_of(f"rests{n}", tier=3) for n in range(40)))

@@ -1,9 +1,9 @@
 """A key that the provider refuses: one call finds out, nobody waits for it, and whoever looks is told what to do."""
 
 import pytest
-from breaker_log import changes, reached
+from support.breaker_log import changes, reached
 
-from streams.control import read_control
+from streams.control.control_topic import read_control
 from topics.control import BreakerState
 from topics.registry import PARKED, RESULTS
 from topics.requests import Request

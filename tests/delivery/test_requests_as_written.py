@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from aiokafka import AIOKafkaProducer
-from deployment import Deployment
-from log_segments import CODECS, StoredBatch, stored_batches
+from support.deployment import Deployment
+from support.log_segments import CODECS, StoredBatch, stored_batches
 from typer.testing import CliRunner
 
-from streams.topic_admin import admin_client
+from streams.kafka.admin import admin_client
 from tierstream.cli import app
 from tierstream.stack.kafka import EmbeddedKafka, running_kafka
 from topics.registry import DEAD_LETTERS, REQUESTS, RESULTS, STATUS

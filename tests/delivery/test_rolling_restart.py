@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from deployment import Deployment
+from support.deployment import Deployment
 from test_crashes import CONFIG, assert_accounts_agree
 
-from streams.settings import Settings
-from tierstream.request_run import RunReport, run_requests
+from streams.config.settings import Settings
+from tierstream.client.request_run import RunReport, run_requests
 from tierstream.simulator.server import running_simulator
 from tierstream.stack.process import Child
 from topics.requests import Request

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import pytest_asyncio
-from deployment import Deployment
+from support.deployment import Deployment
 
 from tierstream.simulator.server import running_simulator
 from topics.registry import HOPS

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from streams.pricing import PriceBook
+from streams.calls.pricing import PriceBook
 from tierstream.simulator.server import running_simulator
 from topics.journal import CallEnded, Usage
 from topics.requests import Request

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
-from ledger_records import ClickHouseProcess, breaker, call_pair, hops, result
+from support.ledger_records import ClickHouseProcess, breaker, call_pair, hops, result
 
 from analytics.clickhouse import open_client
 from analytics.migrate import migrate

@@ -5,7 +5,7 @@ from itertools import groupby
 
 import pytest
 
-from tierstream.answer_stream import AnswerStream
+from tierstream.client.answer_stream import AnswerStream
 from tierstream.simulator.server import running_simulator
 from topics.events import Chunk
 from topics.registry import CHUNKS

@@ -13,9 +13,8 @@ from uuid import uuid4
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
-from ledger_records import RATES, call_pair, result, shared_call
-from typer.testing import CliRunner
-from verify_world import (
+from support.ledger_records import RATES, call_pair, result, shared_call
+from support.verify_world import (
     NUMBERS,
     PARTITIONS,
     STRANGER,
@@ -27,14 +26,15 @@ from verify_world import (
     request,
     served,
 )
+from typer.testing import CliRunner
 
 from analytics.clickhouse import open_client
 from analytics.migrate import migrate
 from analytics.rows import Row, Table
-from streams.clock import utc_now
-from streams.publisher import Output, Publisher
-from streams.settings import load
-from streams.topic_admin import admin_client, create_topics
+from streams.config.settings import load
+from streams.kafka.admin import admin_client, create_topics
+from streams.kafka.clock import utc_now
+from streams.kafka.publisher import Output, Publisher
 from tierstream.cli import app
 from topics.journal import CallEnded, attempt_id
 from topics.partitioning import partition_for

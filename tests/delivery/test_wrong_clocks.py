@@ -13,8 +13,8 @@ from topics.requests import Request
 WORKER = """
 import asyncio, logging, sys
 from datetime import timedelta
-from streams.clock import utc_now
-from streams.settings import load
+from streams.kafka.clock import utc_now
+from streams.config.settings import load
 from tierstream.worker import choose_stages, run_worker
 
 logging.basicConfig(level=logging.INFO)

@@ -14,11 +14,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from typer.testing import CliRunner
 
-from streams.settings import load
-from streams.topic_admin import create_topics
+from streams.config.settings import load
+from streams.kafka.admin import create_topics
 from tierstream.cli import app
-from tierstream.client import RequestProducer, ResultReader, find_result
-from tierstream.request_run import run_requests
+from tierstream.client.client import RequestProducer, ResultReader, find_result
+from tierstream.client.request_run import run_requests
 from topics.codec import decode, encode
 from topics.partitioning import partition_for
 from topics.registry import REQUESTS, RESULTS

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from deployment import clean_environment
+from support.deployment import clean_environment
 
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 COMMAND = (sys.executable, "-m", "tierstream")
@@ -60,7 +60,7 @@ def on_terminal(*arguments, columns):
         ("typer", ["--version"]),
         ("rich.markdown", ["--help"]),
         ("pydantic", ["route", "hi"]),
-        ("tierstream.cli.send", ["send", "hi"]),
+        ("tierstream.cli.commands.send", ["send", "hi"]),
         ("numpy", ["route", "hi"]),
         ("tierstream.worker", ["worker"]),
     ],

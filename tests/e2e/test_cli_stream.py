@@ -10,13 +10,13 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from deployment import clean_environment
+from support.deployment import clean_environment
 from typer.testing import CliRunner
 
-from streams.settings import load
-from streams.topic_admin import create_topics
+from streams.config.settings import load
+from streams.kafka.admin import create_topics
 from tierstream.cli import app
-from tierstream.cli.render_stream import NamedPage
+from tierstream.cli.render.stream import NamedPage
 from topics.codec import encode
 from topics.events import Chunk
 from topics.journal import CallEnded, CallStarted, Purpose, attempt_id

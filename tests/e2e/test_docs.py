@@ -14,17 +14,17 @@ from urllib.parse import unquote
 import pytest
 import typer
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from command_lines import commands_in, parse
-from deployment import clean_environment
-from ledger_records import ClickHouseProcess, call_pair, hops, result
+from support.command_lines import commands_in, parse
+from support.deployment import clean_environment
+from support.ledger_records import ClickHouseProcess, call_pair, hops, result
 
 from analytics.clickhouse import open_client
 from analytics.ledger import Entry, Ledger, SinkStats
 from analytics.migrate import migrate, split_statements
 from analytics.rows import Position, rows_of
-from streams.clock import utc_now
-from streams.pricing import PriceBook
-from streams.settings import load
+from streams.calls.pricing import PriceBook
+from streams.config.settings import load
+from streams.kafka.clock import utc_now
 from topics.registry import CHUNKS, RESULTS
 from topics.results import ResultStatus
 

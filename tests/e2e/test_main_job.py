@@ -10,7 +10,7 @@ from decimal import Decimal
 import psutil
 import pytest
 import pytest_asyncio
-from deployment import clean_environment
+from support.deployment import clean_environment
 
 from tierstream.stack.state import read_state
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from streams.settings import Settings, load
+from streams.config.settings import Settings, load
 from tierstream.stack.errors import StackError
 from tierstream.stack.health import http_answers, kafka_answers
 from tierstream.stack.ports import free_port
@@ -27,7 +27,7 @@ WORKER = (
 SUPERVISOR = """
 import asyncio, sys
 from pathlib import Path
-from streams.settings import load
+from streams.config.settings import load
 from tierstream.stack.stack import Stack
 
 async def main(folder, *worker):

@@ -5,7 +5,7 @@ import socket
 import sys
 
 import pytest
-from deployment import clean_environment
+from support.deployment import clean_environment
 
 from tierstream.stack.ports import free_port
 

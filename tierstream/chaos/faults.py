@@ -16,7 +16,7 @@ import psutil
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from streams.settings import Settings
+from streams.config.settings import Settings
 from tierstream.stack.errors import StackError
 from tierstream.stack.health import HealthCheck
 from tierstream.stack.state import read_state

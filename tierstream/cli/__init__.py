@@ -1,12 +1,12 @@
-"""The command line. A command group is one file here and one line in `_COMMANDS`."""
+"""The command line. A command group is one file in `commands` and one line in `_COMMANDS`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tierstream.cli.interrupts import interrupt_again
 from tierstream.cli.root import Listed, RootGroup
-from tierstream.interrupts import interrupt_again
 
 _COMMANDS = (
     Listed(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from streams.settings import Settings, SettingsError, load
+from streams.config.settings import Settings, SettingsError, load
 
 if TYPE_CHECKING:
     from tierstream.stack.state import Addresses

@@ -11,13 +11,13 @@ FAILED: Final = 1
 USAGE: Final = 2
 """Wrong usage, settings or environment."""
 
-_SETTINGS_ERROR: Final = ("streams.settings", "SettingsError")
+_SETTINGS_ERROR: Final = ("streams.config.settings", "SettingsError")
 _KAFKA_ERROR: Final = ("aiokafka.errors", "KafkaError")
 _EXPLAINED: Final = (
-    ("streams.topic_admin", "TopicError"),
-    ("streams.publisher", "DeliveryError"),
-    ("streams.pricing", "UnknownPriceError"),
-    ("tierstream.request_file", "InputError"),
+    ("streams.kafka.admin", "TopicError"),
+    ("streams.kafka.publisher", "DeliveryError"),
+    ("streams.calls.pricing", "UnknownPriceError"),
+    ("tierstream.client.request_file", "InputError"),
     ("tierstream.worker", "WorkerError"),
     ("tierstream.stack.errors", "StackError"),
     ("analytics.clickhouse", "ClickHouseUnavailable"),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from streams.clock import utc_now
+from streams.kafka.clock import utc_now
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from tierstream.request_file import InputError
+from tierstream.client.request_file import InputError
 
 
 def piped_prompt(ways: str) -> str:

@@ -19,7 +19,7 @@ class Listed:
 
     Attributes:
         name: On the command line.
-        module: In `tierstream.cli`; its `register` adds the command.
+        module: In `tierstream.cli.commands`; its `register` adds the command.
         summary: One sentence: of a command the first one of its description, of a group the whole.
     """
 
@@ -68,7 +68,7 @@ class RootGroup(TyperGroup):
 
     def _load(self, name: str) -> Any:  # noqa: ANN401
         loaded = typer.Typer(rich_markup_mode=self.rich_markup_mode)
-        import_module(f"tierstream.cli.{self._modules[name]}").register(loaded)
+        import_module(f"tierstream.cli.commands.{self._modules[name]}").register(loaded)
         command = typer.main.get_group(loaded).commands[name]
         if isinstance(command, TyperGroup):
             command.help = self.commands[name].help

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from streams.settings import Settings
+from streams.config.settings import Settings
 
 
 @dataclass(frozen=True)

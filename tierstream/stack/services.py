@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from streams.settings import Settings
-from tierstream.dependencies import Need
+from streams.config.settings import Settings
+from tierstream.stack.dependencies import Need
 from tierstream.stack.health import HealthCheck
 from tierstream.stack.kafka import KafkaProcess, java_environment
 from tierstream.stack.plan import Plan

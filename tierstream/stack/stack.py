@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from streams.settings import Settings
+from streams.config.settings import Settings
 from tierstream.stack.errors import StackError, writing
 from tierstream.stack.health import http_answers, kafka_answers, ping_url
 from tierstream.stack.jars import KAFKA_VERSION

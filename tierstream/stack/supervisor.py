@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from tierstream.dependencies import Dependency, Need
+from tierstream.stack.dependencies import Dependency, Need
 from tierstream.stack.errors import StackError
 from tierstream.stack.health import HealthCheck, wait_healthy
 from tierstream.stack.process import Child

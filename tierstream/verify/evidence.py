@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streams.log_reader import LogReader, RawRecord
-from streams.sections import KafkaSettings
+from streams.config.settings_sections import KafkaSettings
+from streams.kafka.topic_reader import LogReader, RawRecord
 from tierstream.verify.findings import Check, Findings, place
 from topics.base import Record
 from topics.codec import DecodeError, decode

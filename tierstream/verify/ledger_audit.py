@@ -9,8 +9,8 @@ from typing import Any, Final, Protocol
 
 from analytics.clickhouse import AsyncClient, open_client
 from analytics.named_query import named_query, named_query_blocks
-from streams.settings import Settings, SettingsError
-from streams.topic_admin import admin_client
+from streams.config.settings import Settings, SettingsError
+from streams.kafka.admin import admin_client
 from tierstream.verify.ended_calls import pico_usd
 from tierstream.verify.evidence import Evidence, Span
 from tierstream.verify.findings import Check, Findings

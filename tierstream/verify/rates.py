@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from streams.pricing import PriceBook, UnknownPriceError
+from streams.calls.pricing import PriceBook, UnknownPriceError
 from tierstream.verify.findings import Check, Findings
 from topics.journal import CallEnded, Rates, Usage
 

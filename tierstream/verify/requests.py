@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from streams.sections import DeadlineSettings
+from streams.config.settings_sections import DeadlineSettings
 from tierstream.verify.findings import Check, Findings, place
 from tierstream.verify.identity import Window, identity
 from topics.base import from_millis

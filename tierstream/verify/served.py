@@ -11,7 +11,7 @@ from uuid import UUID
 
 import aiohttp
 
-from tierstream.request_file import InputError
+from tierstream.client.request_file import InputError
 from topics.journal import Usage
 
 _FIELDS = ("input_tokens", "output_tokens", "cached_tokens", "cache_written_tokens")

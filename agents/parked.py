@@ -1,0 +1,388 @@
+"""parked -> tier tasks. Lets a task rest while no provider is to be had, then sends it back to its tier.
+
+A record rests for `attempts.parked_s` from its append, or until the deadline of its request, which then ends. What was
+read is held in memory within limits; the rest waits in Kafka. An offset is committed when all before it have left and
+their outputs are acknowledged, so a crash delivers some again: infer finds their calls in the journal.
+
+A task may rest for half an hour while others come and go. Where it stands it would keep the offsets of all that left
+behind it from being committed, and with enough of its kind those further on from being read. So one that is in the way
+moves to the end of its partition: its new record is acknowledged first, then the old one is let go, and a crash between
+leaves two copies, of which infer and settle let one count. The new record says since when the task rests. None moves
+more often than every few rests, so what that writes is bounded by what may be held.
+"""
+
+import asyncio
+import heapq
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+
+from streams.admission import Gate
+from streams.config.settings import Settings
+from streams.kafka.clock import Clock
+from streams.kafka.group_consumer import commit_progress, group_consumer
+from streams.kafka.publisher import Delivered, Output, Publisher, RecordTooLargeError, trace_of
+from streams.kafka.topic_reader import RawRecord
+from streams.runtime.failed_records import FailedRecord
+from streams.runtime.outcomes import given_up
+from streams.runtime.settled_requests import SettledRequests
+from streams.runtime.stage import Received
+from topics.base import from_millis
+from topics.codec import DecodeError, decode
+from topics.dead_letters import KEPT_BYTES
+from topics.events import Hop, Hops
+from topics.registry import HOPS, PARKED, tier_tasks
+from topics.results import ResultStatus
+from topics.tasks import Parked, Source, TierTask
+
+log = logging.getLogger(__name__)
+
+STAGE = "parked"
+_HELD_RECORDS = 500
+"""In each partition; what else is due waits in Kafka."""
+_HELD_BYTES = 4 * 1024 * 1024
+_AT_ONCE = 100
+"""Records that are decoded, or leave, without a pause: the other stages of the process have their turn in between."""
+_STAYS = 5
+"""Rests that a task stays in its place at least, however much it is in the way."""
+_GRID_S = 0.05
+"""Records whose rest ends within the same stretch leave together."""
+_POLL_S = 0.2
+_IDLE_SLACK_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A record in memory; `wake` and `expires` are moments of the monotonic clock, in seconds."""
+
+    record: RawRecord
+    source: Source
+    """Where the record stands."""
+    content: Parked | DecodeError
+    wake: float
+    """When it leaves."""
+    expires: float
+    """The deadline of its request."""
+    seen: float
+    """When it was read, by the same clock."""
+
+    @property
+    def since_ms(self) -> int:
+        """Since when its task rests: broker append time, ms since the epoch."""
+        moved = None if isinstance(self.content, DecodeError) else self.content.since_ms
+        return self.source.timestamp_ms if moved is None else moved
+
+    @classmethod
+    def of(cls, record: RawRecord, tp: TopicPartition, *, parked_s: float, monotonic: float, now: datetime) -> "Held":
+        """Decide when a record leaves that is seen for the first time.
+
+        However wrong a clock may be, it rests for `parked_s` from now at most. What can't be read leaves at once.
+        """
+        place = Source(topic=tp.topic, partition=tp.partition, offset=record.offset, timestamp_ms=record.timestamp)
+        try:
+            parked = decode(PARKED, record.value, record.headers).record
+        except DecodeError as error:
+            return cls(record, place, error, wake=monotonic, expires=math.inf, seen=monotonic)
+        since_ms = record.timestamp if parked.since_ms is None else parked.since_ms
+        age_s = (now - from_millis(since_ms)).total_seconds()
+        rest_s = min(max(parked_s - age_s, 0.0), parked_s)
+        back = math.floor((monotonic + rest_s) / _GRID_S) * _GRID_S
+        expires = monotonic + (parked.task.deadline - now).total_seconds()
+        return cls(record, place, parked, wake=min(back, expires), expires=expires, seen=monotonic)
+
+
+class Hold:
+    """The records of one partition that were read and have not left."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, Held] = {}
+        """By offset, in order."""
+        self._wakes: list[tuple[float, int]] = []
+        self._bytes = 0
+        self._next = 0
+        self._left = 0
+        """The offset up to which some have left."""
+        self.position = 0
+        """The offset up to which all have left; 0 before anything was read."""
+        self.committed = 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more may be read."""
+        return len(self._held) < _HELD_RECORDS and self._bytes < _HELD_BYTES
+
+    @property
+    def next_wake(self) -> float:
+        """When the next record leaves; infinity if none is held."""
+        return self._wakes[0][0] if self._wakes else math.inf
+
+    def is_in_the_way(self, held: Held) -> bool:
+        """Whether others that left wait for this one to be committed, or others can't be read."""
+        return held.record.offset < self._left or not self.has_room
+
+    def add(self, held: Held) -> None:
+        """Hold a record; the next in its partition."""
+        offset = held.record.offset
+        self._held[offset] = held
+        self._bytes += len(held.record.value or b"")
+        self._next = offset + 1
+        heapq.heappush(self._wakes, (held.wake, offset))
+
+    def take(self, monotonic: float, most: int) -> list[Held]:
+        """Return records that are to leave now, those that wake first in front; each of them once."""
+        taken: list[Held] = []
+        while len(taken) < most and self.next_wake <= monotonic:
+            taken.append(self._held[heapq.heappop(self._wakes)[1]])
+        return taken
+
+    def put_back(self, held: Held, wake: float) -> None:
+        """Hold on to a record that was taken, until `wake`."""
+        heapq.heappush(self._wakes, (wake, held.record.offset))
+
+    def let_go(self, taken: Iterable[Held]) -> None:
+        """Note that the outputs of these records are acknowledged."""
+        for held in taken:
+            del self._held[held.record.offset]
+            self._bytes -= len(held.record.value or b"")
+            self._left = max(self._left, held.record.offset)
+        self.position = next(iter(self._held), self._next)
+
+
+class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
+    """The consumer of `llm.parked`.
+
+    Args:
+        settings: The rest, and the tiers.
+        publisher: Of the process.
+        gate: Of the process. While it lets nothing through to any tier that a task may reach, the task goes on
+            resting: in a long outage thousands of tasks would otherwise go round and round.
+        settled: What has its result; tasks of such requests are dropped.
+        clock: Current moment.
+        monotonic: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        publisher: Publisher,
+        gate: Gate,
+        settled: SettledRequests,
+        clock: Clock,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._gate = gate
+        self._publisher = publisher
+        self._settled = settled
+        self._clock = clock
+        self._monotonic = monotonic
+        self._topic = PARKED.full_name(settings.kafka.prefix)
+        self._holds: dict[TopicPartition, Hold] = {}
+        self._publishing = asyncio.Lock()
+        self._assigned = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
+        """Send tasks back until `stop` is set; what is held then stays for the next owner.
+
+        Raises:
+            DeliveryError: The broker did not take an output; its record stays uncommitted.
+        """
+        # Nothing is read while all partitions hold as much as they may.
+        idle_s = self._settings.attempts.parked_s + _IDLE_SLACK_S
+        self._consumer = group_consumer(self._settings, STAGE, max_poll_interval_ms=int(idle_s * 1000))
+        self._consumer.subscribe([self._topic], listener=self)
+        await self._consumer.start()
+        stopping = asyncio.create_task(stop.wait())
+        holding = asyncio.create_task(self._hold())
+        ends: list[asyncio.Task[Any]] = [stopping, holding]
+        try:
+            while not any(end.done() for end in ends):
+                timeout = self._settings.kafka.commit_interval_s
+                await asyncio.wait(ends, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                if self._assigned.is_set():
+                    on_ready()
+                await self._commit()
+            # What is being published is waited for, so that it need not be published again.
+            async with self._publishing:
+                holding.cancel()
+            await self._commit()
+        finally:
+            for end in ends:
+                end.cancel()
+            await asyncio.wait(ends)
+            await self._consumer.stop()
+        if not holding.cancelled():
+            holding.result()
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002 - all go at once
+        """Finish what is being published and commit, then forget what is held: its next owner reads it again."""
+        async with self._publishing:
+            await self._commit()
+            self._holds.clear()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Hold the records of these partitions."""
+        for tp in assigned:
+            self._holds.setdefault(tp, Hold())
+        self._assigned.set()
+
+    async def _hold(self) -> None:
+        while True:
+            await self._fill()
+            await self._release()
+
+    async def _fill(self) -> None:
+        """Read what there is room for, until a record has to leave."""
+        next_wake = min((hold.next_wake for hold in self._holds.values()), default=math.inf)
+        wait_s = min(max(next_wake - self._monotonic(), 0.0), _POLL_S)
+        wanted = [tp for tp, hold in self._holds.items() if hold.has_room]
+        if not wanted:
+            await asyncio.sleep(wait_s)
+            return
+        # Awaited here and not in a task of its own: what comes of it is held before a rebalance can begin.
+        found = await self._consumer.getmany(*wanted, timeout_ms=math.ceil(wait_s * 1000), max_records=_AT_ONCE)
+        for tp, records in found.items():
+            # aiokafka delivers from an assignment before it tells of it.
+            hold = self._holds.setdefault(tp, Hold())
+            for record in records:
+                hold.add(self._seen(record, tp))
+
+    def _seen(self, record: RawRecord, tp: TopicPartition) -> Held:
+        return Held.of(
+            record,
+            tp,
+            parked_s=self._settings.attempts.parked_s,
+            monotonic=self._monotonic(),
+            now=self._clock(),
+        )
+
+    async def _release(self) -> None:
+        """Publish what comes of the records that are to leave now, all together."""
+        async with self._publishing:
+            now = self._monotonic()
+            most = max(_AT_ONCE // max(len(self._holds), 1), 1)
+            leaving = [(hold, self._take(hold, now, most)) for hold in self._holds.values() if hold.next_wake <= now]
+            published = await asyncio.gather(*(self._publish(held, now) for _, taken in leaving for held in taken))
+            if not published:
+                return
+            for hold, taken in leaving:
+                hold.let_go(taken)
+
+    def _take(self, hold: Hold, now: float, most: int) -> list[Held]:
+        """Take what leaves now; what would only come back rests once more, at the end where it is in the way."""
+        leaving: list[Held] = []
+        parked_s = self._settings.attempts.parked_s
+        for held in hold.take(now, most):
+            has_stayed = now - held.seen >= _STAYS * parked_s
+            if self._rests_on(held, now) and not (has_stayed and hold.is_in_the_way(held)):
+                hold.put_back(held, min(now + parked_s, held.expires))
+            else:
+                leaving.append(held)
+        return leaving
+
+    def _rests_on(self, held: Held, now: float) -> bool:
+        return now < held.expires and isinstance(held.content, Parked) and not self._is_awaited(held.content.task)
+
+    def _is_awaited(self, task: TierTask) -> bool:
+        """Whether a tier that the task may reach lets calls through, as far as this process knows."""
+        ceiling = min(task.decision.ceiling, self._settings.top_tier)
+        reachable = range(home_tier(task), ceiling + 1)
+        # A task of a tier that is no more has nothing to wait for.
+        return not reachable or any(map(self._gate.is_open_to, reachable))
+
+    async def _publish(self, held: Held, monotonic: float) -> list[Delivered]:
+        """Publish what becomes of a record; where a topic does not take that, the end of its request."""
+        task = None if isinstance(held.content, DecodeError) else held.content.task
+        trace, at, kept = trace_of(held.record.headers), self._clock(), self._settings.kafka.kept_bytes
+        if task is not None and await self._settled.has_result(task, held.source.partition):
+            return await self._publisher.publish(self._settled.dropped(task), trace=trace)
+        try:
+            return await self._publisher.publish(self._outputs(held, monotonic, at), trace=trace)
+        except RecordTooLargeError as error:
+            if isinstance(held.content, DecodeError):
+                raise
+            failed = FailedRecord(STAGE, _received(held), at, kept_bytes=kept)
+            return await self._publisher.publish(failed.raised(held.content, error), trace=trace)
+
+    def _outputs(self, held: Held, monotonic: float, at: datetime) -> list[Output]:
+        if isinstance(held.content, Parked) and self._rests_on(held, monotonic):
+            return [Output(PARKED, held.content.model_copy(update={"since_ms": held.since_ms}))]
+        expired, tiers, kept = monotonic >= held.expires, self._settings.top_tier, self._settings.kafka.kept_bytes
+        return outputs_of(held, has_expired=expired, tiers=tiers, at=at, kept_bytes=kept)
+
+    async def _commit(self) -> None:
+        await commit_progress(self._consumer, self._holds, "some tasks go back to their tier once more")
+
+
+def outputs_of(
+    held: Held, *, has_expired: bool, tiers: int, at: datetime, kept_bytes: int = KEPT_BYTES
+) -> list[Output]:
+    """Say what becomes of a record that leaves: back to its tier, or the end of its request.
+
+    Args:
+        held: The record.
+        has_expired: Whether the deadline of its request has passed.
+        tiers: How many tiers there are.
+        at: The current moment.
+        kept_bytes: Most bytes that a dead letter keeps, each of key, headers and value.
+    """
+    parked = held.content
+    failed = FailedRecord(STAGE, _received(held), at, kept_bytes=kept_bytes)
+    if isinstance(parked, DecodeError):
+        return failed.undecodable(parked)
+    task = parked.task
+    try:
+        leaving = _expired(parked) if has_expired else _back(parked, tiers)
+        hop = Hop(
+            stage=STAGE,
+            started_at=at,
+            ended_at=at,
+            queue_ms=max(round((at - from_millis(held.since_ms)).total_seconds() * 1000, 3), 0.0),
+            outcome="expired" if has_expired else "returned",
+            tier=home_tier(task),
+            detail=parked.reason,
+        )
+    except Exception as error:  # noqa: BLE001 - one record must not block a partition for ever
+        log.error("%s: a record raised %s at %s", STAGE, type(error).__name__, held.source)  # noqa: TRY400 - the letter has the traceback
+        return failed.raised(parked, error)
+    return [leaving, Output(HOPS, Hops(request_id=task.request.request_id, revision=task.revision, hops=(hop,)))]
+
+
+def home_tier(task: TierTask) -> int:
+    """Return the tier that a task belongs to: the one that it left only for want of a provider."""
+    return task.promoted_from or task.tier
+
+
+def _back(parked: Parked, tiers: int) -> Output:
+    tier = home_tier(parked.task)
+    if tier > tiers:
+        raise ValueError(f"there is no tier {tier}")
+    why = f"back from parking: {parked.reason}"
+    task = parked.task.model_copy(update={"tier": tier, "promoted_from": None, "why": why})
+    return Output(tier_tasks(tier), task)
+
+
+def _expired(parked: Parked) -> Output:
+    message = f"the deadline passed before a provider was to be had: {parked.reason}"
+    task = parked.task
+    return given_up(STAGE, task, task.attempts, ResultStatus.EXPIRED, "deadline", message)
+
+
+def _received(held: Held) -> Received:
+    record, place = held.record, held.source
+    return Received(
+        topic=place.topic,
+        partition=place.partition,
+        offset=place.offset,
+        timestamp=place.timestamp_ms,
+        key=record.key,
+        value=record.value,
+        headers=tuple(record.headers),
+        generation=0,
+    )

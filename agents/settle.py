@@ -1,0 +1,272 @@
+"""outcomes -> results. Publishes exactly one result for each (request, revision), whatever fails around it.
+
+Each partition has one owner at a time, and the order of its steps is what makes this safe:
+
+(a) fence: initialise the partition's transactional producer, which cuts off a former owner that still lives
+    and ends its open transaction;
+(b) remember: wait until all markers of the partition are known, and how far the latest one says that all is settled;
+(c) settle: write unseen results and their markers in one transaction, then commit the source offset.
+
+A crash between the two halves of (c) delivers outcomes again that (b) recognises: a marker says of which outcome it is,
+so it does not matter how far back that lies. A copy of the request is recognised by the markers of a window before it,
+counted from the moment at which the copy came in and not from now.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+
+from streams.config.settings import Settings
+from streams.kafka.clock import Clock
+from streams.kafka.group_consumer import commit_progress, group_consumer
+from streams.kafka.publisher import Output, Publisher, RecordTooLargeError, trace_of
+from streams.kafka.topic_reader import RawRecord
+from streams.runtime.outcomes import without_answer
+from streams.runtime.settled_requests import SettledRequests
+from topics.base import from_millis
+from topics.codec import DecodeError, decode
+from topics.dead_letters import dead_letter
+from topics.events import Hop, Hops, Status, StatusEvent, StatusKind
+from topics.registry import DEAD_LETTERS, HOPS, OUTCOMES, RESULTS, SETTLED, STATUS
+from topics.results import Outcome, Result, ResultError, ResultStatus, Settled
+
+log = logging.getLogger(__name__)
+
+STAGE = "settle"
+_BATCH = 500
+_POLL_MS = 200
+
+
+class PartitionOwner:
+    """Settles one partition; made anew each time that the partition is assigned."""
+
+    def __init__(self, settings: Settings, partition: int, settled: SettledRequests, clock: Clock) -> None:
+        self._settings = settings
+        self._partition = partition
+        self._settled = settled
+        self._clock = clock
+        self._stack = AsyncExitStack()
+        self._done_before = 0
+        transactional_id = f"{settings.group(STAGE)}-{partition}"
+        self._publisher = Publisher(settings.kafka, transactional_id=transactional_id)
+
+    async def open(self) -> None:
+        """Fence and remember."""
+        await self._stack.enter_async_context(self._publisher)
+        await self._settled.catch_up(self._partition)
+        self._done_before = await self._settled.settled_up_to(self._partition)
+        log.info("partition %d: settled up to outcome %d", self._partition, self._done_before)
+
+    async def close(self) -> None:
+        """Let the producer go."""
+        await self._stack.aclose()
+
+    async def settle(self, records: Sequence[RawRecord]) -> None:
+        """Publish the results of these outcomes that have none yet, all in one transaction.
+
+        Raises:
+            ProducerFenced: Somebody else owns the partition now; nothing was published.
+            DeliveryError: The broker did not take the results; nothing was published.
+        """
+        outputs: list[Output] = []
+        fresh: list[tuple[Settled, int]] = []
+        for record in records:
+            if record.offset >= self._done_before:
+                outputs.extend(await self._outputs_of(record, fresh))
+        if not outputs:
+            return
+        async with self._publisher.producer.transaction():
+            await self._publisher.publish(outputs)
+        for marker, decided_ms in fresh:
+            self._settled.add(marker, decided_ms)
+
+    async def _outputs_of(self, record: RawRecord, fresh: list[tuple[Settled, int]]) -> Iterable[Output]:
+        try:
+            outcome = decode(OUTCOMES, record.value, record.headers).record
+        except DecodeError as error:
+            return [self._letter(error, record)]
+        asked_ms = outcome.source.timestamp_ms
+        identity = (outcome.request_id, outcome.revision, asked_ms)
+        await self._settled.cover(self._partition, asked_ms)
+        same_batch = [marker for marker, _ in fresh if self._is_copy(outcome, marker)]
+        if not same_batch and not self._settled.knows(*identity):
+            marker = Settled(
+                request_id=outcome.request_id,
+                revision=outcome.revision,
+                digest=outcome.digest,
+                asked_ms=asked_ms,
+                outcome_offset=record.offset,
+            )
+            fresh.append((marker, record.timestamp))
+            return self._fitting(outcome, marker, record)
+        if any(marker.digest == outcome.digest for marker in same_batch):
+            return []
+        return self._settled.resent(*identity, outcome.digest, outcome.tier)
+
+    def _is_copy(self, outcome: Outcome, marker: Settled) -> bool:
+        """Whether an outcome is of a copy of the request that is being settled with this marker."""
+        if (outcome.request_id, outcome.revision) != (marker.request_id, marker.revision):
+            return False
+        apart_ms = abs(outcome.source.timestamp_ms - (marker.asked_ms or 0))
+        return apart_ms <= self._settings.delivery.dedup_window_s * 1000
+
+    def _fitting(self, outcome: Outcome, marker: Settled, record: RawRecord) -> list[Output]:
+        """Make the result; one that its topic does not take is a dead letter, and says so instead of the answer."""
+        outputs = self._settling(outcome, marker, record)
+        try:
+            self._publisher.check_sizes(outputs)
+        except RecordTooLargeError as error:
+            problem = ResultError(code="too_large", message=str(error))
+            bare = without_answer(outcome, ResultStatus.FAILED, problem)
+            letter = self._letter(DecodeError("too_large", str(error), outcome.request_id), record)
+            return [letter, *self._settling(bare, marker, record)]
+        return outputs
+
+    def _letter(self, error: DecodeError, record: RawRecord) -> Output:
+        kafka = self._settings.kafka
+        letter = dead_letter(
+            STAGE,
+            error,
+            record,
+            topic=OUTCOMES.full_name(kafka.prefix),
+            partition=self._partition,
+            at=self._clock(),
+            kept_bytes=kafka.kept_bytes,
+        )
+        return Output(DEAD_LETTERS, letter)
+
+    def _settling(self, outcome: Outcome, marker: Settled, record: RawRecord) -> list[Output]:
+        """Make the result of an outcome, and what goes with it."""
+        trace = trace_of(record.headers)
+        return [replace(output, trace=trace) for output in self._result(outcome, marker, record.timestamp)]
+
+    def _result(self, outcome: Outcome, marker: Settled, decided_ms: int) -> list[Output]:
+        now = self._clock()
+        latency_ms = max(now.timestamp() * 1000 - outcome.source.timestamp_ms, 0.0)
+        fields = {name: getattr(outcome, name) for name in Outcome.model_fields if name in Result.model_fields}
+        result = Result(**fields, latency_ms=round(latency_ms, 3), settled_at=now)
+        hop = Hop(
+            stage=STAGE,
+            started_at=from_millis(decided_ms),
+            ended_at=max(now, from_millis(decided_ms)),
+            queue_ms=0.0,
+            outcome=outcome.status,
+            tier=outcome.tier,
+            attempt_id=outcome.attempt_id,
+        )
+        event = StatusEvent(kind=StatusKind.SETTLED, at=now, tier=outcome.tier, detail=outcome.status)
+        return [
+            Output(RESULTS, result),
+            Output(SETTLED, marker),
+            Output(STATUS, Status(request_id=outcome.request_id, revision=outcome.revision, events=(event,))),
+            Output(HOPS, Hops(request_id=outcome.request_id, revision=outcome.revision, hops=(hop,))),
+        ]
+
+
+class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
+    """The consumer of `llm.outcomes`: an owner for each partition that the group gives to this process."""
+
+    def __init__(self, settings: Settings, settled: SettledRequests, clock: Clock) -> None:
+        self._settings = settings
+        self._settled = settled
+        self._clock = clock
+        self._topic = OUTCOMES.full_name(settings.kafka.prefix)
+        self._owned: dict[TopicPartition, _Owned] = {}
+        self._assigned = asyncio.Event()
+        self._closing = False
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
+        """Settle until `stop` is set; any delivery or fencing error ends it by that exception."""
+        kafka = self._settings.kafka
+        self._consumer = group_consumer(self._settings, STAGE, max_partition_fetch_bytes=kafka.record_max_bytes)
+        self._consumer.subscribe([self._topic], listener=self)
+        await self._consumer.start()
+        stopping = asyncio.create_task(stop.wait())
+        ends: list[asyncio.Future[Any]] = [stopping, self._failure]
+        try:
+            while not any(end.done() for end in ends):
+                await asyncio.wait(ends, timeout=kafka.commit_interval_s, return_when=asyncio.FIRST_COMPLETED)
+                if self._assigned.is_set():
+                    on_ready()
+                await self._commit()
+        finally:
+            stopping.cancel()
+            # A rebalance may still come in between; an owner that it starts would outlive us.
+            self._closing = True
+            await self._let_go(list(self._owned))
+            await self._consumer.stop()
+        if self._failure.done():
+            self._failure.result()
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Finish the transactions in work and commit, then let the partitions go."""
+        await self._let_go(list(revoked))
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Start an owner for each partition."""
+        for tp in () if self._closing else assigned:
+            stopping = asyncio.Event()
+            task = asyncio.create_task(self._own(tp, stopping))
+            task.add_done_callback(self._note_failure)
+            self._owned[tp] = _Owned(task, stopping)
+        self._assigned.set()
+
+    async def _own(self, tp: TopicPartition, stopping: asyncio.Event) -> None:
+        owner = PartitionOwner(self._settings, tp.partition, self._settled, self._clock)
+        asked = asyncio.create_task(stopping.wait())
+        try:
+            await owner.open()
+            while not stopping.is_set():
+                if records := await self._poll(tp, asked):
+                    await owner.settle(records)
+                    self._owned[tp].position = records[-1].offset + 1
+        finally:
+            asked.cancel()
+            await owner.close()
+
+    async def _poll(self, tp: TopicPartition, stopping: "asyncio.Task[Any]") -> Sequence[RawRecord]:
+        """Return the next outcomes; none if nothing came, or if the owner is to stop.
+
+        In a rebalance `getmany` waits for the new assignment, whatever its timeout, while the rebalance waits for
+        the owners to stop: only what ends the owner may end that wait.
+        """
+        polling = asyncio.create_task(self._consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=_BATCH))
+        try:
+            await asyncio.wait((polling, stopping), return_when=asyncio.FIRST_COMPLETED)
+            return polling.result().get(tp, ()) if polling.done() else ()
+        finally:
+            polling.cancel()
+
+    async def _let_go(self, tps: list[TopicPartition]) -> None:
+        """Stop the owners of these partitions; a rebalance and our own end may both ask for the same one."""
+        leaving = {tp: self._owned[tp] for tp in tps if tp in self._owned}
+        for owned in leaving.values():
+            owned.stopping.set()
+        await asyncio.gather(*(owned.task for owned in leaving.values()), return_exceptions=True)
+        await self._commit()
+        for tp in leaving:
+            self._owned.pop(tp, None)
+
+    async def _commit(self) -> None:
+        await commit_progress(self._consumer, self._owned, "the next owner recognises what is settled")
+
+    def _note_failure(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and not self._failure.done():
+            self._failure.set_exception(error)
+
+
+@dataclass(slots=True)
+class _Owned:
+    """A partition of ours: who settles it and how far it is."""
+
+    task: "asyncio.Task[None]"
+    stopping: asyncio.Event
+    position: int = 0
+    """The next offset to settle; 0 before anything was."""
+    committed: int = 0

@@ -1,0 +1,81 @@
+"""The journal of one stage's paid calls: written before and after each, and asked before any is paid.
+
+A call may take a minute while thousands of records behind it finish, and offsets are committed in order; so after a
+crash finished work is delivered again. And whoever sends a request again does so under the same id. Either way the
+attempt is the same, and how it ended is in the journal.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+from streams.calls.attempt_log import AttemptLog
+from streams.kafka.publisher import Output, Publisher
+from topics.journal import CallEnded, CallStarted
+from topics.registry import CALLS
+
+
+class Journal:
+    """Writes the calls of one stage and knows how they ended.
+
+    Args:
+        publisher: Writes the journal; what it returned for is acknowledged.
+        attempts: What the journal says, for all stages of the process.
+        partitions: How many it has.
+    """
+
+    def __init__(self, publisher: Publisher, attempts: AttemptLog, partitions: int) -> None:
+        self._publisher = publisher
+        self._attempts = attempts
+        self._partitions = range(partitions)
+        self._is_behind = False
+        self._catching_up: asyncio.Task[None] | None = None
+
+    async def started(self, calls: Sequence[CallStarted], also: Sequence[Output] = ()) -> None:
+        """Record that calls are about to leave; return when the broker has all of it.
+
+        Raises:
+            DeliveryError: None of the calls must be made.
+        """
+        await self._publisher.publish([*(Output(CALLS, call) for call in calls), *also])
+
+    async def ended(self, calls: Sequence[CallEnded]) -> None:
+        """Record how calls came out; return when the broker has all of it.
+
+        Raises:
+            DeliveryError: Nothing derived from the calls may be published.
+        """
+        delivered = await self._publisher.publish([Output(CALLS, call) for call in calls])
+        for call, place in zip(calls, delivered, strict=True):
+            self._attempts.note_end(call, place)
+
+    async def recall(self, partition: int, attempt: UUID, asked_ms: int) -> CallEnded | None:
+        """Return how an attempt ended earlier, in this process or in another one; None if it has not.
+
+        Args:
+            partition: Partition of the task, which is also the journal's.
+            attempt: The attempt's id.
+            asked_ms: When the request came in, ms since the epoch: only what was written about its copies counts.
+        """
+        if self._is_behind:
+            self._is_behind = False
+            self._catching_up = asyncio.create_task(self._attempts.catch_up(self._partitions))
+        if self._catching_up is not None:
+            await asyncio.shield(self._catching_up)
+        await self._attempts.cover(partition, asked_ms)
+        return await self._attempts.first_end(partition, attempt, asked_ms)
+
+    async def recall_anew(self, partition: int, attempt: UUID, asked_ms: int) -> CallEnded | None:
+        """Return how an attempt ended, whoever has ended it up to this moment."""
+        await self._attempts.catch_up([partition])
+        return await self._attempts.first_end(partition, attempt, asked_ms)
+
+    def is_open(self, attempt: UUID, asked_ms: int) -> bool:
+        """Whether an attempt has been started and not ended, as far as is known."""
+        return self._attempts.first_start(attempt, asked_ms) is not None and not self._attempts.has_ended(
+            attempt, asked_ms
+        )
+
+    def assigned(self) -> None:
+        """Note that partitions may have had other owners until now: what those have written is waited for."""
+        self._is_behind = True

@@ -1,0 +1,141 @@
+"""Whether a request fits a model's context window, decided before the call: nothing is ever cut to make it fit."""
+
+import json
+from dataclasses import dataclass
+
+from streams.config.model_catalogue import ModelTable
+from streams.config.settings import Settings
+from streams.config.settings_sections import ModelSettings
+from streams.config.tokens import Tokenizer, estimate, exact
+from topics.requests import Request
+
+_FRAME = 120
+"""Tokens around every prompt: the template of the chat, and what a provider puts in front of it."""
+_MESSAGE_FRAME = 8
+"""Tokens around every message: role, name and separators."""
+_ESTIMATE_MARGIN = 1.1
+_LEAST_SHARE = 0.4
+"""What of an estimate is surely there, in any text that people or programs write: above that there is no close case."""
+
+
+class ContextTooLongError(Exception):
+    """No model that may serve the request has room for it; the message gives the tokens and the largest window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a model has room for, in tokens; None: not known, and not checked."""
+
+    window: int | None
+    prompt: int | None
+    answer: int | None
+    tokenizer: Tokenizer
+
+
+class ContextWindows:
+    """The windows of all models of the settings; those of the settings win over those of the shipped table."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        table = ModelTable(settings.providers)
+        self._limits = {_key(model): _limits(model, table) for _, model in settings.models()}
+
+    def limits(self, model: ModelSettings) -> Limits:
+        """Return what a model of the settings has room for."""
+        return self._limits[_key(model)]
+
+    def prompt_tokens(self, model: ModelSettings, request: Request) -> int:
+        """Count the tokens of a request's prompt as the model will see it, rather too high than too low.
+
+        An estimate with a margin; counted exactly only where the estimate leaves it open whether the request fits,
+        and the model's tokenizer is at hand.
+        """
+        limits = self.limits(model)
+        parts = _parts(request)
+        frames = _FRAME + _MESSAGE_FRAME * len(request.messages)
+        found = sum(estimate(part, limits.tokenizer) for part in parts)
+        likely = round(found * _ESTIMATE_MARGIN) + frames
+        output = request.params.max_tokens or model.max_tokens
+        least = round(found * _LEAST_SHARE) + frames
+        if self.fits(model, likely, output) or not self.fits(model, least, output):
+            return likely
+        counts = [exact(part, limits.tokenizer) for part in parts]
+        return frames + sum(count for count in counts if count is not None) if None not in counts else likely
+
+    def fits(self, model: ModelSettings, tokens: int, max_tokens: int) -> bool:
+        """Whether a model has room for a prompt of `tokens` and an answer of up to `max_tokens`."""
+        limits = self.limits(model)
+        rooms = ((limits.window, tokens + max_tokens), (limits.prompt, tokens), (limits.answer, max_tokens))
+        return all(room is None or needed <= room for room, needed in rooms)
+
+    def holds(self, model: ModelSettings, request: Request) -> bool:
+        """Whether a model has room for a request and the answer that it asks for."""
+        output = request.params.max_tokens or model.max_tokens
+        # No tokenizer makes more tokens than there are bytes, so most requests need no further look.
+        if self.fits(model, _most_tokens(request), output):
+            return True
+        return self.fits(model, self.prompt_tokens(model, request), output)
+
+    def lowest_tier(self, request: Request, tier: int, ceiling: int) -> int:
+        """Return the lowest tier, from `tier` to `ceiling`, where a model that may see the request has room for it.
+
+        Tiers without such a model are passed over, and `tier` is returned where that holds for all: who may see what
+        is not decided here.
+
+        Raises:
+            ContextTooLongError: There are models that may see it, and none has room.
+        """
+        offered = [
+            (number, [model for model in self._settings.tiers[number - 1].models if self._may_see(model, request)])
+            for number in range(tier, ceiling + 1)
+        ]
+        offered = [(number, models) for number, models in offered if models]
+        for number, models in offered:
+            if any(self.holds(model, request) for model in models):
+                return tier if number == offered[0][0] else number
+        if not offered:
+            return tier
+        raise ContextTooLongError(self._explained(request, [model for _, models in offered for model in models]))
+
+    def _may_see(self, model: ModelSettings, request: Request) -> bool:
+        return self._settings.may_see(model, request.context.data_class)
+
+    def _explained(self, request: Request, models: list[ModelSettings]) -> str:
+        """Say what the roomiest model lacks."""
+        best = max(models, key=lambda model: self.limits(model).window or 0)
+        limits = self.limits(best)
+        output = request.params.max_tokens or best.max_tokens
+        if limits.answer is not None and output > limits.answer:
+            return f"params.max_tokens: {output:,} tokens; {best.model} gives at most {limits.answer:,}"
+        tokens = self.prompt_tokens(best, request)
+        room = f"{limits.window:,}" if limits.window else f"{limits.prompt:,} for the prompt"
+        return (
+            f"messages: about {tokens:,} tokens and {output:,} for the answer fit no model of the allowed tiers; "
+            f"the largest context window is {room} tokens ({best.model})"
+        )
+
+
+def _key(model: ModelSettings) -> tuple[str, int | None]:
+    return model.ref, model.context_window
+
+
+def _limits(model: ModelSettings, table: ModelTable) -> Limits:
+    known = table.known(model)
+    if known is None:
+        return Limits(model.context_window, None, None, Tokenizer.OTHER)
+    # Whoever sets a window of their own knows more than the table, of the prompt too.
+    own = model.context_window is not None
+    window = model.context_window if own else known.context_window
+    return Limits(window, None if own else known.max_input, known.max_output, known.tokenizer)
+
+
+def _parts(request: Request) -> list[str]:
+    parts = [message.text for message in request.messages]
+    if request.response_schema is not None:
+        parts.append(json.dumps(request.response_schema, ensure_ascii=False))
+    return parts
+
+
+def _most_tokens(request: Request) -> int:
+    size = sum(len(part.encode("utf-8", "surrogatepass")) for part in _parts(request))
+    return size + _FRAME + _MESSAGE_FRAME * len(request.messages)

@@ -1,0 +1,363 @@
+"""The sections of the settings: what can be set, with limits and defaults."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from streams.config.setting_types import Band, HttpUrl, Port, Price, Servers, Share, TierName, Variable
+from topics.dead_letters import KEPT_BYTES
+from topics.requests import DataClass, Impact, ServiceClass, Tolerance
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(_Section):
+    """Where Kafka is and how the topics are laid out."""
+
+    bootstrap_servers: Servers | None = None
+    """None: the embedded broker."""
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=100)] = "llm."
+    partitions: Annotated[int, Field(ge=1, le=1000)] = 6
+    replication_factor: Annotated[int, Field(ge=1)] = 1
+    request_max_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+    record_max_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
+    session_timeout_s: Annotated[float, Field(ge=1)] = 10.0
+    commit_interval_s: Annotated[float, Field(gt=0)] = 0.5
+    instance: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")] | None = None
+    """Static membership: a process that comes back under the same name within the session timeout keeps its
+    partitions without a rebalance. Must differ between the processes of a deployment."""
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes that a dead letter keeps, each of key, headers and value: in base64 they fit into a record."""
+        return min(KEPT_BYTES, self.record_max_bytes // 8)
+
+
+class DeliverySettings(_Section):
+    """Limits of the windows, and how far back duplicates are recognised."""
+
+    dedup_window_s: Annotated[float, Field(gt=0)] = 3600.0
+    window_span: Annotated[int, Field(ge=1)] = 4096
+    """Most records between the oldest unfinished one and the newest read, in a partition."""
+    window_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
+    drain_timeout_s: Annotated[float, Field(ge=0)] = 20.0
+    answer_cache_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
+
+
+class ClickHouseSettings(_Section):
+    """Where the ledger is and what it keeps."""
+
+    url: HttpUrl | None = None
+    """None: the embedded engine."""
+    database: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "tierstream"
+    log_bodies: Literal["none", "hash", "full"] = "none"
+    retention_days: Annotated[int, Field(ge=1)] = 400
+    body_retention_days: Annotated[int, Field(ge=1)] = 30
+    flush_interval_s: Annotated[float, Field(gt=0)] = 0.5
+    batch_rows: Annotated[int, Field(ge=1)] = 5000
+
+
+class ProviderSettings(_Section):
+    """A provider's protocol, where its key is, and which data it may see."""
+
+    protocol: Literal["groq", "openai", "anthropic", "openai_compatible"]
+    base_url: HttpUrl | None = None
+    api_key_env: Variable
+    data_classes: tuple[DataClass, ...] = (DataClass.PUBLIC, DataClass.INTERNAL)
+    max_concurrency: Annotated[int, Field(ge=1)] = 256
+    price_list: str | None = None
+    """Provider id in the price list where it differs from the name here."""
+
+    @model_validator(mode="after")
+    def _has_an_address(self) -> Self:
+        if self.protocol == "openai_compatible" and self.base_url is None:
+            raise ValueError("the protocol openai_compatible needs base_url")
+        return self
+
+
+class ModelSettings(_Section):
+    """One model of a tier's chain."""
+
+    provider: str
+    model: str
+    timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    max_tokens: Annotated[int, Field(gt=0)] = 1024
+    """Sent where the request names none."""
+    extra: dict[str, Any] = {}
+    """Parameters of this model alone, such as `reasoning_effort`; sent as they are."""
+    requests_per_minute: Annotated[int, Field(gt=0)] | None = None
+    tokens_per_minute: Annotated[int, Field(gt=0)] | None = None
+    """Of this process alone; None: only what the provider says in its rate-limit headers."""
+    slow_call_s: Annotated[float, Field(gt=0)] | None = None
+    """From when on a call counts as slow for the circuit breaker; None: at four fifths of `timeout_s`."""
+    context_window: Annotated[int, Field(gt=0)] | None = None
+    """Tokens of prompt and answer together; None: what the shipped table of models says, else not checked."""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.slow_call_s is not None and self.slow_call_s > self.timeout_s:
+            raise ValueError(f"slow_call_s {self.slow_call_s:g} is above timeout_s, {self.timeout_s:g}")
+        return self
+
+    @property
+    def ref(self) -> str:
+        """The name by which prices and references know it."""
+        return f"{self.provider}/{self.model}"
+
+
+class BatchingSettings(_Section):
+    """When the calls of a tier leave: together, but never for the sake of being together."""
+
+    max_wait_ms: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    """How long the oldest call of a batch waits; 0: every call leaves at once."""
+    max_size: Annotated[int, Field(ge=1, le=1000)] = 16
+    """A batch of so many calls leaves at once."""
+    idle_below: Annotated[int, Field(ge=0)] = 16
+    """With fewer calls of the tier on the wire than this, nothing waits. 0: a batch always waits to be full or old."""
+    shared_features: tuple[str, ...] = ()
+    """Features whose identical requests share one call whoever asks; otherwise only those of one user at
+    temperature 0 do."""
+
+
+class TierSettings(_Section):
+    """A tier: its name and its chain, tried in order."""
+
+    name: str
+    models: Annotated[tuple[ModelSettings, ...], Field(min_length=1)]
+    in_flight: Annotated[int, Field(ge=1)] = 256
+    """Most tasks in work in a process. Calls that hang until their time is up hold their place: at 30 of them a second
+    and 5 s each, 150 places are gone."""
+    batching: BatchingSettings = BatchingSettings()
+
+
+class BreakerSettings(_Section):
+    """When a circuit breaker opens and how it closes again; the same for models and for whole tiers."""
+
+    window_s: Annotated[float, Field(gt=0)] = 30.0
+    min_calls: Annotated[int, Field(ge=1)] = 5
+    """With fewer calls in the window the rates say nothing."""
+    failure_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
+    slow_rate: Annotated[float, Field(gt=0, le=1)] = 0.8
+    open_s: Annotated[float, Field(gt=0)] = 5.0
+    """How long it stays open before it lets probes through; where the provider names a time, that one counts."""
+    probes: Annotated[int, Field(ge=1)] = 3
+    """Calls let through while half-open; all must succeed."""
+
+
+class AttemptSettings(_Section):
+    """Bounds of the one retry loop, besides deadline and `max_cost_usd`."""
+
+    max_attempts: Annotated[int, Field(ge=1)] = 100
+    """Calls for one request over all tiers, probes of broken providers included."""
+    patience_s: Annotated[float, Field(ge=0)] = 2.0
+    """How long a call waits for its turn at a provider before the next one is tried."""
+    retry_pause_s: Annotated[float, Field(ge=0, le=10)] = 0.25
+    """Where no model of a tier answered, the pause before the last one that failed in a way that may pass is asked once
+    more. Each pause is 0.4 to 1.6 times as long; a Retry-After of up to `patience_s` comes on top. 0: no retry."""
+    parked_s: Annotated[float, Field(gt=0)] = 2.0
+    """How long a request rests before its tier is tried again, once no provider is to be had."""
+
+
+class TokenPrices(_Section):
+    """Prices in US dollars a million tokens."""
+
+    input: Price
+    output: Price
+    cached: Price | None = None
+    """Of input read from the provider's cache; None: as other input."""
+    cache_write: Price | None = None
+    """Of input written to it; None: as other input."""
+
+
+class LongContextSettings(TokenPrices):
+    """Prices of a call with a long input, for all of its tokens."""
+
+    above: Annotated[int, Field(gt=0)]
+    """Tokens of input from which on they apply, this number itself not included."""
+
+
+class PriceSettings(TokenPrices):
+    """Prices that win over the price list."""
+
+    long_context: LongContextSettings | None = None
+
+
+class RuleCondition(_Section):
+    """When a rule applies: every field that is given must match; lists match any of theirs."""
+
+    query_type: tuple[str, ...] | None = None
+    user_role: tuple[str, ...] | None = None
+    feature: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None
+    error_tolerance: tuple[Tolerance, ...] | None = None
+    business_impact: tuple[Impact, ...] | None = None
+    data_class: tuple[DataClass, ...] | None = None
+    service_class: tuple[ServiceClass, ...] | None = None
+    self_validating: bool | None = None
+    has_schema: bool | None = None
+    mentions: tuple[str, ...] | None = None
+    """Any of these words in the last user message, whatever their case."""
+    mentions_money: bool | None = None
+    """Whether an amount with a currency stands in the conversation, system messages apart."""
+    mentions_personal_data: bool | None = None
+    """Whether an e-mail address, phone, account or card number or the like stands there."""
+    min_messages: Annotated[int, Field(ge=0)] | None = None
+    min_characters: Annotated[int, Field(ge=0)] | None = None
+    classified_tier: tuple[TierName, ...] | None = None
+    """The tier that the classifier's scores come to. With this and the next, a rule is applied after it."""
+    confidence_below: Share | None = None
+    """The probability that the classifier gives to that tier is below this."""
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether it can only be tested once the classifier has scored."""
+        return self.classified_tier is not None or self.confidence_below is not None
+
+
+class RuleSettings(_Section):
+    """A routing rule: a condition, and what it does to the tier."""
+
+    name: str
+    when: RuleCondition
+    tier: TierName | None = None
+    floor: TierName | None = None
+    ceiling: TierName | None = None
+    threshold_shift: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """Added to both ends of `boundary`: above 0 the classifier must be surer before a request goes up."""
+    validate_answer: bool | None = None
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if self.tier is self.floor is self.ceiling is self.threshold_shift is self.validate_answer is None:
+            raise ValueError("a rule needs tier, floor, ceiling, threshold_shift or validate_answer")
+        if self.threshold_shift is not None and self.when.needs_scores:
+            raise ValueError("a rule that looks at the scores can't shift the threshold that they are held against")
+        if isinstance(self.floor, int) and isinstance(self.ceiling, int) and self.floor > self.ceiling:
+            raise ValueError(f"floor {self.floor} is above ceiling, {self.ceiling}")
+        return self
+
+
+class LimitSettings(_Section):
+    """The highest tier that a tenant may use, whatever rules and requests say; the lowest that applies counts.
+
+    Static: it looks at who asks, never at what was spent.
+    """
+
+    tag: dict[str, TierName] = {}
+    feature: dict[str, TierName] = {}
+    user: dict[str, TierName] = {}
+
+
+class LlmClassifierSettings(_Section):
+    """The language model that is asked for its opinion on the tier of a request, and how long that may take."""
+
+    model: ModelSettings | None = None
+    """None: the first model of the cheapest tier; `Settings.classifier_model` says which that is."""
+    budget_ms: Annotated[float, Field(gt=0, le=60_000)] = 100.0
+    """From the request's turn to the opinion, waiting for a batch included; what comes later is not waited for."""
+    batch_wait_ms: Annotated[float, Field(ge=0)] = 15.0
+    """How long the first request of a batch waits for others to share its call."""
+    batch_size: Annotated[int, Field(ge=1, le=64)] = 8
+    """A batch of so many requests leaves at once."""
+    ask: Band = (0.30, 0.70)
+    """The cascade asks where the probability of needing more than the tier that the scores come to, or than the one
+    below it, lies in this band. Rules shift it with the boundary."""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.batch_wait_ms > self.budget_ms:
+            raise ValueError(f"batch_wait_ms {self.batch_wait_ms:g} is above budget_ms, {self.budget_ms:g}")
+        return self
+
+
+class RoutingSettings(_Section):
+    """How a tier is chosen."""
+
+    preset: Literal["two-tier", "three-tier", "max-savings", "max-quality"] | None = None
+    """Shipped settings that this one starts from; what is set beside it wins."""
+    classifier: Literal["features", "learned", "llm", "cascade"] = "cascade"
+    """What scores requests between the rules: weighted features alone; the same, moved by a model that was `learned`
+    from outcomes; besides that a language model for every request that the rules leave open (`llm`), or only for those
+    of which the learned one is unsure (`cascade`)."""
+    model: Path | None = None
+    """A model file of `tierstream train`; None: the shipped one."""
+    llm: LlmClassifierSettings = LlmClassifierSettings()
+    boundary: Band = (0.45, 0.55)
+    rules: tuple[RuleSettings, ...] = ()
+    limits: LimitSettings = LimitSettings()
+    frontier: str | None = None
+    """`provider/model` that costs are compared with; None: the first model of the top tier."""
+
+    @property
+    def asks_llm(self) -> bool:
+        """Whether a language model is asked about any request."""
+        return self.classifier in {"llm", "cascade"}
+
+
+def named_tiers(routing: RoutingSettings) -> list[tuple[str, int | str]]:
+    """List every tier that rules and limits name, with its place."""
+    found: list[tuple[str, int | str | None]] = []
+    for rule in routing.rules:
+        bounds = (rule.tier, rule.floor, rule.ceiling, *(rule.when.classified_tier or ()))
+        found.extend((f"rule {rule.name!r}", bound) for bound in bounds)
+    for kind in ("tag", "feature", "user"):
+        limits: dict[str, int | str] = getattr(routing.limits, kind)
+        found.extend((f"routing.limits.{kind}.{name}", ceiling) for name, ceiling in limits.items())
+    return [(place, number) for place, number in found if number is not None]
+
+
+class ValidationSettings(_Section):
+    """The judge: which model, and how often it looks at answers that no rule sends to it."""
+
+    judge: ModelSettings | None = None
+    fallback: ModelSettings | None = None
+    sample_rate: Share = 0.0
+    in_flight: Annotated[int, Field(ge=1)] = 64
+
+    @model_validator(mode="after")
+    def _has_a_judge(self) -> Self:
+        if self.sample_rate > 0 and self.judge is None:
+            raise ValueError("sample_rate needs a judge")
+        return self
+
+
+class DeadlineSettings(_Section):
+    """Seconds until a request expires, by service class, where it names no deadline."""
+
+    interactive: Annotated[float, Field(gt=0)] = 30.0
+    standard: Annotated[float, Field(gt=0)] = 120.0
+    bulk: Annotated[float, Field(gt=0)] = 1800.0
+
+    @property
+    def longest(self) -> timedelta:
+        """The longest of them."""
+        return timedelta(seconds=max(self.interactive, self.standard, self.bulk))
+
+
+class StackSettings(_Section):
+    """The embedded stack: its folder, ports (0: any free one) and processes."""
+
+    data_dir: Path = Path(".tierstream")
+    kafka_port: Port = 9092
+    kafka_controller_port: Port = 9093
+    clickhouse_port: Port = 8123
+    simulator_port: Port = 8089
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    kafka_heap_mb: Annotated[int, Field(ge=256)] = 512
+    simulator_config: Path | None = None
+    simulator_scripts: tuple[Path, ...] = ()
+    simulator_time_scale: Annotated[float, Field(ge=0)] = 1.0
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        users: dict[int, str] = {}
+        for name in ("kafka_port", "kafka_controller_port", "clickhouse_port", "simulator_port"):
+            port: int = getattr(self, name)
+            if port and port in users:
+                raise ValueError(f"{users[port]} and {name} are both {port}")
+            users[port] = name
+        return self

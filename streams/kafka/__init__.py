@@ -1,0 +1,1 @@
+"""Kafka as the stages use it: publishing, reading, consumer groups, topics, and the brokers' time."""

@@ -1,0 +1,54 @@
+"""What the plain consumers that are members of a group have in common: how they join it, and how they commit."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
+
+import streams.kafka.damaged_batches  # noqa: F401 - changes what aiokafka does
+from streams.config.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_NOT_OURS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
+
+
+class Progress(Protocol):
+    """How far a partition is."""
+
+    position: int
+    """The next offset to work on; 0 before anything was."""
+    committed: int
+
+
+def group_consumer(settings: Settings, stage: str, **more: Any) -> AIOKafkaConsumer:  # noqa: ANN401 - aiokafka's options
+    """Make the consumer of a stage that commits by itself; `more` are further options of aiokafka's consumer."""
+    kafka = settings.kafka
+    return AIOKafkaConsumer(
+        bootstrap_servers=kafka.bootstrap_servers,
+        group_id=settings.group(stage),
+        group_instance_id=kafka.instance,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=int(kafka.session_timeout_s * 1000),
+        heartbeat_interval_ms=int(kafka.session_timeout_s * 1000 / 6),
+        fetch_max_wait_ms=250,
+        **more,
+    )
+
+
+async def commit_progress(consumer: AIOKafkaConsumer, progress: Mapping[TopicPartition, Progress], lost: str) -> None:
+    """Commit what has advanced; where the group has moved on, log what becomes of it (`lost`) instead."""
+    advanced = {tp: one for tp, one in progress.items() if one.position > one.committed}
+    positions = {tp: one.position for tp, one in advanced.items()}
+    if not positions:
+        return
+    try:
+        await consumer.commit(positions)
+    except _NOT_OURS:
+        log.info("the group moved on before a commit; %s", lost)
+        return
+    for tp, position in positions.items():
+        advanced[tp].committed = position

@@ -1,0 +1,39 @@
+"""What all stages of a process share, wired once at start."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from streams.admission import Gate
+from streams.calls.attempt_log import AttemptLog
+from streams.calls.pricing import PriceBook
+from streams.calls.vote_journal import OpinionJournal
+from streams.config.context_windows import ContextWindows
+from streams.config.settings import Settings
+from streams.kafka.clock import Clock
+from streams.kafka.publisher import Publisher
+from streams.providers.base import Provider
+from streams.routing.router import Router
+from streams.runtime.settled_requests import SettledRequests
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The parts that handlers work with."""
+
+    settings: Settings
+    clock: Clock
+    publisher: Publisher
+    providers: Mapping[str, Provider]
+    prices: PriceBook
+    gate: Gate
+    router: Router
+    windows: ContextWindows
+    settled: SettledRequests
+    attempts: AttemptLog
+    opinions: OpinionJournal | None = None
+    """None: no language model is asked where requests go, by these settings or in this process."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    random: Callable[[], float] = random.random
+    """Uniform in 0 to 1."""

@@ -1,0 +1,229 @@
+"""What a stage is: one source topic, the topics it writes, its limits, and a handler for one record."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from streams.calls.paid_calls import PaidCall, PaidCalls
+from streams.calls.tier_votes import Asked, PaidOpinions
+from streams.config.settings import Settings
+from streams.config.settings_sections import ModelSettings
+from streams.kafka.publisher import Output
+from streams.runtime.engine import Engine
+from topics.base import Record, from_millis
+from topics.events import Hop, Hops, Status, StatusEvent
+from topics.journal import CallEnded, Purpose, attempt_id
+from topics.registry import DEAD_LETTERS, HOPS, OUTCOMES, STATUS, TopicSpec
+from topics.requests import Message, Params, Request
+from topics.tasks import Source, TierTask
+
+M = TypeVar("M", bound=Record)
+
+
+class RefusedError(Exception):
+    """A handler's word that a request asks for what can't be given; the message says which field and why.
+
+    The request becomes a dead letter and a rejection.
+    """
+
+    def __init__(self, message: str, *, digest: str) -> None:
+        super().__init__(message)
+        self.digest = digest
+
+
+Outputs = Sequence[Output]
+"""What a handler returns: records that leave together; the source is acknowledged when all are delivered."""
+
+Emits = TopicSpec[Any] | Callable[[int], TopicSpec[Any]]
+_EVERY_STAGE = (STATUS, HOPS, OUTCOMES, DEAD_LETTERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A source record: its place, its bytes, and the generation of the group in which it came."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    """Broker append time, ms since the epoch."""
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    generation: int
+
+    @property
+    def source(self) -> Source:
+        """Where the record stands."""
+        return Source(topic=self.topic, partition=self.partition, offset=self.offset, timestamp_ms=self.timestamp)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """All that a handler may use besides its record."""
+
+    stage: str
+    tier: int
+    """The tier of a stage that exists once for each tier; 0 for the others."""
+    engine: Engine
+    calls: PaidCalls
+    opinions: PaidOpinions | None
+    """None where the settings have no language model asked."""
+    received: Received
+    unknown_fields: tuple[str, ...]
+    started_at: datetime
+    is_current: Callable[[], bool]
+    """Whether the record's partition still belongs to this process."""
+
+    def now(self) -> datetime:
+        """Read the clock."""
+        return self.engine.clock()
+
+    def hop(self, request_id: str, revision: int, outcome: str, **details: Any) -> Output:  # noqa: ANN401 - Hop's fields
+        """Describe this step for the ledger; `details` are further fields of `Hop`."""
+        waited = (self.started_at - from_millis(self.received.timestamp)).total_seconds() * 1000
+        hop = Hop(
+            stage=self.stage,
+            started_at=self.started_at,
+            ended_at=max(self.now(), self.started_at),
+            queue_ms=max(round(waited, 3), 0.0),
+            outcome=outcome,
+            **details,
+        )
+        return Output(HOPS, Hops(request_id=request_id, revision=revision, hops=(hop,)))
+
+    def status(self, request_id: str, revision: int, *events: StatusEvent) -> Output:
+        """Tell the requester what happened."""
+        return Output(STATUS, Status(request_id=request_id, revision=revision, events=events))
+
+    async def opinion(self, request: Request, revision: int, deadline: datetime) -> Asked:
+        """Ask a language model where the request goes, or return what came of it before a restart."""
+        if self.opinions is None:
+            return Asked()
+        return await self.opinions.ask(request, revision, self.received.source, deadline, self.is_current)
+
+    async def recall_opinion(self, request: Request, revision: int) -> Asked:
+        """Return what came of asking a language model before a restart; pays nothing."""
+        if self.opinions is None:
+            return Asked()
+        return await self.opinions.recall(request, revision, self.received.source)
+
+    async def recall(self, task: TierTask, n: int) -> CallEnded | None:
+        """Return how the n-th try of this stage ended, if it was made; pays nothing."""
+        attempt = attempt_id(task.request.request_id, task.revision, self.stage, n)
+        return await self.calls.recall(self.received.partition, attempt, task.source.timestamp_ms)
+
+    async def pay(
+        self,
+        task: TierTask,
+        n: int,
+        model: ModelSettings,
+        *,
+        purpose: Purpose,
+        messages: tuple[Message, ...],
+        params: Params,
+        response_schema: dict[str, Any] | None,
+        stream: bool = False,
+        announce: tuple[Output, ...] = (),
+    ) -> CallEnded:
+        """Make the n-th paid call of this stage for a task, or return how it ended before a restart.
+
+        Raises:
+            UnavailableError: The model can't be called now; nothing was paid.
+        """
+        return await self.calls.make(
+            PaidCall(
+                task=task,
+                partition=self.received.partition,
+                stage=self.stage,
+                n=n,
+                purpose=purpose,
+                tier=task.tier,
+                model=model,
+                messages=messages,
+                params=params,
+                response_schema=response_schema,
+                is_current=self.is_current,
+                stream=stream,
+                announce=announce,
+            )
+        )
+
+
+Handler = Callable[[M, Context], Awaitable[Outputs]]
+
+
+@dataclass(frozen=True)
+class Stage(Generic[M]):
+    """A handler with its declaration: one edge of the topology."""
+
+    name: str
+    source: TopicSpec[M] | Callable[[int], TopicSpec[M]]
+    """A function of the tier where the stage exists once for each tier."""
+    emits: tuple[Emits, ...]
+    in_flight: int | Callable[[Settings, int], int]
+    pays: bool
+    handler: Handler[M]
+
+    def instances(self, settings: Settings) -> list["StageInstance[M]"]:
+        """Make the stage's instances: one, or one for each tier."""
+        if isinstance(self.source, TopicSpec):
+            return [self._instance(self.name, 0, self.source, settings)]
+        tiers = range(1, settings.top_tier + 1)
+        return [self._instance(f"{self.name}:{tier}", tier, self.source(tier), settings) for tier in tiers]
+
+    def _instance(self, name: str, tier: int, source: TopicSpec[M], settings: Settings) -> "StageInstance[M]":
+        emits: set[str] = {spec.name for spec in _EVERY_STAGE}
+        for spec in self.emits:
+            if isinstance(spec, TopicSpec):
+                emits.add(spec.name)
+            else:
+                emits.update(spec(t).name for t in range(1, settings.top_tier + 1))
+        limit = self.in_flight if isinstance(self.in_flight, int) else self.in_flight(settings, tier)
+        return StageInstance(name, tier, source, frozenset(emits), limit, self.pays, self.handler)
+
+
+@dataclass(frozen=True)
+class StageInstance(Generic[M]):
+    """A stage as it runs: one consumer group of its own."""
+
+    name: str
+    tier: int
+    source: TopicSpec[M]
+    emits: frozenset[str]
+    in_flight: int
+    pays: bool
+    handler: Handler[M]
+
+    def check_declared(self, outputs: Outputs) -> None:
+        """Hold the handler to its declaration, which the documentation of the topology is made of.
+
+        Raises:
+            TypeError: If it writes to a topic that it did not declare.
+        """
+        undeclared = {output.topic.name for output in outputs} - self.emits
+        if undeclared:
+            raise TypeError(f"stage {self.name} does not declare that it emits {sorted(undeclared)}")
+
+
+def stage(
+    *,
+    source: TopicSpec[M] | Callable[[int], TopicSpec[M]],
+    emits: tuple[Emits, ...],
+    in_flight: int | Callable[[Settings, int], int],
+    pays: bool = True,
+) -> Callable[[Handler[M]], Stage[M]]:
+    """Declare a handler as a stage that bears the handler's name.
+
+    Args:
+        source: The topic it consumes, or a function of the tier for a stage that exists once for each tier.
+        emits: The topics it writes, besides status, hops, outcomes and dead letters, which every stage may.
+        in_flight: Most records in work at once; may depend on the settings and the tier.
+        pays: Whether it makes paid calls; a process without such a stage does not follow the journal.
+    """
+
+    def declare(handler: Handler[M]) -> Stage[M]:
+        return Stage(handler.__name__, source, emits, in_flight, pays, handler)
+
+    return declare

@@ -1,0 +1,68 @@
+"""Calls to providers as the settings name them, and servers that stand in for their vendors."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from uuid import uuid4
+
+from aiohttp import web
+
+from streams.config.settings import Settings
+from streams.providers.base import ChatCall, Provider
+from streams.providers.registry import build_providers
+from topics.requests import Message, Params
+
+NAMES = ("groq", "together", "openai", "anthropic")
+PROMPT = "What is the SECRETPROMPT of it?"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def call_of(model: str, **fields) -> ChatCall:
+    call = ChatCall(
+        call_id=uuid4(),
+        model=model,
+        messages=(Message(role="system", content="Be brief."), Message(role="user", content=PROMPT)),
+        params=Params(temperature=0.2, stop=("\n\n\n",)),
+        max_tokens=200,
+        response_schema=None,
+        extra={},
+        timeout_s=20,
+    )
+    return replace(call, **fields)
+
+
+class Listener:
+    """Takes the text of a streamed call."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+
+    async def __call__(self, text: str) -> None:
+        self.pieces.append(text)
+
+
+@asynccontextmanager
+async def built(settings: Settings, url: str) -> AsyncIterator[dict[str, Provider]]:
+    providers = build_providers(settings, environ={}, simulator_url=url, simulated=NAMES)
+    try:
+        yield providers
+    finally:
+        for provider in providers.values():
+            await provider.close()
+
+
+@asynccontextmanager
+async def answering(settings: Settings, handler: Handler) -> AsyncIterator[dict[str, Provider]]:
+    """Providers whose every call gets what the handler makes of it; it is cancelled when the client leaves."""
+    app = web.Application()
+    app.router.add_post("/{path:.*}", handler)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        async with built(settings, f"http://{host}:{port}") as providers:
+            yield providers
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,184 @@
+"""The reports' figures against the same figures computed in Python, on the real engine."""
+
+import statistics
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from support.ledger_records import BASE, ClickHouseProcess, call_pair, hops, result, shared_call
+
+from analytics.clickhouse import AsyncClient, open_client
+from analytics.ledger import Entry, Ledger, SinkStats
+from analytics.migrate import migrate
+from analytics.reports import SharingSummary, cost_total, summary, trace
+from analytics.rows import Position, rows_of
+from tierstream.cli.render.ledger import show_summary
+from topics.journal import Purpose
+from topics.results import Result
+
+FRONTIER = (Decimal(5), Decimal(25), Decimal("0.5"))
+RESULTS = [result(n, tags=("run-7", "even") if n % 2 == 0 else ("run-7",)) for n in range(40)]
+CALLS = [call for n in range(40) if n % 5 != 4 for call in call_pair(n)]
+JUDGED = [call for n in range(0, 40, 4) if n % 5 != 4 for call in call_pair(n, purpose=Purpose.JUDGE)]
+LOST = [call_pair(3, failed=True)[0]]
+ENDED = [*CALLS[1::2], *JUDGED[1::2]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("clickhouse")
+
+
+@pytest.fixture
+async def client(folder: Path) -> AsyncIterator[AsyncClient]:
+    server = ClickHouseProcess(folder)
+    await server.start()
+    async with open_client(server.url) as client:
+        if await migrate(client, "ledger", retention_days=4000, body_retention_days=4000):
+            ledger = Ledger(server.url, "ledger", SinkStats())
+            entries = []
+            for topic, records in (("r", RESULTS), ("c", CALLS + JUDGED + LOST), ("h", [hops(n) for n in range(40)])):
+                for offset, record in enumerate(records):
+                    position = Position("cluster", topic, 0, offset, int(BASE.timestamp() * 1000) + offset)
+                    entries.append(Entry(position, rows_of(record, position, "none")))
+            for _ in range(2):
+                await ledger.insert(entries)
+            await ledger.close()
+        yield client
+    await server.stop()
+
+
+async def test_summary_adds_up(client):
+    report = await summary(client, "ledger", frontier_rates=FRONTIER)
+    answered = [r for r in RESULTS if r.usage]
+    assert report.requests == 40
+    assert report.statuses == Counter(r.status.value for r in RESULTS)
+    assert report.total_cost_usd == sum(call.cost_usd for call in ENDED)
+    assert report.results_cost_usd == sum(r.cost_usd for r in RESULTS)
+    assert {p.purpose: (p.calls, p.cost_usd) for p in report.purposes} == {
+        "infer": (len(CALLS) // 2, sum(call.cost_usd for call in CALLS[1::2])),
+        "judge": (len(JUDGED) // 2, sum(call.cost_usd for call in JUDGED[1::2])),
+    }
+    assert report.unknown_calls == 1
+    frontier = sum(
+        ((r.usage.input - r.usage.cached) * 5 + r.usage.cached * Decimal("0.5") + r.usage.output * 25) / 1_000_000
+        for r in answered
+    )
+    assert report.frontier_cost_usd == frontier
+    assert report.saved_share == pytest.approx(float(1 - report.total_cost_usd / frontier))
+    assert report.escalations == sum(any("escalated" in a.why for a in r.route) for r in RESULTS)
+    assert report.promotions == 0
+    assert report.validations == sum(a.stage == "validate" for r in RESULTS for a in r.route)
+
+
+async def test_summary_by_tier_and_user(client):
+    report = await summary(client, "ledger", frontier_rates=FRONTIER, top=1)
+    assert [tier.tier for tier in report.tiers] == [1, 2, None]
+    for tier in report.tiers:
+        mine = [r for r in RESULTS if r.tier == tier.tier]
+        assert tier.requests == len(mine)
+        assert tier.share == len(mine) / 40
+        assert tier.cost_usd == sum(r.cost_usd for r in mine)
+        for found, values in (
+            (tier.latency, [r.latency_ms for r in mine]),
+            (tier.provider, [r.provider_ms for r in mine]),
+            (tier.own, [r.latency_ms - r.provider_ms for r in mine]),
+        ):
+            cuts = statistics.quantiles(values, n=20, method="inclusive")
+            assert (found.p50, found.p95) == pytest.approx((cuts[9], cuts[18]))
+    costs: Counter[str] = Counter()
+    for r in RESULTS:
+        if r.user_id:
+            costs[r.user_id] += r.cost_usd
+    user, cost = costs.most_common(1)[0]
+    assert [(u.user_id, u.cost_usd) for u in report.top_users] == [(user, cost)]
+    assert report.top_users[0].share == pytest.approx(float(cost / report.results_cost_usd))
+
+
+async def test_a_tag_and_a_window_restrict_the_summary(client):
+    even = {r.request_id for r in RESULTS if "even" in r.tags}
+    tagged = await summary(client, "ledger", frontier_rates=FRONTIER, tag="even")
+    assert tagged.requests == len(even)
+    assert tagged.total_cost_usd == sum(call.cost_usd for call in ENDED if call.request_id in even)
+    assert tagged.unknown_calls == 0
+    early = await summary(client, "ledger", BASE, BASE + timedelta(milliseconds=10), frontier_rates=FRONTIER)
+    assert early.requests == 10
+    nothing = await summary(client, "ledger", until=BASE, frontier_rates=FRONTIER)
+    assert (nothing.requests, nothing.total_cost_usd, nothing.saved_share, nothing.tiers) == (0, 0, None, ())
+
+
+async def test_cost_total_is_exact(client):
+    expected = sum(call.cost_usd for call in ENDED)
+    total = await cost_total(client, "ledger")
+    assert isinstance(total, Decimal)
+    assert total == expected
+    assert await cost_total(client, "ledger", tag="no such tag") == 0
+
+
+async def test_sharing_and_batches_are_added_up(folder, capsys):
+    """Three requests share call 7, two of them with a tag; call 8 leaves alone."""
+    _, ended = shared_call(1, 2, 3)
+    whole = call_pair(7)[1].cost_usd
+    records = [*ended, call_pair(8)[1], result(1, tags=("some",)), result(2, tags=("some",)), result(3), result(8)]
+    server = ClickHouseProcess(folder / "sharing")
+    await server.start()
+    try:
+        async with open_client(server.url) as client:
+            await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)
+            ledger = Ledger(server.url, "ledger", SinkStats())
+            for offset, record in enumerate([*records, *records]):
+                topic = "r" if isinstance(record, Result) else "c"
+                position = Position("cluster", topic, 0, offset % len(records), int(BASE.timestamp() * 1000))
+                await ledger.insert([Entry(position, rows_of(record, position, "none"))])
+            await ledger.close()
+            report = await summary(client, "ledger", frontier_rates=FRONTIER)
+            assert report.total_cost_usd == whole + call_pair(8)[1].cost_usd
+            assert [(p.purpose, p.calls) for p in report.purposes] == [("infer", 2)]
+            assert report.sharing == SharingSummary(shared_calls=1, saved_calls=2, saved_cost_usd=2 * whole)
+            assert [tier.model_dump() for tier in report.departures] == [
+                {
+                    "tier": 1,
+                    "calls": 2,
+                    "batch_size": 2.0,
+                    "batch_wait_ms": 6.0,
+                    "streamed": 1,
+                    "first_token_p50_ms": 80.0,
+                }
+            ]
+            tagged = await summary(client, "ledger", frontier_rates=FRONTIER, tag="some")
+            alone = 2 * whole - ended[0].cost_usd - ended[1].cost_usd
+            assert tagged.sharing == SharingSummary(shared_calls=1, saved_calls=1, saved_cost_usd=alone)
+            show_summary(report, "groq/small")
+            shown = capsys.readouterr().out
+            assert "1 calls answered 3 requests; saved 2 calls" in shown
+            assert "batches of 2.0 on average, which waited 6.0 ms; first text of 1 streams after 80 ms" in shown
+    finally:
+        await server.stop()
+
+
+async def test_without_sharing_nothing_is_saved(client):
+    report = await summary(client, "ledger", frontier_rates=FRONTIER)
+    assert report.sharing == SharingSummary(shared_calls=0, saved_calls=0, saved_cost_usd=Decimal(0))
+    assert [(tier.batch_size, tier.streamed, tier.first_token_p50_ms) for tier in report.departures] == [(1, 0, None)]
+
+
+async def test_trace_tells_the_story_in_order(client):
+    story = await trace(client, "ledger", "r8")
+    assert story is not None
+    assert story.arrived_at == BASE + timedelta(milliseconds=8)
+    assert [(hop.stage, hop.start_ms, hop.duration_ms) for hop in story.hops] == [
+        ("classify", 0, 4),
+        ("infer", 5, 20),
+    ]
+    assert story.hops[0].scores == (0.75, 0.25)
+    _, ended = call_pair(8)
+    assert story.hops[1].cost_usd == ended.cost_usd
+    assert {(call.purpose, call.outcome, call.cost_usd) for call in story.calls} == {
+        ("infer", "ok", ended.cost_usd),
+        ("judge", "ok", ended.cost_usd),
+    }
+    assert [(r.status, r.latency_ms, r.own_ms) for r in story.results] == [("ok", 264, 106)]
+    assert await trace(client, "ledger", "nobody") is None

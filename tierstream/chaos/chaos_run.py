@@ -1,0 +1,100 @@
+"""A run of the fault lab: load at a steady rate, faults at random, and the invariants at the end."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from streams.config.settings import Settings
+from tierstream.chaos.faults import FaultLab, FaultPlan
+from tierstream.client.request_run import RunReport, run_requests
+from tierstream.demo.corpus import sample
+from tierstream.verify.verification import Verdict, VerifyOptions, verify
+from topics.requests import Request
+
+_GIVE_UP_S = 180.0
+_VERIFY_WAIT_S = 120.0
+
+
+@dataclass
+class ChaosReport:
+    """What was done to the stack, and what came of it."""
+
+    seed: int
+    """Decides requests and faults: the same seed draws the same ones at the same times."""
+    load: RunReport = field(default_factory=RunReport)
+    faults: dict[str, int] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
+    """Faults that could not be done to this stack."""
+    verdict: Verdict | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every request has one result and every invariant holds."""
+        complete = not self.load.missing and not self.load.duplicates
+        return complete and self.verdict is not None and self.verdict.findings.ok
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as one JSON object."""
+        verdict = self.verdict.as_json() if self.verdict else None
+        return {
+            "ok": self.ok,
+            "seed": self.seed,
+            "faults": self.faults,
+            "skipped": list(self.skipped),
+            "load": self.load.as_json(),
+            "verify": verdict,
+        }
+
+
+async def run_chaos(
+    settings: Settings,
+    *,
+    data_dir: Path,
+    simulator: str,
+    requests: int,
+    rate: float,
+    plan: FaultPlan,
+    name: str,
+    report: ChaosReport,
+) -> ChaosReport:
+    """Send `requests` requests at `rate` a second while the plan's faults happen; then verify.
+
+    Args:
+        settings: With the addresses of a running stack.
+        data_dir: Of that stack; its usage log is held against the journal.
+        simulator: URL of its provider simulator.
+        requests: How many.
+        rate: Requests a second.
+        plan: How often each fault happens.
+        name: Prefix of the request ids.
+        report: Filled while the run goes on; its seed decides requests and faults.
+    """
+    lab = FaultLab(settings, data_dir, simulator, report.seed)
+    breaking = asyncio.create_task(lab.run(plan, requests / rate))
+    try:
+        await run_requests(
+            settings,
+            _requests(requests, report.seed, name),
+            on_result=lambda _: None,
+            timeout_s=_GIVE_UP_S,
+            rate=rate,
+            report=report.load,
+        )
+        await breaking
+    finally:
+        breaking.cancel()
+        await asyncio.gather(breaking, return_exceptions=True)
+        report.faults, report.skipped = dict(lab.done), lab.skipped
+    usage_log = data_dir / "logs" / "simulator-usage.jsonl"
+    options = VerifyOptions(usage_logs=(usage_log,), wait_s=_VERIFY_WAIT_S)
+    report.verdict = await verify(settings, options, lambda *_: None)
+    return report
+
+
+def _requests(count: int, seed: int, name: str) -> Iterator[Request]:
+    for number, entry in enumerate(sample(count, seed)):
+        # Ids rise and fault times are drawn: what is hit by a fault differs in kind, tier and length.
+        fields = {**entry.request_fields(), "request_id": f"{name}-{number:06d}", "service_class": "bulk"}
+        yield Request.model_validate(fields)

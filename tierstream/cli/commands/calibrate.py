@@ -1,0 +1,192 @@
+"""`tierstream calibrate`: from which score a prompt goes to a stronger tier, for the quality that is asked for."""
+
+from dataclasses import asdict
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streams.kafka.clock import utc_now
+from tierstream.cli.commands.evaluate import INTERRUPTED, CrossValidate, Folds, scores_of, warn_of_seen
+from tierstream.cli.commands.train import AsJson, ModelFile, Outcomes, Seed, load_model, require_directory
+from tierstream.cli.connection import load_settings
+from tierstream.cli.help_text import examples
+from tierstream.cli.progress import progress_bar
+from tierstream.cli.render.evaluation import show_thresholds
+from tierstream.cli.render.results import show_json
+from tierstream.client.request_file import InputError
+from tierstream.training.outcome_file import read_outcomes
+
+if TYPE_CHECKING:
+    from streams.config.settings import Settings
+    from tierstream.training.threshold import Thresholds
+    from topics.journal import Rates
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        epilog=examples(
+            "tierstream calibrate --outcomes outcomes.jsonl --target-quality 0.95",
+            "tierstream calibrate --model model.npz --outcomes outcomes.jsonl --tiers 1:2 --out model.npz",
+            "tierstream calibrate --outcomes outcomes.jsonl.gz --cross-validate --weak-model openai/gpt-5.4-mini",
+        )
+    )(calibrate)
+
+
+def calibrate(
+    ctx: typer.Context,
+    outcomes: Outcomes,
+    target_quality: Annotated[
+        float, typer.Option(min=0.01, max=1, metavar="SHARE", help="Share of the stronger model's quality to keep.")
+    ] = 0.95,
+    model: ModelFile = None,
+    benchmark: Annotated[str | None, typer.Option(metavar="NAME", help="Only the outcomes of this one.")] = None,
+    tiers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOWER:UPPER", help="Which tiers the two models stand for; default: the first and the last."
+        ),
+    ] = None,
+    cautious: Annotated[
+        bool, typer.Option("--cautious", help="With --out: keep the threshold that all but 2.5 % of the draws bear.")
+    ] = False,
+    weak_model: Annotated[
+        str | None,
+        typer.Option(metavar="REF", help="For the cost, as provider/model; default: the lower tier's first."),
+    ] = None,
+    strong_model: Annotated[
+        str | None, typer.Option(metavar="REF", help="The same for the stronger one; default: the upper tier's first.")
+    ] = None,
+    answer_tokens: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Tokens of an answer, for the cost; both models alike.")
+    ] = 300,
+    out: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="Write the model with its threshold to this file.")
+    ] = None,
+    cross_validate: CrossValidate = False,
+    folds: Folds = 5,
+    bootstrap: Annotated[int, typer.Option(min=20, metavar="N", help="Draws for the intervals.")] = 400,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Pick the score from which a prompt goes to the stronger model, so that the quality asked for is kept.
+
+    Says what share of calls, what quality and what cost that means, with 95 % intervals. With --out the threshold is
+    kept in a model file, for every step between the two tiers, and the thresholds of other steps stay: run it once for
+    each pair of tiers that there are outcomes of. For a model that was trained on these very outcomes take
+    --cross-validate, or the threshold will be too high.
+    """
+    if out is not None:
+        require_directory(out)
+    settings = load_settings(ctx)
+    lower, upper = _steps(tiers, settings.top_tier)
+    refs = (
+        weak_model or settings.tiers[lower - 1].models[0].ref,
+        strong_model or (settings.frontier_ref if tiers is None else settings.tiers[upper - 1].models[0].ref),
+    )
+    rates = [_rates(settings, ref) for ref in refs]
+    classifier = load_model(model)
+    rows = [row for row in read_outcomes(outcomes) if benchmark in {None, row.benchmark}]
+    if not rows:
+        raise InputError(f"{outcomes}: no outcome of benchmark {benchmark!r}")
+    from tierstream.training import routing_report  # noqa: PLC0415
+    from tierstream.training.evaluation import Ranking  # noqa: PLC0415 - NumPy takes a while to import
+    from tierstream.training.fit_model import TrainingError  # noqa: PLC0415
+    from tierstream.training.threshold import pick_thresholds  # noqa: PLC0415
+
+    found = routing_report.Outcomes(rows)
+    if found.strong.mean() <= found.weak.mean():
+        raise InputError(
+            f"{outcomes}: the stronger model is no better on these outcomes: there is nothing to calibrate"
+        )
+    try:
+        with progress_bar("scoring", INTERRUPTED) as progress:
+            scores = scores_of(found, None if cross_validate else classifier, folds, seed, progress)
+            ranking = Ranking(scores, found.weak, found.strong)
+            picked = pick_thresholds(ranking, found.groups, target=target_quality, draws=bootstrap, seed=seed)
+    except TrainingError as error:
+        raise InputError(f"{outcomes}: with a fold left out, {error}") from None
+    costs = _costs(rates, found.prompts, scores.tolist(), picked, answer_tokens)
+    if out is not None:
+        classifier.with_threshold((picked.cautious if cautious else picked.expected).score, lower, upper).save(out)
+    seen = 0 if cross_validate else classifier.trained_on(found.prompts)
+    if as_json:
+        figures = {
+            "outcomes": len(rows),
+            "trained_on": seen,
+            "target_quality": target_quality,
+            "tiers": [lower, upper],
+            "models": [*refs],
+        }
+        show_json({**figures, **asdict(picked), "cost_usd_per_1000": costs, "out": out and str(out)})
+    else:
+        show_thresholds(picked, target_quality, costs, refs)
+        typer.echo(_advice(out, lower, upper, "cautious" if cautious else "expected"))
+    warn_of_seen(seen, len(rows))
+
+
+def _steps(tiers: str | None, top: int) -> tuple[int, int]:
+    """Read `--tiers`.
+
+    Raises:
+        BadParameter: They are no two tiers of the settings, the lower one first.
+    """
+    if tiers is None:
+        return 1, max(top, 2)
+    lower, _, upper = tiers.partition(":")
+    if not (lower.isdecimal() and upper.isdecimal() and 1 <= int(lower) < int(upper) <= top):
+        raise typer.BadParameter(f"--tiers {tiers!r}: give two of the tiers 1 to {top}, the lower one first, as in 1:2")
+    return int(lower), int(upper)
+
+
+def _advice(out: Path | None, lower: int, upper: int, kept: str) -> str:
+    steps = "step" if upper == lower + 1 else "steps"
+    if out is None:
+        return f"nothing was written: --out keeps the threshold, for the {steps} from tier {lower} to {upper}"
+    return (
+        f"{out}: the model with the {kept} threshold for the {steps} from tier {lower} to {upper}\n"
+        f"let it decide with `tierstream models publish {out} --activate`, or name it as routing.model"
+    )
+
+
+def _rates(settings: "Settings", ref: str) -> "Rates":
+    """Look up a model's prices.
+
+    Raises:
+        InputError: Nobody knows them.
+    """
+    from streams.calls.pricing import PriceBook, UnknownPriceError  # noqa: PLC0415
+
+    provider, _, name = ref.partition("/")
+    try:
+        return PriceBook(settings.prices, settings.providers).rates(provider, name, utc_now())
+    except UnknownPriceError as error:
+        raise InputError(str(error)) from None
+
+
+def _costs(
+    rates: "list[Rates]", prompts: list[str], scores: list[float], picked: "Thresholds", answer_tokens: int
+) -> dict[str, float]:
+    """Return US dollars for 1,000 such prompts: all to one of the models, and routed by each threshold."""
+    from streams.config.tokens import Tokenizer, estimate  # noqa: PLC0415
+    from topics.journal import Usage  # noqa: PLC0415
+
+    weak, strong = rates
+    usages = [
+        Usage(input=estimate(prompt, Tokenizer.OTHER), output=answer_tokens, source="estimated") for prompt in prompts
+    ]
+    each = [(weak.cost(usage), strong.cost(usage)) for usage in usages]
+
+    def routed(threshold: float) -> Decimal:
+        pairs = zip(each, scores, strict=True)
+        return sum((up if score >= threshold else down for (down, up), score in pairs), Decimal(0))
+
+    totals = {
+        "all_weak": sum((down for down, _ in each), Decimal(0)),
+        "all_strong": sum((up for _, up in each), Decimal(0)),
+        "expected": routed(picked.expected.score),
+        "cautious": routed(picked.cautious.score),
+    }
+    return {name: round(float(total) * 1000 / len(each), 4) for name, total in totals.items()}

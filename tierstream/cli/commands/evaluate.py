@@ -1,0 +1,196 @@
+"""`tierstream evaluate`: how good a learned classifier is on labelled outcomes, beside what it has to beat."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tierstream.cli.commands.train import AsJson, ModelFile, Outcomes, Seed, load_model
+from tierstream.cli.errors import show_warning
+from tierstream.cli.help_text import examples
+from tierstream.cli.progress import progress_bar
+from tierstream.cli.render.evaluation import show_control, show_slices
+from tierstream.cli.render.results import show_json
+from tierstream.client.request_file import InputError
+from tierstream.training.outcome_file import read_outcomes
+
+if TYPE_CHECKING:
+    from streams.routing.learned.classifier import LearnedClassifier
+    from tierstream.training import routing_report
+
+_Scored = tuple[str, Any, Any, Any]
+"""A slice: its name, its rows, the model's scores and the baseline's."""
+
+INTERRUPTED = "interrupted: nothing was finished"
+_CONTROLS = ("shuffled", "swapped")
+
+CrossValidate = Annotated[
+    bool, typer.Option("--cross-validate", help="Score each prompt by a model trained without it.")
+]
+Folds = Annotated[int, typer.Option(min=2, metavar="N", help="Of the cross-validation.")]
+Draws = Annotated[int, typer.Option("--bootstrap", min=0, metavar="N", help="Draws for the intervals; 0: none.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        epilog=examples(
+            "tierstream evaluate --outcomes outcomes.jsonl.gz --cross-validate",
+            "tierstream evaluate --model model.npz --outcomes unseen.jsonl --baseline-outcomes outcomes.jsonl.gz",
+            "tierstream evaluate --outcomes outcomes.jsonl.gz --cross-validate --control shuffled",
+        )
+    )(evaluate)
+
+
+def evaluate(
+    outcomes: Outcomes,
+    model: ModelFile = None,
+    baseline_outcomes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What the model was trained on, to fit the tf-idf baseline to."),
+    ] = None,
+    cross_validate: CrossValidate = False,
+    control: Annotated[
+        str | None,
+        typer.Option(metavar="|".join(_CONTROLS), help="With --cross-validate: train on labels that can't help."),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Of the control.")] = 3,
+    folds: Folds = 5,
+    bootstrap: Draws = 400,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a learned classifier on labelled outcomes, with the metrics of the RouteLLM paper.
+
+    APGR, CPT(50 %), CPT(80 %) and the share of strong calls that keeps 95 % of the stronger model's quality, for each
+    benchmark, beside a tf-idf ridge regression, prompt length, chance, the oracle and the paper's own rows, with the
+    model's lead over them. With --cross-validate the outcomes themselves are trained on, in folds: prompts that quote
+    one passage stay together, and a second pass holds out whole subjects; the model file is not used. A control trains
+    on shuffled labels, which has to give an APGR of 0.5, or on swapped ones, which has to give less.
+    """
+    _check(cross_validate, control, model, baseline_outcomes)
+    classifier = None if cross_validate else load_model(model)
+    rows = read_outcomes(outcomes)
+    trained = read_outcomes(baseline_outcomes) if baseline_outcomes else None
+    from tierstream.training import routing_report  # noqa: PLC0415
+    from tierstream.training.fit_model import TrainingError  # noqa: PLC0415 - NumPy takes a while to import
+
+    found = routing_report.Outcomes(rows)
+    try:
+        if control is not None:
+            _control(found, routing_report.Control(control), folds, repeats, seed, as_json)
+            return
+        if classifier is None:
+            scored = _cross_validated(found, folds, seed)
+        else:
+            scored = _judged(found, classifier, routing_report.Outcomes(trained) if trained else None)
+    except TrainingError as error:
+        raise InputError(f"{outcomes}: with a fold left out, {error}") from None
+    draws = routing_report.Bootstrap(bootstrap, seed)
+    slices: list[routing_report.Slice] = []
+    with progress_bar("drawing intervals", INTERRUPTED) as progress:
+        for number, (name, chosen, scores, baseline) in enumerate(scored, 1):
+            slices.append(routing_report.evaluate_slice(name, found, chosen, scores, baseline, draws))
+            progress(number / len(scored))
+    seen = classifier.trained_on(found.prompts) if classifier else 0
+    if as_json:
+        version = classifier.version if classifier else None
+        show_json({"model": version, "outcomes": len(rows), "trained_on": seen, "slices": [*map(asdict, slices)]})
+    else:
+        show_slices(slices)
+    warn_of_seen(seen, len(rows))
+
+
+def _check(cross_validate: bool, control: str | None, model: Path | None, baseline_outcomes: Path | None) -> None:
+    if control not in {None, *_CONTROLS}:
+        raise typer.BadParameter(f"--control is {' or '.join(_CONTROLS)}, not {control!r}")
+    if control is not None and not cross_validate:
+        raise typer.BadParameter("--control trains anew: give --cross-validate too")
+    if cross_validate and model is not None:
+        raise typer.BadParameter("--cross-validate trains anew and uses no model file: leave --model out")
+    if cross_validate and baseline_outcomes is not None:
+        raise typer.BadParameter("--cross-validate fits the baseline in its folds: leave --baseline-outcomes out")
+
+
+def _cross_validated(found: "routing_report.Outcomes", folds: int, seed: int) -> list[_Scored]:
+    """Score by passage, and by subject where there are enough of them."""
+    from tierstream.training import routing_report  # noqa: PLC0415
+
+    with progress_bar("scoring", INTERRUPTED) as progress:
+        dealt = found.passage_folds(folds, seed)
+        scores = found.out_of_fold(dealt, seed, progress)
+        baseline = found.baseline_out_of_fold(dealt)
+    scored = [(name, rows, scores, baseline) for name, rows in found.slices().items()]
+    by_subject = found.subject_folds(folds, seed)
+    if by_subject is not None:
+        with progress_bar("scoring unseen subjects", INTERRUPTED) as progress:
+            scores = found.out_of_fold(by_subject, seed, progress)
+            baseline = found.baseline_out_of_fold(by_subject)
+        scored.append((routing_report.UNSEEN, (by_subject >= 0).nonzero()[0], scores, baseline))
+    return scored
+
+
+def _judged(
+    found: "routing_report.Outcomes", classifier: "LearnedClassifier", training: "routing_report.Outcomes | None"
+) -> list[_Scored]:
+    """Score by a model, and by the baseline where there is something to fit it to."""
+    from tierstream.training import routing_report  # noqa: PLC0415
+
+    with progress_bar("scoring", INTERRUPTED) as progress:
+        scores = found.scores_of(classifier, progress)
+    if training is None:
+        return [(name, rows, scores, None) for name, rows in found.slices().items()]
+    baseline = found.baseline_from(training)
+    if shared := found.shared_with(training):
+        show_warning(
+            f"{shared} of these {len(found.prompts)} prompts are among --baseline-outcomes, so the figures of the "
+            "tf-idf baseline flatter it"
+        )
+    slices = found.slices()
+    if len(unseen := found.unseen_in(training)):
+        slices[routing_report.UNSEEN] = unseen
+    return [(name, rows, scores, baseline) for name, rows in slices.items()]
+
+
+def _control(
+    found: "routing_report.Outcomes",
+    control: "routing_report.Control",
+    folds: int,
+    repeats: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    from tierstream.training import routing_report  # noqa: PLC0415
+
+    with progress_bar(f"training on {control} labels", INTERRUPTED) as progress:
+        slices = routing_report.evaluate_control(
+            found, control, folds=folds, repeats=repeats, seed=seed, on_progress=progress
+        )
+    if as_json:
+        show_json({"control": control, "outcomes": len(found.prompts), "slices": [*map(asdict, slices)]})
+    else:
+        show_control(slices, control)
+
+
+def scores_of(
+    outcomes: "routing_report.Outcomes",
+    classifier: "LearnedClassifier | None",
+    folds: int,
+    seed: int,
+    progress: Callable[[float], None],
+) -> Any:  # noqa: ANN401 - NumPy is imported where it is needed
+    """Score by the classifier, or by others that were trained without the prompt."""
+    if classifier is not None:
+        return outcomes.scores_of(classifier, progress)
+    return outcomes.out_of_fold(outcomes.passage_folds(folds, seed), seed, progress)
+
+
+def warn_of_seen(seen: int, outcomes: int) -> None:
+    """Say so where prompts are judged that the model was trained on."""
+    if seen:
+        show_warning(
+            f"the model was trained on {seen} of these {outcomes} prompts, so the figures flatter it: "
+            "use other outcomes, or --cross-validate"
+        )

@@ -1,0 +1,82 @@
+"""`tierstream sink`: fill the ledger in ClickHouse."""
+
+import asyncio
+import logging
+import os
+import signal
+from pathlib import Path
+
+import typer
+
+from streams.config.settings import Settings
+from tierstream.cli.connection import invocation, load_with_kafka, with_clickhouse
+from tierstream.cli.errors import FAILED, explain
+from tierstream.cli.help_text import examples
+from tierstream.cli.log_output import configure_logging
+
+log = logging.getLogger(__name__)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=examples("CLICKHOUSE_URL=http://localhost:8123 tierstream sink"))(sink)
+
+
+def sink(ctx: typer.Context) -> None:
+    """Write results, calls and hops to ClickHouse until SIGTERM or Ctrl-C. Logs to stderr.
+
+    While Kafka or ClickHouse do not answer, it waits for them.
+
+    Exit code 1 when it can't go on; nothing is lost, it resumes after what ClickHouse holds.
+    """
+    configure_logging(invocation(ctx).verbose, service=True)
+    settings = with_clickhouse(load_with_kafka(ctx))
+    try:
+        asyncio.run(_run(settings))
+    except Exception as error:
+        if explain(error) is not None:
+            raise
+        log.error("the sink stops: %s: %s", type(error).__name__, error)  # noqa: TRY400 - the traceback is for --verbose
+        log.debug("the error in full", exc_info=error)
+        raise typer.Exit(FAILED) from None
+
+
+async def _run(settings: Settings) -> None:
+    import streams.kafka.damaged_batches  # noqa: F401, PLC0415 - changes what aiokafka does
+    from analytics.sink import Sink  # noqa: PLC0415 - other commands need not wait for it
+    from streams.kafka.admin import retention_ms  # noqa: PLC0415
+    from tierstream.stack.dependencies import Dependency, Need, kafka_is_away  # noqa: PLC0415
+    from tierstream.stack.deployment import prepare_ledger  # noqa: PLC0415
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await prepare_ledger(settings, stop)
+    kafka, clickhouse = settings.kafka, settings.clickhouse
+
+    async def write() -> None:
+        # What a sink knows is in ClickHouse, so one that lost Kafka is replaced by a new one.
+        sink = Sink(
+            bootstrap_servers=kafka.bootstrap_servers or "",
+            prefix=kafka.prefix,
+            clickhouse_url=clickhouse.url or "",
+            database=clickhouse.database,
+            log_bodies=clickhouse.log_bodies,
+            batch_rows=clickhouse.batch_rows,
+            flush_interval_s=clickhouse.flush_interval_s,
+            retention_ms=retention_ms(settings),
+        )
+        await sink.run(stop, _announce)
+
+    broker = Dependency(Need.kafka(kafka.bootstrap_servers or ""))
+    watching = asyncio.create_task(broker.watch())
+    try:
+        await broker.attempt(write, is_away=kafka_is_away, stop=stop)
+    finally:
+        watching.cancel()
+
+
+def _announce() -> None:
+    log.info("ready")
+    if path := os.environ.get("TIERSTREAM_READY_FILE"):
+        Path(path).write_text(str(os.getpid()), encoding="ascii")

@@ -1,0 +1,1 @@
+"""How what commands found looks on a terminal."""

@@ -1,0 +1,1 @@
+"""Producing requests and reading results, as any service could."""

@@ -1,0 +1,1 @@
+"""What an operator looks at and acts on: breakers, dead letters, versions of the model."""
