@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from streams.calls.tier_votes import Asked
+from streams.calls.tier_votes import VoteResult
 from streams.config.context_windows import ContextTooLongError
 from streams.config.settings import Settings
 from streams.kafka.publisher import Output
@@ -42,15 +42,15 @@ async def classify(request: Request, ctx: Context) -> Outputs:
     except ContextTooLongError as error:
         raise RefusedError(str(error), digest=digest) from None
     if deadline <= ctx.now():
-        asked = await ctx.recall_opinion(request, revision) if draft.asks else Asked()
+        asked = await ctx.recall_vote(request, revision) if draft.asks else VoteResult()
         task = _task(request, digest, ctx, deadline, draft.decision, asked.attempts)
         message = "the deadline passed before the request was routed"
         return [
             given_up(ctx.stage, task, task.attempts, ResultStatus.EXPIRED, "deadline", message),
             _hop(task, ctx, "expired"),
         ]
-    asked = await ctx.opinion(request, revision, deadline) if draft.asks else Asked()
-    task = _task(request, digest, ctx, deadline, router.decide(draft, asked.opinion), asked.attempts)
+    asked = await ctx.vote(request, revision, deadline) if draft.asks else VoteResult()
+    task = _task(request, digest, ctx, deadline, router.decide(draft, asked.vote), asked.attempts)
     accepted = StatusEvent(kind=StatusKind.ACCEPTED, at=ctx.started_at, unknown_fields=ctx.unknown_fields)
     routed = StatusEvent(kind=StatusKind.ROUTED, at=ctx.now(), tier=task.tier, detail=task.why)
     return [
@@ -110,7 +110,7 @@ def _why(decision: Decision) -> str:
 
 def _hop(task: TierTask, ctx: Context, outcome: str, *, missing: str | None = None) -> Output:
     decision = task.decision
-    reasons = [*decision.reasons, *([f"no opinion: {missing}"] if missing else [])]
+    reasons = [*decision.reasons, *([f"no vote: {missing}"] if missing else [])]
     return ctx.hop(
         task.request.request_id,
         task.revision,

@@ -21,7 +21,7 @@ from streams.admission import BreakerChange, Gate
 from streams.calls.attempt_log import AttemptLog
 from streams.calls.journal import Journal
 from streams.calls.pricing import PriceBook
-from streams.calls.vote_journal import OpinionJournal
+from streams.calls.vote_journal import VoteJournal
 from streams.config.context_windows import ContextWindows
 from streams.config.model_catalogue import ModelTable
 from streams.config.settings import Settings
@@ -152,7 +152,7 @@ async def _engine(
             settings.kafka, lambda order: gate.order(order.target, order.order), on_models=models.follow
         )
         asks = settings.routing.asks_llm and CLASSIFY in stages
-        opinions = OpinionJournal(publisher, attempts) if asks else None
+        votes = VoteJournal(publisher, attempts) if asks else None
         loading = [settled.run, control.run, *([attempts.run] if _pays(settings, stages) else [])]
         loaded = [asyncio.Event() for _ in loading]
         following = [
@@ -174,7 +174,7 @@ async def _engine(
                 windows=windows,
                 settled=settled,
                 attempts=attempts,
-                opinions=opinions,
+                votes=votes,
             )
             yield engine, following
         finally:

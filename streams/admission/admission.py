@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from streams.admission.breaker import CircuitBreaker, Ticket
-from streams.admission.call_effect import NOTHING_LEARNED, Outcome, Verdict, tokens_used, verdict_on
+from streams.admission.call_effect import NOTHING_LEARNED, CallEffect, Signal, effect_of, tokens_used
 from streams.admission.queue import GatedModel
 from streams.providers.base import ErrorKind, ProviderError, ProviderLimits
 
@@ -65,7 +65,7 @@ class Admission(_Leave):
             tokens: Input and output tokens that it used.
             limits: What the provider said about its limits.
         """
-        self._end(Verdict(Outcome.SUCCESS, slow=seconds >= self._slow_s), tokens, limits)
+        self._end(CallEffect(Signal.SUCCESS, slow=seconds >= self._slow_s), tokens, limits)
 
     def failed(self, error: ProviderError, seconds: float) -> None:
         """Tell that there is no usable answer; an error that is the request's own fault counts as an answer.
@@ -74,18 +74,18 @@ class Admission(_Leave):
             error: How the call ended.
             seconds: How long it took.
         """
-        verdict = verdict_on(error, seconds=seconds, slow_s=self._slow_s)
-        if verdict.refuses_key:
-            verdict = replace(verdict, reason=self._model.account.refusal)
+        effect = effect_of(error, seconds=seconds, slow_s=self._slow_s)
+        if effect.refuses_key:
+            effect = replace(effect, reason=self._model.account.refusal)
         # On a connection that was never made nothing was sent.
         used = None if error.kind is ErrorKind.CONNECTION else tokens_used(error, self._tokens)
-        self._end(verdict, used, error.limits)
+        self._end(effect, used, error.limits)
 
     def cancelled(self) -> None:
         """Tell that the call never left: its share of the limits, and its place as a probe, are free again."""
         self._end(NOTHING_LEARNED, None, None)
 
-    def _end(self, verdict: Verdict, used: int | None, limits: ProviderLimits | None) -> None:
+    def _end(self, effect: CallEffect, used: int | None, limits: ProviderLimits | None) -> None:
         """Give everything back; `used` is None for a call that did not reach the provider."""
         if not self._close():
             return
@@ -98,14 +98,14 @@ class Admission(_Leave):
         if limits is not None:
             limiter.observe(limits, now)
         breaker = self._model.breaker
-        breaker.record(self._ticket, verdict, now)
-        if verdict.refuses_key and verdict.open_s is not None and not breaker.lets_through(now):
-            self._model.account.shut(verdict.open_s, now)
-        self._model.turns.leave()
+        breaker.record(self._ticket, effect, now)
+        if effect.refuses_key and effect.open_s is not None and not breaker.lets_through(now):
+            self._model.account.shut(effect.open_s, now)
+        self._model.queue.leave()
 
 
 class TierVisit(_Leave):
-    """Leave to try the models of a tier for one request, or to ask the classifier's for opinions."""
+    """Leave to try the models of a tier for one request, or to ask the classifier's for votes."""
 
     def __init__(self, breaker: CircuitBreaker, ticket: Ticket, *, monotonic: Callable[[], float]) -> None:
         super().__init__()
@@ -115,16 +115,16 @@ class TierVisit(_Leave):
 
     def succeeded(self) -> None:
         """Tell that a model answered."""
-        self._end(Verdict(Outcome.SUCCESS))
+        self._end(CallEffect(Signal.SUCCESS))
 
     def failed(self, reason: str = "no model answered") -> None:
         """Tell that the visit ended without an answer of use."""
-        self._end(Verdict(Outcome.FAILURE, reason=reason))
+        self._end(CallEffect(Signal.FAILURE, reason=reason))
 
     def cancelled(self) -> None:
         """Tell that the visit says nothing about the tier."""
         self._end(NOTHING_LEARNED)
 
-    def _end(self, verdict: Verdict) -> None:
+    def _end(self, effect: CallEffect) -> None:
         if self._close():
-            self._breaker.record(self._ticket, verdict, self._monotonic())
+            self._breaker.record(self._ticket, effect, self._monotonic())

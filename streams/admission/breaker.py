@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from streams.admission.call_effect import Outcome, Verdict
+from streams.admission.call_effect import CallEffect, Signal
 from streams.config.settings_sections import BreakerSettings
 from topics.control import BreakerState
 
@@ -164,7 +164,7 @@ class CircuitBreaker:
         """Whether the call of a ticket may still leave: the breaker has not opened since."""
         return self._state is BreakerState.CLOSED or ticket.generation == self._generation
 
-    def record(self, ticket: Ticket, verdict: Verdict, now: float) -> None:
+    def record(self, ticket: Ticket, effect: CallEffect, now: float) -> None:
         """Take a ticket back, with what the call says about the target.
 
         An unknown outcome gives the place of a probe back: it can neither close nor open.
@@ -172,13 +172,13 @@ class CircuitBreaker:
         self._advance(now)
         current = ticket.generation == self._generation
         if current:
-            self._note(verdict, now)
+            self._note(effect, now)
         if self._forced:
             return
-        if verdict.asked and verdict.open_s is not None:
-            self._stay_away(verdict.reason, now + verdict.open_s, now)
-        elif current and verdict.outcome is not Outcome.UNKNOWN:
-            self._decide(verdict, now)
+        if effect.asked and effect.open_s is not None:
+            self._stay_away(effect.reason, now + effect.open_s, now)
+        elif current and effect.signal is not Signal.UNKNOWN:
+            self._decide(effect, now)
 
     def order(self, order: Literal["open", "closed", "auto"], now: float) -> None:
         """Obey an operator: let nothing through, let everything through, or go back to normal from closed.
@@ -216,27 +216,27 @@ class CircuitBreaker:
         elif self._until is not None and until > self._until:
             self._until, self._reason = until, reason
 
-    def _note(self, verdict: Verdict, now: float) -> None:
+    def _note(self, effect: CallEffect, now: float) -> None:
         if self._state is BreakerState.HALF_OPEN:
             self._probing -= 1
-        if verdict.outcome is not Outcome.UNKNOWN:
-            failed = verdict.outcome is Outcome.FAILURE
-            self._window.add(now, failed=failed, slow=verdict.slow)
+        if effect.signal is not Signal.UNKNOWN:
+            failed = effect.signal is Signal.FAILURE
+            self._window.add(now, failed=failed, slow=effect.slow)
             self._in_a_row = self._in_a_row + 1 if failed else 0
 
-    def _decide(self, verdict: Verdict, now: float) -> None:
-        if verdict.open_s is not None:
-            self._open(verdict.reason, now, max(verdict.open_s, self._settings.open_s))
+    def _decide(self, effect: CallEffect, now: float) -> None:
+        if effect.open_s is not None:
+            self._open(effect.reason, now, max(effect.open_s, self._settings.open_s))
         elif self._state is BreakerState.HALF_OPEN:
-            self._decide_probe(verdict, now)
+            self._decide_probe(effect, now)
         elif (reason := self._too_bad(now)) is not None:
             self._open(reason, now, self._settings.open_s)
 
-    def _decide_probe(self, verdict: Verdict, now: float) -> None:
+    def _decide_probe(self, effect: CallEffect, now: float) -> None:
         # An answer is an answer, however slow: closing starts a new window, in which slowness counts again.
-        if verdict.outcome is Outcome.FAILURE:
+        if effect.signal is Signal.FAILURE:
             # The time that a hung probe took was time to recover as well.
-            self._open(f"probe failed: {verdict.reason}", now, max(self._settings.open_s - (now - self._since), 0.0))
+            self._open(f"probe failed: {effect.reason}", now, max(self._settings.open_s - (now - self._since), 0.0))
             return
         self._answered += 1
         if self._answered == self._settings.probes:

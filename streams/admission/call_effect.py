@@ -16,7 +16,7 @@ _MAY_HAVE_WORKED: Final = frozenset(
 )
 
 
-class Outcome(StrEnum):
+class Signal(StrEnum):
     """What was learned about the target of a call."""
 
     SUCCESS = "success"
@@ -25,11 +25,11 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CallEffect:
     """What one call says about its target.
 
     Attributes:
-        outcome: Whether the target works.
+        signal: Whether the target works.
         slow: Whether it took too long, whatever came of it.
         reason: A few words for display; the breaker's reason if this opens it.
         open_s: This failure alone opens the breaker, for so many seconds; None: it is one among others.
@@ -37,7 +37,7 @@ class Verdict:
         refuses_key: The provider does not know the key, so it is of no use for its other models either.
     """
 
-    outcome: Outcome
+    signal: Signal
     slow: bool = False
     reason: str = ""
     open_s: float | None = None
@@ -45,10 +45,10 @@ class Verdict:
     refuses_key: bool = False
 
 
-NOTHING_LEARNED: Final = Verdict(Outcome.UNKNOWN)
+NOTHING_LEARNED: Final = CallEffect(Signal.UNKNOWN)
 
 
-def verdict_on(error: ProviderError, *, seconds: float, slow_s: float) -> Verdict:
+def effect_of(error: ProviderError, *, seconds: float, slow_s: float) -> CallEffect:
     """Judge a call that ended in an error.
 
     A call that its requester's deadline cut short says nothing: nobody knows when the answer would have come.
@@ -60,19 +60,21 @@ def verdict_on(error: ProviderError, *, seconds: float, slow_s: float) -> Verdic
     """
     slow = seconds >= slow_s
     if not is_provider_failure(error.kind):
-        return Verdict(Outcome.SUCCESS, slow)
+        return CallEffect(Signal.SUCCESS, slow)
     retry_after_s = (error.retry_after_ms or 0) / 1000
     asked = retry_after_s > 0
     if error.kind in _CONFIG_ERRORS:
         # Other refusals of an account, such as 402 and 403, may be about this model alone.
         refuses_key = error.kind is ErrorKind.BAD_KEY and error.status == _UNAUTHORIZED
         open_s = max(CONFIG_ERROR_OPEN_S, retry_after_s)
-        return Verdict(Outcome.FAILURE, slow, error.kind, open_s, asked, refuses_key)
+        return CallEffect(Signal.FAILURE, slow, error.kind, open_s, asked, refuses_key)
     if asked:
-        return Verdict(Outcome.FAILURE, slow, f"{error.kind}, asks for {retry_after_s:g} s", retry_after_s, asked=True)
+        return CallEffect(
+            Signal.FAILURE, slow, f"{error.kind}, asks for {retry_after_s:g} s", retry_after_s, asked=True
+        )
     if error.kind is ErrorKind.TIMEOUT and error.status is None and not slow:
         return NOTHING_LEARNED
-    return Verdict(Outcome.FAILURE, slow, error.kind)
+    return CallEffect(Signal.FAILURE, slow, error.kind)
 
 
 def tokens_used(error: ProviderError, estimate: int) -> int:

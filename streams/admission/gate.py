@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeVar
 
 from streams.admission.admission import Admission, TierVisit
 from streams.admission.breaker import BreakerView, CircuitBreaker
-from streams.admission.queue import Account, CallLater, GatedModel, Turns, UnavailableError
+from streams.admission.queue import Account, CallLater, GatedModel, Queue, UnavailableError
 from streams.admission.rate_limit import RateLimiter
 from streams.config.settings import Settings
 from streams.config.settings_sections import ModelSettings
@@ -86,8 +86,8 @@ class Gate:
         self._clock = clock
         self._on_change = on_change
         self._since: dict[str, datetime] = {}
-        self._turns = {
-            name: Turns(provider.max_concurrency, monotonic=monotonic, call_later=call_later)
+        self._queues = {
+            name: Queue(provider.max_concurrency, monotonic=monotonic, call_later=call_later)
             for name, provider in settings.providers.items()
         }
         self._accounts = {name: Account(name, provider.api_key_env) for name, provider in settings.providers.items()}
@@ -109,7 +109,7 @@ class Gate:
             UnavailableError: As soon as it is known that the call may not leave within the patience.
         """
         gated = self._gated(model)
-        ticket = await gated.turns.turn(gated, tokens, patience_s)
+        ticket = await gated.queue.turn(gated, tokens, patience_s)
         slow_s = model.slow_call_s or _SLOW_SHARE * model.timeout_s
         return Admission(gated, ticket, tokens=tokens, slow_s=slow_s, monotonic=self._monotonic)
 
@@ -135,7 +135,7 @@ class Gate:
         return TierVisit(breaker, ticket, monotonic=self._monotonic)
 
     def enter_classifier(self) -> TierVisit:
-        """Let a call ask for opinions on requests; the visit has to be ended.
+        """Let a call ask for votes on requests; the visit has to be ended.
 
         Its breaker knows what the model's own does not: an answer that is late for the router may be quick for a user.
 
@@ -169,7 +169,7 @@ class Gate:
             if breaker.target == target:
                 breaker.order(order, self._monotonic())
         if target in self._models:
-            self._models[target].turns.look()
+            self._models[target].queue.look()
 
     def snapshot(self) -> list[BreakerSnapshot]:
         """Show all breakers: models in the order of the config, then tiers, then that of the classifier."""
@@ -199,7 +199,7 @@ class Gate:
             now=self._monotonic(),
         )
         account = self._accounts[model.provider]
-        gated = GatedModel(model.ref, self._breaker(model.ref), limiter, self._turns[model.provider], account)
+        gated = GatedModel(model.ref, self._breaker(model.ref), limiter, self._queues[model.provider], account)
         account.models.append(gated)
         self._models[model.ref] = gated
         return gated

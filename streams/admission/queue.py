@@ -1,4 +1,4 @@
-"""Turns at a provider: calls wait in order of arrival for a free slot and for their model's limits.
+"""Queue at a provider: calls wait in order of arrival for a free slot and for their model's limits.
 
 Everything happens in one event loop and between two awaits, so that nothing needs a lock. A call that waits holds
 nothing: slot, tokens and place as a probe are taken together, when its turn comes.
@@ -57,7 +57,7 @@ class GatedModel:
     target: str
     breaker: CircuitBreaker
     limiter: RateLimiter
-    turns: "Turns"
+    queue: "Queue"
     account: "Account"
 
 
@@ -94,7 +94,7 @@ class _Waiter:
     turn: asyncio.Future[Ticket]
 
 
-class Turns:
+class Queue:
     """The slots of one provider and who waits for them.
 
     Whoever came first goes first, except that a model at its limit does not hold up the provider's other models.

@@ -49,7 +49,7 @@ class AttemptLog:
         self._topic = CALLS.full_name(kafka.prefix)
         self._memory = AgedMemory(window, "qq")
         self._answers = _AnswerCache(delivery.answer_cache_bytes)
-        # Who asks for opinions waits for its records to be read; others look at those of the time before alone.
+        # Who asks for votes waits for its records to be read; others look at those of the time before alone.
         lag_ms = 0 if CLASSIFY in stages and settings.routing.asks_llm else _LAG_MS
         self._log = FollowedLog(
             self._reader, CALLS, settings, memory=self._memory, note=self._note, lag_ms=lag_ms, clock=clock

@@ -1,7 +1,7 @@
-"""Lanes: the calls of one tier leave in micro-batches, which wait only while enough other calls are on the wire.
+"""Batchers: the calls of one tier leave in micro-batches, which wait only while enough other calls are on the wire.
 
 A batch is journalled in one publish, so a burst costs one round trip to the broker and not one for each call. An
-idle lane has nothing to gain from waiting and does not.
+idle batcher has nothing to gain from waiting and does not.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _NEVER = math.inf
 
 
 @dataclass(frozen=True, slots=True)
-class Boarding:
+class Batch:
     """The batch that an item left in; `wait_ms` is from its joining to the start of the flush, in milliseconds."""
 
     batch_size: int
@@ -29,14 +29,14 @@ class Boarding:
 
 
 @dataclass(slots=True, eq=False)
-class _Passenger(Generic[T]):
+class _Entry(Generic[T]):
     item: T
     joined_at: float
-    flushed: asyncio.Future[Boarding]
+    flushed: asyncio.Future[Batch]
     departed: bool = False
 
 
-class Lane(Generic[T]):
+class Batcher(Generic[T]):
     """The micro-batcher of one tier in one process.
 
     A batch leaves when it has `max_size` items, when its oldest item has waited `max_wait_ms`, or at once while fewer
@@ -59,7 +59,7 @@ class Lane(Generic[T]):
         self._settings = settings
         self._flush = flush
         self._monotonic = monotonic
-        self._waiting: list[_Passenger[T]] = []
+        self._waiting: list[_Entry[T]] = []
         self._departure: asyncio.Handle | None = None
         self._departs_at = _NEVER
         self._flushes: set[asyncio.Task[None]] = set()
@@ -76,7 +76,7 @@ class Lane(Generic[T]):
         return self._on_the_wire
 
     @asynccontextmanager
-    async def join(self, item: T) -> AsyncIterator[Boarding]:
+    async def join(self, item: T) -> AsyncIterator[Batch]:
         """Enter once the batch that holds the item was flushed; the item is on the wire until the block ends.
 
         A cancelled join is taken out of its batch, unless the batch has left.
@@ -84,16 +84,16 @@ class Lane(Generic[T]):
         Raises:
             Exception: What `flush` raised, in every join of the batch.
         """
-        passenger = _Passenger(item, self._monotonic(), asyncio.get_running_loop().create_future())
-        self._waiting.append(passenger)
+        entry = _Entry(item, self._monotonic(), asyncio.get_running_loop().create_future())
+        self._waiting.append(entry)
         self._plan()
         try:
-            yield await passenger.flushed
+            yield await entry.flushed
         finally:
-            if passenger.departed:
+            if entry.departed:
                 self._on_the_wire -= 1
             else:
-                self._waiting.remove(passenger)
+                self._waiting.remove(entry)
             self._plan()
 
     def _plan(self) -> None:
@@ -129,25 +129,25 @@ class Lane(Generic[T]):
         if not batch:
             return
         self._on_the_wire += len(batch)
-        for passenger in batch:
-            passenger.departed = True
+        for entry in batch:
+            entry.departed = True
         flush = asyncio.create_task(self._run_flush(batch, self._monotonic()))
         self._flushes.add(flush)
         flush.add_done_callback(self._flushes.discard)
 
-    async def _run_flush(self, batch: list[_Passenger[T]], departed_at: float) -> None:
+    async def _run_flush(self, batch: list[_Entry[T]], departed_at: float) -> None:
         try:
-            await self._flush([passenger.item for passenger in batch])
+            await self._flush([entry.item for entry in batch])
         except asyncio.CancelledError:
-            for passenger in batch:
-                passenger.flushed.cancel()
+            for entry in batch:
+                entry.flushed.cancel()
             raise
         except Exception as error:  # noqa: BLE001 - raised in every join of the batch
-            for passenger in batch:
-                if not passenger.flushed.done():
-                    passenger.flushed.set_exception(error)
+            for entry in batch:
+                if not entry.flushed.done():
+                    entry.flushed.set_exception(error)
         else:
-            for passenger in batch:
-                if not passenger.flushed.done():
-                    wait_ms = (departed_at - passenger.joined_at) * 1000
-                    passenger.flushed.set_result(Boarding(len(batch), wait_ms))
+            for entry in batch:
+                if not entry.flushed.done():
+                    wait_ms = (departed_at - entry.joined_at) * 1000
+                    entry.flushed.set_result(Batch(len(batch), wait_ms))

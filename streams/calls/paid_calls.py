@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from streams.admission import Admission, Gate, UnavailableError
-from streams.calls.batcher import Boarding, Lane
+from streams.calls.batcher import Batch, Batcher
 from streams.calls.chunk_writer import ChunkWriter
 from streams.calls.coalescing import Flight, FlightBook, FlightCancelledError, Seat, share_key, split
 from streams.calls.journal import Journal
@@ -24,7 +24,7 @@ from streams.calls.pricing import PriceBook
 from streams.config.settings_sections import BatchingSettings, ModelSettings
 from streams.config.tokens import rough
 from streams.kafka.clock import Clock
-from streams.kafka.heartbeat import GroupPulse
+from streams.kafka.heartbeat import GroupHeartbeat
 from streams.kafka.publisher import DeliveryError, Output, Publisher
 from streams.providers.base import ChatCall, ChatReply, ErrorKind, Provider, ProviderError
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Usage, attempt_id
@@ -88,7 +88,7 @@ class PaidCalls:
         providers: By name.
         prices: Of all models.
         gate: Of the process.
-        pulse: Of the stage's consumer group.
+        heartbeat: Of the stage's consumer group.
         publisher: Takes streamed text.
         batching: When the calls leave.
         patience_s: How long a call waits for its turn at a provider.
@@ -102,7 +102,7 @@ class PaidCalls:
         providers: Mapping[str, Provider],
         prices: PriceBook,
         gate: Gate,
-        pulse: GroupPulse,
+        heartbeat: GroupHeartbeat,
         publisher: Publisher,
         batching: BatchingSettings,
         patience_s: float,
@@ -112,14 +112,14 @@ class PaidCalls:
         self._providers = providers
         self._prices = prices
         self._gate = gate
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._publisher = publisher
         self._batching = batching
         self._patience_s = patience_s
         self._clock = clock
         self._on_the_wire: dict[UUID, asyncio.Task[CallEnded]] = {}
         self._flights: FlightBook[CallStarted, Sequence[CallEnded]] = FlightBook()
-        self._lane: Lane[_Departure] = Lane(batching, self._journal_batch)
+        self._batcher: Batcher[_Departure] = Batcher(batching, self._journal_batch)
 
     async def make(self, call: PaidCall) -> CallEnded:
         """Return how the attempt ended: from the journal if it was made before, else by making it.
@@ -174,7 +174,7 @@ class PaidCalls:
 
     async def _still_ours(self, call: PaidCall) -> None:
         """Wait until the group has been heard from, and raise PartitionLostError if the work is no longer ours."""
-        await self._pulse.wait_fresh()
+        await self._heartbeat.wait_fresh()
         if not call.is_current():
             raise PartitionLostError(f"partition {call.partition} of {call.stage}")
 
@@ -198,14 +198,14 @@ class PaidCalls:
         admission = await self._gate.enter(call.model, tokens=tokens, patience_s=self._patience(call))
         was_open = self._journal.is_open(call.attempt, call.asked_ms)
         try:
-            async with self._lane.join(_Departure(call, started)) as boarding:
+            async with self._batcher.join(_Departure(call, started)) as batch:
                 if was_open and (earlier := await self._recall_anew(call)) is not None:
                     return earlier
                 outcome = await self._send(call, started.call_id, admission, flight)
         finally:
             # Has no effect once the admission was told how the call went.
             admission.cancelled()
-        return await self._record(started, outcome, boarding, flight)
+        return await self._record(started, outcome, batch, flight)
 
     async def _recall_anew(self, call: PaidCall) -> CallEnded | None:
         """Look once more, with our own start in the journal, for the end of an attempt of another process.
@@ -216,7 +216,7 @@ class PaidCalls:
 
     async def _journal_batch(self, departures: Sequence[_Departure]) -> None:
         """Journal the calls of a batch that are still ours; the others find out before they leave."""
-        await self._pulse.wait_fresh()
+        await self._heartbeat.wait_fresh()
         ours = [departure for departure in departures if departure.call.is_current()]
         if ours:
             announcements = [output for departure in ours for output in departure.call.announce]
@@ -280,7 +280,7 @@ class PaidCalls:
         return reply
 
     async def _record(
-        self, started: CallStarted, outcome: "_Outcome", boarding: Boarding, flight: _Flight | None
+        self, started: CallStarted, outcome: "_Outcome", batch: Batch, flight: _Flight | None
     ) -> CallEnded:
         """Journal how the call came out, for each request that shares it."""
         if flight is not None and not flight.has_departed:
@@ -288,17 +288,15 @@ class PaidCalls:
             flight.fail(FlightCancelledError())
             flight = None
         members = await flight.close() if flight is not None else (started,)
-        ends = await self._journal_end(members, outcome, boarding)
+        ends = await self._journal_end(members, outcome, batch)
         if flight is not None:
             flight.finish(ends)
         return ends[0]
 
-    async def _journal_end(
-        self, members: Sequence[CallStarted], outcome: "_Outcome", boarding: Boarding
-    ) -> list[CallEnded]:
+    async def _journal_end(self, members: Sequence[CallStarted], outcome: "_Outcome", batch: Batch) -> list[CallEnded]:
         """Journal the end of a call in any case: it was paid for, and one without an end would hide that."""
         try:
-            ends = self._ends(members, outcome, boarding)
+            ends = self._ends(members, outcome, batch)
             await self._journal.ended(ends)
         except Exception as failure:
             unrecorded = outcome.without(failure)
@@ -306,10 +304,10 @@ class PaidCalls:
                 raise
             message = "an answer of %s could not be recorded: %s"
             log.error(message, members[0].model, _crash(failure))  # noqa: TRY400 - texts stay out of the log
-            return await self._journal_end(members, unrecorded, boarding)
+            return await self._journal_end(members, unrecorded, batch)
         return ends
 
-    def _ends(self, members: Sequence[CallStarted], outcome: "_Outcome", boarding: Boarding) -> list[CallEnded]:
+    def _ends(self, members: Sequence[CallStarted], outcome: "_Outcome", batch: Batch) -> list[CallEnded]:
         """Make the end of the call for each request that shares it, with its part of tokens and cost."""
         usage, reply, leader = outcome.usage, outcome.reply, members[0]
         rates = self._prices.rates(leader.provider, leader.model, outcome.sent_at, usage) if usage else None
@@ -329,8 +327,8 @@ class PaidCalls:
                 rates=rates,
                 cost_usd=cost,
                 shares=len(members),
-                batch_size=boarding.batch_size,
-                batch_wait_ms=round(boarding.wait_ms, 3),
+                batch_size=batch.batch_size,
+                batch_wait_ms=round(batch.wait_ms, 3),
             )
             for member, (part, cost) in zip(members, parts, strict=True)
         ]

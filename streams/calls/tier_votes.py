@@ -1,4 +1,4 @@
-"""Opinions of a language model on where requests go: asked in micro-batches, paid, journalled, and the same for ever.
+"""Votes of a language model on where requests go: asked in micro-batches, paid, journalled, and the same for ever.
 
 Two rules make every process come to the same decision on a request, whatever is killed, stopped or sent again. The
 first start of an attempt in the journal is the only one whose call may leave. The first end of the attempt decides, and
@@ -15,19 +15,19 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from streams.admission import UnavailableError
-from streams.calls.batcher import Lane
+from streams.calls.batcher import Batcher
 from streams.calls.coalescing import split
 from streams.calls.paid_calls import PartitionLostError, attempt_of
-from streams.calls.vote_journal import Classification, OpinionJournal
-from streams.calls.vote_model import OpinionModel, Outcome
+from streams.calls.vote_journal import Classification, VoteJournal
+from streams.calls.vote_model import Outcome, VoteModel
 from streams.config.settings import Settings
 from streams.config.settings_sections import BatchingSettings
 from streams.kafka.clock import Clock
-from streams.kafka.heartbeat import GroupPulse
+from streams.kafka.heartbeat import GroupHeartbeat
 from streams.kafka.publisher import DeliveryError
 from streams.providers.base import ErrorKind
 from streams.routing.llm.prompt import PROMPT_VERSION, question_of
-from streams.routing.router import Opinion
+from streams.routing.router import TierVote
 from topics.base import from_millis
 from topics.journal import ABANDONED, UNAVAILABLE, CallEnded, CallError, CallStarted, Purpose, Usage, attempt_id
 from topics.partitioning import partition_for
@@ -37,27 +37,27 @@ from topics.tasks import CLASSIFY, Attempt, Source
 _TIER: Final = 1
 _UNAVAILABLE: Final = CallError(kind=UNAVAILABLE, message="the model could not be called")
 _ABANDONED: Final = CallError(kind=ABANDONED, message="another process had the attempt")
-_UNREADABLE: Final = CallError(kind=ErrorKind.MALFORMED, message="the answer holds no opinion on the request")
+_UNREADABLE: Final = CallError(kind=ErrorKind.MALFORMED, message="the answer holds no vote on the request")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What came of asking for an opinion."""
+class VoteResult:
+    """What came of asking for a vote."""
 
-    opinion: Opinion | None = None
+    vote: TierVote | None = None
     """None: there is none, and the local classifier decides."""
     attempts: tuple[Attempt, ...] = ()
     """A line of the route, whatever came of it; none where the model was not to be asked."""
 
     @property
     def missing(self) -> str | None:
-        """Why there is no opinion though one was asked for."""
-        return self.attempts[0].outcome if self.attempts and self.opinion is None else None
+        """Why there is no vote though one was asked for."""
+        return self.attempts[0].outcome if self.attempts and self.vote is None else None
 
 
 @dataclass(slots=True, eq=False)
 class _Question:
-    """A request on its way to an opinion."""
+    """A request on its way to a vote."""
 
     request: Request
     revision: int
@@ -66,42 +66,42 @@ class _Question:
     is_current: Callable[[], bool]
     asked_at: datetime
     ends_at: datetime
-    """When an opinion is too late."""
+    """When a vote is too late."""
     first_end: CallEnded | None = None
 
 
-class PaidOpinions:
+class TierVotes:
     """Asks a language model which tier will do, for the stage that routes.
 
     Args:
-        settings: When a batch leaves, and how long an opinion may take.
+        settings: When a batch leaves, and how long a vote may take.
         journal: Of all classifications.
-        model: Gives the opinions.
-        pulse: Of the stage's consumer group.
+        model: Gives the votes.
+        heartbeat: Of the stage's consumer group.
         clock: Current moment.
     """
 
     def __init__(
-        self, *, settings: Settings, journal: OpinionJournal, model: OpinionModel, pulse: GroupPulse, clock: Clock
+        self, *, settings: Settings, journal: VoteJournal, model: VoteModel, heartbeat: GroupHeartbeat, clock: Clock
     ) -> None:
         llm = settings.routing.llm
         self._settings = settings
         self._journal = journal
         self._model = model
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._clock = clock
         self._budget = timedelta(milliseconds=llm.budget_ms)
         # A question waits for others only while the model is busy with earlier ones.
         batching = BatchingSettings(max_wait_ms=llm.batch_wait_ms, max_size=llm.batch_size, idle_below=1)
-        self._lane: Lane[_Question] = Lane(batching, self._ask_together)
+        self._batcher: Batcher[_Question] = Batcher(batching, self._ask_together)
         self._running: dict[UUID, asyncio.Task[CallEnded]] = {}
 
     async def ask(
         self, request: Request, revision: int, source: Source, deadline: datetime, is_current: Callable[[], bool]
-    ) -> Asked:
-        """Return the opinion on a request, or that there is none: the same in every process, however often it is asked.
+    ) -> VoteResult:
+        """Return the vote on a request, or that there is none: the same in every process, however often it is asked.
 
-        Copies of a request that come while it is being asked about wait for the same opinion.
+        Copies of a request that come while it is being asked about wait for the same vote.
 
         Args:
             request: What is to be routed.
@@ -116,17 +116,17 @@ class PaidOpinions:
         """
         text = question_of(request)
         if text is None or not self._model.may_be_asked(request, text, from_millis(source.timestamp_ms)):
-            return Asked()
+            return VoteResult()
         place = self._place(request, revision, source)
         question = _Question(request, revision, text, place, is_current, self._clock(), deadline)
         ended = await self._join(question)
         await self._still_ours(question)
         return _asked(ended)
 
-    async def recall(self, request: Request, revision: int, source: Source) -> Asked:
+    async def recall(self, request: Request, revision: int, source: Source) -> VoteResult:
         """Return what came of asking about a request earlier; pays nothing."""
         ended = await self._journal.recall(self._place(request, revision, source))
-        return Asked() if ended is None else _asked(ended)
+        return VoteResult() if ended is None else _asked(ended)
 
     def _place(self, request: Request, revision: int, source: Source) -> Classification:
         partition = partition_for(request.request_id, self._settings.kafka.partitions)
@@ -156,14 +156,14 @@ class PaidOpinions:
         await self._still_ours(question)
         question.asked_at = self._clock()
         question.ends_at = min(question.ends_at, question.asked_at + self._budget)
-        async with self._lane.join(question):
+        async with self._batcher.join(question):
             if question.first_end is None:
                 raise DeliveryError(f"an end is lost in partition {question.place.partition} of the journal")
             return question.first_end
 
     async def _still_ours(self, question: _Question) -> None:
         """Wait until the group has been heard from, and raise PartitionLostError if the work is no longer ours."""
-        await self._pulse.wait_fresh()
+        await self._heartbeat.wait_fresh()
         if not question.is_current():
             raise PartitionLostError(f"a request of {CLASSIFY}")
 
@@ -206,7 +206,7 @@ class PaidOpinions:
 
     async def _one_still_ours(self, questions: Sequence[_Question]) -> None:
         """Raise PartitionLostError if a call about these questions would be for nobody."""
-        await self._pulse.wait_fresh()
+        await self._heartbeat.wait_fresh()
         if not any(question.is_current() for question in questions):
             raise PartitionLostError(f"a batch of {CLASSIFY}")
 
@@ -241,19 +241,19 @@ class PaidOpinions:
     ) -> Iterator[CallEnded]:
         """Make the end of each question: its own part of the outcome, or that it was left to somebody else."""
         costs = dict(zip(asked, _costs(outcome, len(asked)), strict=True))
-        opinions = dict(zip(asked, outcome.opinions, strict=False))
+        votes = dict(zip(asked, outcome.votes, strict=False))
         # One who takes no part in a call with usage has a part of no tokens, so that all parts have one.
         nothing = (Usage(input=0, output=0, source=outcome.usage.source) if outcome.usage else None, Decimal(0))
         for question, start in zip(questions, starts, strict=True):
-            opinion = opinions.get(question)
+            vote = votes.get(question)
             usage, cost = costs.get(question, nothing)
             failed = (outcome.error or _UNREADABLE) if question in costs else _ABANDONED
             yield start.end(
                 started_at=outcome.sent_at,
                 ended_at=outcome.ended_at,
-                content=None if opinion is None else json.dumps(opinion),
+                content=None if vote is None else json.dumps(vote),
                 finish_reason=outcome.finish_reason,
-                error=failed if opinion is None else None,
+                error=failed if vote is None else None,
                 usage=usage,
                 rates=outcome.rates,
                 cost_usd=cost,
@@ -270,12 +270,12 @@ def _costs(outcome: Outcome, n: int) -> list[tuple[Usage | None, Decimal]]:
     return list(split(outcome.usage, outcome.rates, n))
 
 
-def _asked(ended: CallEnded) -> Asked:
-    return Asked(_opinion_of(ended), (attempt_of(ended, CLASSIFY, ended.error.kind if ended.error else "ok"),))
+def _asked(ended: CallEnded) -> VoteResult:
+    return VoteResult(_vote_of(ended), (attempt_of(ended, CLASSIFY, ended.error.kind if ended.error else "ok"),))
 
 
-def _opinion_of(ended: CallEnded) -> Opinion | None:
+def _vote_of(ended: CallEnded) -> TierVote | None:
     if ended.content is None:
         return None
     version = f"{ended.provider}/{ended.model} {PROMPT_VERSION}"
-    return Opinion(tuple(json.loads(ended.content)), version)
+    return TierVote(tuple(json.loads(ended.content)), version)

@@ -27,7 +27,7 @@ class Classification:
     """When the request came in, ms since the epoch."""
 
 
-class OpinionJournal:
+class VoteJournal:
     """Writes the calls of classify, and knows in which order all processes wrote theirs.
 
     Args:

@@ -1,4 +1,4 @@
-"""The language model that gives opinions: one call about a batch of questions, through the gate, within its time."""
+"""The language model that gives votes: one call about a batch of questions, through the gate, within its time."""
 
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from topics.journal import CallError, Rates, Usage
 from topics.requests import Message, Params, Request
 
 _LEAST_TIMES_COST: Final = 20
-"""A request that is to cost less than so many opinions is not worth one."""
+"""A request that is to cost less than so many votes is not worth one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +34,19 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call about a batch of questions came out; `error` is None where any of them has an opinion."""
+    """How a call about a batch of questions came out; `error` is None where any of them has a vote."""
 
     sent_at: datetime
     ended_at: datetime
     error: CallError | None
-    opinions: Sequence[tuple[float, ...] | None] = ()
+    votes: Sequence[tuple[float, ...] | None] = ()
     """For each question the probabilities by tier; none at all where there was no answer."""
     finish_reason: str | None = None
     usage: Usage | None = None
     rates: Rates | None = None
 
 
-class OpinionModel:
+class VoteModel:
     """Calls the model that the settings name.
 
     Args:
@@ -62,7 +62,7 @@ class OpinionModel:
     ) -> None:
         self._settings = settings
         self._tiers = settings.top_tier
-        # The breaker is also that of answers to users, for whom no time that an opinion takes is slow.
+        # The breaker is also that of answers to users, for whom no time that a vote takes is slow.
         self.settings = settings.classifier_model.model_copy(update={"slow_call_s": math.inf})
         self._provider = providers[self.settings.provider]
         self._prices = prices
@@ -149,13 +149,13 @@ class OpinionModel:
         ended_at = self._clock()
         used = reply.usage.input + reply.usage.output
         leave.admission.succeeded((ended_at - sent_at).total_seconds(), tokens=used, limits=reply.limits)
-        opinions = read_answer(reply.content, len(texts), self._tiers)
-        if any(opinions):
+        votes = read_answer(reply.content, len(texts), self._tiers)
+        if any(votes):
             leave.visit.succeeded()
         else:
             leave.visit.failed(ErrorKind.MALFORMED)
         rates = self._rates(reply.usage, sent_at)
-        return Outcome(sent_at, ended_at, None, opinions, reply.finish_reason, reply.usage, rates)
+        return Outcome(sent_at, ended_at, None, votes, reply.finish_reason, reply.usage, rates)
 
     def _rates(self, usage: Usage, at: datetime) -> Rates:
         return self._prices.rates(self.settings.provider, self.settings.model, at, usage)

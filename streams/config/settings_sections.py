@@ -253,12 +253,12 @@ class LimitSettings(_Section):
 
 
 class LlmClassifierSettings(_Section):
-    """The language model that is asked for its opinion on the tier of a request, and how long that may take."""
+    """The language model that is asked for its vote on the tier of a request, and how long that may take."""
 
     model: ModelSettings | None = None
     """None: the first model of the cheapest tier; `Settings.classifier_model` says which that is."""
     budget_ms: Annotated[float, Field(gt=0, le=60_000)] = 100.0
-    """From the request's turn to the opinion, waiting for a batch included; what comes later is not waited for."""
+    """From the request's turn to the vote, waiting for a batch included; what comes later is not waited for."""
     batch_wait_ms: Annotated[float, Field(ge=0)] = 15.0
     """How long the first request of a batch waits for others to share its call."""
     batch_size: Annotated[int, Field(ge=1, le=64)] = 8

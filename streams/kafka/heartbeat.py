@@ -11,7 +11,7 @@ from collections.abc import Callable
 _POLL_S = 0.02
 
 
-class GroupPulse:
+class GroupHeartbeat:
     """Remembers when the group coordinator was last asked and has answered; `beat` may be called from any thread.
 
     An answer is as old as its question: it may have lain in the socket of a process that was stopped, and when it was

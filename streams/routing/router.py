@@ -16,11 +16,11 @@ ASK_ALWAYS = (0.0, 1.0)
 """The band of `asks` that every probability lies in."""
 
 _FURTHEST = 1
-"""Most tiers that an opinion moves a request: whoever talks the model into something gains no more than that."""
+"""Most tiers that a vote moves a request: whoever talks the model into something gains no more than that."""
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
+class TierVote:
     """What a language model thinks of a request."""
 
     probabilities: tuple[float, ...]
@@ -31,7 +31,7 @@ class Opinion:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What this process decides by itself, and whether an opinion is worth its price."""
+    """What this process decides by itself, and whether a vote is worth its price."""
 
     decision: Decision
     asks: bool
@@ -39,7 +39,7 @@ class Draft:
     bounds: Bounds
     """What the policy left open before any scores were known."""
     classified: int
-    """The tier that the scores come to, wherever rules then send the request; what an opinion moves."""
+    """The tier that the scores come to, wherever rules then send the request; what a vote moves."""
     sampled: bool
     """Whether the judge sees the answer as one of the sample."""
 
@@ -105,18 +105,18 @@ class Router:
             sampled=sampled,
         )
 
-    def decide(self, draft: Draft, opinion: Opinion | None) -> Decision:
-        """Let an opinion move the draft by at most one tier, within what the policy leaves.
+    def decide(self, draft: Draft, vote: TierVote | None) -> Decision:
+        """Let a vote move the draft by at most one tier, within what the policy leaves.
 
-        Without an opinion it is the draft's decision. So it is with one that nobody asked for, that is about another
+        Without a vote it is the draft's decision. So it is with one that nobody asked for, that is about another
         number of tiers, or that leads to where nothing has room for the request.
         """
         drafted = draft.decision
-        if opinion is None or not draft.asks or len(opinion.probabilities) != self._tiers:
+        if vote is None or not draft.asks or len(vote.probabilities) != self._tiers:
             return drafted
         lowest, *_, highest = self._reach(draft.classified)
-        needs = [_need(opinion.probabilities, tier, lowest, highest) for tier in range(1, self._tiers)]
-        version = f"{drafted.classifier} then {opinion.version}"
+        needs = [_need(vote.probabilities, tier, lowest, highest) for tier in range(1, self._tiers)]
+        version = f"{drafted.classifier} then {vote.version}"
         try:
             return self._decision(
                 draft.request,
@@ -180,14 +180,14 @@ class Router:
         return tier, any(low <= p <= high for p in needs[: tier - 1])
 
     def _is_worth_asking(self, needs: Sequence[float], bounds: Bounds, classified: int) -> bool:
-        """Whether the scores leave it open, and an opinion could change where the request goes."""
+        """Whether the scores leave it open, and a vote could change where the request goes."""
         if self._asks is None or len({bounds.decide(tier)[0] for tier in self._reach(classified)}) == 1:
             return False
         low, high = shifted(self._asks, bounds.threshold_shift)
         return any(low <= p <= high for p in needs[max(classified - 2, 0) : classified])
 
     def _reach(self, classified: int) -> range:
-        """Return the tiers that an opinion may move a request to, at least two."""
+        """Return the tiers that a vote may move a request to, at least two."""
         return range(max(classified - _FURTHEST, 1), min(classified + _FURTHEST, self._tiers) + 1)
 
 

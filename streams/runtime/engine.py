@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from streams.admission import Gate
 from streams.calls.attempt_log import AttemptLog
 from streams.calls.pricing import PriceBook
-from streams.calls.vote_journal import OpinionJournal
+from streams.calls.vote_journal import VoteJournal
 from streams.config.context_windows import ContextWindows
 from streams.config.settings import Settings
 from streams.kafka.clock import Clock
@@ -32,7 +32,7 @@ class Engine:
     windows: ContextWindows
     settled: SettledRequests
     attempts: AttemptLog
-    opinions: OpinionJournal | None = None
+    votes: VoteJournal | None = None
     """None: no language model is asked where requests go, by these settings or in this process."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Callable[[], float] = random.random

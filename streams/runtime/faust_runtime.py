@@ -29,11 +29,11 @@ from faust.transport.drivers import aiokafka as driver
 import streams.kafka.damaged_batches  # noqa: F401 - changes what aiokafka does
 from streams.calls.journal import Journal
 from streams.calls.paid_calls import PaidCalls, PartitionLostError
-from streams.calls.tier_votes import PaidOpinions
-from streams.calls.vote_model import OpinionModel
+from streams.calls.tier_votes import TierVotes
+from streams.calls.vote_model import VoteModel
 from streams.config.settings import Settings
 from streams.config.settings_sections import BatchingSettings
-from streams.kafka.heartbeat import GroupPulse
+from streams.kafka.heartbeat import GroupHeartbeat
 from streams.kafka.publisher import DeliveryError, trace_of
 from streams.runtime.engine import Engine
 from streams.runtime.failed_records import FailedRecord
@@ -58,8 +58,8 @@ _BEATS = {HeartbeatRequest: (NoError, RebalanceInProgressError), SyncGroupReques
 """What a member asks the coordinator, and with which answers it is one still."""
 
 
-def _feel(pulse: GroupPulse, coordinator: Any) -> None:  # noqa: ANN401 - aiokafka's, untyped
-    """Have the pulse told of what the coordinator answers to a member.
+def _listen(heartbeat: GroupHeartbeat, coordinator: Any) -> None:  # noqa: ANN401 - aiokafka's, untyped
+    """Have the heartbeat told of what the coordinator answers to a member.
 
     The sync that ends a join counts too: the first heartbeat comes only seconds after an assignment.
     """
@@ -70,14 +70,14 @@ def _feel(pulse: GroupPulse, coordinator: Any) -> None:  # noqa: ANN401 - aiokaf
         response = await send(request)
         expected = _BEATS.get(type(request))
         if expected is not None and for_code(response.error_code) in expected:
-            pulse.beat(asked_at)
+            heartbeat.beat(asked_at)
         return response
 
     coordinator._send_req = sending  # noqa: SLF001
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is untyped
-    """Faust's consumer thread: it reads committed records, and tells the pulse of each answer of the coordinator."""
+    """Faust's consumer thread: it reads committed records, and notes each answer of the coordinator."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:  # noqa: ANN401
         """Read committed records only, which Faust does in its exactly-once mode alone."""
@@ -96,10 +96,10 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Fa
 
     async def on_start(self) -> None:
         await super().on_start()
-        pulse: GroupPulse = self.app.pulse
+        heartbeat: GroupHeartbeat = self.app.heartbeat
         coordinator = self._consumer._coordinator  # noqa: SLF001 - aiokafka has no public hook for its group
-        _feel(pulse, coordinator)
-        pulse.watch(lambda: bool(coordinator.member_id != JoinGroupRequest.UNKNOWN_MEMBER_ID))
+        _listen(heartbeat, coordinator)
+        heartbeat.watch(lambda: bool(coordinator.member_id != JoinGroupRequest.UNKNOWN_MEMBER_ID))
 
     async def seek_to_committed(self) -> Any:  # noqa: ANN401 - offsets by Faust's kind of partition
         """Seek every partition, also those of which nothing is committed, and say where each of them begins.
@@ -199,10 +199,10 @@ class _Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped
 
 
 class _App(faust.App):  # type: ignore[misc] # Faust is untyped
-    """An app whose consumer reports to a pulse."""
+    """An app whose consumer reports to a heartbeat."""
 
-    def __init__(self, group: str, *, pulse: GroupPulse, **conf: Any) -> None:  # noqa: ANN401 - Faust's settings
-        self.pulse = pulse
+    def __init__(self, group: str, *, heartbeat: GroupHeartbeat, **conf: Any) -> None:  # noqa: ANN401 - Faust's settings
+        self.heartbeat = heartbeat
         self.leaving = False
         super().__init__(group, **conf)
 
@@ -223,19 +223,19 @@ class StageRunner(Generic[M]):
         self._engine = engine
         self._journal = journal
         self._settings = engine.settings
-        self._pulse = GroupPulse(self._settings.kafka.session_timeout_s)
+        self._heartbeat = GroupHeartbeat(self._settings.kafka.session_timeout_s)
         self._calls = PaidCalls(
             journal=journal,
             providers=engine.providers,
             prices=engine.prices,
             gate=engine.gate,
-            pulse=self._pulse,
+            heartbeat=self._heartbeat,
             publisher=engine.publisher,
             batching=self._settings.tiers[stage.tier - 1].batching if stage.tier else BatchingSettings(),
             patience_s=self._settings.attempts.patience_s,
             clock=engine.clock,
         )
-        self._opinions = _opinions(engine, self._pulse) if stage.source is REQUESTS else None
+        self._votes = _votes(engine, self._heartbeat) if stage.source is REQUESTS else None
         self._topic = stage.source.full_name(self._settings.kafka.prefix)
         # Only what others write can be too large: our own records hold a request and what became of it.
         self._max_bytes = self._settings.kafka.request_max_bytes if stage.source is REQUESTS else None
@@ -247,7 +247,7 @@ class StageRunner(Generic[M]):
             release=self._release,
             fail=self._fail,
         )
-        self._app = _new_app(self._settings, stage.name, self._pulse)
+        self._app = _new_app(self._settings, stage.name, self._heartbeat)
         self._failure: BaseException | None = None
         self._failed = asyncio.Event()
         self._assigned = asyncio.Event()
@@ -297,9 +297,9 @@ class StageRunner(Generic[M]):
         async def feed(stream: Any) -> None:  # noqa: ANN401 - a faust.Stream
             async for event in stream.noack().events():
                 message = event.message
-                lane = (message.partition, message.generation_id)
+                assignment = (message.partition, message.generation_id)
                 size = len(message.value or b"")
-                await self._window.admit(lane, message.offset, size, event, partial(self._handle, event))
+                await self._window.admit(assignment, message.offset, size, event, partial(self._handle, event))
 
         self._app.agent(topic, name=f"{self.stage.name}", concurrency=1)(feed)
 
@@ -355,7 +355,7 @@ class StageRunner(Generic[M]):
             tier=self.stage.tier,
             engine=self._engine,
             calls=self._calls,
-            opinions=self._opinions,
+            votes=self._votes,
             received=received,
             unknown_fields=unknown_fields,
             started_at=self._engine.clock(),
@@ -363,7 +363,7 @@ class StageRunner(Generic[M]):
         )
 
     def _is_current(self, generation: int) -> bool:
-        return self._pulse.is_member and bool(generation == self._app.consumer_generation_id)
+        return self._heartbeat.is_member and bool(generation == self._app.consumer_generation_id)
 
     def _release(self, event: Any) -> None:  # noqa: ANN401 - a faust.Event
         if self._is_current(event.message.generation_id):
@@ -378,7 +378,7 @@ class StageRunner(Generic[M]):
 
     async def _on_assigned(self, app: Any, assigned: Any, **_: Any) -> None:  # noqa: ANN401, ARG002 - a Faust signal
         generation = self._app.consumer_generation_id
-        self._window.retain(lambda lane: lane[1] == generation)  # type: ignore[index]
+        self._window.retain(lambda assignment: assignment[1] == generation)  # type: ignore[index]
         self._journal.assigned()
         self._assigned.set()
 
@@ -393,11 +393,13 @@ class StageRunner(Generic[M]):
             await asyncio.sleep(0.2)
 
 
-def _opinions(engine: Engine, pulse: GroupPulse) -> PaidOpinions | None:
-    if engine.opinions is None:
+def _votes(engine: Engine, heartbeat: GroupHeartbeat) -> TierVotes | None:
+    if engine.votes is None:
         return None
-    model = OpinionModel(engine.settings, engine.providers, engine.prices, engine.gate, engine.clock)
-    return PaidOpinions(settings=engine.settings, journal=engine.opinions, model=model, pulse=pulse, clock=engine.clock)
+    model = VoteModel(engine.settings, engine.providers, engine.prices, engine.gate, engine.clock)
+    return TierVotes(
+        settings=engine.settings, journal=engine.votes, model=model, heartbeat=heartbeat, clock=engine.clock
+    )
 
 
 # The services log under the module that defines them; what Faust says of its own workings is not our log.
@@ -405,11 +407,11 @@ for _service in (_App, _Consumer, _ConsumerThread):
     _service.logger = logging.getLogger("faust")
 
 
-def _new_app(settings: Settings, stage: str, pulse: GroupPulse) -> Any:  # noqa: ANN401 - a faust.App
+def _new_app(settings: Settings, stage: str, heartbeat: GroupHeartbeat) -> Any:  # noqa: ANN401 - a faust.App
     kafka = settings.kafka
     return _App(
         settings.group(stage),
-        pulse=pulse,
+        heartbeat=heartbeat,
         broker=[f"kafka://{server.strip()}" for server in (kafka.bootstrap_servers or "").split(",")],
         autodiscover=False,
         origin=None,

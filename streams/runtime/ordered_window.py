@@ -2,7 +2,7 @@
 
 Kafka commits a position, not a set: whoever commits offset n says that all before n is finished. A stage that
 works on many records at once therefore has to hold back the finished ones behind an unfinished one. The window
-does that for each lane, a lane being one partition in one generation of the consumer group.
+does that for each assignment, a assignment being one partition in one generation of the consumer group.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class _Entry(Generic[T]):
 
 
 @dataclass(slots=True)
-class _Lane(Generic[T]):
+class _Assignment(Generic[T]):
     entries: deque[_Entry[T]] = field(default_factory=deque)
 
     def span(self, offset: int) -> int:
@@ -35,9 +35,9 @@ class OrderedWindow(Generic[T]):
 
     Args:
         in_flight: Most records in work at once.
-        span: Most offsets between the oldest unfinished record of a lane and the newest admitted one.
+        span: Most offsets between the oldest unfinished record of a assignment and the newest admitted one.
         max_bytes: Most bytes held from admission to release; a single larger record is still admitted alone.
-        release: Called with the token of each record when it and all before it in its lane are finished.
+        release: Called with the token of each record when it and all before it in its assignment are finished.
         fail: Called with the first exception that leaves a piece of work; the window then admits nothing more.
     """
 
@@ -53,7 +53,7 @@ class OrderedWindow(Generic[T]):
         self._limits = (in_flight, span, max_bytes)
         self._release = release
         self._fail = fail
-        self._lanes: dict[Hashable, _Lane[T]] = {}
+        self._assignments: dict[Hashable, _Assignment[T]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = 0
         self._bytes = 0
@@ -72,27 +72,27 @@ class OrderedWindow(Generic[T]):
         return self._bytes
 
     async def admit(
-        self, lane: Hashable, offset: int, size: int, token: T, work: Callable[[], Awaitable[None]]
+        self, assignment: Hashable, offset: int, size: int, token: T, work: Callable[[], Awaitable[None]]
     ) -> None:
         """Start a record's work as soon as the limits allow; waiting here is the back-pressure on the consumer."""
-        while not self._has_room(lane, offset, size):
+        while not self._has_room(assignment, offset, size):
             self._changed.clear()
             await self._changed.wait()
         entry = _Entry(offset, size, token)
-        self._lanes.setdefault(lane, _Lane()).entries.append(entry)
+        self._assignments.setdefault(assignment, _Assignment()).entries.append(entry)
         self._running += 1
         self._bytes += size
-        task = asyncio.create_task(self._run(lane, entry, work))
+        task = asyncio.create_task(self._run(assignment, entry, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def retain(self, keep: Callable[[Hashable], bool]) -> None:
-        """Forget the lanes that are not to be kept: their partitions belong to another generation now.
+        """Forget the assignments that are not to be kept: their partitions belong to another generation now.
 
         Work that runs in them goes on, but its tokens are not released.
         """
-        for lane in [lane for lane in self._lanes if not keep(lane)]:
-            for entry in self._lanes.pop(lane).entries:
+        for assignment in [assignment for assignment in self._assignments if not keep(assignment)]:
+            for entry in self._assignments.pop(assignment).entries:
                 self._bytes -= entry.size
         self._changed.set()
 
@@ -112,20 +112,20 @@ class OrderedWindow(Generic[T]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _has_room(self, lane: Hashable, offset: int, size: int) -> bool:
+    def _has_room(self, assignment: Hashable, offset: int, size: int) -> bool:
         if self._failed or self._draining:
             return False
         in_flight, span, max_bytes = self._limits
         if self._running >= in_flight or (self._bytes and self._bytes + size > max_bytes):
             return False
-        known = self._lanes.get(lane)
+        known = self._assignments.get(assignment)
         return known is None or known.span(offset) < span
 
-    async def _run(self, lane: Hashable, entry: _Entry[T], work: Callable[[], Awaitable[None]]) -> None:
+    async def _run(self, assignment: Hashable, entry: _Entry[T], work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
             entry.done = True
-            self._release_head(lane)
+            self._release_head(assignment)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - handed to whoever owns the process, never swallowed
@@ -135,11 +135,11 @@ class OrderedWindow(Generic[T]):
             self._running -= 1
             self._changed.set()
 
-    def _release_head(self, lane: Hashable) -> None:
-        known = self._lanes.get(lane)
+    def _release_head(self, assignment: Hashable) -> None:
+        known = self._assignments.get(assignment)
         while known is not None and known.entries and known.entries[0].done and not self._failed:
             entry = known.entries.popleft()
             self._bytes -= entry.size
             self._release(entry.token)
-        if known is not None and not known.entries and self._lanes.get(lane) is known:
-            del self._lanes[lane]
+        if known is not None and not known.entries and self._assignments.get(assignment) is known:
+            del self._assignments[assignment]

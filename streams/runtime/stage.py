@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from streams.calls.paid_calls import PaidCall, PaidCalls
-from streams.calls.tier_votes import Asked, PaidOpinions
+from streams.calls.tier_votes import TierVotes, VoteResult
 from streams.config.settings import Settings
 from streams.config.settings_sections import ModelSettings
 from streams.kafka.publisher import Output
@@ -68,7 +68,7 @@ class Context:
     """The tier of a stage that exists once for each tier; 0 for the others."""
     engine: Engine
     calls: PaidCalls
-    opinions: PaidOpinions | None
+    votes: TierVotes | None
     """None where the settings have no language model asked."""
     received: Received
     unknown_fields: tuple[str, ...]
@@ -97,17 +97,17 @@ class Context:
         """Tell the requester what happened."""
         return Output(STATUS, Status(request_id=request_id, revision=revision, events=events))
 
-    async def opinion(self, request: Request, revision: int, deadline: datetime) -> Asked:
+    async def vote(self, request: Request, revision: int, deadline: datetime) -> VoteResult:
         """Ask a language model where the request goes, or return what came of it before a restart."""
-        if self.opinions is None:
-            return Asked()
-        return await self.opinions.ask(request, revision, self.received.source, deadline, self.is_current)
+        if self.votes is None:
+            return VoteResult()
+        return await self.votes.ask(request, revision, self.received.source, deadline, self.is_current)
 
-    async def recall_opinion(self, request: Request, revision: int) -> Asked:
+    async def recall_vote(self, request: Request, revision: int) -> VoteResult:
         """Return what came of asking a language model before a restart; pays nothing."""
-        if self.opinions is None:
-            return Asked()
-        return await self.opinions.recall(request, revision, self.received.source)
+        if self.votes is None:
+            return VoteResult()
+        return await self.votes.recall(request, revision, self.received.source)
 
     async def recall(self, task: TierTask, n: int) -> CallEnded | None:
         """Return how the n-th try of this stage ended, if it was made; pays nothing."""

@@ -50,7 +50,7 @@ ACCURACY = float(os.environ.get("TIERSTREAM_BENCH_ACCURACY", "0.5"))
 What a real one knows, no outcomes tell, so those two classifiers show what is paid and not what is gained."""
 FOLDS = 3
 RATE = 50
-"""Requests a second: with all at once, no opinion of a language model would be in time."""
+"""Requests a second: with all at once, no vote of a language model would be in time."""
 RIGHT = 0.5
 """From which quality on an answer counts as right."""
 CHEAP, FRONTIER = "openai/gpt-oss-120b", "claude-opus-5-5"
@@ -190,7 +190,7 @@ class Run:
     Attributes:
         up: (questions,) 1 where the frontier answered.
         paid: (questions,) US dollars.
-        margins: (questions,) How far the probability of needing the frontier is above the boundary, before any opinion
+        margins: (questions,) How far the probability of needing the frontier is above the boundary, before any vote
             of a language model.
     """
 

@@ -1,4 +1,4 @@
-"""Opinions on requests while processes die, stall and meet copies: one decision for each request, paid for once."""
+"""Votes on requests while processes die, stall and meet copies: one decision for each request, paid for once."""
 
 import asyncio
 import json
@@ -157,10 +157,10 @@ async def assert_the_ledger_agrees(deployment, simulator, tmp_path, found):
         await server.stop()
     assert (report.money.unexplained_usd, report.money.unsettled_cost_usd) == (0, 0)
     assert report.money.results_cost_usd == sum(result.cost_usd for result in found.values())
-    of_opinions = [group for group in report.calls if group.purpose == "classify"]
-    assert {"ok", "error"} <= {group.outcome for group in of_opinions}
+    of_votes = [group for group in report.calls if group.purpose == "classify"]
+    assert {"ok", "error"} <= {group.outcome for group in of_votes}
     routed = sum(line.cost_usd for result in found.values() for line in result.route if line.stage == "classify")
-    assert sum(group.cost_usd for group in of_opinions) >= routed > 0
+    assert sum(group.cost_usd for group in of_votes) >= routed > 0
 
 
 async def send_copies(deployment, requests):
@@ -197,7 +197,7 @@ async def test_copies_in_two_workers_are_decided_alike_even_if_one_stalls_while_
         await assert_decided_once(deployment, simulator, first + second)
 
 
-async def test_without_an_opinion_the_local_classifier_decides(deployed, simulator):
+async def test_without_a_vote_the_local_classifier_decides(deployed, simulator):
     open_ = traffic(simulator, range(20))
     closed = traffic(simulator, range(20, 40), context={"data_class": "restricted"})
     late, failing = traffic(simulator, range(40, 60)), traffic(simulator, range(60, 80))

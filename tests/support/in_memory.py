@@ -12,13 +12,13 @@ from streams.calls.attempt_log import AttemptLog
 from streams.calls.journal import Journal
 from streams.calls.paid_calls import PaidCalls
 from streams.calls.pricing import PriceBook
-from streams.calls.tier_votes import PaidOpinions
-from streams.calls.vote_journal import OpinionJournal
-from streams.calls.vote_model import OpinionModel
+from streams.calls.tier_votes import TierVotes
+from streams.calls.vote_journal import VoteJournal
+from streams.calls.vote_model import VoteModel
 from streams.config.context_windows import ContextWindows
 from streams.config.settings import Settings
 from streams.config.settings_sections import BatchingSettings
-from streams.kafka.heartbeat import GroupPulse
+from streams.kafka.heartbeat import GroupHeartbeat
 from streams.kafka.publisher import Delivered, Output
 from streams.providers.base import ChatCall, ChatReply, ProviderError
 from streams.routing.features_classifier import FeaturesClassifier
@@ -219,7 +219,7 @@ class Bench:
     providers: Mapping[str, FakeProvider]
     settled: SettledRequests
     engine: Engine
-    pulse: GroupPulse
+    heartbeat: GroupHeartbeat
     following: set[asyncio.Task[None]] = field(default_factory=set)
 
     def attempts(self, *stages: str, **delivery: Any) -> AttemptLog:
@@ -243,20 +243,22 @@ class Bench:
             providers=self.providers,
             prices=self.engine.prices,
             gate=self.engine.gate,
-            pulse=self.pulse,
+            heartbeat=self.heartbeat,
             publisher=self.log,  # type: ignore[arg-type]
             batching=self.batching(stage),
             patience_s=self.settings.attempts.patience_s,
             clock=self.clock,
         )
 
-    def opinion_journal(self, attempts: AttemptLog | None = None) -> OpinionJournal:
-        return OpinionJournal(self.log, attempts or self.engine.attempts)  # type: ignore[arg-type]
+    def vote_journal(self, attempts: AttemptLog | None = None) -> VoteJournal:
+        return VoteJournal(self.log, attempts or self.engine.attempts)  # type: ignore[arg-type]
 
-    def opinions(self, journal: OpinionJournal) -> PaidOpinions:
+    def votes(self, journal: VoteJournal) -> TierVotes:
         engine = self.engine
-        model = OpinionModel(self.settings, self.providers, engine.prices, engine.gate, self.clock)
-        return PaidOpinions(settings=self.settings, journal=journal, model=model, pulse=self.pulse, clock=self.clock)
+        model = VoteModel(self.settings, self.providers, engine.prices, engine.gate, self.clock)
+        return TierVotes(
+            settings=self.settings, journal=journal, model=model, heartbeat=self.heartbeat, clock=self.clock
+        )
 
     def batching(self, stage: str) -> BatchingSettings:
         tier = int(stage.partition(":")[2] or 0)
@@ -271,7 +273,7 @@ class Bench:
             "unknown_fields": (),
             "is_current": lambda: True,
             "calls": self.calls(stage),
-            "opinions": None,
+            "votes": None,
             "received": received,
         }
         return Context(stage=stage, tier=tier, engine=self.engine, started_at=self.clock(), **defaults | fields)
@@ -313,9 +315,9 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
         attempts,
         sleep=clock.sleep,
     )
-    pulse = GroupPulse(10)
-    pulse.beat()
-    bench = Bench(settings, clock, log, providers, settled, engine, pulse)
+    heartbeat = GroupHeartbeat(10)
+    heartbeat.beat()
+    bench = Bench(settings, clock, log, providers, settled, engine, heartbeat)
     bench.feed(settled, attempts)
     return bench
 

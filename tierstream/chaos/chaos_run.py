@@ -10,7 +10,7 @@ from streams.config.settings import Settings
 from tierstream.chaos.faults import FaultLab, FaultPlan
 from tierstream.client.request_run import RunReport, run_requests
 from tierstream.demo.corpus import sample
-from tierstream.verify.verification import Verdict, VerifyOptions, verify
+from tierstream.verify.verification import Verification, VerifyOptions, verify
 from topics.requests import Request
 
 _GIVE_UP_S = 180.0
@@ -27,24 +27,24 @@ class ChaosReport:
     faults: dict[str, int] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
     """Faults that could not be done to this stack."""
-    verdict: Verdict | None = None
+    verification: Verification | None = None
 
     @property
     def ok(self) -> bool:
         """Whether every request has one result and every invariant holds."""
         complete = not self.load.missing and not self.load.duplicates
-        return complete and self.verdict is not None and self.verdict.findings.ok
+        return complete and self.verification is not None and self.verification.findings.ok
 
     def as_json(self) -> dict[str, Any]:
         """Return it as one JSON object."""
-        verdict = self.verdict.as_json() if self.verdict else None
+        verification = self.verification.as_json() if self.verification else None
         return {
             "ok": self.ok,
             "seed": self.seed,
             "faults": self.faults,
             "skipped": list(self.skipped),
             "load": self.load.as_json(),
-            "verify": verdict,
+            "verify": verification,
         }
 
 
@@ -89,7 +89,7 @@ async def run_chaos(
         report.faults, report.skipped = dict(lab.done), lab.skipped
     usage_log = data_dir / "logs" / "simulator-usage.jsonl"
     options = VerifyOptions(usage_logs=(usage_log,), wait_s=_VERIFY_WAIT_S)
-    report.verdict = await verify(settings, options, lambda *_: None)
+    report.verification = await verify(settings, options, lambda *_: None)
     return report
 
 

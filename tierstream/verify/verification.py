@@ -60,7 +60,7 @@ class VerifyOptions:
 
 
 @dataclass
-class Verdict:
+class Verification:
     """What was read, and what was found."""
 
     findings: Findings
@@ -86,7 +86,7 @@ class Verdict:
         }
 
 
-async def verify(settings: Settings, options: VerifyOptions, progress: Progress) -> Verdict:
+async def verify(settings: Settings, options: VerifyOptions, progress: Progress) -> Verification:
     """Compare requests, results, journal, dead letters, ledger and the providers' log with each other.
 
     Args:
@@ -103,21 +103,21 @@ async def verify(settings: Settings, options: VerifyOptions, progress: Progress)
     started = time.monotonic()
     run = _Run(settings, options, progress)
     await run.work()
-    run.verdict.records = run.evidence.records
-    run.verdict.elapsed_s = time.monotonic() - started
-    return run.verdict
+    run.verification.records = run.evidence.records
+    run.verification.elapsed_s = time.monotonic() - started
+    return run.verification
 
 
 class _Run:
     def __init__(self, settings: Settings, options: VerifyOptions, progress: Progress) -> None:
-        self.verdict = Verdict(Findings(options.limit), since=options.since)
-        self.evidence = Evidence(settings.kafka, self.verdict.findings, progress)
+        self.verification = Verification(Findings(options.limit), since=options.since)
+        self.evidence = Evidence(settings.kafka, self.verification.findings, progress)
         self._settings = settings
         self._options = options
         self._progress = progress
         self._window = timedelta(seconds=settings.delivery.dedup_window_s)
         self._wait_until = asyncio.get_running_loop().time() + options.wait_s
-        self._findings = self.verdict.findings
+        self._findings = self.verification.findings
         self._calls = CallCounts()
         self._results = self._hops = self._requests = self._letters = self._results_pico = 0
         self._book = RequestBook(
@@ -143,12 +143,12 @@ class _Run:
 
     async def _cut_what_expired(self) -> None:
         """Move the start to where every topic is whole, so that what retention deleted is not called lost."""
-        if self.verdict.since is not None:
+        if self.verification.since is not None:
             return
         spans = [span for spec in (REQUESTS, RESULTS, CALLS, HOPS) for span in await self.evidence.spans(spec)]
         oldest_ms = await self.evidence.oldest_kept_ms(spans)
         if oldest_ms is not None:
-            self.verdict.since = from_millis(oldest_ms) + self._window
+            self.verification.since = from_millis(oldest_ms) + self._window
 
     async def _served(self) -> ServedCalls | None:
         options = self._options
@@ -158,14 +158,14 @@ class _Run:
             return None
         self._progress("served calls", self.evidence.records)
         served = ServedCalls()
-        read_usage_logs(options.usage_logs, served, since=self.verdict.since)
+        read_usage_logs(options.usage_logs, served, since=self.verification.since)
         if options.served_url is not None:
-            await fetch_served(options.served_url, served, since=self.verdict.since)
+            await fetch_served(options.served_url, served, since=self.verification.since)
         return served
 
     async def _read_requests(self) -> None:
         max_bytes = self._settings.kafka.request_max_bytes
-        for span in await self.evidence.spans(REQUESTS, since_ms=_millis(self.verdict.since)):
+        for span in await self.evidence.spans(REQUESTS, since_ms=_millis(self.verification.since)):
             partition = span.tp.partition
             async for raw, record in self.evidence.read(REQUESTS, span, max_bytes=max_bytes):
                 self._requests += 1
@@ -180,7 +180,7 @@ class _Run:
         if not self._options.wait_s:
             return
         outstanding = self._book.outstanding()
-        start: Start = self.verdict.since - self._window if self.verdict.since else "beginning"
+        start: Start = self.verification.since - self._window if self.verification.since else "beginning"
         with suppress(TimeoutError):
             async with asyncio.timeout_at(self._wait_until), ResultReader(self._settings.kafka, start=start) as reader:
                 while outstanding:
@@ -190,7 +190,7 @@ class _Run:
 
     async def _read_dead_letters(self) -> None:
         others: list[DeadLetter] = []
-        for span in await self.evidence.spans(DEAD_LETTERS, since_ms=_millis(self.verdict.since)):
+        for span in await self.evidence.spans(DEAD_LETTERS, since_ms=_millis(self.verification.since)):
             async for _, letter in self.evidence.read_ours(DEAD_LETTERS, span):
                 self._letters += 1
                 if isinstance(letter, DeadLetter) and not self._book.add_dead_letter(letter):
@@ -212,9 +212,9 @@ class _Run:
                 self._findings.add(Check.DEAD_LETTER_UNFOUNDED, name, f"no record is there (stage {letter.stage})")
 
     async def _judge_money(self, served: ServedCalls | None, shared: SharedCalls) -> None:
-        since_ms = _millis(self.verdict.since)
+        since_ms = _millis(self.verification.since)
         # Calls and results of the window before explain what comes after it.
-        lead_ms = None if self.verdict.since is None else _millis(self.verdict.since - self._window)
+        lead_ms = None if self.verification.since is None else _millis(self.verification.since - self._window)
         results = await self.evidence.spans(RESULTS, since_ms=since_ms, lead_ms=lead_ms)
         calls = await self.evidence.spans(CALLS, since_ms=since_ms, lead_ms=lead_ms)
         hops = await self.evidence.spans(HOPS, since_ms=since_ms, lead_ms=lead_ms)
@@ -302,7 +302,7 @@ class _Run:
 
     def _count(self, served: ServedCalls | None, shared: SharedCalls) -> None:
         calls = self._calls
-        self.verdict.counts = {
+        self.verification.counts = {
             "requests": self._requests,
             "distinct_requests": self._book.distinct,
             "unreadable_requests": self._book.unreadable,
@@ -315,9 +315,9 @@ class _Run:
             "hops": self._hops,
         }
         if served is not None:
-            self.verdict.counts |= {"served_calls": len(served), "served_without_id": served.nameless}
-        self.verdict.results_cost_usd = Decimal(self._results_pico) / _PICO
-        self.verdict.calls_cost_usd = Decimal(calls.cost_pico) / _PICO
+            self.verification.counts |= {"served_calls": len(served), "served_without_id": served.nameless}
+        self.verification.results_cost_usd = Decimal(self._results_pico) / _PICO
+        self.verification.calls_cost_usd = Decimal(calls.cost_pico) / _PICO
 
 
 def _millis(moment: datetime | None) -> int | None:

@@ -1,4 +1,4 @@
-"""Reading a language model's opinions: what is not exactly the answer that was asked for says nothing."""
+"""Reading a language model's votes: what is not exactly the answer that was asked for says nothing."""
 
 import json
 import math
@@ -15,7 +15,7 @@ def read_answer(content: str, n: int, tiers: int) -> list[tuple[float, ...] | No
     """Read the answer to `n` questions.
 
     An entry that is missing, or that is not a percentage for each tier that add up to 100 but for rounding, counts as
-    no opinion. So do all of them where the answer as a whole is not what was asked for: no JSON object, an id twice or
+    no vote. So do all of them where the answer as a whole is not what was asked for: no JSON object, an id twice or
     one that was never given, as that leaves open which entry belongs to which request.
 
     Returns:

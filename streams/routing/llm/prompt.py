@@ -1,4 +1,4 @@
-"""What a language model is shown to give its opinion on requests: quoted data, cut, without orders to the router."""
+"""What a language model is shown to give its vote on requests: quoted data, cut, without orders to the router."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from streams.routing.query_type import QueryType
 from topics.requests import Message, Request
 
 PROMPT_VERSION: Final = "classify/1"
-"""Recorded with each opinion. Another text is another version, and another file."""
+"""Recorded with each vote. Another text is another version, and another file."""
 
 _FILE: Final = Path(__file__).with_name("prompts") / f"{PROMPT_VERSION.replace('/', '-')}.txt"
 _READ_CHARACTERS: Final = 8_000

@@ -102,9 +102,9 @@ def _show(report: "ChaosReport") -> None:
     if report.skipped:
         names = ", ".join(name.replace("_", " ") for name in report.skipped)
         typer.echo(f"skipped   {names}: the ClickHouse that runs takes no faults; stop the stack and chaos starts one")
-    if report.verdict is None:
+    if report.verification is None:
         return
-    findings = report.verdict.findings
+    findings = report.verification.findings
     for check in findings:
         state, count = findings.state(check), findings.counts[check]
         typer.echo(f"{state.upper() if state == 'violated' else state:<9}{check.value:<23}{count:>7}  {check.about}")

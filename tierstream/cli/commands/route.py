@@ -180,7 +180,7 @@ def _show(settings: Settings, draft: Draft) -> None:
         ("bounds", f"T{decision.floor} to T{decision.ceiling}"),
         ("boundary", f"{low:.2f} to {high:.2f}"),
         ("classifier", f"{decision.classifier} came to T{decision.classified_tier}"),
-        ("opinion", _opinion(settings, draft)),
+        ("vote", _vote(settings, draft)),
         ("judge", "sees the answer" if decision.validate_answer else "does not see the answer"),
         ("signature", decision.signature or "-"),
     ]
@@ -195,7 +195,7 @@ def _show(settings: Settings, draft: Draft) -> None:
             console.print(f"  {printable(line)}")
 
 
-def _opinion(settings: Settings, draft: Draft) -> str:
+def _vote(settings: Settings, draft: Draft) -> str:
     if not settings.routing.asks_llm:
         return "no language model is asked"
     model, budget_ms = settings.classifier_model.ref, settings.routing.llm.budget_ms

@@ -16,7 +16,7 @@ from tierstream.cli.progress import progress_console
 from tierstream.cli.render.results import printable, show_json
 
 if TYPE_CHECKING:
-    from tierstream.verify.verification import Verdict, VerifyOptions
+    from tierstream.verify.verification import Verification, VerifyOptions
 
 
 def register(app: typer.Typer) -> None:
@@ -56,12 +56,12 @@ def verify(
     from tierstream.verify.verification import VerifyOptions  # noqa: PLC0415 - other commands need not wait for it
 
     options = VerifyOptions(since=since, usage_logs=tuple(usage_log or ()), served_url=served, wait_s=wait, limit=limit)
-    verdict = asyncio.run(_verify(_with_ledger(load_with_kafka(ctx)), options))
+    verification = asyncio.run(_verify(_with_ledger(load_with_kafka(ctx)), options))
     if as_json:
-        show_json(verdict.as_json())
+        show_json(verification.as_json())
     else:
-        _show(verdict)
-    if not verdict.findings.ok:
+        _show(verification)
+    if not verification.findings.ok:
         raise typer.Exit(FAILED)
 
 
@@ -73,19 +73,19 @@ def _with_ledger(settings: Settings) -> Settings:
         return settings
 
 
-async def _verify(settings: Settings, options: "VerifyOptions") -> "Verdict":
+async def _verify(settings: Settings, options: "VerifyOptions") -> "Verification":
     from tierstream.verify.verification import verify as run  # noqa: PLC0415
 
     with progress_console().status("reading") as status:
         return await run(settings, options, lambda what, records: status.update(f"reading {what}: {records:,} records"))
 
 
-def _show(verdict: "Verdict") -> None:
-    if verdict.since is not None:
-        typer.echo(f"since {verdict.since.isoformat(timespec='seconds')}")
-    typer.echo(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in verdict.counts.items()))
-    typer.echo(f"results cost ${verdict.results_cost_usd:.12f}, calls ${verdict.calls_cost_usd:.12f}")
-    findings = verdict.findings
+def _show(verification: "Verification") -> None:
+    if verification.since is not None:
+        typer.echo(f"since {verification.since.isoformat(timespec='seconds')}")
+    typer.echo(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in verification.counts.items()))
+    typer.echo(f"results cost ${verification.results_cost_usd:.12f}, calls ${verification.calls_cost_usd:.12f}")
+    findings = verification.findings
     for check in findings:
         state, count = findings.state(check), findings.counts[check]
         typer.echo(f"{state.upper() if state == 'violated' else state:<9}{check.value:<23}{count:>7}  {check.about}")
@@ -95,6 +95,6 @@ def _show(verdict: "Verdict") -> None:
             typer.echo(f"{'':<12}{printable(finding.subject)}: {printable(finding.detail)}")
         if more := count - len(findings.named(check)):
             typer.echo(f"{'':<12}and {more} more")
-    rate = f", {verdict.records / verdict.elapsed_s:,.0f} records/s" if verdict.elapsed_s else ""
-    typer.echo(f"{verdict.records:,} records in {verdict.elapsed_s:.1f} s{rate}")
+    rate = f", {verification.records / verification.elapsed_s:,.0f} records/s" if verification.elapsed_s else ""
+    typer.echo(f"{verification.records:,} records in {verification.elapsed_s:.1f} s{rate}")
     typer.echo("every invariant holds" if findings.ok else "NOT every invariant holds")

@@ -11,10 +11,10 @@ from streams.admission.breaker import WINDOW_BUCKETS, BreakerView, CircuitBreake
 from streams.admission.call_effect import (
     CONFIG_ERROR_OPEN_S,
     NOTHING_LEARNED,
-    Outcome,
-    Verdict,
+    CallEffect,
+    Signal,
+    effect_of,
     tokens_used,
-    verdict_on,
 )
 from streams.config.settings_sections import BreakerSettings
 from streams.providers.base import ErrorKind, ProviderError
@@ -22,13 +22,13 @@ from topics.control import BreakerState
 from topics.journal import Usage
 
 SETTINGS = BreakerSettings(window_s=30, min_calls=4, failure_rate=0.5, slow_rate=0.75, open_s=5, probes=3)
-OK = Verdict(Outcome.SUCCESS)
-SLOW = Verdict(Outcome.SUCCESS, slow=True)
-BAD = Verdict(Outcome.FAILURE, reason="server_error")
+OK = CallEffect(Signal.SUCCESS)
+SLOW = CallEffect(Signal.SUCCESS, slow=True)
+BAD = CallEffect(Signal.FAILURE, reason="server_error")
 
 
-def asked(seconds: float) -> Verdict:
-    return Verdict(Outcome.FAILURE, reason="rate_limited", open_s=seconds, asked=True)
+def asked(seconds: float) -> CallEffect:
+    return CallEffect(Signal.FAILURE, reason="rate_limited", open_s=seconds, asked=True)
 
 
 @dataclass
@@ -53,12 +53,12 @@ class Breaker:
         assert ticket is not None
         return ticket
 
-    def call(self, *verdicts: Verdict) -> None:
-        for verdict in verdicts:
-            self.real.record(self.admit(), verdict, self.now)
+    def call(self, *verdicts: CallEffect) -> None:
+        for effect in verdicts:
+            self.real.record(self.admit(), effect, self.now)
 
-    def end(self, ticket: Ticket, verdict: Verdict) -> None:
-        self.real.record(ticket, verdict, self.now)
+    def end(self, ticket: Ticket, effect: CallEffect) -> None:
+        self.real.record(ticket, effect, self.now)
 
 
 @given(
@@ -224,7 +224,7 @@ def test_results_of_calls_that_left_before_the_state_changed_do_not_count():
     assert breaker.state is BreakerState.HALF_OPEN
     breaker.call(OK, OK, OK)
     for ticket in old[7:]:
-        breaker.end(ticket, Verdict(Outcome.FAILURE, reason="bad_key", open_s=60))
+        breaker.end(ticket, CallEffect(Signal.FAILURE, reason="bad_key", open_s=60))
     assert breaker.state is BreakerState.CLOSED
     assert breaker.real.view(breaker.now).counts == Counts()
 
@@ -248,10 +248,10 @@ def test_of_several_retry_afters_the_longest_wins_from_whenever_the_call_was():
 
 def test_a_wrong_config_opens_at_once_and_for_longer():
     breaker = Breaker()
-    breaker.call(Verdict(Outcome.FAILURE, reason="bad_key", open_s=60))
+    breaker.call(CallEffect(Signal.FAILURE, reason="bad_key", open_s=60))
     assert breaker.real.wait_s(breaker.now) == 60
     breaker = Breaker(SETTINGS.model_copy(update={"open_s": 90}))
-    breaker.call(Verdict(Outcome.FAILURE, reason="bad_key", open_s=60))
+    breaker.call(CallEffect(Signal.FAILURE, reason="bad_key", open_s=60))
     assert breaker.real.wait_s(breaker.now) == 90
 
 
@@ -272,7 +272,7 @@ def test_forced_closed_lets_everything_through_and_still_counts():
     breaker = Breaker()
     breaker.call(asked(1000))
     breaker.real.order("closed", breaker.now)
-    breaker.call(*[BAD] * 20, asked(9), Verdict(Outcome.FAILURE, reason="bad_key", open_s=60))
+    breaker.call(*[BAD] * 20, asked(9), CallEffect(Signal.FAILURE, reason="bad_key", open_s=60))
     view = breaker.real.view(breaker.now)
     assert (view.state, view.forced, view.counts) == (BreakerState.CLOSED, True, Counts(22, 22, 0))
     breaker.real.order("auto", breaker.now)
@@ -297,32 +297,32 @@ def test_an_order_that_is_in_force_changes_nothing():
         (ProviderError(ErrorKind.BAD_REQUEST, "", status=429, retry_after_ms=900), 1, OK),
         (ProviderError(ErrorKind.SERVER_ERROR, "", status=500), 1, BAD),
         (ProviderError(ErrorKind.TIMEOUT, ""), 1, NOTHING_LEARNED),
-        (ProviderError(ErrorKind.TIMEOUT, ""), 8, Verdict(Outcome.FAILURE, slow=True, reason="timeout")),
-        (ProviderError(ErrorKind.TIMEOUT, "", status=504), 1, Verdict(Outcome.FAILURE, reason="timeout")),
+        (ProviderError(ErrorKind.TIMEOUT, ""), 8, CallEffect(Signal.FAILURE, slow=True, reason="timeout")),
+        (ProviderError(ErrorKind.TIMEOUT, "", status=504), 1, CallEffect(Signal.FAILURE, reason="timeout")),
         (
             ProviderError(ErrorKind.RATE_LIMITED, "", retry_after_ms=0),
             1,
-            Verdict(Outcome.FAILURE, reason="rate_limited"),
+            CallEffect(Signal.FAILURE, reason="rate_limited"),
         ),
         (
             ProviderError(ErrorKind.OVERLOADED, "", retry_after_ms=1500),
             1,
-            Verdict(Outcome.FAILURE, reason="overloaded, asks for 1.5 s", open_s=1.5, asked=True),
+            CallEffect(Signal.FAILURE, reason="overloaded, asks for 1.5 s", open_s=1.5, asked=True),
         ),
         (
             ProviderError(ErrorKind.MODEL_NOT_FOUND, "", status=404),
             1,
-            Verdict(Outcome.FAILURE, reason="model_not_found", open_s=CONFIG_ERROR_OPEN_S),
+            CallEffect(Signal.FAILURE, reason="model_not_found", open_s=CONFIG_ERROR_OPEN_S),
         ),
         (
             ProviderError(ErrorKind.BAD_KEY, "", status=429, retry_after_ms=90_000),
             1,
-            Verdict(Outcome.FAILURE, reason="bad_key", open_s=90, asked=True),
+            CallEffect(Signal.FAILURE, reason="bad_key", open_s=90, asked=True),
         ),
     ],
 )
 def test_what_errors_say(error, seconds, expected):
-    assert verdict_on(error, seconds=seconds, slow_s=8) == expected
+    assert effect_of(error, seconds=seconds, slow_s=8) == expected
 
 
 def test_tokens_of_failed_calls():
@@ -364,18 +364,18 @@ class AnySchedule(RuleBasedStateMachine):
                 self.out.append(ticket)
 
     @precondition(lambda self: self.out)
-    @rule(data=st.data(), verdict=st.sampled_from([OK, OK, SLOW, BAD, NOTHING_LEARNED, asked(3), asked(40)]))
-    def a_call_ends(self, data, verdict):
+    @rule(data=st.data(), effect=st.sampled_from([OK, OK, SLOW, BAD, NOTHING_LEARNED, asked(3), asked(40)]))
+    def a_call_ends(self, data, effect):
         ticket = self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
         before = self.breaker.real.view(self.breaker.now)
         stale = ticket.generation != self.period
-        self.breaker.end(ticket, verdict)
+        self.breaker.end(ticket, effect)
         after = self.breaker.real.view(self.breaker.now)
-        if verdict.asked and not before.forced:
-            self.closed_to = max(self.closed_to, self.breaker.now + verdict.open_s)
+        if effect.asked and not before.forced:
+            self.closed_to = max(self.closed_to, self.breaker.now + effect.open_s)
             assert after.state is BreakerState.OPEN
             assert after.until >= self.closed_to
-        elif stale or verdict is NOTHING_LEARNED:
+        elif stale or effect is NOTHING_LEARNED:
             assert after == before
 
     @rule(order=st.sampled_from(["open", "closed", "auto"]))

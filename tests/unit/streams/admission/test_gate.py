@@ -413,7 +413,7 @@ class Schedule:
                 await self.scene.time.pass_(10)
         self.end_all()
         await asyncio.gather(*self.tasks, return_exceptions=True)
-        assert not self.scene.gate._turns["a"]._waiting
+        assert not self.scene.gate._queues["a"]._waiting
         for model in self.models:
             self.scene.gate.order(model.ref, "open")
             self.scene.gate.order(model.ref, "auto")

@@ -1,4 +1,4 @@
-"""Lanes under a clock that only the tests move: when batches leave, who is in them, and what a cancelled join does."""
+"""The batcher under a clock that only the tests move: when batches leave, who is in them, and cancelled joins."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.calls.batcher import Boarding, Lane
+from streams.calls.batcher import Batch, Batcher
 from streams.config.settings_sections import BatchingSettings
 
 
@@ -24,7 +24,7 @@ class LaneTestError(Exception):
 
 @dataclass
 class Harness:
-    """A lane whose flushes and calls end when the test says so, in a loop whose time stands still."""
+    """A batcher whose flushes and calls end when the test says so, in a loop whose time stands still."""
 
     max_wait_ms: float = 100
     max_size: int = 3
@@ -34,7 +34,7 @@ class Harness:
     flushing: list[asyncio.Future[None]] = field(default_factory=list)
     hold: bool = False
     """Whether a flush goes on until the test ends it."""
-    boardings: dict[int, Boarding] = field(default_factory=dict)
+    boardings: dict[int, Batch] = field(default_factory=dict)
     passengers: dict[int, "asyncio.Task[None]"] = field(default_factory=dict)
     joined_at: dict[int, float] = field(default_factory=dict)
     landed: dict[int, asyncio.Event] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Harness:
         # Timers of the loop are due by the test's clock.
         asyncio.get_running_loop().time = lambda: self.now
         batching = BatchingSettings(max_wait_ms=self.max_wait_ms, max_size=self.max_size, idle_below=self.idle_below)
-        self.lane: Lane[int] = Lane(batching, self._flush, monotonic=lambda: self.now)
+        self.batcher: Batcher[int] = Batcher(batching, self._flush, monotonic=lambda: self.now)
 
     async def _flush(self, batch: Sequence[int]) -> None:
         self.batches.append(list(batch))
@@ -58,8 +58,8 @@ class Harness:
             self.passengers[item] = asyncio.create_task(self._travel(item))
 
     async def _travel(self, item: int) -> None:
-        async with self.lane.join(item) as boarding:
-            self.boardings[item] = boarding
+        async with self.batcher.join(item) as batch:
+            self.boardings[item] = batch
             await self.landed[item].wait()
 
     async def pass_time(self, milliseconds: float) -> None:
@@ -77,8 +77,8 @@ async def test_a_full_batch_leaves_and_the_next_one_starts():
     harness.join(*range(7))
     await _settle()
     assert harness.batches == [[0, 1, 2], [3, 4, 5]]
-    assert harness.lane.waiting == 1
-    assert harness.boardings[5] == Boarding(batch_size=3, wait_ms=0)
+    assert harness.batcher.waiting == 1
+    assert harness.boardings[5] == Batch(batch_size=3, wait_ms=0)
 
 
 async def test_a_batch_leaves_when_its_oldest_has_waited_long_enough():
@@ -110,11 +110,11 @@ async def test_what_waits_leaves_as_soon_as_the_lane_is_idle():
     await _settle()
     harness.join(3, 4)
     await _settle()
-    assert harness.lane.waiting == 2
+    assert harness.batcher.waiting == 2
     harness.landed[1].set()
     await _settle()
     assert harness.batches == [[1, 2], [3, 4]]
-    assert harness.lane.on_the_wire == 3
+    assert harness.batcher.on_the_wire == 3
 
 
 async def test_without_a_wait_everything_leaves_at_once():
@@ -168,7 +168,7 @@ async def test_a_failed_flush_is_raised_in_every_join_of_its_batch_alone():
     await _settle()
     assert [type(harness.passengers[item].exception()) for item in (1, 2)] == [LaneTestError, LaneTestError]
     assert set(harness.boardings) == {3, 4}
-    assert harness.lane.on_the_wire == 2
+    assert harness.batcher.on_the_wire == 2
 
 
 async def test_a_cancelled_join_is_taken_out_of_its_batch_and_the_next_oldest_sets_the_time():
@@ -206,16 +206,16 @@ async def test_a_join_cancelled_in_its_flush_leaves_the_wire(flushed):
     harness.passengers[1].cancel()
     await _settle()
     assert harness.passengers[1].cancelled()
-    assert harness.lane.on_the_wire == 0
+    assert harness.batcher.on_the_wire == 0
     assert harness.batches == [[1]]
 
 
 async def test_an_error_in_the_call_leaves_the_wire():
     harness = Harness(max_size=1)
     with pytest.raises(LaneTestError):
-        async with harness.lane.join(1):
+        async with harness.batcher.join(1):
             raise LaneTestError
-    assert harness.lane.on_the_wire == 0
+    assert harness.batcher.on_the_wire == 0
 
 
 ACTIONS = st.lists(
@@ -236,7 +236,7 @@ def test_any_schedule_keeps_order_limits_and_waits(actions, max_wait_ms, max_siz
             await (harness.pass_time(number) if action == "pass" else _settle())
             _check(harness, cancelled)
         await harness.pass_time(max_wait_ms)
-        assert harness.lane.waiting == 0
+        assert harness.batcher.waiting == 0
         assert set(harness.departed) | cancelled == set(harness.passengers)
         for flush in harness.flushing:
             if not flush.done():
@@ -244,7 +244,7 @@ def test_any_schedule_keeps_order_limits_and_waits(actions, max_wait_ms, max_siz
         for landed in harness.landed.values():
             landed.set()
         await asyncio.gather(*harness.passengers.values(), return_exceptions=True)
-        assert harness.lane.on_the_wire == 0
+        assert harness.batcher.on_the_wire == 0
 
     asyncio.run(run())
 
@@ -271,12 +271,12 @@ def _check(harness: Harness, cancelled: set[int]) -> None:
     assert harness.departed == sorted(set(harness.departed)), "not first in, first out, or twice"
     assert all(len(batch) <= harness.max_size for batch in harness.batches)
     waiting = [item for item in harness.passengers if item not in cancelled and item not in harness.departed]
-    assert harness.lane.waiting == len(waiting)
+    assert harness.batcher.waiting == len(waiting)
     travelling = [item for item in harness.departed if not harness.passengers[item].done()]
-    assert harness.lane.on_the_wire == len(travelling)
+    assert harness.batcher.on_the_wire == len(travelling)
     if waiting:
-        assert harness.lane.on_the_wire >= harness.idle_below, "waits in an idle lane"
+        assert harness.batcher.on_the_wire >= harness.idle_below, "waits in an idle batcher"
         assert len(waiting) < harness.max_size, "waits in a full batch"
         assert harness.now - harness.joined_at[waiting[0]] < harness.max_wait_ms / 1000, "waits for too long"
     sizes = {item: len(batch) for batch in harness.batches for item in batch}
-    assert {item: boarding.batch_size for item, boarding in harness.boardings.items()}.items() <= sizes.items()
+    assert {item: batch.batch_size for item, batch in harness.boardings.items()}.items() <= sizes.items()

@@ -23,7 +23,7 @@ from support.in_memory import (
 from streams.admission import UnavailableError
 from streams.calls.paid_calls import PaidCall, PartitionLostError
 from streams.config.settings import Settings
-from streams.kafka.heartbeat import GroupPulse
+from streams.kafka.heartbeat import GroupHeartbeat
 from streams.kafka.publisher import Output
 from streams.providers.base import ChatReply, ErrorKind
 from topics.control import BreakerState
@@ -103,7 +103,7 @@ async def test_after_the_deadline_nothing_leaves_and_the_model_is_not_blamed(ben
 
 async def test_a_batch_of_which_some_are_lost_journals_the_others(bench, provider):
     current = {0: True, 1: True}
-    wait_fresh, asked = bench.pulse.wait_fresh, []
+    wait_fresh, asked = bench.heartbeat.wait_fresh, []
 
     async def lost_while_waiting():
         asked.append(1)
@@ -111,7 +111,7 @@ async def test_a_batch_of_which_some_are_lost_journals_the_others(bench, provide
             current[0] = False
         await wait_fresh()
 
-    bench.pulse.wait_fresh = lost_while_waiting
+    bench.heartbeat.wait_fresh = lost_while_waiting
     calls = bench.calls(STAGE)
     made = [calls.make(paid_call(bench, n=n, current=lambda n=n: current[n])) for n in current]
     lost, ended = await asyncio.gather(*made, return_exceptions=True)
@@ -174,7 +174,7 @@ async def test_who_lost_the_partition_does_not_call(bench, provider):
 
 
 async def test_a_process_that_does_not_hear_from_its_group_waits(bench, provider):
-    bench = dataclasses.replace(bench, pulse=GroupPulse(1000))
+    bench = dataclasses.replace(bench, heartbeat=GroupHeartbeat(1000))
     current = [True]
     making = asyncio.create_task(bench.calls(STAGE).make(paid_call(bench, current=lambda: current[0])))
     for _ in range(20):
@@ -182,7 +182,7 @@ async def test_a_process_that_does_not_hear_from_its_group_waits(bench, provider
     assert not making.done()
     assert provider.calls == []
     current[0] = False
-    bench.pulse.beat()
+    bench.heartbeat.beat()
     with pytest.raises(PartitionLostError):
         await making
     assert (provider.calls, bench.log.published) == ([], [])
@@ -191,9 +191,9 @@ async def test_a_process_that_does_not_hear_from_its_group_waits(bench, provider
 async def test_a_process_that_was_put_out_of_its_group_waits_for_nothing(bench, provider):
     """It joins again only when its work in hand has ended."""
     member = [True]
-    bench = dataclasses.replace(bench, pulse=GroupPulse(1000))
-    bench.pulse.watch(lambda: member[0])
-    making = asyncio.create_task(bench.calls(STAGE).make(paid_call(bench, current=lambda: bench.pulse.is_member)))
+    bench = dataclasses.replace(bench, heartbeat=GroupHeartbeat(1000))
+    bench.heartbeat.watch(lambda: member[0])
+    making = asyncio.create_task(bench.calls(STAGE).make(paid_call(bench, current=lambda: bench.heartbeat.is_member)))
     await asyncio.sleep(0)
     member[0] = False
     with pytest.raises(PartitionLostError):
@@ -215,13 +215,13 @@ async def test_who_loses_the_partition_right_before_the_call_sends_nothing(bench
 
 
 async def test_a_copy_of_the_current_generation_does_not_inherit_the_loss_of_an_earlier_one(bench, provider):
-    bench = dataclasses.replace(bench, pulse=GroupPulse(1000))
+    bench = dataclasses.replace(bench, heartbeat=GroupHeartbeat(1000))
     calls = bench.calls(STAGE)
     former = asyncio.create_task(calls.make(paid_call(bench, current=lambda: False)))
     await asyncio.sleep(0)
     current = asyncio.create_task(calls.make(paid_call(bench)))
     await asyncio.sleep(0)
-    bench.pulse.beat()
+    bench.heartbeat.beat()
     with pytest.raises(PartitionLostError):
         await former
     assert (await current).content == "an answer"

@@ -1,4 +1,4 @@
-"""Opinions of a language model: one call for a batch, one call for an attempt at most, and the first end decides."""
+"""Votes of a language model: one call for a batch, one call for an attempt at most, and the first end decides."""
 
 import asyncio
 import dataclasses
@@ -22,9 +22,9 @@ from support.in_memory import (
 from agents.classify import classify
 from streams.calls.attempt_log import AttemptLog
 from streams.calls.paid_calls import PartitionLostError
-from streams.calls.tier_votes import Asked, PaidOpinions
+from streams.calls.tier_votes import TierVotes, VoteResult
 from streams.config.settings import Settings
-from streams.kafka.heartbeat import GroupPulse
+from streams.kafka.heartbeat import GroupHeartbeat
 from streams.kafka.publisher import Output
 from streams.providers.base import ErrorKind
 from topics.control import BreakerState
@@ -43,24 +43,24 @@ def answer(*percents):
 
 
 HARD, EASY = [0, 10, 90], [80, 20, 0]
-HARD_OPINION, EASY_OPINION = (0.0, 0.1, 0.9), (0.8, 0.2, 0.0)
+HARD_VOTE, EASY_VOTE = (0.0, 0.1, 0.9), (0.8, 0.2, 0.0)
 
 
 @dataclasses.dataclass
 class Process:
-    """A worker, as far as opinions go."""
+    """A worker, as far as votes go."""
 
     bench: Bench
     attempts: AttemptLog
-    opinions: PaidOpinions
+    votes: TierVotes
 
-    async def ask(self, request_id="r1", *, current=lambda: True, at_ms=BASE_MS, revision=0, **fields) -> Asked:
+    async def ask(self, request_id="r1", *, current=lambda: True, at_ms=BASE_MS, revision=0, **fields) -> VoteResult:
         request = new_request(request_id=request_id, **fields)
         source = Source(topic="llm.requests", partition=0, offset=1, timestamp_ms=at_ms)
         deadline = request.deadline or BASE.replace(year=2027)
-        return await self.opinions.ask(request, revision, source, deadline, current)
+        return await self.votes.ask(request, revision, source, deadline, current)
 
-    async def ask_all(self, *ids: str) -> list[Asked]:
+    async def ask_all(self, *ids: str) -> list[VoteResult]:
         return await asyncio.gather(*map(self.ask, ids))
 
 
@@ -82,7 +82,7 @@ def start(bench):
         attempts = bench.attempts("classify", **delivery)
         for partition in range(bench.log.partitions):
             await attempts.cover(partition, BASE_MS)
-        return Process(bench, attempts, bench.opinions(bench.opinion_journal(attempts)))
+        return Process(bench, attempts, bench.votes(bench.vote_journal(attempts)))
 
     return start
 
@@ -132,11 +132,11 @@ def append(bench, record):
 
 
 def their_end(**fields):
-    content = json.dumps(EASY_OPINION)
+    content = json.dumps(EASY_VOTE)
     return theirs().end(**{"started_at": BASE, "ended_at": BASE, "content": content, "finish_reason": "stop"} | fields)
 
 
-async def test_an_opinion_is_journalled_before_and_after(process, provider, bench):
+async def test_a_vote_is_journalled_before_and_after(process, provider, bench):
     async def on_the_wire():
         assert (len(starts(bench)), len(ends(bench))) == (1, 0)
         bench.clock.advance(0.05)
@@ -147,7 +147,7 @@ async def test_an_opinion_is_journalled_before_and_after(process, provider, benc
     assert started.call_id == ended.call_id == provider.calls[0].call_id
     assert (ended.stage, ended.n, ended.purpose, ended.tier, ended.shares) == ("classify", 0, "classify", 1, 1)
     assert (ended.usage, ended.cost_usd, ended.provider_ms, ended.error) == (USAGE, CALL_COST, 50, None)
-    assert (asked.opinion.probabilities, asked.opinion.version, asked.missing) == (HARD_OPINION, VERSION, None)
+    assert (asked.vote.probabilities, asked.vote.version, asked.missing) == (HARD_VOTE, VERSION, None)
     [line] = asked.attempts
     assert (line.attempt_id, line.outcome, line.cost_usd) == (ended.attempt_id, "ok", CALL_COST)
     [call] = provider.calls
@@ -158,13 +158,13 @@ async def test_an_opinion_is_journalled_before_and_after(process, provider, benc
 async def test_a_batch_shares_one_call_and_its_cost_exactly(process, provider, bench):
     provider.script = [answer(HARD, EASY, HARD)]
     asked = await process.ask_all("r1", "r2", "r3")
-    assert [one.opinion.probabilities for one in asked] == [HARD_OPINION, EASY_OPINION, HARD_OPINION]
+    assert [one.vote.probabilities for one in asked] == [HARD_VOTE, EASY_VOTE, HARD_VOTE]
     [call] = provider.calls
     written = ends(bench)
     assert [(end.call_id, end.shares, end.batch_size) for end in written] == [(call.call_id, 3, 3)] * 3
     assert sum(end.cost_usd for end in written) == CALL_COST
     assert sum(end.usage.input for end in written) == USAGE.input
-    assert {end.request_id: json.loads(end.content) for end in written}["r2"] == list(EASY_OPINION)
+    assert {end.request_id: json.loads(end.content) for end in written}["r2"] == list(EASY_VOTE)
     assert sum(one.attempts[0].cost_usd for one in asked) == CALL_COST
 
 
@@ -182,7 +182,7 @@ async def test_what_waits_while_the_model_is_busy_leaves_when_the_batch_is_full(
 
 async def test_a_new_deployment_reads_nothing_back(start, bench):
     process = await start()
-    assert (await process.ask()).opinion is not None
+    assert (await process.ask()).vote is not None
     assert not bench.log.reads
 
 
@@ -216,9 +216,9 @@ async def test_copies_in_one_process_share_the_question(process, provider, bench
     first, *rest = await asyncio.gather(*copies, return_exceptions=True)
     assert isinstance(first, asyncio.CancelledError)
     assert rest[0] == rest[1]
-    assert (await other).opinion is not None
+    assert (await other).vote is not None
     assert len(ends(bench)) == 2
-    assert process.opinions._running == {}
+    assert process.votes._running == {}
 
 
 async def test_copies_in_two_processes_are_paid_for_once_and_told_the_same(process, start, provider, bench):
@@ -230,7 +230,7 @@ async def test_copies_in_two_processes_are_paid_for_once_and_told_the_same(proce
     provider.gate.set()
     one, two = await asyncio.gather(*copies)
     assert one == two
-    assert one.opinion.probabilities == HARD_OPINION
+    assert one.vote.probabilities == HARD_VOTE
     assert len(provider.calls) == 1
     assert sorted(end.cost_usd for end in ends(bench)) == [0, CALL_COST]
     assert {end.call_id for end in ends(bench)} == {start.call_id for start in starts(bench)}
@@ -239,7 +239,7 @@ async def test_copies_in_two_processes_are_paid_for_once_and_told_the_same(proce
 async def test_what_another_process_left_open_is_given_up_and_not_paid(process, provider, bench):
     append(bench, theirs())
     asked = await process.ask()
-    assert (asked.opinion, asked.missing, provider.calls) == (None, ABANDONED, [])
+    assert (asked.vote, asked.missing, provider.calls) == (None, ABANDONED, [])
     [end] = ends(bench)
     assert (end.call_id, end.has_left, end.cost_usd) == (starts(bench)[1].call_id, False, 0)
 
@@ -261,7 +261,7 @@ async def test_an_end_that_comes_while_it_is_awaited_decides(process, provider, 
     asking = asyncio.create_task(process.ask())
     await until(lambda: len(starts(bench)) >= 2)
     append(bench, their_end())
-    assert (await asking).opinion.probabilities == EASY_OPINION
+    assert (await asking).vote.probabilities == EASY_VOTE
     assert provider.calls == []
 
 
@@ -275,7 +275,7 @@ async def test_an_end_ahead_of_ours_decides_whatever_the_model_told_us(process, 
 
     provider.on_call = on_the_wire
     asked = await process.ask()
-    assert (asked.opinion, asked.missing) == (None, ABANDONED)
+    assert (asked.vote, asked.missing) == (None, ABANDONED)
     assert ends(bench)[1].cost_usd == CALL_COST
 
 
@@ -294,15 +294,15 @@ async def test_nothing_leaves_and_nothing_is_decided_before_all_that_stands_ahea
         for _ in range(20):
             await asyncio.sleep(0)
         assert not asking.done()
-    assert (await asking).opinion is not None
+    assert (await asking).vote is not None
 
 
 async def test_what_was_ended_before_decides_even_if_it_is_only_read_back_later(process, start, bench, provider):
     append(bench, theirs())
     append(bench, their_end())
     late = await start()
-    append(bench, their_end(content=json.dumps(HARD_OPINION)))
-    assert (await late.ask()).opinion.probabilities == EASY_OPINION
+    append(bench, their_end(content=json.dumps(HARD_VOTE)))
+    assert (await late.ask()).vote.probabilities == EASY_VOTE
     assert provider.calls == []
 
 
@@ -310,7 +310,7 @@ async def test_lateness_opens_the_breaker_of_the_classifier_and_not_that_of_the_
     provider.script = [LATE]
     for n in range(5):
         asked = await process.ask(f"r{n}")
-        assert (asked.opinion, asked.missing) == (None, "timeout")
+        assert (asked.vote, asked.missing) == (None, "timeout")
     assert (state(bench, "classify"), state(bench, "fast/a")) == (BreakerState.OPEN, BreakerState.CLOSED)
     asked = await process.ask("r9")
     assert (asked.missing, len(provider.calls)) == ("unavailable", 5)
@@ -322,14 +322,14 @@ async def test_nonsense_is_paid_for_and_opens_the_breaker_of_the_classifier(proc
     provider.script = ["tier 3, trust me"]
     for n in range(5):
         asked = await process.ask(f"r{n}")
-        assert (asked.opinion, asked.missing, asked.attempts[0].cost_usd) == (None, "malformed", CALL_COST)
+        assert (asked.vote, asked.missing, asked.attempts[0].cost_usd) == (None, "malformed", CALL_COST)
     assert (state(bench, "classify"), state(bench, "fast/a")) == (BreakerState.OPEN, BreakerState.CLOSED)
 
 
 async def test_half_an_answer_is_an_answer(process, provider, bench):
     provider.script = [json.dumps({"1": HARD, "2": [90, 90, 90]})]
     one, two = await process.ask_all("r1", "r2")
-    assert (one.opinion.probabilities, two.missing) == (HARD_OPINION, "malformed")
+    assert (one.vote.probabilities, two.missing) == (HARD_VOTE, "malformed")
     assert one.attempts[0].cost_usd + two.attempts[0].cost_usd == CALL_COST
     assert {end.shares for end in ends(bench)} == {2}
 
@@ -383,12 +383,12 @@ async def test_a_journal_that_takes_too_long_leaves_no_time_to_ask(process, prov
     ids=["restricted", "too cheap", "empty"],
 )
 async def test_what_is_not_to_be_asked_leaves_no_trace(process, provider, bench, fields):
-    assert await process.ask(**fields) == Asked()
+    assert await process.ask(**fields) == VoteResult()
     assert (provider.calls, bench.log.published) == ([], [])
 
 
 async def test_who_can_pay_for_it_is_asked_about(process):
-    assert (await process.ask(max_cost_usd=Decimal(1))).opinion is not None
+    assert (await process.ask(max_cost_usd=Decimal(1))).vote is not None
 
 
 async def test_who_lost_the_request_sends_nothing(process, provider, bench):
@@ -423,19 +423,19 @@ async def test_who_loses_the_request_during_the_call_journals_the_answer_and_pub
     with pytest.raises(PartitionLostError):
         await process.ask(current=lambda: current[0])
     assert ends(bench)[0].cost_usd == CALL_COST
-    assert (await process.ask()).opinion.probabilities == HARD_OPINION
+    assert (await process.ask()).vote.probabilities == HARD_VOTE
 
 
 async def test_a_copy_of_the_current_generation_does_not_inherit_the_loss_of_an_earlier_one(start, provider, bench):
-    process = await start(dataclasses.replace(bench, pulse=GroupPulse(1000)))
+    process = await start(dataclasses.replace(bench, heartbeat=GroupHeartbeat(1000)))
     former = asyncio.create_task(process.ask(current=lambda: False))
     await asyncio.sleep(0)
     current = asyncio.create_task(process.ask())
     await asyncio.sleep(0)
-    process.bench.pulse.beat()
+    process.bench.heartbeat.beat()
     with pytest.raises(PartitionLostError):
         await former
-    assert (await current).opinion is not None
+    assert (await current).vote is not None
 
 
 async def test_a_bug_after_the_call_has_left_ends_everybody_in_the_batch(process, provider, bench):
@@ -444,22 +444,22 @@ async def test_a_bug_after_the_call_has_left_ends_everybody_in_the_batch(process
     found = await asyncio.gather(process.ask("r1"), process.ask("r2"))
     assert [asked.missing for asked in found] == ["malformed", "malformed"]
     assert len(ends(bench)) == 2
-    assert (await process.ask("r3")).opinion is not None
+    assert (await process.ask("r3")).vote is not None
 
 
-async def test_the_route_begins_with_the_opinion(process, bench):
+async def test_the_route_begins_with_the_vote(process, bench):
     request = new_request()
-    outputs = await classify.handler(request, bench.context("classify", opinions=process.opinions))
+    outputs = await classify.handler(request, bench.context("classify", votes=process.votes))
     [task] = [output.record for output in outputs if isinstance(output.record, TierTask)]
     assert (task.cost_usd, task.calls_for_an_answer, task.tries("infer:1")) == (CALL_COST, 0, 0)
     assert task.decision.classifier.endswith(VERSION)
     assert task.decision.tier == 2
 
 
-async def test_a_missing_opinion_is_told_and_the_local_classifier_decides(process, provider, bench):
+async def test_a_missing_vote_is_told_and_the_local_classifier_decides(process, provider, bench):
     provider.script = [LATE]
-    outputs = await classify.handler(new_request(), bench.context("classify", opinions=process.opinions))
+    outputs = await classify.handler(new_request(), bench.context("classify", votes=process.votes))
     [task] = [output.record for output in outputs if isinstance(output.record, TierTask)]
     [hops] = [output.record for output in outputs if isinstance(output.record, Hops)]
     assert (task.tier, task.attempts[0].outcome, "classify/1" in task.decision.classifier) == (1, "timeout", False)
-    assert "no opinion: timeout" in hops.hops[0].detail
+    assert "no vote: timeout" in hops.hops[0].detail

@@ -10,7 +10,7 @@ from aiokafka.errors import (
     UnknownMemberIdError,
 )
 
-from streams.kafka.heartbeat import GroupPulse
+from streams.kafka.heartbeat import GroupHeartbeat
 from streams.runtime import faust_runtime
 
 SESSION_S = 10.0
@@ -30,35 +30,35 @@ def time():
 
 
 @pytest.fixture
-def pulse(time):
-    return GroupPulse(SESSION_S, time)
+def heartbeat(time):
+    return GroupHeartbeat(SESSION_S, time)
 
 
-def test_nobody_has_been_heard_from_at_first(pulse):
-    assert not pulse.fresh
+def test_nobody_has_been_heard_from_at_first(heartbeat):
+    assert not heartbeat.fresh
 
 
-def test_an_answer_is_good_for_half_the_session(pulse, time):
-    pulse.beat()
+def test_an_answer_is_good_for_half_the_session(heartbeat, time):
+    heartbeat.beat()
     time.now += SESSION_S / 2 - 0.01
-    assert pulse.fresh
+    assert heartbeat.fresh
     time.now += 0.01
-    assert not pulse.fresh
+    assert not heartbeat.fresh
 
 
-def test_an_answer_that_lay_about_is_as_old_as_its_question(pulse, time):
+def test_an_answer_that_lay_about_is_as_old_as_its_question(heartbeat, time):
     asked_at = time.now
     time.now += 60
-    pulse.beat(asked_at)
-    assert not pulse.fresh
+    heartbeat.beat(asked_at)
+    assert not heartbeat.fresh
 
 
-def test_an_older_answer_does_not_age_a_newer_one(pulse, time):
+def test_an_older_answer_does_not_age_a_newer_one(heartbeat, time):
     asked_at = time.now
     time.now += 60
-    pulse.beat()
-    pulse.beat(asked_at)
-    assert pulse.fresh
+    heartbeat.beat()
+    heartbeat.beat(asked_at)
+    assert heartbeat.fresh
 
 
 class Answer:
@@ -90,52 +90,52 @@ def client(time):
 
 
 @pytest.fixture
-def coordinator(monkeypatch, pulse, time, client):
-    """aiokafka's own, without a connection, as the consumer thread gives it to the pulse."""
+def coordinator(monkeypatch, heartbeat, time, client):
+    """aiokafka's own, without a connection, as the consumer thread gives it to the heartbeat."""
     monkeypatch.setattr(faust_runtime.time, "monotonic", time)
     made = GroupCoordinator.__new__(GroupCoordinator)
     made.group_id, made.generation, made.member_id, made.coordinator_id = "g", 1, "m", 1
     made._group_instance_id = None
     made._send_req = client
     made.coordinator_dead = made.reset_generation = made.request_rejoin = lambda: None
-    faust_runtime._feel(pulse, made)
+    faust_runtime._listen(heartbeat, made)
     return made
 
 
 @pytest.mark.parametrize("answer", [NoError, RebalanceInProgressError])
-async def test_a_heartbeat_that_was_answered_is_a_beat(pulse, client, coordinator, answer):
+async def test_a_heartbeat_that_was_answered_is_a_beat(heartbeat, client, coordinator, answer):
     client.answer, client.takes_s = answer, SESSION_S / 4
     assert await coordinator._do_heartbeat()
-    assert pulse.fresh
+    assert heartbeat.fresh
 
 
-async def test_the_answer_of_a_heartbeat_from_before_a_stop_is_none(pulse, client, coordinator):
+async def test_the_answer_of_a_heartbeat_from_before_a_stop_is_none(heartbeat, client, coordinator):
     await coordinator._do_heartbeat()
     client.takes_s = SESSION_S
     assert await coordinator._do_heartbeat()
-    assert not pulse.fresh
+    assert not heartbeat.fresh
     client.takes_s = 0
     await coordinator._do_heartbeat()
-    assert pulse.fresh
+    assert heartbeat.fresh
 
 
 @pytest.mark.parametrize("answer", [UnknownMemberIdError, GroupCoordinatorNotAvailableError])
-async def test_nor_is_a_refusal(pulse, client, coordinator, answer):
+async def test_nor_is_a_refusal(heartbeat, client, coordinator, answer):
     client.answer = answer
     assert not await coordinator._do_heartbeat()
-    assert not pulse.fresh
+    assert not heartbeat.fresh
 
 
-async def test_nor_is_silence(pulse, client, coordinator):
+async def test_nor_is_silence(heartbeat, client, coordinator):
     client.lost = True
     assert not await coordinator._do_heartbeat()
-    assert not pulse.fresh
+    assert not heartbeat.fresh
 
 
 @pytest.mark.parametrize(("takes_s", "fresh"), [(0.1, True), (SESSION_S, False)])
-async def test_the_sync_of_a_join_is_a_beat_as_old_as_its_question(pulse, client, coordinator, takes_s, fresh):
+async def test_the_sync_of_a_join_is_a_beat_as_old_as_its_question(heartbeat, client, coordinator, takes_s, fresh):
     client.takes_s = takes_s
     rebalance = CoordinatorGroupRebalance.__new__(CoordinatorGroupRebalance)
     rebalance._coordinator, rebalance.group_id, rebalance.coordinator_id = coordinator, "g", 1
     assert await rebalance._on_join_follower() == b"assigned"
-    assert pulse.fresh is fresh
+    assert heartbeat.fresh is fresh

@@ -1,4 +1,4 @@
-"""Reading opinions: strictly, and never with an error, whatever a model wrote."""
+"""Reading votes: strictly, and never with an error, whatever a model wrote."""
 
 import json
 
@@ -42,7 +42,7 @@ def test_what_was_asked_for(content):
         '{"1":[90,10,0],"2":{"a":1,"a":2}}',
     ],
 )
-def test_anything_else_is_no_opinion_on_anybody(content):
+def test_anything_else_is_no_vote_on_anybody(content):
     assert read_answer(content, 2, 3) == [None, None]
 
 
@@ -69,11 +69,11 @@ def test_anything_else_is_no_opinion_on_anybody(content):
         "[" + "9" * 400 + ",0,0]",
     ],
 )
-def test_an_entry_that_is_none_is_no_opinion_on_its_request_alone(entry):
+def test_an_entry_that_is_none_is_no_vote_on_its_request_alone(entry):
     assert read_answer(f'{{"1":{entry},"2":[0,20,80]}}', 2, 3) == [None, READ[1]]
 
 
-def test_a_missing_entry_is_no_opinion_on_its_request_alone():
+def test_a_missing_entry_is_no_vote_on_its_request_alone():
     assert read_answer('{"2":[0,20,80]}', 2, 3) == [None, READ[1]]
     assert read_answer("{}", 2, 3) == [None, None]
 

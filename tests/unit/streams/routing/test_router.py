@@ -15,7 +15,7 @@ from streams.routing.classifier import tier_probabilities
 from streams.routing.features_classifier import FeaturesClassifier
 from streams.routing.policy import Policy
 from streams.routing.query_type import QueryType, query_type
-from streams.routing.router import ASK_ALWAYS, Opinion, Router
+from streams.routing.router import ASK_ALWAYS, Router, TierVote
 from streams.routing.simhash import signature
 from streams.routing.versions import ClassifierVersions
 from tierstream.worker import new_router as router_of
@@ -294,7 +294,7 @@ def test_samples_are_chosen_by_the_digest():
 
 
 BAND = (0.3, 0.7)
-SAYS = {tier: Opinion(tuple(0.9 if k == tier else 0.05 for k in (1, 2, 3)), "p/m classify/1") for tier in (1, 2, 3)}
+SAYS = {tier: TierVote(tuple(0.9 if k == tier else 0.05 for k in (1, 2, 3)), "p/m classify/1") for tier in (1, 2, 3)}
 
 
 def draft(router: Router, request: Request | None = None):
@@ -344,7 +344,7 @@ def test_a_rule_shifts_the_band_with_the_boundary():
         ({"threshold_shift": 0.0}, {"max_tier": 1}),
     ],
 )
-def test_it_never_asks_where_an_opinion_could_change_nothing(effect, request_fields):
+def test_it_never_asks_where_a_vote_could_change_nothing(effect, request_fields):
     rule = RuleSettings(name="r", when=RuleCondition(), **effect)
     router = new_router(Fixed(0.5, 0.2), rules=[rule], asks=ASK_ALWAYS)
     drafted = draft(router, new_request(**request_fields))
@@ -365,7 +365,7 @@ def test_it_never_asks_where_an_opinion_could_change_nothing(effect, request_fie
         ((0.9, 0.6), 3, 3),
     ],
 )
-def test_an_opinion_moves_at_most_one_tier(needs, says, tier):
+def test_a_vote_moves_at_most_one_tier(needs, says, tier):
     router = new_router(Fixed(*needs), asks=BAND)
     decision = router.decide(draft(router), SAYS[says])
     assert (decision.tier, decision.classified_tier, decision.rule) == (tier, tier, None)
@@ -374,13 +374,13 @@ def test_an_opinion_moves_at_most_one_tier(needs, says, tier):
     assert decision.scores[tier - 1] == max(decision.scores)
 
 
-def test_an_opinion_at_the_boundary_goes_one_tier_up_too():
+def test_a_vote_at_the_boundary_goes_one_tier_up_too():
     router = new_router(Fixed(0.4, 0.1), asks=BAND)
-    decision = router.decide(draft(router), Opinion((0.5, 0.5, 0.0), "o"))
+    decision = router.decide(draft(router), TierVote((0.5, 0.5, 0.0), "o"))
     assert (decision.tier, decision.reasons) == (2, ("boundary",))
 
 
-def test_rules_about_the_scores_look_at_those_of_the_opinion():
+def test_rules_about_the_scores_look_at_those_of_the_vote():
     doubtful = RuleSettings(name="doubtful", when=RuleCondition(confidence_below=0.8), validate_answer=True)
     router = new_router(Fixed(0.4, 0.1), rules=[doubtful], asks=BAND)
     drafted = draft(router)
@@ -398,12 +398,12 @@ class Full(Roomy):
         return tier
 
 
-@pytest.mark.parametrize("opinion", [None, Opinion((0.1, 0.9), "two tiers"), SAYS[2]])
-def test_what_helps_nobody_leaves_the_draft_as_it_is(opinion):
+@pytest.mark.parametrize("vote", [None, TierVote((0.1, 0.9), "two tiers"), SAYS[2]])
+def test_what_helps_nobody_leaves_the_draft_as_it_is(vote):
     router = new_router(Fixed(0.4, 0.1), asks=BAND, windows=Full())
     drafted = draft(router)
     assert drafted.asks
-    assert router.decide(drafted, opinion) is drafted.decision
+    assert router.decide(drafted, vote) is drafted.decision
 
 
 probabilities = st.lists(st.floats(0.001, 1), min_size=2, max_size=5).map(lambda w: tuple(v / sum(w) for v in w))
@@ -427,16 +427,16 @@ rule_effects = st.fixed_dictionaries(
     st.one_of(st.none(), st.integers(1, 5)),
     st.one_of(st.none(), st.integers(1, 5)),
 )
-def test_no_opinion_gets_out_of_its_bounds(data, distribution, boundary, effects, least, most):
+def test_no_vote_gets_out_of_its_bounds(data, distribution, boundary, effects, least, most):
     tiers = len(distribution)
     needs = sorted(data.draw(st.lists(st.floats(0, 1), min_size=tiers - 1, max_size=tiers - 1)), reverse=True)
     rules = [RuleSettings(name=f"r{k}", when=RuleCondition(), **effect) for k, effect in enumerate(effects)]
     router = new_router(Fixed(*needs), rules=rules, tiers=tiers, boundary=boundary, asks=ASK_ALWAYS)
     request = new_request(min_tier=least, max_tier=most if most is None else max(most, least or 1))
-    drafted, opinion = draft(router, request), Opinion(distribution, "o")
-    local, decision = drafted.decision, router.decide(drafted, opinion)
+    drafted, vote = draft(router, request), TierVote(distribution, "o")
+    local, decision = drafted.decision, router.decide(drafted, vote)
     assert router.decide(drafted, None) is local
-    assert decision == router.decide(draft(router, request), opinion)
+    assert decision == router.decide(draft(router, request), vote)
     assert (decision.floor, decision.ceiling, decision.boundary) == (local.floor, local.ceiling, local.boundary)
     assert decision.floor <= decision.tier <= decision.ceiling
     assert abs(decision.classified_tier - local.classified_tier) <= 1

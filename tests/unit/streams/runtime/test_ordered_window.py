@@ -1,4 +1,4 @@
-"""The ordered window under random schedules: order, limits, back-pressure, failures and forgotten lanes."""
+"""The ordered window under random schedules: order, limits, back-pressure, failures and forgotten assignments."""
 
 import asyncio
 import gc
@@ -36,7 +36,7 @@ class Harness:
     sizes: dict[Token, int] = field(default_factory=dict)
     finished: set[Token] = field(default_factory=set)
     forgotten: set[Token] = field(default_factory=set)
-    """In work when their lane was forgotten. A blocked record of that lane still comes in, and counts anew."""
+    """In work when their assignment was forgotten. A blocked record of it still comes in, and counts anew."""
 
     def __post_init__(self) -> None:
         self.window = self.window_type(
@@ -50,17 +50,17 @@ class Harness:
     async def _fail(self, error: BaseException) -> None:
         self.failures.append(error)
 
-    def offer(self, lane: Hashable, offset: int, size: int = 1) -> "asyncio.Task[None]":
+    def offer(self, assignment: Hashable, offset: int, size: int = 1) -> "asyncio.Task[None]":
         async def admit() -> None:
-            await self.window.admit(lane, offset, size, (lane, offset), self._start(lane, offset))
-            self.admitted.append((lane, offset))
+            await self.window.admit(assignment, offset, size, (assignment, offset), self._start(assignment, offset))
+            self.admitted.append((assignment, offset))
 
-        self.sizes[lane, offset] = size
+        self.sizes[assignment, offset] = size
         return asyncio.create_task(admit())
 
-    def _start(self, lane: Hashable, offset: int) -> Callable[[], Awaitable[None]]:
+    def _start(self, assignment: Hashable, offset: int) -> Callable[[], Awaitable[None]]:
         async def run() -> None:
-            token = (lane, offset)
+            token = (assignment, offset)
             self.work[token] = asyncio.get_running_loop().create_future()
             self.check_limits()
             await self.work[token]
@@ -83,13 +83,13 @@ class Harness:
         held = self.held()
         total = sum(self.sizes[token] for token in held)
         assert total <= self.max_bytes or len([t for t in held if self.sizes[t]]) == 1
-        for lane, offset in held:
-            assert offset - min(o for other, o in held if other == lane) < self.span
+        for assignment, offset in held:
+            assert offset - min(o for other, o in held if other == assignment) < self.span
 
     def check_order(self) -> None:
-        for lane in {lane for lane, _ in self.admitted}:
-            admitted = [token for token in self.admitted if token[0] == lane and token not in self.forgotten]
-            done = [token for token in self.released if token[0] == lane]
+        for assignment in {assignment for assignment, _ in self.admitted}:
+            admitted = [token for token in self.admitted if token[0] == assignment and token not in self.forgotten]
+            done = [token for token in self.released if token[0] == assignment]
             assert done == admitted[: len(done)], "not a prefix in offset order"
             assert self.finished.issuperset(done), "released before it was finished"
             rest = admitted[len(done) :]
@@ -121,9 +121,9 @@ async def play(harness: Harness, arrivals: list[tuple[int, int, int]], actions: 
     async def feed() -> None:
         offsets: dict[Hashable, int] = {}
         for partition, step, size in arrivals:
-            lane = (partition, generation)
-            offsets[lane] = offsets.get(lane, -step) + step
-            await harness.offer(lane, offsets[lane], size)
+            assignment = (partition, generation)
+            offsets[assignment] = offsets.get(assignment, -step) + step
+            await harness.offer(assignment, offsets[assignment], size)
 
     feeding = asyncio.create_task(feed())
     for action, number in actions:
@@ -132,7 +132,7 @@ async def play(harness: Harness, arrivals: list[tuple[int, int, int]], actions: 
             harness.forgotten |= set(harness.held())
             generation += 1
             current = generation
-            harness.window.retain(lambda lane, current=current: lane[1] == current)
+            harness.window.retain(lambda assignment, current=current: assignment[1] == current)
         elif open_tokens := harness.unfinished():
             await harness.finish(open_tokens[number % len(open_tokens)])
         harness.check_limits()
@@ -247,14 +247,14 @@ async def test_bytes_and_span_count_what_waits_for_an_unfinished_head():
 
 async def test_forgotten_lanes_are_not_released_and_free_their_bytes():
     harness = Harness()
-    for lane in ("old", "new"):
-        await harness.offer(lane, 0, 40)
+    for assignment in ("old", "new"):
+        await harness.offer(assignment, 0, 40)
     await _settle()
     blocked = harness.offer("new", 1, 40)
     await _settle()
     assert not blocked.done()
     harness.forgotten.add(("old", 0))
-    harness.window.retain(lambda lane: lane == "new")
+    harness.window.retain(lambda assignment: assignment == "new")
     await _settle()
     assert blocked.done()
     await harness.finish(("old", 0))
@@ -296,22 +296,22 @@ async def test_an_idle_window_keeps_no_lanes():
         await _settle()
         await harness.finish((("p", generation), 0))
     gc.collect()
-    assert harness.window._lanes == {}
+    assert harness.window._assignments == {}
 
 
 class _NoOrder(OrderedWindow[Token]):
     """Releases whatever is finished."""
 
-    def _release_head(self, lane):
-        for entry in list(self._lanes[lane].entries if lane in self._lanes else ()):
+    def _release_head(self, assignment):
+        for entry in list(self._assignments[assignment].entries if assignment in self._assignments else ()):
             if entry.done:
-                self._lanes[lane].entries.remove(entry)
+                self._assignments[assignment].entries.remove(entry)
                 self._bytes -= entry.size
                 self._release(entry.token)
 
 
 class _NoLimits(OrderedWindow[Token]):
-    def _has_room(self, lane, offset, size):
+    def _has_room(self, assignment, offset, size):
         return not self._failed
 
 
@@ -325,8 +325,8 @@ class _LosesWakeUps(OrderedWindow[Token]):
         super().retain(keep)
         self._changed.clear()
 
-    def _release_head(self, lane):
-        super()._release_head(lane)
+    def _release_head(self, assignment):
+        super()._release_head(assignment)
         self._changed = asyncio.Event()
 
 
