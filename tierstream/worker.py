@@ -20,6 +20,7 @@ from agents.settle import Settle
 from streams.admission import BreakerChange, Gate
 from streams.calls.attempt_log import AttemptLog
 from streams.calls.journal import Journal
+from streams.calls.model_caller import ModelCaller
 from streams.calls.pricing import PriceBook
 from streams.calls.vote_journal import VoteJournal
 from streams.config.context_windows import ContextWindows
@@ -167,8 +168,7 @@ async def _engine(
                 settings=settings,
                 clock=clock,
                 publisher=publisher,
-                providers=providers,
-                prices=prices,
+                caller=ModelCaller(providers, prices, gate, clock),
                 gate=gate,
                 router=new_router(settings, windows, classifiers),
                 windows=windows,
