@@ -3,7 +3,6 @@
 It reads what makes a task hard for a small model: length, conditions that pile up, figures to work with, reasoning
 that is asked for, stakes; and what makes it easy: an answer of one line, or a form that only has to be filled in.
 The weights are round numbers set by judgement and checked on the demo's corpus; they are no fit to outcomes.
-Orders to the router count for nothing.
 """
 
 import math
@@ -12,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from streams.routing.injection import without_orders
 from streams.routing.query_type import QueryType
 from topics.requests import Impact, Request, Tolerance
 
@@ -135,7 +133,7 @@ _TOP_CUT = 3.2
 class FeaturesClassifier:
     """Scores by features of the request alone; deterministic."""
 
-    version = "features/2"
+    version = "features/3"
 
     def needs_more_than(self, request: Request, query_type: str, tiers: int) -> Sequence[float]:
         """Return, for each tier but the last, the probability that the request needs a higher one."""
@@ -150,7 +148,7 @@ class FeaturesClassifier:
 
 
 def _instructions(request: Request) -> str:
-    question = without_orders(request.question)
+    question = request.question
     if request.response_schema is not None:
         return question[:_SCHEMA_READ_CHARACTERS]
     if len(question) <= _READ_CHARACTERS:

@@ -109,7 +109,8 @@ class Router:
         """Let a vote move the draft by at most one tier, within what the policy leaves.
 
         Without a vote it is the draft's decision. So it is with one that nobody asked for, that is about another
-        number of tiers, or that leads to where nothing has room for the request.
+        number of tiers, or that leads further (by a rule about the scores, or past a tier without room for the request)
+        or to where nothing has room for it.
         """
         drafted = draft.decision
         if vote is None or not draft.asks or len(vote.probabilities) != self._tiers:
@@ -118,7 +119,7 @@ class Router:
         needs = [_need(vote.probabilities, tier, lowest, highest) for tier in range(1, self._tiers)]
         version = f"{drafted.classifier} then {vote.version}"
         try:
-            return self._decision(
+            voted = self._decision(
                 draft.request,
                 drafted.query_type,
                 draft.bounds,
@@ -129,6 +130,7 @@ class Router:
             )
         except ContextTooLongError:
             return drafted
+        return voted if abs(voted.tier - drafted.tier) <= _FURTHEST else drafted
 
     def _decision(
         self,
