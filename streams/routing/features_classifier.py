@@ -53,19 +53,19 @@ _PHRASES = {
 _LABELS = ("label:", "labels:")
 
 
-class _Kinds(dict[str, str | None]):
-    """What words stand for, if for anything; remembers what it was asked."""
+class _Cues(dict[str, str | None]):
+    """What words are cues for, if for anything; remembers what it was asked."""
 
     def __missing__(self, word: str) -> str | None:
-        kind = _kind(word)
+        cue = _cue(word)
         if len(word) <= _LONGEST_WORD:
             if len(self) >= _REMEMBERED_WORDS:
                 self.clear()
-            self[word] = kind
-        return kind
+            self[word] = cue
+        return cue
 
 
-def _kind(word: str) -> str | None:
+def _cue(word: str) -> str | None:
     if word in _CONDITIONS:
         return "conditions"
     if word.startswith("short"):
@@ -75,7 +75,7 @@ def _kind(word: str) -> str | None:
     return "reasoning" if _REASONING.fullmatch(word) else None
 
 
-_kind_of = _Kinds().__getitem__
+_cue_of = _Cues().__getitem__
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +85,23 @@ class _Text:
     request: Request
     query_type: str
     instructions: str
-    kinds: Mapping[str | None, int]
-    """How many words and phrases of each kind stand in the instructions."""
+    cues: Mapping[str | None, int]
+    """How many words and phrases of the instructions give each cue."""
 
     @classmethod
     def of(cls, request: Request, query_type: str) -> "_Text":
         instructions = _instructions(request)
         lower = instructions.lower()
         words = _WORD.findall(lower)
-        kinds = Counter(map(_kind_of, words))
+        cues = Counter(map(_cue_of, words))
         line = f" {' '.join(words)} "
-        for kind, phrases in _PHRASES.items():
-            kinds[kind] += sum(map(line.count, phrases))
-        kinds["brief"] += any(map(lower.__contains__, _LABELS))
-        return cls(request, query_type, instructions, kinds)
+        for cue, phrases in _PHRASES.items():
+            cues[cue] += sum(map(line.count, phrases))
+        cues["brief"] += any(map(lower.__contains__, _LABELS))
+        return cls(request, query_type, instructions, cues)
 
-    def of_kind(self, kind: str, most: int) -> int:
-        return min(self.kinds[kind], most)
+    def of_cue(self, cue: str, most: int) -> int:
+        return min(self.cues[cue], most)
 
     @property
     def words(self) -> float:
@@ -113,10 +113,10 @@ _FEATURES: dict[str, tuple[float, Callable[[_Text], float]]] = {
     "length": (2.0, lambda text: math.log1p(text.words / 12)),
     "figures": (0.12, lambda text: min(len(_NUMBER.findall(text.instructions)), 10)),
     "clauses": (0.15, lambda text: min(sum(map(text.instructions.count, _CLAUSE_SIGNS)), 10)),
-    "conditions": (0.35, lambda text: text.of_kind("conditions", 6)),
-    "explaining": (0.7, lambda text: text.of_kind("explaining", 3)),
-    "reasoning": (0.6, lambda text: text.of_kind("reasoning", 4)),
-    "brief answer": (-1.0, lambda text: text.of_kind("brief", 1)),
+    "conditions": (0.35, lambda text: text.of_cue("conditions", 6)),
+    "explaining": (0.7, lambda text: text.of_cue("explaining", 3)),
+    "reasoning": (0.6, lambda text: text.of_cue("reasoning", 4)),
+    "brief answer": (-1.0, lambda text: text.of_cue("brief", 1)),
     "form to fill in": (-1.5, lambda text: text.request.response_schema is not None),
     "critical impact": (1.2, lambda text: text.request.context.business_impact is Impact.CRITICAL),
     "low tolerance": (0.6, lambda text: text.request.context.error_tolerance is Tolerance.LOW),

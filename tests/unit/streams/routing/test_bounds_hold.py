@@ -134,7 +134,7 @@ def scene(preset, request, tmp_path_factory) -> Scene:
         boundary=found.routing.boundary,
         sample_rate=0.0,
         windows=ContextWindows(found),
-        asks=ASK_ALWAYS,
+        ask_band=ASK_ALWAYS,
     )
     return Scene(found, router)
 
@@ -218,7 +218,7 @@ def test_whatever_the_rules_and_windows_a_vote_moves_by_one_tier(text, needs, ru
         boundary=(0.45, 0.55),
         sample_rate=0.0,
         windows=Holes(full),
-        asks=ASK_ALWAYS,
+        ask_band=ASK_ALWAYS,
     )
     try:
         drafted = draft(router, request)
