@@ -230,11 +230,11 @@ def new_router(settings: Settings, windows: ContextWindows, classifiers: Classif
         boundary=settings.routing.boundary,
         sample_rate=settings.validation.sample_rate,
         windows=windows,
-        asks=_asks(settings.routing),
+        ask_band=_ask_band(settings.routing),
     )
 
 
-def _asks(routing: RoutingSettings) -> tuple[float, float] | None:
+def _ask_band(routing: RoutingSettings) -> tuple[float, float] | None:
     if not routing.asks_llm:
         return None
     return routing.llm.ask if routing.classifier == "cascade" else ASK_ALWAYS

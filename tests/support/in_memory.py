@@ -298,7 +298,7 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
         boundary=settings.routing.boundary,
         sample_rate=settings.validation.sample_rate,
         windows=windows,
-        asks=ASK_ALWAYS if settings.routing.asks_llm else None,
+        ask_band=ASK_ALWAYS if settings.routing.asks_llm else None,
     )
     prices = PriceBook(settings.prices, settings.providers)
     gate = Gate(settings, clock=clock, on_change=lambda change: None)
