@@ -1,4 +1,4 @@
-"""One way for all paid calls: leave of the gate, the trip over the wire, what the gate learns of it, and its price."""
+"""One way for all paid calls: the gate's leave, the trip over the wire, what the gate learns of it, and its price."""
 
 import logging
 import traceback

@@ -1,4 +1,4 @@
-"""Copies of one piece of work that come while it is done wait for it instead of doing it again."""
+"""Copies of one piece of work that come while it is under way wait for it instead of doing it again."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -11,7 +11,7 @@ R = TypeVar("R")
 
 
 class SingleFlight(Generic[R]):
-    """The attempts that this process is at, each by the id that it has in all copies."""
+    """The attempts that are under way in this process, each by the id that it has in all copies."""
 
     def __init__(self) -> None:
         self._running: dict[UUID, asyncio.Task[R]] = {}

@@ -1,4 +1,4 @@
-"""Votes of a language model on where requests go: asked in micro-batches, paid, journalled, and the same for ever.
+"""Votes of a language model on where requests go: asked in micro-batches, paid, journalled, the same in every process.
 
 Two rules make every process come to the same decision on a request, whatever is killed, stopped or sent again. The
 first start of an attempt in the journal is the only one whose call may leave. The first end of the attempt decides, and

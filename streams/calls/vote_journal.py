@@ -1,4 +1,4 @@
-"""The journal of classifications: whose call of an attempt came first, and which end of it decides.
+"""The journal of tier votes: whose call of an attempt came first, and which end of it decides.
 
 Two copies of a request under different keys may be in two processes at once, and a stopped process may go on when
 another has its work. What they must agree on is the order of their records in the journal. So a record of its own

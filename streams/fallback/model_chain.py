@@ -68,9 +68,9 @@ async def ask_chain(task: TierTask, ctx: Context) -> ChainResult:
 
     The rules: what was paid for before a restart counts, in the order in which it was paid for. A model is asked
     once, and once more at once where nothing was sent. Where nobody answered, the last one whose failure may pass by
-    itself is asked once more after a pause, for that costs less than the tier above. A model whose breaker, limit or
-    slots are closed is passed over without a call. Deadline, cost limit and number of attempts are looked at before
-    each call.
+    itself is asked once more after a pause, for that costs less than the tier above. A model whose breaker is open,
+    whose limit is reached or whose slots are taken is passed over without a call. Deadline, cost limit and number of
+    attempts are looked at before each call.
     """
     result = ChainResult(task)
     asked: Counter[str] = Counter()
