@@ -40,7 +40,6 @@ from streams.routing.policy import Policy
 from streams.routing.router import ASK_ALWAYS, Router
 from streams.routing.versions import ClassifierVersions
 from streams.runtime.engine import Engine
-from streams.runtime.faust_runtime import StageRunner
 from streams.runtime.settled_requests import SettledRequests
 from tierstream.stack.dependencies import Dependency, Need, kafka_is_away, until_stopped
 from topics.control import BreakerStatus
@@ -248,6 +247,8 @@ def _run_stage(name: str, engine: Engine) -> _Run:
         return Parking(engine.settings, engine.publisher, engine.gate, engine.settled, engine.clock).run
     if name == SETTLE:
         return Settle(engine.settings, engine.settled, engine.clock).run
+    from streams.runtime.faust_runtime import StageRunner  # noqa: PLC0415 - Faust is for these stages alone
+
     instance = next(i for stage in STAGES for i in stage.instances(engine.settings) if i.name == name)
     journal = Journal(engine.publisher, engine.attempts, engine.settings.kafka.partitions)
     return StageRunner(instance, engine, journal).run
