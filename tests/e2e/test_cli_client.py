@@ -12,10 +12,10 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from support.topics import created_topics
 from typer.testing import CliRunner
 
 from streams.config.settings import load
-from streams.kafka.admin import create_topics
 from tierstream.cli import app
 from tierstream.client.client import RequestProducer, ResultReader, find_result
 from tierstream.client.request_run import run_requests
@@ -49,8 +49,8 @@ def config(kafka, tmp_path, monkeypatch):
 @pytest.fixture
 async def settings(config):
     loaded = load(config)
-    await create_topics(loaded)
-    return loaded
+    async with created_topics(loaded):
+        yield loaded
 
 
 @pytest.fixture
