@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 
 import pytest
-from anthropic import AsyncStream
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +46,8 @@ def bodies(draw) -> bytes:
 
 @given(body=bodies(), cuts=st.lists(st.integers(0, 200), max_size=8))
 async def test_they_are_those_of_a_vendors_decoder_wherever_the_body_is_cut(body, cuts):
+    from anthropic import AsyncStream
+
     expected = [event.data async for event in AsyncStream.raw_events(Response(body))]
     # An event without data is none; that decoder passes it on.
     assert await data_of(body, cuts) == [data for data in expected if data.strip("\n")]
