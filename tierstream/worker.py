@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -33,6 +33,7 @@ from streams.control.model_store import ModelStatusPublisher, ModelStore
 from streams.kafka.admin import check_topics
 from streams.kafka.clock import BrokerClock, Clock, utc_now
 from streams.kafka.publisher import Publisher
+from streams.providers.base import Provider
 from streams.providers.registry import build_providers
 from streams.routing.classifier import Classifier
 from streams.routing.classifier_loading import configured_classifier
@@ -50,6 +51,9 @@ log = logging.getLogger(__name__)
 READY_FILE_VARIABLE = "TIERSTREAM_READY_FILE"
 SIMULATOR_URL_VARIABLE = "TIERSTREAM_SIMULATOR_URL"
 SIMULATED_VARIABLE = "TIERSTREAM_SIMULATED"
+
+_PREPARE_AFTER_S = 5.0
+"""What has waited for a worker comes first."""
 
 
 class WorkerError(Exception):
@@ -160,6 +164,7 @@ async def _engine(
             asyncio.create_task(breakers.run()),
             asyncio.create_task(model_statuses.run()),
         ]
+        preparing = asyncio.create_task(_prepare(providers if _pays(settings, stages) else {}))
         try:
             for event, task in zip(loaded, following, strict=False):
                 await _first(event.wait(), task)
@@ -177,10 +182,20 @@ async def _engine(
             )
             yield engine, following
         finally:
-            for task in following:
+            for task in (preparing, *following):
                 task.cancel()
-            await asyncio.gather(*following, return_exceptions=True)
+            await asyncio.gather(preparing, *following, return_exceptions=True)
             await asyncio.gather(*(provider.close() for provider in providers.values()), return_exceptions=True)
+
+
+async def _prepare(providers: Mapping[str, Provider]) -> None:
+    """Have every provider ready before it is needed: the first fallback should be as fast as the second."""
+    await asyncio.sleep(_PREPARE_AFTER_S)
+    for name, provider in providers.items():
+        try:
+            await provider.prepare()
+        except ImportError:
+            log.exception("provider %s can't be used", name)
 
 
 def _pays(settings: Settings, stages: Sequence[str]) -> bool:
