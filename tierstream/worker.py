@@ -28,13 +28,13 @@ from streams.config.model_catalogue import ModelTable
 from streams.config.settings import Settings
 from streams.config.settings_sections import RoutingSettings
 from streams.control.active_models import ActiveModels
-from streams.control.control_topic import BreakerPublisher, ControlFollower, worker_name
-from streams.control.model_store import ModelStatusPublisher, ModelStore
+from streams.control.control_follower import ControlFollower
+from streams.control.model_store import ModelStore
+from streams.control.status_publisher import StatusPublisher, worker_name
 from streams.kafka.admin import check_topics
 from streams.kafka.clock import BrokerClock, Clock, utc_now
 from streams.kafka.publisher import Publisher
 from streams.providers.registry import build_providers
-from streams.routing.classifier import Classifier
 from streams.routing.classifier_loading import configured_classifier
 from streams.routing.policy import Policy
 from streams.routing.router import ASK_ALWAYS, Router
@@ -137,18 +137,25 @@ async def _engine(
     settled = SettledRequests(settings, clock)
     attempts = AttemptLog(settings, stages, clock)
     async with Publisher(settings.kafka, clock=clock) as publisher:
-        breakers = BreakerPublisher(publisher, worker_name(settings.kafka), clock)
+        statuses = StatusPublisher(publisher, worker_name(settings.kafka), clock)
         # Its acknowledgement tells the time, before anything is read by it.
-        await breakers.begin()
+        await statuses.begin()
         gate = Gate(
             settings,
             clock=clock,
-            on_change=lambda change: breakers.note(_status_of(change, breakers.worker, clock())),
+            on_change=lambda change: statuses.note(_status_of(change, statuses.worker, clock())),
         )
         classifier = configured_classifier(settings)
         classifiers = ClassifierVersions(classifier)
-        model_statuses = ModelStatusPublisher(settings.kafka, publisher)
-        models = _active_models(settings, classifiers, classifier, model_statuses, clock)
+        models = ActiveModels(
+            classifiers,
+            classifier,
+            settings=settings,
+            store=ModelStore(settings.kafka),
+            clock=clock,
+            worker=statuses.worker,
+            report=statuses.note,
+        )
         control = ControlFollower(
             settings.kafka, lambda order: gate.order(order.target, order.order), on_models=models.follow
         )
@@ -158,8 +165,7 @@ async def _engine(
         loaded = [asyncio.Event() for _ in loading]
         following = [
             *(asyncio.create_task(run(event)) for run, event in zip(loading, loaded, strict=True)),
-            asyncio.create_task(breakers.run()),
-            asyncio.create_task(model_statuses.run()),
+            asyncio.create_task(statuses.run()),
         ]
         try:
             for event, task in zip(loaded, following, strict=False):
@@ -192,24 +198,6 @@ def _pays(settings: Settings, stages: Sequence[str]) -> bool:
 
 def _status_of(change: BreakerChange, worker: str, at: datetime) -> BreakerStatus:
     return BreakerStatus(worker=worker, at=at, **asdict(change))
-
-
-def _active_models(
-    settings: Settings,
-    versions: ClassifierVersions,
-    configured: Classifier,
-    statuses: ModelStatusPublisher,
-    clock: Clock,
-) -> ActiveModels:
-    return ActiveModels(
-        versions,
-        configured,
-        settings=settings,
-        store=ModelStore(settings.kafka),
-        clock=clock,
-        worker=worker_name(settings.kafka),
-        report=statuses.note,
-    )
 
 
 def new_router(settings: Settings, windows: ContextWindows, classifiers: ClassifierVersions | None = None) -> Router:

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from aiokafka.errors import KafkaError
 
 from streams.config.settings import Settings
-from streams.control.control_topic import ControlState
+from streams.control.control_state import ControlState
 from streams.control.model_store import MissingModelError, ModelStore
 from streams.control.rollout import CONFIGURED, Activation, Step, needed, steps_of
 from streams.kafka.clock import Clock

@@ -1,11 +1,12 @@
 """Topics on the cluster: creating them, and checking that they are as the deployment needs them."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
@@ -13,6 +14,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExists
 from streams.config.settings import Settings
 from streams.config.settings_sections import KafkaSettings
 from streams.kafka.publisher import Output, Publisher
+from streams.kafka.topic_reader import TopicReader
 from topics.base import Record
 from topics.codec import DecodeError, decode
 from topics.control import PartitionCount
@@ -152,27 +154,11 @@ async def partition_count(kafka: KafkaSettings) -> int | None:
     key = PartitionCount.model_fields["setting"].default
     # The count decides where its own record lies, so look where the topic as it is would have it.
     tp = TopicPartition(topic, partition_for(key, len(found["partitions"])))
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, group_id=None, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        return await _latest_count(consumer, tp)
-    finally:
-        await consumer.stop()
-
-
-async def _latest_count(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int | None:
-    consumer.assign([tp])
-    end = (await consumer.end_offsets([tp]))[tp]
-    consumer.seek(tp, (await consumer.beginning_offsets([tp]))[tp])
     latest = None
-    while await consumer.position(tp) < end:
-        for record in (await consumer.getmany(tp, timeout_ms=500)).get(tp, ()):
-            try:
-                entry = decode(CONTROL, record.value, record.headers).record
-            except DecodeError:
-                continue
-            if isinstance(entry, PartitionCount):
-                latest = entry.partitions
+    async for record in TopicReader(kafka).read(tp):
+        with contextlib.suppress(DecodeError):
+            entry = decode(CONTROL, record.value, record.headers).record
+            latest = entry.partitions if isinstance(entry, PartitionCount) else latest
     return latest
 
 

@@ -152,6 +152,21 @@ class Publisher:
             self._clock.learn(max(told), sent_at)
         return [Delivered(one.partition, one.offset, one.timestamp) for one in acknowledged]
 
+    async def withdraw(self, topic: TopicSpec[Any], *keys: str) -> None:
+        """Write tombstones to a compacted topic, after which nothing is said under the keys any more.
+
+        Raises:
+            DeliveryError: The broker did not take one.
+        """
+        name, partitions = topic.full_name(self._kafka.prefix), self._kafka.partitions
+        try:
+            for key in keys:
+                await self.producer.send_and_wait(
+                    name, None, key=key.encode(), partition=partition_for(key, partitions)
+                )
+        except KafkaError as error:
+            raise DeliveryError(f"the broker did not acknowledge a tombstone: {error!r}") from error
+
     async def _send(self, output: Output, trace: bytes | None) -> Any:  # noqa: ANN401 - aiokafka is untyped
         return await self.producer.send(
             output.topic.full_name(self._kafka.prefix),

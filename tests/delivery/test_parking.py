@@ -12,7 +12,7 @@ from agents.parked import Parking
 from streams.admission import Gate
 from streams.kafka.clock import BrokerClock, Clock, utc_now
 from streams.kafka.publisher import Output, Publisher
-from streams.kafka.topic_reader import LogReader
+from streams.kafka.topic_reader import TopicReader
 from streams.runtime.settled_requests import SettledRequests
 from topics.codec import decode
 from topics.journal import attempt_id
@@ -50,7 +50,7 @@ async def park_junk(made, value, partition):
 
 async def returned(made, tier, count):
     """Wait until so many tasks are back on a tier's topic; return all there are, with their append times in ms."""
-    spec, reader = tier_tasks(tier), LogReader(made.kafka)
+    spec, reader = tier_tasks(tier), TopicReader(made.kafka)
     while True:
         made.check()
         found = [

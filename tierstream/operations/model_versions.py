@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from streams.control.control_topic import ControlState
+from streams.control.control_state import ControlState
 from streams.control.rollout import Step, in_force, needed, steps_of
 from topics.base import from_millis
 from topics.control import ModelFile, ModelStatus

@@ -292,7 +292,7 @@ class _Run:
             self._findings.add(check, name, f"{where}, deadline {deadline}")
 
     async def _request_id(self, tp: TopicPartition, offset: int) -> str | None:
-        raw = await self.evidence.record_at(tp, offset)
+        raw = await self.evidence.reader.record_at(tp, offset)
         if raw is None:
             return None
         try:

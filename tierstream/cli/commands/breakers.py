@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 import typer
 
 from streams.config.settings import Settings
-from streams.control.control_topic import read_control
+from streams.control.control_follower import read_control
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import Output, Publisher
 from tierstream.cli.connection import load_with_kafka, operator_name
