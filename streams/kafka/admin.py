@@ -19,7 +19,7 @@ from topics.base import Record
 from topics.codec import DecodeError, decode
 from topics.control import PartitionCount
 from topics.partitioning import partition_for
-from topics.registry import CONTROL, TopicSpec, all_topics
+from topics.registry import CONTROL, REQUESTS, RESULTS, TopicSpec, all_topics
 
 _RETENTION_MS = 7 * 24 * 3600 * 1000
 _COMPACTION_LAG_MS = 3600 * 1000
@@ -142,6 +142,30 @@ async def check_topics(settings: Settings) -> list[str]:
     if recorded is not None and recorded != kafka.partitions:
         problems.append(_other_count(kafka, recorded))
     return problems
+
+
+async def require_topics(kafka: KafkaSettings, *more: TopicSpec[Record]) -> None:
+    """Check that a client can send requests and read results; a producer must not create a topic by accident.
+
+    Args:
+        kafka: Where the cluster is.
+        more: Further topics that are going to be read.
+
+    Raises:
+        TopicError: No broker answers, a topic is missing, or it has another partition count than the settings.
+    """
+    names = [spec.full_name(kafka.prefix) for spec in (REQUESTS, RESULTS, *more)]
+    async with admin_client(kafka) as admin:
+        missing = sorted(set(names) - set(await admin.list_topics()))
+        if missing:
+            raise TopicError(f"{' and '.join(missing)} missing: run `tierstream topics create`")
+        for topic in await admin.describe_topics(names):
+            partitions = len(topic["partitions"])
+            if partitions != kafka.partitions:
+                raise TopicError(
+                    f"{topic['topic']} has {partitions} partitions, the settings say {kafka.partitions}: "
+                    f"set kafka.partitions = {partitions}"
+                )
 
 
 async def partition_count(kafka: KafkaSettings) -> int | None:

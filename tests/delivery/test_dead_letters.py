@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from streams.kafka.admin import admin_client
 from streams.kafka.clock import utc_now
 from tierstream.cli import app
-from tierstream.client.client import ResultReader
+from tierstream.client.record_reader import ResultReader
 from tierstream.operations.dead_letters import DeadLetters
 from tierstream.simulator.server import running_simulator
 from topics.codec import encode

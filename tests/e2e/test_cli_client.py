@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from streams.config.settings import load
 from streams.kafka.admin import create_topics
 from tierstream.cli import app
-from tierstream.client.client import RequestProducer, ResultReader, find_result
+from tierstream.client.record_reader import ResultReader, find_result
+from tierstream.client.request_producer import RequestProducer
 from tierstream.client.request_run import run_requests
 from topics.codec import decode, encode
 from topics.partitioning import partition_for

@@ -22,7 +22,8 @@ from agents.settle import STAGE as SETTLE
 from streams.config.settings import load
 from streams.kafka.admin import admin_client, create_topics
 from streams.kafka.topic_reader import TopicReader, partitions_of
-from tierstream.client.client import RequestProducer, ResultReader
+from tierstream.client.record_reader import ResultReader
+from tierstream.client.request_producer import RequestProducer
 from tierstream.stack.health import HealthCheck, wait_healthy
 from tierstream.stack.process import Child
 from topics.base import Record

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from streams.config.settings_sections import KafkaSettings
-from tierstream.client.client import ResultReader, Start, TopicReader
+from tierstream.client.record_reader import RecordReader, ResultReader, Start
 from topics.base import Record
 from topics.events import Chunk
 from topics.journal import CallEnded, CallStarted
@@ -44,8 +44,8 @@ class AnswerStream:
     ) -> None:
         numbers = range(kafka.partitions) if partitions is None else tuple(partitions)
         self._results = ResultReader(kafka, start=start, partitions=numbers, keep=keep)
-        self._chunks = TopicReader(CHUNKS, kafka, start=start, partitions=numbers, keep=keep)
-        self._calls = TopicReader(CALLS, kafka, start=start, partitions=numbers, keep=keep)
+        self._chunks = RecordReader(CHUNKS, kafka, start=start, partitions=numbers, keep=keep)
+        self._calls = RecordReader(CALLS, kafka, start=start, partitions=numbers, keep=keep)
         self._readers = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -89,7 +89,7 @@ class AnswerStream:
             yield [call for call in calls if isinstance(call, CallStarted | CallEnded)]
 
 
-async def _rest_of(reader: TopicReader[M]) -> AsyncIterator[list[M]]:
+async def _rest_of(reader: RecordReader[M]) -> AsyncIterator[list[M]]:
     await reader.aim_at_end()
     while not await reader.caught_up():
         yield await reader.poll()

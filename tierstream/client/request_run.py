@@ -13,7 +13,9 @@ from enum import IntFlag
 from typing import Any
 
 from streams.config.settings import Settings
-from tierstream.client.client import RequestProducer, ResultReader, Start, require_topics
+from streams.kafka.admin import require_topics
+from tierstream.client.record_reader import ResultReader, Start
+from tierstream.client.request_producer import RequestProducer
 from topics.requests import Request
 from topics.results import Result
 

@@ -14,8 +14,9 @@ from aiokafka import TopicPartition
 
 from streams.calls.pricing import PriceBook
 from streams.config.settings import Settings
+from streams.kafka.admin import require_topics
 from streams.kafka.clock import utc_now
-from tierstream.client.client import ResultReader, Start, require_topics
+from tierstream.client.record_reader import ResultReader, Start
 from tierstream.verify.answers import AnswerBook
 from tierstream.verify.calls import CallBook, CallCounts, CallRules, judge_unrecorded
 from tierstream.verify.ended_calls import pico_usd

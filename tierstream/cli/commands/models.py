@@ -13,6 +13,7 @@ from streams.control.control_follower import read_control
 from streams.control.control_state import ControlState
 from streams.control.model_store import MissingModelError, ModelStore
 from streams.control.rollout import Activation, Step, next_order, steps_of
+from streams.kafka.admin import require_topics
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import Output, Publisher
 from streams.routing.classifier_loading import UnusableModelError, published_model, uses_models
@@ -21,7 +22,6 @@ from tierstream.cli.errors import show_warning
 from tierstream.cli.help_text import examples
 from tierstream.cli.render.models import show_activation, show_models, show_workers
 from tierstream.cli.render.results import show_json
-from tierstream.client.client import require_topics
 from tierstream.client.request_file import InputError
 from tierstream.operations.model_versions import BUILT_IN, PublishedModel, model_reports, steps_now, worker_models
 from topics.base import MAX_ID_LENGTH, from_millis

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from streams.config.settings import Settings
+from streams.kafka.admin import require_topics
 from streams.kafka.clock import utc_now
 from tierstream.cli.connection import load_with_kafka
 from tierstream.cli.errors import FAILED, show_error
@@ -13,7 +14,7 @@ from tierstream.cli.follow import follow_all, follow_one, run_until_interrupted
 from tierstream.cli.help_text import examples
 from tierstream.cli.moments import parse_duration
 from tierstream.cli.render.results import show_answer, show_result
-from tierstream.client.client import ResultReader, Start, find_result, require_topics
+from tierstream.client.record_reader import ResultReader, Start, find_result
 
 
 def register(app: typer.Typer) -> None:
