@@ -28,6 +28,7 @@ from streams.kafka.publisher import Output, Publisher, RecordTooLargeError, trac
 from streams.kafka.topic_reader import RawRecord
 from streams.runtime.outcomes import without_answer
 from streams.runtime.settled_requests import SettledRequests
+from streams.runtime.unless import unless
 from topics.base import from_millis
 from topics.codec import DecodeError, decode
 from topics.dead_letters import dead_letter
@@ -219,29 +220,24 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
 
     async def _own(self, tp: TopicPartition, stopping: asyncio.Event) -> None:
         owner = PartitionOwner(self._settings, tp.partition, self._settled, self._clock)
-        asked = asyncio.create_task(stopping.wait())
         try:
             await owner.open()
             while not stopping.is_set():
-                if records := await self._poll(tp, asked):
+                if records := await self._poll(tp, stopping):
                     await owner.settle(records)
                     self._owned[tp].position = records[-1].offset + 1
         finally:
-            asked.cancel()
             await owner.close()
 
-    async def _poll(self, tp: TopicPartition, stopping: "asyncio.Task[Any]") -> Sequence[RawRecord]:
+    async def _poll(self, tp: TopicPartition, stopping: asyncio.Event) -> Sequence[RawRecord]:
         """Return the next outcomes; none if nothing came, or if the owner is to stop.
 
         In a rebalance `getmany` waits for the new assignment, whatever its timeout, while the rebalance waits for
         the owners to stop: only what ends the owner may end that wait.
         """
-        polling = asyncio.create_task(self._consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=_BATCH))
-        try:
-            await asyncio.wait((polling, stopping), return_when=asyncio.FIRST_COMPLETED)
-            return polling.result().get(tp, ()) if polling.done() else ()
-        finally:
-            polling.cancel()
+        polling = self._consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=_BATCH)
+        found: dict[TopicPartition, Sequence[RawRecord]] = await unless(stopping.wait(), polling) or {}
+        return found.get(tp, ())
 
     async def _let_go(self, tps: list[TopicPartition]) -> None:
         """Stop the owners of these partitions; a rebalance and our own end may both ask for the same one."""

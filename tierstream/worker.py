@@ -1,15 +1,12 @@
 """A worker process: runs the stages that it is given until it is told to stop or one of them fails."""
 
 import asyncio
-import contextlib
 import logging
 import os
-import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from agents import STAGES
@@ -42,13 +39,14 @@ from streams.routing.versions import ClassifierVersions
 from streams.runtime.engine import Engine
 from streams.runtime.faust_runtime import StageRunner
 from streams.runtime.settled_requests import SettledRequests
-from tierstream.stack.dependencies import Dependency, Need, kafka_is_away, until_stopped
+from streams.runtime.unless import unless
+from tierstream.stack.dependencies import Dependency, kafka_is_away
+from tierstream.stack.service_process import announce_ready, stop_signal
 from topics.control import BreakerStatus
 from topics.tasks import CLASSIFY
 
 log = logging.getLogger(__name__)
 
-READY_FILE_VARIABLE = "TIERSTREAM_READY_FILE"
 SIMULATOR_URL_VARIABLE = "TIERSTREAM_SIMULATOR_URL"
 SIMULATED_VARIABLE = "TIERSTREAM_SIMULATED"
 
@@ -94,22 +92,20 @@ async def run_worker(settings: Settings, stages: Sequence[str], local: Clock = u
     """
     for finding in ModelTable(settings.providers, settings.retired).findings(settings.models(), local().date()):
         log.warning("%s: %s", finding.place, finding.message)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_signal()
     ready = _Readiness(len(stages))
-    kafka = Dependency(Need.kafka(settings.kafka.bootstrap_servers or ""))
+    kafka = Dependency.kafka(settings.kafka)
     async with AsyncExitStack() as running:
 
         async def start() -> tuple[Engine, "Sequence[asyncio.Task[None]]"]:
             await _check_topics(settings)
             return await running.enter_async_context(_engine(settings, stages, local))
 
-        started = await kafka.attempt(lambda: until_stopped(stop, start()), is_away=kafka_is_away, stop=stop)
+        started = await kafka.attempt(lambda: unless(stop.wait(), start()), is_away=kafka_is_away, stop=stop)
         if started is None:
             return
         engine, following = started
-        running.callback(asyncio.create_task(kafka.watch()).cancel)
+        await running.enter_async_context(kafka.watched())
         runs = [_run_stage(name, engine)(stop, ready.once(name)) for name in stages]
         await _until_first_failure(runs, following, stop)
 
@@ -169,7 +165,7 @@ async def _engine(
         ]
         try:
             for event, task in zip(loaded, following, strict=False):
-                await _first(event.wait(), task)
+                await unless(task, event.wait())
             engine = Engine(
                 settings=settings,
                 clock=clock,
@@ -257,15 +253,6 @@ async def _until_first_failure(
             raise failure
 
 
-async def _first(wanted: Coroutine[Any, Any, Any], guard: "asyncio.Task[Any]") -> None:
-    """Await `wanted`, unless the guard ends first: then raise what ended it."""
-    waiting = asyncio.create_task(wanted)
-    await asyncio.wait([waiting, guard], return_when=asyncio.FIRST_COMPLETED)
-    if guard.done():
-        waiting.cancel()
-        guard.result()
-
-
 class _Readiness:
     """Writes the ready file when every stage has its partitions, so that whoever started the worker knows."""
 
@@ -282,10 +269,6 @@ class _Readiness:
         return note
 
     def _check(self) -> None:
-        path = os.environ.get(READY_FILE_VARIABLE)
-        if len(self._seen) < self._waiting:
-            return
-        log.info("ready: %s", ", ".join(sorted(self._seen)))
-        if path:
-            with contextlib.suppress(OSError):
-                Path(path).write_text(str(os.getpid()), encoding="ascii")
+        if len(self._seen) == self._waiting:
+            log.info("ready: %s", ", ".join(sorted(self._seen)))
+            announce_ready()

@@ -19,9 +19,9 @@ from aiokafka.errors import KafkaError
 from streams.config.settings import Settings
 from tierstream.stack.errors import StackError
 from tierstream.stack.health import HealthCheck
+from tierstream.stack.service_process import READY_FILE_VARIABLE
 from tierstream.stack.state import read_state
 from tierstream.stack.supervisor import Service, Supervisor
-from tierstream.worker import READY_FILE_VARIABLE
 from topics.registry import REQUESTS
 
 _STOPPED_S: Final = 1.5

@@ -12,7 +12,6 @@ import asyncio
 import fcntl
 import json
 import logging
-import signal
 import socket
 import sys
 import uuid
@@ -43,6 +42,7 @@ from tierstream.stack.clickhouse_protocol import (
     query_parameters,
     session_of,
 )
+from tierstream.stack.service_process import stop_signal
 
 logger = logging.getLogger(__name__)
 
@@ -251,10 +251,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 async def _serve(engine: Engine, listener: socket.socket, folder: Path, faults: InjectedFaults | None) -> None:
     """Serve until SIGTERM or SIGINT, then let the running queries finish."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    stopped = stop_signal()
     with ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="query") as executor:
         app = ClickHouseHandler(engine, executor, faults).application()
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
