@@ -26,14 +26,15 @@ from streams.kafka.clock import Clock
 from streams.kafka.group_consumer import commit_progress, group_consumer
 from streams.kafka.publisher import Output, Publisher, RecordTooLargeError, trace_of
 from streams.kafka.topic_reader import RawRecord
+from streams.runtime.failed_records import FailedRecord
 from streams.runtime.outcomes import without_answer
 from streams.runtime.settled_requests import SettledRequests
+from streams.runtime.stage import Received
 from streams.runtime.unless import unless
 from topics.base import from_millis
 from topics.codec import DecodeError, decode
-from topics.dead_letters import dead_letter
 from topics.events import Hop, Hops, Status, StatusEvent, StatusKind
-from topics.registry import DEAD_LETTERS, HOPS, OUTCOMES, RESULTS, SETTLED, STATUS
+from topics.registry import HOPS, OUTCOMES, RESULTS, SETTLED, STATUS
 from topics.results import Outcome, Result, ResultError, ResultStatus, Settled
 
 log = logging.getLogger(__name__)
@@ -46,22 +47,22 @@ _POLL_MS = 200
 class PartitionOwner:
     """Settles one partition; made anew each time that the partition is assigned."""
 
-    def __init__(self, settings: Settings, partition: int, settled: SettledRequests, clock: Clock) -> None:
+    def __init__(self, settings: Settings, tp: TopicPartition, settled: SettledRequests, clock: Clock) -> None:
         self._settings = settings
-        self._partition = partition
+        self._tp = tp
         self._settled = settled
         self._clock = clock
         self._stack = AsyncExitStack()
         self._done_before = 0
-        transactional_id = f"{settings.group(STAGE)}-{partition}"
+        transactional_id = f"{settings.group(STAGE)}-{tp.partition}"
         self._publisher = Publisher(settings.kafka, transactional_id=transactional_id)
 
     async def open(self) -> None:
         """Fence and remember."""
         await self._stack.enter_async_context(self._publisher)
-        await self._settled.catch_up(self._partition)
-        self._done_before = await self._settled.settled_up_to(self._partition)
-        log.info("partition %d: settled up to outcome %d", self._partition, self._done_before)
+        await self._settled.catch_up(self._tp.partition)
+        self._done_before = await self._settled.settled_up_to(self._tp.partition)
+        log.info("partition %d: settled up to outcome %d", self._tp.partition, self._done_before)
 
     async def close(self) -> None:
         """Let the producer go."""
@@ -90,10 +91,10 @@ class PartitionOwner:
         try:
             outcome = decode(OUTCOMES, record.value, record.headers).record
         except DecodeError as error:
-            return [self._letter(error, record)]
+            return self._failed(record).undecodable(error)
         asked_ms = outcome.source.timestamp_ms
         identity = (outcome.request_id, outcome.revision, asked_ms)
-        await self._settled.cover(self._partition, asked_ms)
+        await self._settled.cover(self._tp.partition, asked_ms)
         same_batch = [marker for marker, _ in fresh if self._is_copy(outcome, marker)]
         if not same_batch and not self._settled.knows(*identity):
             marker = Settled(
@@ -124,22 +125,15 @@ class PartitionOwner:
         except RecordTooLargeError as error:
             problem = ResultError(code="too_large", message=str(error))
             bare = without_answer(outcome, ResultStatus.FAILED, problem)
-            letter = self._letter(DecodeError("too_large", str(error), outcome.request_id), record)
-            return [letter, *self._settling(bare, marker, record)]
+            letters = self._failed(record).undecodable(DecodeError("too_large", str(error), outcome.request_id))
+            return [*letters, *self._settling(bare, marker, record)]
         return outputs
 
-    def _letter(self, error: DecodeError, record: RawRecord) -> Output:
-        kafka = self._settings.kafka
-        letter = dead_letter(
-            STAGE,
-            error,
-            record,
-            topic=OUTCOMES.full_name(kafka.prefix),
-            partition=self._partition,
-            at=self._clock(),
-            kept_bytes=kafka.kept_bytes,
-        )
-        return Output(DEAD_LETTERS, letter)
+    def _failed(self, record: RawRecord) -> FailedRecord:
+        """Make of a record a dead letter alone: what ends a request is what is settled here."""
+        kept_bytes = self._settings.kafka.kept_bytes
+        received = Received.of(record, self._tp)
+        return FailedRecord(STAGE, received, self._clock(), ends_requests=False, kept_bytes=kept_bytes)
 
     def _settling(self, outcome: Outcome, marker: Settled, record: RawRecord) -> list[Output]:
         """Make the result of an outcome, and what goes with it."""
@@ -219,7 +213,7 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         self._assigned.set()
 
     async def _own(self, tp: TopicPartition, stopping: asyncio.Event) -> None:
-        owner = PartitionOwner(self._settings, tp.partition, self._settled, self._clock)
+        owner = PartitionOwner(self._settings, tp, self._settled, self._clock)
         try:
             await owner.open()
             while not stopping.is_set():

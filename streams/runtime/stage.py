@@ -3,7 +3,9 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
+
+from aiokafka import TopicPartition
 
 from streams.calls.paid_calls import PaidCall, PaidCalls, attempt_ref
 from streams.calls.tier_votes import TierVotes, VoteResult
@@ -11,6 +13,7 @@ from streams.config.settings import Settings
 from streams.config.settings_sections import ModelSettings
 from streams.kafka.lease import Lease
 from streams.kafka.publisher import Output
+from streams.kafka.topic_reader import RawRecord
 from streams.providers.base import Prompt
 from streams.runtime.engine import Engine
 from topics.base import Record, from_millis
@@ -53,7 +56,14 @@ class Received:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
-    generation: int
+    generation: int = 0
+    """Of a consumer that is fenced by it; 0 for others."""
+
+    @classmethod
+    def of(cls, record: RawRecord, tp: TopicPartition) -> Self:
+        """Take a record of a partition as a plain consumer got it."""
+        at = (record.offset, record.timestamp)
+        return cls(tp.topic, tp.partition, *at, record.key, record.value, tuple(record.headers))
 
     @property
     def source(self) -> Source:

@@ -195,7 +195,7 @@ async def test_who_rests_on_moves_out_of_the_way_of_what_left(deployment):
 
 
 async def test_who_rests_on_does_not_keep_others_from_being_read(deployment, monkeypatch):
-    monkeypatch.setattr("agents.parked._HELD_RECORDS", 4)
+    monkeypatch.setattr("streams.runtime.hold._HELD_RECORDS", 4)
     async with parking(deployment, parked_s=0.1) as gate:
         gate.order("tier:3", "open")
         await park(deployment, *(task_of(f"rests{n}", tier=3) for n in range(40)))
