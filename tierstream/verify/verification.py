@@ -18,7 +18,7 @@ from streams.kafka.admin import require_topics
 from streams.kafka.clock import utc_now
 from tierstream.client.record_reader import ResultReader, Start
 from tierstream.verify.answers import AnswerBook
-from tierstream.verify.calls import CallBook, CallCounts, CallRules, judge_unrecorded
+from tierstream.verify.calls import CallBook, CallCounts, CallRules
 from tierstream.verify.ended_calls import pico_usd
 from tierstream.verify.evidence import Evidence, Progress, Span
 from tierstream.verify.findings import Check, Findings, place
@@ -28,7 +28,7 @@ from tierstream.verify.ledger_rows import Expected
 from tierstream.verify.rates import RatesAudit
 from tierstream.verify.redelivery import UnroutedCalls
 from tierstream.verify.requests import RequestBook
-from tierstream.verify.served import ServedCalls, fetch_served, read_usage_logs
+from tierstream.verify.served import ServedCalls, fetch_served, judge_unrecorded, read_usage_logs
 from tierstream.verify.shared_calls import SharedCalls
 from topics.base import from_millis
 from topics.codec import DecodeError, decode
