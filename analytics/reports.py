@@ -252,19 +252,6 @@ async def summary(
     )
 
 
-async def cost_total(
-    client: AsyncClient,
-    database: str,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    *,
-    tag: str | None = None,
-) -> Decimal:
-    """Add up, exactly, what the paid calls that ended in [since, until) cost in US dollars."""
-    purposes = await named_query(client, database, "summary_calls", time_window(since, until, tag))
-    return sum((row["cost"] for row in purposes), start=Decimal(0))
-
-
 async def trace(client: AsyncClient, database: str, request_id: str) -> Trace | None:
     """Collect the steps, calls and results of a request; None where the ledger knows nothing of it."""
     parameters = {"request_id": request_id}

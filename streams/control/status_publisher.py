@@ -94,7 +94,9 @@ class StatusPublisher:
             try:
                 await self._publish(said.values())
             except DeliveryError as error:
-                log.warning("states could not be published, trying again in %g s: %s", _RETRY_S, error)
+                log.warning(
+                    "model and breaker states could not be published, trying again in %g s: %s", _RETRY_S, error
+                )
                 self._unsaid |= keys
                 await asyncio.sleep(_RETRY_S)
                 self._wake.set()

@@ -22,7 +22,7 @@ from agents.settle import STAGE as SETTLE
 from streams.config.settings import load
 from streams.kafka.admin import admin_client, create_topics
 from streams.kafka.topic_reader import TopicReader, partitions_of
-from tierstream.client.record_reader import ResultReader
+from tierstream.client.record_reader import RecordReader
 from tierstream.client.request_producer import RequestProducer
 from tierstream.stack.health import HealthCheck, wait_healthy
 from tierstream.stack.process import Child
@@ -144,7 +144,7 @@ class Deployment:
         """Wait until each of these requests, or at least so many of them, has a result."""
         wanted = set(ids)
         found: dict[str, Result] = {}
-        async with ResultReader(self.kafka, start="beginning", keep=wanted.__contains__) as reader:
+        async with RecordReader(RESULTS, self.kafka, start="beginning", keep=wanted.__contains__) as reader:
             while len(found) < (len(wanted) if at_least is None else at_least):
                 self.check()
                 found.update((result.request_id, result) for result in await reader.poll())

@@ -39,6 +39,10 @@ class RecordReader(Generic[M]):
         start: Where to begin.
         partitions: Which partitions; None: all.
         keep: Given a request id, whether its records are wanted; others are passed over without being decoded.
+
+    Example:
+        async with RecordReader(RESULTS, kafka, start="beginning") as reader:
+            async for result in reader: ...
     """
 
     def __init__(
@@ -125,29 +129,11 @@ class RecordReader(Generic[M]):
             return None
 
 
-class ResultReader(RecordReader[Result]):
-    """Reads published results; see RecordReader.
-
-    Example:
-        async with ResultReader(kafka, start="beginning") as reader:
-            async for result in reader: ...
-    """
-
-    def __init__(
-        self,
-        kafka: KafkaSettings,
-        *,
-        start: Start = "end",
-        partitions: Iterable[int] | None = None,
-        keep: Callable[[str], bool] | None = None,
-    ) -> None:
-        super().__init__(RESULTS, kafka, start=start, partitions=partitions, keep=keep)
-
-
 async def find_result(kafka: KafkaSettings, request_id: str, *, lookback: timedelta, timeout_s: float) -> Result | None:
     """Look for the result of a request, back over `lookback` and then on until it comes; None after `timeout_s`."""
     deadline = asyncio.get_running_loop().time() + timeout_s
-    reader = ResultReader(
+    reader = RecordReader(
+        RESULTS,
         kafka,
         start=utc_now() - lookback,
         partitions=[partition_for(request_id, kafka.partitions)],

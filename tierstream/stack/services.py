@@ -143,7 +143,7 @@ class Services:
         port = url.rpartition(":")[2]
         return Service(
             name=name,
-            command=(sys.executable, "-m", *arguments, "--host", HOST, "--port", port),
+            command=(sys.executable, "-m", *arguments, "--port", port),
             env=self._without_keys(os.environ.copy()),
             health=HealthCheck(kind="http", target=health_url),
             url=url,

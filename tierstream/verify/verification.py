@@ -16,10 +16,10 @@ from streams.calls.pricing import PriceBook
 from streams.config.settings import Settings
 from streams.kafka.admin import require_topics
 from streams.kafka.clock import utc_now
-from tierstream.client.record_reader import ResultReader, Start
+from tierstream.client.record_reader import RecordReader, Start
 from tierstream.verify.answers import AnswerBook
 from tierstream.verify.calls import CallBook, CallCounts, CallRules
-from tierstream.verify.ended_calls import pico_usd
+from tierstream.verify.ended_calls import pico_usd, usd
 from tierstream.verify.evidence import Evidence, Progress, Span
 from tierstream.verify.findings import Check, Findings, place
 from tierstream.verify.identity import Window
@@ -37,7 +37,6 @@ from topics.events import DeadLetter
 from topics.journal import CallEnded, CallStarted
 from topics.registry import CALLS, DEAD_LETTERS, HOPS, REQUESTS, RESULTS
 
-_PICO: Final = 10**12
 _SERVED_CHECKS: Final = (Check.UNRECORDED, Check.UNSERVED, Check.UNMADE, Check.UNBILLED)
 
 
@@ -183,7 +182,10 @@ class _Run:
         outstanding = self._book.outstanding()
         start: Start = self.verification.since - self._window if self.verification.since else "beginning"
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._wait_until), ResultReader(self._settings.kafka, start=start) as reader:
+            async with (
+                asyncio.timeout_at(self._wait_until),
+                RecordReader(RESULTS, self._settings.kafka, start=start) as reader,
+            ):
                 while outstanding:
                     self._progress("results to come", self.evidence.records)
                     for result in await reader.poll():
@@ -317,8 +319,8 @@ class _Run:
         }
         if served is not None:
             self.verification.counts |= {"served_calls": len(served), "served_without_id": served.nameless}
-        self.verification.results_cost_usd = Decimal(self._results_pico) / _PICO
-        self.verification.calls_cost_usd = Decimal(calls.cost_pico) / _PICO
+        self.verification.results_cost_usd = usd(self._results_pico)
+        self.verification.calls_cost_usd = usd(calls.cost_pico)
 
 
 def _millis(moment: datetime | None) -> int | None:

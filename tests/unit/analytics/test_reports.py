@@ -13,7 +13,7 @@ from support.ledger_records import BASE, ClickHouseProcess, call_pair, hops, res
 from analytics.clickhouse import AsyncClient, open_client
 from analytics.ledger import Entry, Ledger, SinkStats
 from analytics.migrate import migrate
-from analytics.reports import SharingSummary, cost_total, summary, trace
+from analytics.reports import SharingSummary, summary, trace
 from analytics.rows import Position, rows_of
 from tierstream.cli.render.ledger import show_summary
 from topics.journal import Purpose
@@ -108,14 +108,6 @@ async def test_a_tag_and_a_window_restrict_the_summary(client):
     assert early.requests == 10
     nothing = await summary(client, "ledger", until=BASE, frontier_rates=FRONTIER)
     assert (nothing.requests, nothing.total_cost_usd, nothing.saved_share, nothing.tiers) == (0, 0, None, ())
-
-
-async def test_cost_total_is_exact(client):
-    expected = sum(call.cost_usd for call in ENDED)
-    total = await cost_total(client, "ledger")
-    assert isinstance(total, Decimal)
-    assert total == expected
-    assert await cost_total(client, "ledger", tag="no such tag") == 0
 
 
 async def test_sharing_and_batches_are_added_up(folder, capsys):
