@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from support.shipped_providers import KEYS
 
 from streams.validation.checks import CHECKS
 
@@ -18,3 +19,9 @@ def page(name: str) -> str:
 def test_free_checks(name):
     [listed] = re.findall(r"free checks: ([^.]+)\.", page("docs/architecture.md"))
     assert name in re.findall(r"\w+", listed), f"docs/architecture.md, 'free checks: ...': {name} is not among them"
+
+
+@pytest.mark.parametrize("variable", KEYS)
+@pytest.mark.parametrize("name", ["README.md", "docs/operations.md", "docker-compose.yml"])
+def test_keys_of_shipped_providers(name, variable):
+    assert variable in page(name), f"{name}: {variable}, the key of a provider in defaults.toml, is not named"

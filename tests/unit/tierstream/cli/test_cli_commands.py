@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 from aiokafka.errors import KafkaTimeoutError
+from support.shipped_providers import KEYS
 from typer.testing import CliRunner
 
 from streams.config.settings import load
@@ -19,7 +20,6 @@ from tierstream.cli.errors import _EXPLAINED, _KAFKA_ERROR, _SETTINGS_ERROR, exp
 from tierstream.cli.log_output import configure_logging
 from tierstream.cli.moments import parse_duration
 
-KEYS = ("GROQ_API_KEY", "TOGETHER_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 NOBODY = "127.0.0.1:1"
 
 
