@@ -10,6 +10,7 @@ from support.shipped_providers import KEYS
 from agents import STAGES
 from agents.parked import STAGE as PARKED
 from agents.settle import STAGE as SETTLE
+from analytics.reports import REPORTS
 from streams.config.settings_sections import RuleCondition
 from streams.validation.checks import CHECKS
 from topics.registry import all_topics
@@ -116,3 +117,8 @@ def test_dimensions_of_the_ledger(name):
 def test_conditions_of_rules(name):
     named = quoted(" ".join(row[0] for row in rows(section("docs/routing-policy.md", "Rules"), "condition")))
     assert name in named, f"docs/routing-policy.md, Rules: the condition {name} is not in the table"
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_reports(name):
+    assert f"tierstream report {name}" in page("docs/operations.md"), f"docs/operations.md: report {name} is not named"
