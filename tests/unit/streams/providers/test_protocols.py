@@ -8,17 +8,16 @@ from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from pkgutil import iter_modules
-from uuid import UUID
 
 import pytest
+from support.provider_calls import call_of
 from support.shipped_providers import SHIPPED
 
 import streams.providers
 from streams.config.protocols import PROTOCOLS
-from streams.providers.base import ChatCall
 from streams.providers.registry import speaker_of
 from streams.providers.sdk_provider import Connection, SdkProvider
-from topics.requests import Message, Params
+from topics.requests import Params
 
 ROOT = Path(__file__).parents[4]
 LOCKS = ("requirements-worker.lock", "requirements.lock", "requirements-dev.lock")
@@ -71,9 +70,7 @@ def test_its_sdk_is_installed_wherever_a_worker_runs(protocol):
 def test_what_the_requester_sets_is_sent(protocol, param):
     def body(params: Params) -> dict[str, object]:
         connection = Connection("p", "key", "http://127.0.0.1:1", use_proxy=False)
-        messages = (Message(role="user", content="Hi?"),)
-        call = ChatCall(UUID(int=1), "gpt-4o", messages, params, 9, None, {}, timeout_s=5)
-        return speaker_of(protocol)(connection).request_body(call)
+        return speaker_of(protocol)(connection).request_body(call_of("gpt-4o", params=params))
 
     value = getattr(ASKED, param, None)
     assert value is not None, f"ASKED has no value of {param}"
