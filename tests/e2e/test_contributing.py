@@ -46,7 +46,7 @@ def test_a_free_check(monkeypatch):
     monkeypatch.setattr(checks, "CHECKS", dict(checks.CHECKS))
     names = added_to(checks, example("python", "check"), CHECKS=checks.CHECKS)
     assert list(names["CHECKS"])[-1] == "repeats"
-    assert checks.failed_check(new_request(), "and so on\n" * 30, "stop") == "repeats"
+    assert checks.failed_check(new_request(), "It is 4.\n\nIt is 4.\n", "stop") == "repeats"
     assert checks.failed_check(new_request(), "a fine answer", "stop") is None
 
 
