@@ -43,7 +43,6 @@ from streams.runtime.unless import unless
 from tierstream.stack.dependencies import Dependency, kafka_is_away
 from tierstream.stack.service_process import announce_ready, stop_signal
 from topics.control import BreakerStatus
-from topics.tasks import CLASSIFY
 
 log = logging.getLogger(__name__)
 
@@ -155,9 +154,9 @@ async def _engine(
         control = ControlFollower(
             settings.kafka, lambda order: gate.order(order.target, order.order), on_models=models.follow
         )
-        asks = settings.routing.asks_llm and CLASSIFY in stages
+        asks, pays = _asks_and_pays(settings, stages)
         votes = VoteJournal(publisher, attempts) if asks else None
-        loading = [settled.run, control.run, *([attempts.run] if _pays(settings, stages) else [])]
+        loading = [settled.run, control.run, *([attempts.run] if pays else [])]
         loaded = [asyncio.Event() for _ in loading]
         following = [
             *(asyncio.create_task(run(event)) for run, event in zip(loading, loaded, strict=True)),
@@ -186,10 +185,11 @@ async def _engine(
             await asyncio.gather(*(provider.close() for provider in providers.values()), return_exceptions=True)
 
 
-def _pays(settings: Settings, stages: Sequence[str]) -> bool:
-    """Whether any of these stages makes paid calls by these settings."""
+def _asks_and_pays(settings: Settings, stages: Sequence[str]) -> tuple[bool, bool]:
+    """Whether any of these stages asks for votes by these settings, and whether any makes paid calls."""
     instances = [instance for stage in STAGES for instance in stage.instances(settings) if instance.name in stages]
-    return any(one.pays and (one.name != CLASSIFY or settings.routing.asks_llm) for one in instances)
+    asks = settings.routing.asks_llm and any(one.votes for one in instances)
+    return asks, asks or any(one.pays for one in instances)
 
 
 def _status_of(change: BreakerChange, worker: str, at: datetime) -> BreakerStatus:

@@ -254,7 +254,7 @@ class DeadLetters:
         return _Subject(task.partition_key, task.revision, has_ended=letter.reason in _ENDED)
 
     def _edited(self, spec: TopicSpec[Record], edited: bytes, original: Original) -> Record:
-        limit = self._kafka.request_max_bytes if spec.name == REQUESTS.name else None
+        limit = self._kafka.request_max_bytes if spec.from_outside else None
         try:
             return decode(spec, edited, original.headers, max_bytes=limit).record
         except DecodeError as error:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.shipped_providers import KEYS
 
 from streams.config.settings import load
 from tierstream.stack.errors import StackError
@@ -14,7 +15,7 @@ from tierstream.stack.plan import make_plan
 from tierstream.stack.ports import claim_port, free_port, hold_port
 from tierstream.stack.services import Services
 
-ALL_KEYS = dict.fromkeys(("GROQ_API_KEY", "TOGETHER_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"), "k")
+ALL_KEYS = dict.fromkeys(KEYS, "k")
 FREE_PORTS = {"kafka_port": 0, "kafka_controller_port": 0, "clickhouse_port": 0, "simulator_port": 0}
 
 
