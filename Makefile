@@ -5,9 +5,14 @@ BIN := $(VENV)/bin
 # Test processes; each starts a broker of its own.
 JOBS := 2
 TESTS := tests/unit tests/contract tests/delivery tests/e2e
+# Who is done takes over what is left of the others. A worker that dies is not replaced, so that a hanging test ends.
+PYTEST := $(BIN)/pytest -n $(JOBS) --max-worker-restart 0 --dist worksteal
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo up down test test-slow check format bench docs lock clean
+# Hundreds of processes are started; what one of them compiles is for all others.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo up down unit test test-slow coverage check format bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -35,11 +40,17 @@ up: $(VENV)/.runtime ## start the embedded stack (Ctrl-C stops it)
 down: $(VENV)/.runtime ## stop a stack that runs in the background
 	@$(BIN)/tierstream down
 
+unit: $(VENV)/.dev ## run the unit tests, with a tenth of the examples of properties
+	@$(PYTEST) --hypothesis-profile quick tests/unit
+
 test: $(VENV)/.dev ## run the tests on a real broker and the real ClickHouse engine
-	@$(BIN)/pytest -n $(JOBS) --max-worker-restart 0 --dist loadfile -m "not slow" $(TESTS)
+	@$(PYTEST) --durations 15 -m "not slow" $(TESTS)
 
 test-slow: $(VENV)/.dev ## run the tests that wait for crashes, outages and rebalances
-	@$(BIN)/pytest -n $(JOBS) --max-worker-restart 0 --dist load -m slow $(TESTS)
+	@$(PYTEST) --durations 15 -m slow $(TESTS)
+
+coverage: $(VENV)/.dev ## run the tests that need no broker, and show which lines and branches they miss
+	@$(PYTEST) --cov --cov-report term:skip-covered -m "not slow" tests/unit tests/contract
 
 check: $(VENV)/.dev ## lint, types and layers
 	@$(BIN)/ruff check .

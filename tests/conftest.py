@@ -1,6 +1,7 @@
-"""Fixtures for everybody: one broker for the whole session, and deployments and servers on top of it."""
+"""Fixtures for everybody: one broker and one ClickHouse for the whole session, and deployments on top of them."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +12,23 @@ import pytest
 from hypothesis import settings
 from support.deployment import Deployment
 from support.embedded_kafka import EmbeddedKafka
+from support.embedded_server import EmbeddedServer
 
 from tierstream.simulator.server import RunningSimulator, running_simulator
 
 # How long an example takes says more about the machine than about the code.
-settings.register_profile("untimed", settings(), deadline=None)
-settings.load_profile("untimed")
+settings.register_profile("full", settings(), deadline=None)
+settings.register_profile("quick", settings(), deadline=None, max_examples=10)
+settings.load_profile("full")
+
+gc.disable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Let the collector work from here on, but not on what was imported: looking through that is half of its work."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,6 +50,28 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
             yield broker
         finally:
             waiter.submit(asyncio.run, broker.stop()).result()
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """The embedded ClickHouse; `clickhouse_url` and `module_clickhouse_url` give it to one test or file at a time."""
+    server = EmbeddedServer(tmp_path_factory.mktemp("clickhouse"))
+    yield server
+    assert server.end(signal.SIGTERM) == 0
+
+
+@pytest.fixture
+def clickhouse_url(clickhouse_server: EmbeddedServer) -> Iterator[str]:
+    """An empty ClickHouse, which this test must not stop."""
+    yield clickhouse_server.url
+    clickhouse_server.drop_databases()
+
+
+@pytest.fixture(scope="module")
+def module_clickhouse_url(clickhouse_server: EmbeddedServer) -> Iterator[str]:
+    """An empty ClickHouse for all tests of a file, none of which asks for `clickhouse_url`."""
+    yield clickhouse_server.url
+    clickhouse_server.drop_databases()
 
 
 @pytest.fixture

@@ -37,7 +37,6 @@ from streams.routing.policy import Policy
 from streams.routing.router import ASK_ALWAYS, Router
 from streams.routing.versions import ClassifierVersions
 from streams.runtime.engine import Engine
-from streams.runtime.faust_runtime import StageRunner
 from streams.runtime.settled_requests import SettledRequests
 from streams.runtime.unless import unless
 from tierstream.stack.dependencies import Dependency, kafka_is_away
@@ -232,6 +231,8 @@ def _run_stage(name: str, engine: Engine) -> _Run:
         return Parking(engine.settings, engine.publisher, engine.gate, engine.settled, engine.clock).run
     if name == SETTLE:
         return Settle(engine.settings, engine.settled, engine.clock).run
+    from streams.runtime.faust_runtime import StageRunner  # noqa: PLC0415 - Faust is for these stages alone
+
     instance = next(i for stage in STAGES for i in stage.instances(engine.settings) if i.name == name)
     journal = Journal(engine.publisher, engine.attempts, engine.settings.kafka.partitions)
     return StageRunner(instance, engine, journal).run

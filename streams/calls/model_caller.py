@@ -65,6 +65,8 @@ class ModelCaller:
         Raises:
             UnavailableError: It can't leave within the patience.
         """
+        # Before the call has a place and a time: whatever this takes is not the provider's.
+        await self._providers[model.provider].prepare()
         return await self._gate.enter(model, tokens=most_tokens(model, prompt), patience_s=patience_s)
 
     async def send(

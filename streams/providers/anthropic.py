@@ -7,12 +7,10 @@ https://platform.claude.com/docs/en/build-with-claude/structured-outputs.
 import json
 from typing import Any, ClassVar, Final
 
-import httpx2
-from anthropic import AnthropicError, APIStatusError, AsyncAnthropic, DefaultAioHttpClient, transform_schema
 from pydantic import BaseModel
 
 from streams.providers.base import ChatCall, ChatReply
-from streams.providers.sdk_provider import Connection, SdkClient, SdkProvider
+from streams.providers.sdk_provider import Connection, Sdk, SdkClient, SdkProvider
 from streams.providers.streamed import EventError, StreamedAnswer, estimate_usage
 from topics.journal import Tokens, Usage
 
@@ -116,19 +114,22 @@ class AnthropicProvider(SdkProvider):
     """Anthropic's API; its base URL is the host, without the path `/v1`."""
 
     path: ClassVar = "/v1/messages"
-    response_type: ClassVar = httpx2.Response
-    status_error_type: ClassVar = APIStatusError
-    error_types: ClassVar = (AnthropicError, httpx2.HTTPError)
     streamed_answer: ClassVar = StreamedMessage
 
-    def open_client(self, connection: Connection) -> SdkClient:
-        """Make the SDK's client."""
-        return AsyncAnthropic(
-            api_key=connection.api_key,
-            base_url=connection.base_url or _BASE_URL,
-            max_retries=0,
-            http_client=DefaultAioHttpClient(trust_env=connection.use_proxy),
-        )
+    def load_sdk(self) -> Sdk:
+        """Import the SDK."""
+        import httpx2  # noqa: PLC0415
+        from anthropic import AnthropicError, APIStatusError, AsyncAnthropic, DefaultAioHttpClient  # noqa: PLC0415
+
+        def open_client(connection: Connection) -> SdkClient:
+            return AsyncAnthropic(
+                api_key=connection.api_key,
+                base_url=connection.base_url or _BASE_URL,
+                max_retries=0,
+                http_client=DefaultAioHttpClient(trust_env=connection.use_proxy),
+            )
+
+        return Sdk(open_client, httpx2.Response, APIStatusError, (AnthropicError, httpx2.HTTPError))
 
     def request_body(self, call: ChatCall) -> dict[str, Any]:
         """Write a message request.
@@ -171,6 +172,8 @@ class AnthropicProvider(SdkProvider):
 
 def _supported(schema: dict[str, Any]) -> dict[str, Any] | None:
     """Turn keywords that the API refuses into descriptions; None for a schema that it can't be held to at all."""
+    from anthropic import transform_schema  # noqa: PLC0415 - imported with the SDK before any call
+
     try:
         return transform_schema(schema)
     except (ValueError, TypeError, AttributeError, AssertionError):

@@ -239,6 +239,9 @@ class Provider(Protocol):
 
     name: str
 
+    async def prepare(self) -> None:
+        """Do what takes long the first time, so that no call has to wait for it; others may go on meanwhile."""
+
     async def complete(self, call: ChatCall) -> ChatReply:
         """Make the call.
 

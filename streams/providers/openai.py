@@ -6,12 +6,9 @@ https://developers.openai.com/api/docs/guides/deployment-checklist.
 
 from typing import Any, ClassVar, Final
 
-import httpx2
-from openai import APIStatusError, AsyncOpenAI, DefaultAioHttpClient, OpenAIError
-
 from streams.providers.base import ChatCall, ChatReply
 from streams.providers.chat_completions import StreamedCompletion, read_completion, write_request
-from streams.providers.sdk_provider import Connection, SdkClient, SdkProvider
+from streams.providers.sdk_provider import Connection, Sdk, SdkClient, SdkProvider
 
 # Named, or the SDK would take it from the environment, past the settings that say who may see the text.
 _BASE_URL: Final = "https://api.openai.com/v1"
@@ -23,20 +20,23 @@ class OpenAIProvider(SdkProvider):
 
     simulated_path: ClassVar = "/v1"
     path: ClassVar = "/chat/completions"
-    response_type: ClassVar = httpx2.Response
-    status_error_type: ClassVar = APIStatusError
-    error_types: ClassVar = (OpenAIError, httpx2.HTTPError)
     streamed_answer: ClassVar = StreamedCompletion
     stream_fields: ClassVar = {"stream_options": {"include_usage": True}}
 
-    def open_client(self, connection: Connection) -> SdkClient:
-        """Make the SDK's client."""
-        return AsyncOpenAI(
-            api_key=connection.api_key,
-            base_url=connection.base_url or _BASE_URL,
-            max_retries=0,
-            http_client=DefaultAioHttpClient(trust_env=connection.use_proxy),
-        )
+    def load_sdk(self) -> Sdk:
+        """Import the SDK."""
+        import httpx2  # noqa: PLC0415
+        from openai import APIStatusError, AsyncOpenAI, DefaultAioHttpClient, OpenAIError  # noqa: PLC0415
+
+        def open_client(connection: Connection) -> SdkClient:
+            return AsyncOpenAI(
+                api_key=connection.api_key,
+                base_url=connection.base_url or _BASE_URL,
+                max_retries=0,
+                http_client=DefaultAioHttpClient(trust_env=connection.use_proxy),
+            )
+
+        return Sdk(open_client, httpx2.Response, APIStatusError, (OpenAIError, httpx2.HTTPError))
 
     def request_body(self, call: ChatCall) -> dict[str, Any]:
         """Write a chat completion request.

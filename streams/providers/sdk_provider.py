@@ -5,20 +5,24 @@ documented `client.post` does without: authentication, headers, transport and er
 are ours. Measured over loopback, CPU a call: OpenAI 0.7 ms instead of 1.3, Groq 0.7 instead of 1.0, Anthropic
 0.6 instead of 0.7 (each instead of `with_raw_response`). Streams take a third of the CPU of the typed streams of
 OpenAI and Groq, and two thirds of Anthropic's.
+
+Importing an SDK takes longer than all else that a worker starts with, and most workers need some of them late or never.
+So each is imported when it is first needed, in a thread: the event loop goes on meanwhile.
 """
 
 import asyncio
+import gc
 import logging
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, Protocol, cast
+from typing import Any, ClassVar, Final, Protocol, TypeVar, cast
 
 import aiohttp
-from anthropic import AsyncStream
 from pydantic import ValidationError
 
 from streams.providers.base import ChatCall, ChatReply, ErrorKind, ProviderError
@@ -29,6 +33,18 @@ from streams.providers.streamed import EventError, StreamedAnswer
 CALL_ID_HEADER: Final = "X-Client-Request-Id"
 
 _END_S: Final = 0.1
+
+_TRANSPORT_ERRORS: Final[tuple[type[Exception], ...]] = (aiohttp.ClientError,)
+"""What comes through the SDKs from below."""
+_STREAM_ERRORS: Final[tuple[type[Exception], ...]] = (
+    *_TRANSPORT_ERRORS,
+    EventError,
+    ValidationError,
+    UnicodeDecodeError,
+)
+
+_importing: Final = threading.Lock()
+"""Held while an SDK is imported: they share packages, and two threads could meet in one that is half imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +100,29 @@ class SdkClient(Protocol):
         """Close the connections."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sdk:
+    """A vendor's SDK, imported.
+
+    Attributes:
+        open_client: Makes its client, on aiohttp and without retries.
+        response_type: The raw HTTP response of its HTTP client.
+        status_error_type: What it raises for an error status; has the response as an attribute.
+        error_types: The roots of all that it and its HTTP client raise.
+    """
+
+    open_client: Callable[[Connection], SdkClient]
+    response_type: type
+    status_error_type: type[Exception]
+    error_types: tuple[type[Exception], ...]
+
+
 class _ServerSentEvent(Protocol):
     @property
     def data(self) -> str: ...
 
 
-# The one public decoder of server-sent events among the three SDKs'; it takes the response of any of them.
-_read_events: Final = cast(
-    "Callable[[StreamedHttpResponse], AsyncGenerator[_ServerSentEvent, None]]", AsyncStream.raw_events
-)
+_ReadEvents = Callable[[StreamedHttpResponse], AsyncGenerator[_ServerSentEvent, None]]
 
 
 class SdkProvider(ABC):
@@ -102,12 +132,6 @@ class SdkProvider(ABC):
     """What the base URL of a simulated provider ends with."""
     path: ClassVar[str]
     """Of the chat endpoint, below the base URL."""
-    response_type: ClassVar[type]
-    """The raw HTTP response of the SDK's HTTP client."""
-    status_error_type: ClassVar[type[Exception]]
-    """What the SDK raises for an error status; has the response as an attribute."""
-    error_types: ClassVar[tuple[type[Exception], ...]]
-    """The roots of all that the SDK and its HTTP client raise."""
     streamed_answer: ClassVar[type[StreamedAnswer]]
     """Reads the events of the wire format."""
     stream_fields: ClassVar[dict[str, Any]] = {}
@@ -116,18 +140,14 @@ class SdkProvider(ABC):
     def __init__(self, connection: Connection) -> None:
         self.name = connection.name
         self._connection = connection
+        self._sdk: Sdk | None = None
+        self._read_events: _ReadEvents | None = None
+        self._loading = asyncio.Lock()
         self._client: SdkClient | None = None
-        self._errors: tuple[type[Exception], ...] = (*self.error_types, aiohttp.ClientError)
-        self._stream_errors: tuple[type[Exception], ...] = (
-            *self._errors,
-            EventError,
-            ValidationError,
-            UnicodeDecodeError,
-        )
 
     @abstractmethod
-    def open_client(self, connection: Connection) -> SdkClient:
-        """Make the SDK's client, on aiohttp and without retries."""
+    def load_sdk(self) -> Sdk:
+        """Import the SDK; called in a thread."""
 
     @abstractmethod
     def request_body(self, call: ChatCall) -> dict[str, Any]:
@@ -145,10 +165,18 @@ class SdkProvider(ABC):
             pydantic.ValidationError: It is not in the wire format.
         """
 
+    async def prepare(self) -> None:
+        """Import the SDK, unless it is; see `Provider.prepare`."""
+        await self._loaded()
+
     async def complete(self, call: ChatCall) -> ChatReply:
         """Make the call; see `Provider.complete`."""
+        await self.prepare()
         body = _merge({**self.request_body(call), **(self.stream_fields if call.on_text else {})}, call.model.extra)
-        answer = None if call.on_text is None else self.streamed_answer(call)
+        answer = None
+        if call.on_text is not None:
+            await self._event_reader()
+            answer = self.streamed_answer(call)
         reply = await self._make(call, body, answer)
         if not reply.content.strip():
             blocked = reply.finish_reason == "content_filter"
@@ -165,6 +193,19 @@ class SdkProvider(ABC):
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+    async def _loaded(self) -> Sdk:
+        async with self._loading:
+            if self._sdk is None:
+                self._sdk = await _imported(self.load_sdk)
+                _silence(self._sdk.status_error_type)
+        return self._sdk
+
+    async def _event_reader(self) -> _ReadEvents:
+        async with self._loading:
+            if self._read_events is None:
+                self._read_events = await _imported(_load_event_reader)
+        return self._read_events
 
     async def _make(self, call: ChatCall, body: dict[str, Any], answer: StreamedAnswer | None) -> ChatReply:
         """Make the call within its time."""
@@ -220,20 +261,21 @@ class SdkProvider(ABC):
     ) -> AsyncGenerator[str, None]:
         """Yield the text of the stream's events; errors carry what the provider may bill by then."""
         failure = ProviderError(ErrorKind.CUT, f"{self.name} ended the stream before the answer was complete")
+        sdk, read_events = await self._loaded(), await self._event_reader()
         try:
             if response.headers.get("content-type", "").startswith("application/json"):
                 # Some compatible servers don't stream.
                 if whole := answer.take_whole(self.read_reply(await response.aread(), call)):
                     yield whole
                 return
-            async with aclosing(_read_events(response)) as events:
+            async with aclosing(read_events(response)) as events:
                 async for event in events:
                     piece = answer.take(event.data)
                     if answer.ended:
                         _hurry(limit)
                     if piece:
                         yield piece
-        except self._stream_errors as error:
+        except (*sdk.error_types, *_STREAM_ERRORS) as error:
             failure = self._stream_failure(error)
         if not answer.is_whole:
             # An error event before any text is a refusal, and those are free.
@@ -243,25 +285,20 @@ class SdkProvider(ABC):
             raise failure
 
     async def _post(self, call: ChatCall, body: dict[str, Any], *, stream: bool) -> Any:  # noqa: ANN401 - of each SDK's own
+        sdk = await self._loaded()
         if self._client is None:
-            # At DEBUG, which the environment can set when an SDK is imported, prompts would be logged.
-            for sdk in (self.status_error_type, AsyncStream):
-                logging.getLogger(sdk.__module__.partition(".")[0]).setLevel(logging.INFO)
-            self._client = self.open_client(self._connection)
+            self._client = sdk.open_client(self._connection)
         options = {"timeout": call.timeout_s, "headers": {CALL_ID_HEADER: str(call.call_id)}}
         try:
             return await self._client.post(
-                self.path, cast_to=self.response_type, body=body, options=options, stream=stream
+                self.path, cast_to=sdk.response_type, body=body, options=options, stream=stream
             )
         # Without `from None` a traceback would show the SDK's message, which may quote the prompt.
-        except self._errors as error:
-            raise self._failure(error) from None
-
-    def _failure(self, error: Exception) -> ProviderError:
-        if not isinstance(error, self.status_error_type):
-            return transport_error(self.name, error)
-        response: HttpResponse = getattr(error, "response")  # noqa: B009 - the attribute is each SDK's own
-        return status_error(self.name, response.status_code, response.headers, response.content)
+        except sdk.status_error_type as error:
+            answer: HttpResponse = getattr(error, "response")  # noqa: B009 - the attribute is each SDK's own
+            raise status_error(self.name, answer.status_code, answer.headers, answer.content) from None
+        except (*sdk.error_types, *_TRANSPORT_ERRORS) as error:
+            raise transport_error(self.name, error) from None
 
     def _stream_failure(self, error: Exception) -> ProviderError:
         match error:
@@ -276,6 +313,35 @@ class SdkProvider(ABC):
     def _malformed(self, detail: str) -> ProviderError:
         message = f"{self.name} sent a response that is not in the protocol's form: {detail}"
         return ProviderError(ErrorKind.MALFORMED, message)
+
+
+_Loaded = TypeVar("_Loaded")
+
+
+async def _imported(load: Callable[[], _Loaded]) -> _Loaded:
+    """Import in a thread."""
+
+    def importing() -> _Loaded:
+        with _importing:
+            loaded = load()
+        # An SDK is up to a hundred thousand objects that stay; each look through them for garbage stops all threads.
+        gc.freeze()
+        return loaded
+
+    return await asyncio.to_thread(importing)
+
+
+def _load_event_reader() -> _ReadEvents:
+    """Import the one public decoder of server-sent events among the SDKs'; it takes the response of any of them."""
+    from anthropic import AsyncStream  # noqa: PLC0415
+
+    _silence(AsyncStream)
+    return cast("_ReadEvents", AsyncStream.raw_events)
+
+
+def _silence(of_sdk: type) -> None:
+    """Keep an SDK from logging prompts: at DEBUG, which the environment can set when it is imported, it would."""
+    logging.getLogger(of_sdk.__module__.partition(".")[0]).setLevel(logging.INFO)
 
 
 def _hurry(limit: asyncio.Timeout) -> None:

@@ -1,19 +1,18 @@
 """The tables against the rows that the sink makes, on the real engine."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
-from support.ledger_records import BASE, ClickHouseProcess, breaker, call_pair, hops, result, shared_call
+from support.ledger_records import BASE, breaker, call_pair, hops, result, shared_call
 
 import analytics.migrate
 from analytics.clickhouse import ClickHouseUnavailable, open_client
 from analytics.ledger import Entry, Ledger, SinkStats
 from analytics.migrate import migrate, split_statements
 from analytics.rows import Position, Table, rows_of
+from tierstream.stack.ports import free_port
 from topics.control import BreakerOrder, BreakerState, PartitionCount
 from topics.events import Hop, Hops
 from topics.journal import Rates, Usage
@@ -25,14 +24,6 @@ TABLES = {
     "breakers": Table.BREAKERS,
     "bodies": Table.BODIES,
 }
-
-
-@pytest.fixture
-async def clickhouse(tmp_path: Path) -> AsyncIterator[ClickHouseProcess]:
-    server = ClickHouseProcess(tmp_path)
-    await server.start()
-    yield server
-    await server.stop()
 
 
 WRITING = Rates(
@@ -54,8 +45,8 @@ def entry(record, offset: int, *, at: datetime = BASE, topic: str = "t") -> Entr
     return Entry(position, rows_of(record, position, "full"))
 
 
-async def test_migrations_run_once_and_follow_the_retention(clickhouse):
-    async with open_client(clickhouse.url) as client:
+async def test_migrations_run_once_and_follow_the_retention(clickhouse_url):
+    async with open_client(clickhouse_url) as client:
         both = await asyncio.gather(
             *(migrate(client, "ledger", retention_days=10, body_retention_days=5) for _ in range(2))
         )
@@ -70,16 +61,16 @@ async def test_migrations_run_once_and_follow_the_retention(clickhouse):
             await migrate(client, "a; DROP", retention_days=1, body_retention_days=1)
 
 
-async def test_every_row_comes_back_as_it_was_and_counts_once(clickhouse):
+async def test_every_row_comes_back_as_it_was_and_counts_once(clickhouse_url):
     batched = Hops(request_id="r3", hops=(left_in_a_batch(hops(3).hops[1]),))
     records = [result(3), result(4), *call_pair(3), *call_pair(2, failed=True), hops(3), batched]
     records += [call.model_copy(update={"rates": WRITING}) for call in shared_call(5, 6)[1]]
     records += [PartitionCount(partitions=3), ORDER, breaker(1), breaker(2, state=BreakerState.CLOSED)]
     entries = [entry(record, offset) for offset, record in enumerate(records)]
-    async with open_client(clickhouse.url) as client:
+    async with open_client(clickhouse_url) as client:
         await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)
         for _ in range(2):
-            ledger = Ledger(clickhouse.url, "ledger", SinkStats())
+            ledger = Ledger(clickhouse_url, "ledger", SinkStats())
             await ledger.insert(entries)
             assert await ledger.last_offsets(Table.REQUESTS, "cluster", "t") == {0: 1}
             assert await ledger.last_offsets(Table.HOPS, "cluster", "other") == {}
@@ -98,10 +89,10 @@ async def test_every_row_comes_back_as_it_was_and_counts_once(clickhouse):
             assert raw.result_rows[0][0] in {len(expected), 2 * len(expected)}
 
 
-async def test_rows_of_before_a_migration_keep_their_meaning(clickhouse, monkeypatch):
+async def test_rows_of_before_a_migration_keep_their_meaning(clickhouse_url, monkeypatch):
     """An older version created the tables and filled them; then this one migrates them."""
     every = analytics.migrate._migrations()
-    async with open_client(clickhouse.url) as client:
+    async with open_client(clickhouse_url) as client:
         with monkeypatch.context() as older:
             older.setattr(analytics.migrate, "_migrations", lambda: every[:2])
             older.setattr(analytics.migrate, "_TABLES", ("requests_log", "calls_log", "hops_log"))
@@ -116,7 +107,7 @@ async def test_rows_of_before_a_migration_keep_their_meaning(clickhouse, monkeyp
         ]
         await client.insert("calls_log", [list(row.values()) for row in old], list(old[0]), database="ledger")
         await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)
-        ledger = Ledger(clickhouse.url, "ledger", SinkStats())
+        ledger = Ledger(clickhouse_url, "ledger", SinkStats())
         await ledger.insert([entry(call, offset) for offset, call in enumerate(shared_call(2, 3)[1], start=2)])
         await ledger.close()
         found = await client.query(
@@ -128,16 +119,16 @@ async def test_rows_of_before_a_migration_keep_their_meaning(clickhouse, monkeyp
         assert raw.result_rows == [(1, None)] * 2
 
 
-async def test_the_ledger_of_calls_has_a_row_a_call(clickhouse):
+async def test_the_ledger_of_calls_has_a_row_a_call(clickhouse_url):
     started, ended = call_pair(1)
     lost, _ = call_pair(2)
     failed = call_pair(3, failed=True)
     # A second journey of the same attempt, and a second copy of an ending.
     again = started.model_copy(update={"call_id": lost.attempt_id})
     records = [started, ended, ended, lost, *failed, again]
-    async with open_client(clickhouse.url) as client:
+    async with open_client(clickhouse_url) as client:
         await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)
-        ledger = Ledger(clickhouse.url, "ledger", SinkStats())
+        ledger = Ledger(clickhouse_url, "ledger", SinkStats())
         await ledger.insert([entry(record, offset) for offset, record in enumerate(records)])
         await ledger.close()
         found = await client.query("SELECT call_id, outcome, cost_usd, ended_at FROM ledger.call_ledger")
@@ -153,14 +144,14 @@ async def test_the_ledger_of_calls_has_a_row_a_call(clickhouse):
         assert attempts.result_rows == [(2, 1, 1, ended.cost_usd)]
 
 
-async def test_a_value_that_fits_no_column_costs_only_its_own_record(clickhouse):
+async def test_a_value_that_fits_no_column_costs_only_its_own_record(clickhouse_url):
     big = result(2).model_copy(update={"usage": Usage(input=2**70, output=0)})
     large_money = result(3).model_copy(update={"cost_usd": Decimal("99999999999999999999999999.999999999999")})
     records = [result(1), big, large_money]
     stats = SinkStats()
-    async with open_client(clickhouse.url) as client:
+    async with open_client(clickhouse_url) as client:
         await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)
-        ledger = Ledger(clickhouse.url, "ledger", stats)
+        ledger = Ledger(clickhouse_url, "ledger", stats)
         # The next month begins in the middle: one insert must not leave a hole if it stops halfway.
         moments = (BASE, BASE, datetime(2026, 4, 1, tzinfo=UTC))
         await ledger.insert([entry(r, i, at=at) for i, (r, at) in enumerate(zip(records, moments, strict=True))])
@@ -170,9 +161,8 @@ async def test_a_value_that_fits_no_column_costs_only_its_own_record(clickhouse)
     assert stats.skipped == {"out_of_range": 1}
 
 
-async def test_an_absent_server_is_named_without_its_password(clickhouse):
-    url = clickhouse.url.replace("http://", "http://me:secret@")
-    await clickhouse.stop()
+async def test_an_absent_server_is_named_without_its_password():
+    url = f"http://me:secret@127.0.0.1:{free_port()}"
     with pytest.raises(ClickHouseUnavailable, match="CLICKHOUSE_URL") as caught:
         async with open_client(url):
             pass

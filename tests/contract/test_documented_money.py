@@ -1,16 +1,15 @@
 """Documented queries about money add up to what was paid, however often records were delivered."""
 
 import asyncio
-import signal
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from time import time_ns
 
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 from support.documented_sql import documented_queries
-from support.embedded_server import EmbeddedServer
 from support.ledger_records import call_pair, fill_ledger, hops, result, shared_call
 
 from analytics.clickhouse import open_client
@@ -24,19 +23,18 @@ TIME_MS = time_ns() // 1_000_000 - 60_000
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+def url(module_clickhouse_url: str) -> str:
     """Two ledgers of the same requests: one where all went well, and one where records were delivered again."""
-    server = EmbeddedServer(tmp_path_factory.mktemp("clickhouse"))
-    asyncio.run(fill_ledger(server.url, "tierstream", [*calls(), *results(), *steps()], first_ms=TIME_MS))
+    fill = partial(fill_ledger, module_clickhouse_url, first_ms=TIME_MS)
+    asyncio.run(fill("tierstream", [*calls(), *results(), *steps()]))
     again = [record for record in (*calls(), *steps()) for _ in range(COPIES)]
-    asyncio.run(fill_ledger(server.url, "delivered_again", [*again, *results()], first_ms=TIME_MS))
-    yield server
-    assert server.end(signal.SIGTERM) == 0
+    asyncio.run(fill("delivered_again", [*again, *results()]))
+    return module_clickhouse_url
 
 
 @pytest.fixture(scope="module")
-def client(server: EmbeddedServer) -> Iterator[Client]:
-    with clickhouse_connect.get_client(dsn=server.url) as client:
+def client(url: str) -> Iterator[Client]:
+    with clickhouse_connect.get_client(dsn=url) as client:
         yield client
 
 
@@ -97,9 +95,9 @@ def test_documented_queries_sum_no_cost_of_hops() -> None:
         assert not ("cost" in query and ".hops" in query), query
 
 
-async def test_the_steps_of_a_trace_add_up_to_what_the_request_paid(server: EmbeddedServer) -> None:
+async def test_the_steps_of_a_trace_add_up_to_what_the_request_paid(url: str) -> None:
     _, ended = call_pair(3)
-    async with open_client(server.url) as client:
+    async with open_client(url) as client:
         found = await trace(client, "delivered_again", "r3")
     assert found is not None
     assert len(found.hops) == 2 * COPIES

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 import pytest
 from aiokafka import AIOKafkaProducer
 from support.deployment import Deployment
-from support.ledger_records import ClickHouseProcess
 
 from analytics.clickhouse import open_client
 from analytics.ledger_report import ledger_report
@@ -123,7 +122,7 @@ async def assert_decided_once(deployment, simulator, requests):
 
 
 @pytest.mark.slow
-async def test_killed_workers_ask_nobody_twice_and_the_books_agree(deployed, simulator, tmp_path):
+async def test_killed_workers_ask_nobody_twice_and_the_books_agree(deployed, simulator, clickhouse_url):
     requests = traffic(simulator, range(150))
     async with deployed() as deployment:
         worker, _ = await asyncio.gather(deployment.start_worker("classify"), deployment.start_worker(*AFTERWARDS))
@@ -139,23 +138,18 @@ async def test_killed_workers_ask_nobody_twice_and_the_books_agree(deployed, sim
         calls = await assert_decided_once(deployment, simulator, requests)
         assert any(isinstance(call, CallEnded) and call.content for call in calls)
         assert any(isinstance(call, CallEnded) and not call.has_left for call in calls)
-        await assert_the_ledger_agrees(deployment, simulator, tmp_path, found)
+        await assert_the_ledger_agrees(deployment, simulator, clickhouse_url, found)
 
 
-async def assert_the_ledger_agrees(deployment, simulator, tmp_path, found):
-    server = ClickHouseProcess(tmp_path / "clickhouse")
-    await server.start()
-    try:
-        await deployment.start("sink", CLICKHOUSE_URL=server.url)
-        clickhouse = deployment.settings.clickhouse.model_copy(update={"url": server.url})
-        settings = deployment.settings.model_copy(update={"clickhouse": clickhouse})
-        options = VerifyOptions(served_url=simulator.url, wait_s=60)
-        verdict = await verify(settings, options, lambda *_: None)
-        assert verdict.findings.ok, verdict.as_json()
-        async with open_client(server.url) as client:
-            report = await ledger_report(LedgerWindow(client, clickhouse.database))
-    finally:
-        await server.stop()
+async def assert_the_ledger_agrees(deployment, simulator, clickhouse_url, found):
+    await deployment.start("sink", CLICKHOUSE_URL=clickhouse_url)
+    clickhouse = deployment.settings.clickhouse.model_copy(update={"url": clickhouse_url})
+    settings = deployment.settings.model_copy(update={"clickhouse": clickhouse})
+    options = VerifyOptions(served_url=simulator.url, wait_s=60)
+    verdict = await verify(settings, options, lambda *_: None)
+    assert verdict.findings.ok, verdict.as_json()
+    async with open_client(clickhouse_url) as client:
+        report = await ledger_report(LedgerWindow(client, clickhouse.database))
     assert (report.money.unexplained_usd, report.money.unsettled_cost_usd) == (0, 0)
     assert report.money.results_cost_usd == sum(result.cost_usd for result in found.values())
     of_votes = [group for group in report.calls if group.purpose == "classify"]

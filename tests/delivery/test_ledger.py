@@ -6,7 +6,6 @@ from collections import Counter
 from decimal import Decimal
 
 import pytest
-from support.ledger_records import ClickHouseProcess
 
 from analytics.clickhouse import open_client
 from streams.calls.pricing import PriceBook
@@ -18,12 +17,9 @@ from topics.requests import Request
 
 
 @pytest.fixture
-async def clickhouse(tmp_path):
-    server = ClickHouseProcess(tmp_path / "clickhouse")
-    await server.start()
-    async with open_client(server.url) as client:
-        yield server.url, client
-    await server.stop()
+async def clickhouse(clickhouse_url):
+    async with open_client(clickhouse_url) as client:
+        yield clickhouse_url, client
 
 
 def requests(simulator):

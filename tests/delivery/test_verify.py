@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import re
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from uuid import uuid4
@@ -14,6 +11,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
 from support.ledger_records import RATES, call_pair, result, shared_call
+from support.topics import created_topics
 from support.verify_world import (
     NUMBERS,
     PARTITIONS,
@@ -32,7 +30,7 @@ from analytics.clickhouse import open_client
 from analytics.migrate import migrate
 from analytics.rows import Row, Table
 from streams.config.settings import load
-from streams.kafka.admin import admin_client, create_topics
+from streams.kafka.admin import admin_client
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import Output, Publisher
 from tierstream.cli import app
@@ -42,26 +40,8 @@ from topics.registry import CALLS, REQUESTS, RESULTS
 from topics.results import Result, ResultError, ResultStatus
 
 
-@pytest.fixture(scope="module")
-def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One engine for all worlds; each has a database of its own."""
-    command = [sys.executable, "-m", "tierstream.stack.clickhouse_server", "--port", "0"]
-    folder = tmp_path_factory.mktemp("clickhouse")
-    with subprocess.Popen([*command, "--data", str(folder)], stderr=subprocess.PIPE) as server:
-        assert server.stderr is not None
-        try:
-            yield next(
-                f"http://127.0.0.1:{match[1].decode()}"
-                for line in server.stderr
-                if (match := re.search(rb"listens on http://127\.0\.0\.1:(\d+)", line))
-            )
-        finally:
-            server.terminate()
-            server.communicate()
-
-
 @pytest.fixture
-async def world(kafka, clickhouse: str, tmp_path: Path, monkeypatch) -> AsyncIterator["World"]:
+async def world(kafka, clickhouse_url: str, tmp_path: Path, monkeypatch) -> AsyncIterator["World"]:
     for name in ("KAFKA_BOOTSTRAP_SERVERS", "CLICKHOUSE_URL"):
         monkeypatch.delenv(name, raising=False)
     name = f"verify{uuid4().hex[:8]}"
@@ -73,7 +53,7 @@ async def world(kafka, clickhouse: str, tmp_path: Path, monkeypatch) -> AsyncIte
         prefix = "{name}."
         partitions = {PARTITIONS}
         [clickhouse]
-        url = "{clickhouse}"
+        url = "{clickhouse_url}"
         database = "{name}"
         [stack]
         data_dir = "{tmp_path}"
@@ -84,10 +64,10 @@ async def world(kafka, clickhouse: str, tmp_path: Path, monkeypatch) -> AsyncIte
         """
     )
     settings = load(config)
-    await create_topics(settings)
-    async with open_client(clickhouse) as client:
+    async with open_client(clickhouse_url) as client:
         await migrate(client, name, retention_days=4000, body_retention_days=4000)
-    return World(settings, config, tmp_path / "served.jsonl")
+    async with created_topics(settings):
+        yield World(settings, config, tmp_path / "served.jsonl")
 
 
 async def test_a_clean_world_passes_and_is_counted(world):

@@ -12,10 +12,10 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from support.topics import created_topics
 from typer.testing import CliRunner
 
 from streams.config.settings import load
-from streams.kafka.admin import create_topics
 from tierstream.cli import app
 from tierstream.client.record_reader import RecordReader, find_result
 from tierstream.client.request_producer import RequestProducer
@@ -50,8 +50,8 @@ def config(kafka, tmp_path, monkeypatch):
 @pytest.fixture
 async def settings(config):
     loaded = load(config)
-    await create_topics(loaded)
-    return loaded
+    async with created_topics(loaded):
+        yield loaded
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaProducer
 from support.deployment import clean_environment
+from support.topics import created_topics
 from typer.testing import CliRunner
 
 from streams.config.settings import load
-from streams.kafka.admin import create_topics
 from tierstream.cli import app
 from tierstream.cli.render.stream import NamedPage
 from topics.codec import encode
@@ -42,8 +42,7 @@ async def topics(kafka, tmp_path):
         """
     )
     settings = load(config, overrides={"kafka": {"bootstrap_servers": kafka.bootstrap_servers}})
-    await create_topics(settings)
-    async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as producer:
+    async with created_topics(settings), AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as producer:
         yield Topics(config, settings, producer)
 
 

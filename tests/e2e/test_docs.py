@@ -18,12 +18,10 @@ import typer
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from support.command_lines import commands_in, parse
 from support.deployment import clean_environment
-from support.ledger_records import ClickHouseProcess, call_pair, hops, result
+from support.ledger_records import call_pair, fill_ledger, hops, result
 
 from analytics.clickhouse import open_client
-from analytics.ledger import Entry, Ledger, SinkStats
-from analytics.migrate import migrate, split_statements
-from analytics.rows import Position, rows_of
+from analytics.migrate import split_statements
 from streams.calls.pricing import PriceBook
 from streams.config.settings import load
 from streams.kafka.clock import utc_now
@@ -192,10 +190,9 @@ async def test_kcat_asks_and_reads(deployment):
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-async def test_curl_asks_the_ledger(tmp_path):
-    async with filled_ledger(tmp_path) as url:
-        for line in lines_with("curl http://127.0.0.1:8123"):
-            assert "Code:" not in await run_line(line, {"http://127.0.0.1:8123": url}), line
+async def test_curl_asks_the_ledger(ledger_url):
+    for line in lines_with("curl http://127.0.0.1:8123"):
+        assert "Code:" not in await run_line(line, {"http://127.0.0.1:8123": ledger_url}), line
 
 
 def lines_with(start):
@@ -217,12 +214,12 @@ async def run_line(line, places):
     return output.decode()
 
 
-async def test_sql_runs_on_the_ledger(tmp_path):
+async def test_sql_runs_on_the_ledger(ledger_url):
     queries = [
         (block.page, query) for block in BLOCKS if block.info == ("sql",) for query in split_statements(block.text)
     ]
     assert len(queries) > 10
-    async with filled_ledger(tmp_path) as url, open_client(url) as client:
+    async with open_client(ledger_url) as client:
         for page, query in queries:
             try:
                 await client.query(query)
@@ -230,26 +227,12 @@ async def test_sql_runs_on_the_ledger(tmp_path):
                 pytest.fail(f"{page}: {error}\n{query}")
 
 
-@asynccontextmanager
-async def filled_ledger(folder):
-    """A ClickHouse with a few rows in each table of the ledger; yields its URL."""
-    server = ClickHouseProcess(folder)
-    await server.start()
-    try:
-        async with open_client(server.url) as client:
-            await migrate(client, "tierstream", retention_days=4000, body_retention_days=4000)
-        await fill(server.url)
-        yield server.url
-    finally:
-        await server.stop()
-
-
-async def fill(url):
+@pytest.fixture
+async def ledger_url(clickhouse_url):
+    """A ClickHouse with a few rows in each table of the ledger."""
     records = [record for n in range(1, 6) for record in (result(n), *call_pair(n), hops(n))]
-    positions = [Position("cluster", "t", 0, offset, 1_790_000_000_000 + offset) for offset in range(len(records))]
-    ledger = Ledger(url, "tierstream", SinkStats())
-    await ledger.insert([Entry(p, rows_of(record, p, "full")) for p, record in zip(positions, records, strict=True)])
-    await ledger.close()
+    await fill_ledger(clickhouse_url, "tierstream", records, first_ms=1_790_000_000_000, bodies="full")
+    return clickhouse_url
 
 
 def test_the_glossary_has_one_meaning_for_each_word():

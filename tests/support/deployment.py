@@ -15,12 +15,13 @@ from uuid import uuid4
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from support.topics import created_topics
 
 from agents import STAGES
 from agents.parked import STAGE as PARKING
 from agents.settle import STAGE as SETTLE
 from streams.config.settings import load
-from streams.kafka.admin import admin_client, create_topics
+from streams.kafka.admin import admin_client
 from streams.kafka.topic_reader import TopicReader, partitions_of
 from tierstream.client.record_reader import RecordReader
 from tierstream.client.request_producer import RequestProducer
@@ -86,13 +87,13 @@ class Deployment:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Deployment"]:
-        """Create the topics; at the end, stop every process that was started."""
-        await create_topics(self.settings)
-        try:
-            yield self
-        finally:
-            for child in self._children:
-                child.kill()
+        """Create the topics; at the end, stop every process that was started, and delete the topics."""
+        async with created_topics(self.settings):
+            try:
+                yield self
+            finally:
+                for child in self._children:
+                    child.kill()
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return the environment of a process of this deployment; no key of a real provider is in it."""

@@ -4,9 +4,11 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 MODULE = "tierstream.stack.clickhouse_server"
+_SHIPPED = {"default", "system", "INFORMATION_SCHEMA", "information_schema"}
 _LISTENS = re.compile(r"listens on (http://127\.0\.0\.1:\d+)")
 
 
@@ -27,6 +29,16 @@ class EmbeddedServer:
                 self.url = match[1]
                 return
         raise AssertionError(f"the server did not start: {''.join(seen)}")
+
+    def ask(self, statement: str) -> list[str]:
+        """Run a statement and return the lines of its result."""
+        with urllib.request.urlopen(self.url, statement.encode()) as response:
+            return response.read().decode().splitlines()
+
+    def drop_databases(self) -> None:
+        """Make it as it was when it was new."""
+        for name in set(self.ask("SHOW DATABASES")) - _SHIPPED:
+            self.ask(f"DROP DATABASE `{name}` SYNC")
 
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)

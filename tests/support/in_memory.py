@@ -187,6 +187,9 @@ class FakeProvider:
         self.cut_after_text = False
         """Whether a streamed text is followed by the next step of the script, which is then an error."""
 
+    async def prepare(self) -> None:
+        pass
+
     async def complete(self, call: ChatCall) -> ChatReply:
         await call.may_leave()
         self.calls.append(call)

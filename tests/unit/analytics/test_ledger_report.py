@@ -3,11 +3,10 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 from uuid import UUID
 
 import pytest
-from support.ledger_records import BASE, ClickHouseProcess, call_pair, result, shared_call
+from support.ledger_records import BASE, call_pair, result, shared_call
 
 from analytics.clickhouse import AsyncClient, open_client
 from analytics.ledger import Entry, Ledger, SinkStats
@@ -31,39 +30,31 @@ SETTLED_COST = sum((call_pair(n)[1].cost_usd for n in NUMBERS), start=Decimal(0)
 
 
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[AsyncClient]:
-    server = ClickHouseProcess(tmp_path)
-    await server.start()
-    async with open_client(server.url) as client:
+async def client(clickhouse_url: str) -> AsyncIterator[AsyncClient]:
+    async with open_client(clickhouse_url) as client:
         await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)
-        ledger = Ledger(server.url, "ledger", SinkStats())
+        ledger = Ledger(clickhouse_url, "ledger", SinkStats())
         for topic, records in (("r", RESULTS), ("c", CALLS)):
             for offset, record in enumerate(records):
                 position = Position("cluster", topic, 0, offset, int(BASE.timestamp() * 1000) + offset)
                 await ledger.insert([Entry(position, rows_of(record, position, "none"))])
         await ledger.close()
         yield client
-    await server.stop()
 
 
-async def test_a_shared_call_counts_once_and_its_unknown_parts_are_estimated(tmp_path):
+async def test_a_shared_call_counts_once_and_its_unknown_parts_are_estimated(clickhouse_url):
     """Three requests share a call, of one of which the end is missing; two share another one that never ended."""
     started, ended = shared_call(1, 2, 5)
     records = [*started, *ended[:2], *call_pair(8)]
     records += [call_pair(n)[0].model_copy(update={"call_id": AGAIN}) for n in (10, 11)]
-    server = ClickHouseProcess(tmp_path)
-    await server.start()
-    try:
-        async with open_client(server.url) as client:
-            await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)
-            ledger = Ledger(server.url, "ledger", SinkStats())
-            for offset, record in enumerate(records):
-                position = Position("cluster", "c", 0, offset, int(BASE.timestamp() * 1000) + offset)
-                await ledger.insert([Entry(position, rows_of(record, position, "none"))])
-            await ledger.close()
-            report = await ledger_report(LedgerWindow(client, "ledger"))
-    finally:
-        await server.stop()
+    async with open_client(clickhouse_url) as client:
+        await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)
+        ledger = Ledger(clickhouse_url, "ledger", SinkStats())
+        for offset, record in enumerate(records):
+            position = Position("cluster", "c", 0, offset, int(BASE.timestamp() * 1000) + offset)
+            await ledger.insert([Entry(position, rows_of(record, position, "none"))])
+        await ledger.close()
+        report = await ledger_report(LedgerWindow(client, "ledger"))
     parts = [end.cost_usd for end in ended]
     assert {group.outcome: (group.calls, group.cost_usd) for group in report.calls} == {
         "ok": (2, parts[0] + parts[1] + call_pair(8)[1].cost_usd),

@@ -13,7 +13,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 import pytest
-from support.ledger_records import BASE, ClickHouseProcess, call_pair, hops, result, shared_call
+from support.ledger_records import BASE, call_pair, hops, result, shared_call
 
 import analytics
 from analytics.clickhouse import AsyncClient, open_client
@@ -39,22 +39,15 @@ LOST = [call_pair(3, failed=True)[0]]
 ENDED = [*CALLS[1::2], *JUDGED[1::2]]
 
 
-def window(client: AsyncClient, **bounds) -> LedgerWindow:
-    return LedgerWindow(client, "ledger", frontier_rates=lambda: FRONTIER, **bounds)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("clickhouse")
+def window(client: AsyncClient, database: str = "ledger", **bounds) -> LedgerWindow:
+    return LedgerWindow(client, database, frontier_rates=lambda: FRONTIER, **bounds)
 
 
 @pytest.fixture
-async def client(folder: Path) -> AsyncIterator[AsyncClient]:
-    server = ClickHouseProcess(folder)
-    await server.start()
-    async with open_client(server.url) as client:
+async def client(module_clickhouse_url: str) -> AsyncIterator[AsyncClient]:
+    async with open_client(module_clickhouse_url) as client:
         if await migrate(client, "ledger", retention_days=4000, body_retention_days=4000):
-            ledger = Ledger(server.url, "ledger", SinkStats())
+            ledger = Ledger(module_clickhouse_url, "ledger", SinkStats())
             entries = []
             for topic, records in (("r", RESULTS), ("c", CALLS + JUDGED + LOST), ("h", [hops(n) for n in range(40)])):
                 for offset, record in enumerate(records):
@@ -64,7 +57,6 @@ async def client(folder: Path) -> AsyncIterator[AsyncClient]:
                 await ledger.insert(entries)
             await ledger.close()
         yield client
-    await server.stop()
 
 
 async def test_summary_adds_up(client):
@@ -126,45 +118,40 @@ async def test_a_tag_and_a_window_restrict_the_summary(client):
     assert (nothing.requests, nothing.total_cost_usd, nothing.saved_share, nothing.tiers) == (0, 0, None, ())
 
 
-async def test_sharing_and_batches_are_added_up(folder, capsys):
+async def test_sharing_and_batches_are_added_up(module_clickhouse_url, capsys):
     """Three requests share call 7, two of them with a tag; call 8 leaves alone."""
     _, ended = shared_call(1, 2, 3)
     whole = call_pair(7)[1].cost_usd
     records = [*ended, call_pair(8)[1], result(1, tags=("some",)), result(2, tags=("some",)), result(3), result(8)]
-    server = ClickHouseProcess(folder / "sharing")
-    await server.start()
-    try:
-        async with open_client(server.url) as client:
-            await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)
-            ledger = Ledger(server.url, "ledger", SinkStats())
-            for offset, record in enumerate([*records, *records]):
-                topic = "r" if isinstance(record, Result) else "c"
-                position = Position("cluster", topic, 0, offset % len(records), int(BASE.timestamp() * 1000))
-                await ledger.insert([Entry(position, rows_of(record, position, "none"))])
-            await ledger.close()
-            report = await summary(window(client))
-            assert report.total_cost_usd == whole + call_pair(8)[1].cost_usd
-            assert [(p.purpose, p.calls) for p in report.purposes] == [("infer", 2)]
-            assert report.sharing == SharingSummary(shared_calls=1, saved_calls=2, saved_cost_usd=2 * whole)
-            assert [tier.model_dump() for tier in report.departures] == [
-                {
-                    "tier": 1,
-                    "calls": 2,
-                    "batch_size": 2.0,
-                    "batch_wait_ms": 6.0,
-                    "streamed": 1,
-                    "first_token_p50_ms": 80.0,
-                }
-            ]
-            tagged = await summary(window(client, tag="some"))
-            alone = 2 * whole - ended[0].cost_usd - ended[1].cost_usd
-            assert tagged.sharing == SharingSummary(shared_calls=1, saved_calls=1, saved_cost_usd=alone)
-            show_summary(report, "groq/small")
-            shown = capsys.readouterr().out
-            assert "1 calls answered 3 requests; saved 2 calls" in shown
-            assert "batches of 2.0 on average, which waited 6.0 ms; first text of 1 streams after 80 ms" in shown
-    finally:
-        await server.stop()
+    async with open_client(module_clickhouse_url) as client:
+        await migrate(client, "sharing", retention_days=4000, body_retention_days=4000)
+        ledger = Ledger(module_clickhouse_url, "sharing", SinkStats())
+        for offset, record in enumerate([*records, *records]):
+            topic = "r" if isinstance(record, Result) else "c"
+            position = Position("cluster", topic, 0, offset % len(records), int(BASE.timestamp() * 1000))
+            await ledger.insert([Entry(position, rows_of(record, position, "none"))])
+        await ledger.close()
+        report = await summary(window(client, "sharing"))
+        assert report.total_cost_usd == whole + call_pair(8)[1].cost_usd
+        assert [(p.purpose, p.calls) for p in report.purposes] == [("infer", 2)]
+        assert report.sharing == SharingSummary(shared_calls=1, saved_calls=2, saved_cost_usd=2 * whole)
+        assert [tier.model_dump() for tier in report.departures] == [
+            {
+                "tier": 1,
+                "calls": 2,
+                "batch_size": 2.0,
+                "batch_wait_ms": 6.0,
+                "streamed": 1,
+                "first_token_p50_ms": 80.0,
+            }
+        ]
+        tagged = await summary(window(client, "sharing", tag="some"))
+        alone = 2 * whole - ended[0].cost_usd - ended[1].cost_usd
+        assert tagged.sharing == SharingSummary(shared_calls=1, saved_calls=1, saved_cost_usd=alone)
+        show_summary(report, "groq/small")
+        shown = capsys.readouterr().out
+        assert "1 calls answered 3 requests; saved 2 calls" in shown
+        assert "batches of 2.0 on average, which waited 6.0 ms; first text of 1 streams after 80 ms" in shown
 
 
 async def test_without_sharing_nothing_is_saved(client):

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.in_memory import BASE, new_request, new_task
 from support.record_strategies import by_record, requests
 
@@ -52,7 +53,7 @@ def test_every_record_of_the_registry_is_covered():
 
 
 @pytest.mark.parametrize("model", by_record, ids=lambda model: model.__name__)
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(data=st.data())
 def test_a_record_survives_the_journey(model, data):
     record = data.draw(by_record[model])
@@ -72,7 +73,7 @@ def _mutated(value: bytes, seed: int) -> bytes:
     return bytes(mutated)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(requests, st.integers(0, 2**32))
 def test_mutated_requests_are_read_or_refused(request, seed):
     error = attempt(REQUESTS, _mutated(encode(request).value, seed))
@@ -80,7 +81,7 @@ def test_mutated_requests_are_read_or_refused(request, seed):
 
 
 @pytest.mark.parametrize("model", by_record, ids=lambda model: model.__name__)
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(data=st.data())
 def test_mutated_records_are_read_or_refused(model, data):
     encoded = encode(data.draw(by_record[model]))
@@ -88,14 +89,14 @@ def test_mutated_records_are_read_or_refused(model, data):
     assert error is None or error.reason in REASONS
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.binary(max_size=60), st.lists(st.tuples(st.text(max_size=8), st.none() | st.binary(max_size=8)), max_size=3))
 def test_any_bytes_and_headers_are_read_or_refused(value, headers):
     error = attempt(REQUESTS, value, headers)
     assert error is None or error.reason in {*REASONS, "unknown_schema"}
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     st.sampled_from([name for name in Request.model_fields if name not in {"messages", "request_id", "tags"}]),
     st.sampled_from([SECRET, [SECRET], {"type": SECRET}, {"user_role": [SECRET]}, {"max_tokens": SECRET}]),
@@ -219,7 +220,7 @@ def _letter(record):
     return decode(DEAD_LETTERS, encoded.value, encoded.headers).record, encoded
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.none() | st.binary(max_size=50), st.none() | st.binary(max_size=20), st.binary(max_size=20))
 def test_a_dead_letter_keeps_the_bytes(value, key, header_value):
     letter, encoded = _letter(received(value, key=key, headers=(("h", header_value),)))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
+from support.examples import examples
 from support.in_memory import BASE, new_request, new_task
 from support.record_strategies import by_record, call_ended, money, rates, requests, tasks
 
@@ -38,13 +39,13 @@ def test_costs_add_up_exactly_over_a_route(calls):
     assert Fraction(sum(costs, Decimal(0))) == sum(map(Fraction, costs))
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(tasks)
 def test_a_task_costs_what_its_attempts_cost(task):
     assert Fraction(task.cost_usd) == sum(Fraction(attempt.cost_usd) for attempt in task.attempts)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(call_ended, money)
 def test_money_survives_json_to_the_last_digit(ended, amount):
     encoded = encode(ended.model_copy(update={"cost_usd": amount}))
@@ -77,7 +78,7 @@ def test_the_parts_of_an_attempt_do_not_run_into_each_other(request_id, stage, r
     assert attempt_id(request_id, revision, stage, n) == attempt_id(request_id, revision, stage, n)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(requests, requests)
 def test_a_digest_tells_bodies_apart_and_survives_the_journey(one, other):
     assert Request.model_validate_json(one.model_dump_json()).digest() == one.digest()
@@ -116,7 +117,7 @@ def test_the_question_is_the_last_thing_a_user_said():
 
 
 @pytest.mark.parametrize("model", by_record, ids=lambda model: model.__name__)
-@settings(max_examples=5)
+@settings(max_examples=examples(5))
 @given(data=st.data())
 def test_records_are_frozen(model, data):
     record = data.draw(by_record[model])

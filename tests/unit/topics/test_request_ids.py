@@ -6,6 +6,7 @@ import tracemalloc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.record_strategies import ids, json_values, texts
 
 from topics import request_ids
@@ -17,14 +18,14 @@ AT = ("request_id",)
 others = st.dictionaries(texts.filter(lambda name: name != "request_id"), json_values, max_size=4)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(ids, others, others, st.booleans())
 def test_the_id_of_any_object_is_found(request_id, before, after, ascii_only):
     value = json.dumps(before | {"request_id": request_id} | after, ensure_ascii=ascii_only).encode()
     assert find_request_id(value, AT) == request_id
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(ids, others, others, st.data())
 def test_of_a_text_that_is_cut_off_the_id_is_found_or_nothing(request_id, before, after, data):
     value = json.dumps(before | {"request_id": request_id} | after).encode()
@@ -32,21 +33,21 @@ def test_of_a_text_that_is_cut_off_the_id_is_found_or_nothing(request_id, before
     assert find_request_id(cut, AT) in {request_id, None}
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(others)
 def test_where_no_id_is_at_its_place_none_is_found(nested):
     value = json.dumps({"a": {"request_id": "x"}, "b": [{"request_id": "x"}], "c": nested} | nested).encode()
     assert find_request_id(value, AT) is None
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(ids, ids)
 def test_two_ids_are_none(first, second):
     value = f'{{"request_id": {json.dumps(first)}, "request_id": {json.dumps(second)}}}'.encode()
     assert find_request_id(value, AT) == (first if first == second else None)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.binary(max_size=80) | st.text('{}[]",:\\ru\n1', max_size=80).map(str.encode))
 def test_any_bytes_are_looked_at(value):
     find_request_id(value, AT)

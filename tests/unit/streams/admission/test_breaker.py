@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from support.examples import examples
 
 from streams.admission.breaker import WINDOW_BUCKETS, BreakerView, CircuitBreaker, Counts, SlidingCounts, Ticket
 from streams.admission.call_effect import (
@@ -413,5 +414,5 @@ class AnySchedule(RuleBasedStateMachine):
                 assert after.since >= before.until
 
 
-AnySchedule.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+AnySchedule.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=40)
 TestAnySchedule = AnySchedule.TestCase

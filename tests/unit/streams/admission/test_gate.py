@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.gate_scene import BIG, FAST, LIMITED, OTHER, START, Scene, rate_limited, settle
 
 from streams.admission import Admission, Gate, UnavailableError
@@ -456,7 +457,7 @@ class Schedule:
             self.end(task, 6)
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(STEPS)
 def test_no_schedule_leaks_a_slot_or_leaves_a_call_waiting_for_ever(steps):
     asyncio.run(Schedule().run(steps))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from streams.calls.batcher import Batch, Batcher
 from streams.config.settings_sections import BatchingSettings
@@ -225,7 +226,7 @@ ACTIONS = st.lists(
 """What happens, and a number that picks how many join, whose turn it is or how many milliseconds pass."""
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(ACTIONS, st.sampled_from((0, 1, 20, 100)), st.integers(1, 6), st.integers(0, 6))
 def test_any_schedule_keeps_order_limits_and_waits(actions, max_wait_ms, max_size, idle_below):
     async def run() -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.in_memory import BASE, new_request, new_task
 
 from streams.calls.coalescing import Follower, Share, SharedCall, SharedCallCancelledError, SharedCalls, share_key
@@ -277,7 +278,7 @@ class TestSharedCalls:
 STEPS = st.lists(st.tuples(st.sampled_from(("come", "come", "turn", "cancel")), st.integers(0, 9)), max_size=40)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(STEPS, st.integers(1, 4))
 def test_under_any_schedule_everybody_has_an_outcome_or_was_cancelled_and_the_shares_are_complete(steps, max_members):
     async def run() -> None:

@@ -83,6 +83,17 @@ async def test_it_is_journalled_before_and_after(bench, provider):
     assert (sent.call_id, sent.model.model, sent.max_tokens, sent.timeout_s) == (started.call_id, "a", 1024, 30)
 
 
+async def test_what_a_provider_needs_for_its_first_call_is_not_time_of_the_call(bench, provider, monkeypatch):
+    async def prepare() -> None:
+        assert kinds(bench) == []
+        bench.clock.advance(2)
+
+    monkeypatch.setattr(provider, "prepare", prepare)
+    began = bench.clock()
+    ended = await bench.calls(STAGE).make(paid_call(bench))
+    assert ((ended.started_at - began).total_seconds(), ended.provider_ms) == (2, 0)
+
+
 async def test_what_the_request_names_wins_and_time_ends_at_the_deadline(bench, provider):
     bench.clock.advance(50)
     await bench.calls(STAGE).make(paid_call(bench, params=Params(max_tokens=7)))

@@ -55,8 +55,8 @@ def test_a_shipped_provider_speaks_it(protocol):
 
 @each
 def test_its_sdk_is_installed_wherever_a_worker_runs(protocol):
-    speaker = speaker_of(protocol)
-    modules = {one.__module__.partition(".")[0] for one in (speaker.status_error_type, speaker.response_type)}
+    sdk = speaker_of(protocol)(Connection("p", "key", None, use_proxy=False)).load_sdk()
+    modules = {one.__module__.partition(".")[0] for one in (sdk.status_error_type, sdk.response_type)}
     for name in {packages_distributions()[module][0] for module in modules}:
         declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
         assert name in {re.split(r"[^\w-]", one)[0] for one in declared}, f"pyproject.toml: dependencies lack {name}"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.in_memory import new_request
 
 from streams.routing.features_classifier import FeaturesClassifier
@@ -243,7 +244,7 @@ def test_files_that_are_no_models(tmp_path, model):
         LearnedClassifier.load(tmp_path / "nope.npz")
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(data=st.data())
 def test_flipped_bytes_never_get_past_the_checks(tmp_path_factory, model, data):
     path = tmp_path_factory.mktemp("flip") / "m.npz"

@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.in_memory import new_request
 from support.record_strategies import requests
 
@@ -93,7 +94,7 @@ def test_of_a_blank_question_nobody_is_asked(text):
     assert question_of(new_request(text)) is None
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(requests)
 def test_of_any_request_a_bounded_text_is_shown(request):
     question = question_of(request)

@@ -5,6 +5,7 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.in_memory import new_request
 from support.record_strategies import requests
 
@@ -223,7 +224,7 @@ def test_the_requests_own_bounds_bind_rules_and_classifier(rules):
     assert decide(new_router(Fixed(1, 1)), new_request(max_tier=99)).tier == 3
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(requests, st.integers(2, 5))
 def test_any_request_gets_a_tier_always_the_same(request, tiers):
     router = new_router(tiers=tiers)
@@ -234,7 +235,7 @@ def test_any_request_gets_a_tier_always_the_same(request, tiers):
     assert sum(decision.scores) == pytest.approx(1, abs=1e-5)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=300), st.integers(2, 5))
 def test_probabilities_do_not_increase_with_the_tier(text, tiers):
     needs = list(FeaturesClassifier().needs_more_than(new_request(text), "other", tiers))
@@ -426,7 +427,7 @@ rule_effects = st.fixed_dictionaries(
 ).filter(lambda effect: bool(effect) and (effect.get("floor"), effect.get("ceiling")) != (2, 1))
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     st.data(),
     probabilities,

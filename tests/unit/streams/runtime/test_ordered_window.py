@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from streams.runtime.ordered_window import OrderedWindow
 
@@ -152,7 +153,7 @@ async def play(harness: Harness, arrivals: list[tuple[int, int, int]], actions: 
     assert harness.failures == []
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @example([(0, 1, 0)] * 4, [("rebalance", 0)], 4, 4)
 @given(ARRIVALS, ACTIONS, st.integers(1, 5), st.integers(1, 8))
 def test_any_schedule_releases_in_order_and_stays_within_the_limits(arrivals, actions, in_flight, span):
@@ -162,7 +163,7 @@ def test_any_schedule_releases_in_order_and_stays_within_the_limits(arrivals, ac
     asyncio.run(run())
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(ARRIVALS, st.lists(st.integers(0, 9), max_size=12), st.integers(0, 9))
 def test_a_failure_stops_admission_and_release(arrivals, before, failing):
     async def run() -> None:

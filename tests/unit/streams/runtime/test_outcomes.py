@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.in_memory import new_request, new_task
 from support.record_strategies import attempts, completions, some, tasks
 
@@ -29,7 +30,7 @@ def check_identity(outcome: Outcome, task) -> None:
     assert outcome.service_class == request.service_class
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(tasks, completions, some(attempts), st.booleans())
 def test_an_answer_carries_its_model_and_every_cost(task, completion, attempts, degraded):
     outcome = ending(answered("infer:1", task, completion, attempts, degraded=degraded))
@@ -41,7 +42,7 @@ def test_an_answer_carries_its_model_and_every_cost(task, completion, attempts, 
     assert (outcome.route, outcome.error) == (attempts, None)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(tasks)
 def test_giving_up_falls_back_on_the_best_answer(task):
     outcome = ending(given_up("infer:1", task, task.attempts, ResultStatus.EXPIRED, "deadline", "too late"))
@@ -70,7 +71,7 @@ def test_a_rejection_costs_nothing():
     assert (outcome.error.code, outcome.error.message, outcome.digest) == ("invalid", "messages: missing", "digest")
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(tasks, completions)
 def test_a_crash_ends_the_request_behind_the_record(task, completion):
     for record in (task, Answer(task=task, completion=completion), Escalation(task=task, reason="x")):

@@ -1,0 +1,77 @@
+"""When the SDK of a vendor is imported: in a thread, once, and before a call's time begins."""
+
+import asyncio
+import threading
+
+import pytest
+from support.provider_calls import call_of
+
+from streams.providers.base import ErrorKind, ProviderError
+from streams.providers.groq import GroqProvider
+from streams.providers.sdk_provider import Connection, Sdk
+
+
+class SlowToLoad(GroqProvider):
+    """Its import goes on until it is allowed to end, which only the event loop does."""
+
+    def __init__(self) -> None:
+        super().__init__(Connection("p", "key", "http://127.0.0.1:9", use_proxy=False))
+        self.allowed = threading.Event()
+        self.begun = asyncio.Event()
+        self.imports = 0
+        self._loop = asyncio.get_running_loop()
+
+    def load_sdk(self) -> Sdk:
+        self.imports += 1
+        self._loop.call_soon_threadsafe(self.begun.set)
+        assert self.allowed.wait(60)
+        return super().load_sdk()
+
+
+@pytest.fixture
+async def provider():
+    made = SlowToLoad()
+    yield made
+    made.allowed.set()
+    await made.close()
+
+
+async def test_others_go_on_while_an_sdk_is_imported(provider):
+    preparing = asyncio.create_task(provider.prepare())
+    await provider.begun.wait()
+    provider.allowed.set()
+    await preparing
+
+
+async def test_it_is_imported_once_for_calls_that_come_together(provider):
+    preparing = [asyncio.create_task(provider.prepare()) for _ in range(3)]
+    await provider.begun.wait()
+    provider.allowed.set()
+    await asyncio.gather(*preparing)
+    await provider.prepare()
+    assert provider.imports == 1
+
+
+async def test_a_call_that_nobody_prepared_leaves_with_all_its_time(provider):
+    async def leave() -> None:
+        assert provider.allowed.is_set()
+        left.set()
+
+    left = asyncio.Event()
+    calling = asyncio.create_task(provider.complete(call_of("m", may_leave=leave, timeout_s=30)))
+    await provider.begun.wait()
+    assert not left.is_set()
+    provider.allowed.set()
+    with pytest.raises(ProviderError) as caught:
+        await calling
+    assert caught.value.kind is ErrorKind.CONNECTION
+    assert left.is_set()
+
+
+async def test_who_gives_up_waiting_leaves_the_import_to_others(provider):
+    impatient = asyncio.create_task(provider.prepare())
+    await provider.begun.wait()
+    impatient.cancel()
+    await asyncio.wait([impatient])
+    provider.allowed.set()
+    await provider.prepare()
