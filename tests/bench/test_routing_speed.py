@@ -28,14 +28,14 @@ def prompts() -> list[str]:
 def test_single_decisions_and_batches():
     texts, model = prompts(), LearnedClassifier.shipped()
     for text in texts[:200]:
-        model.score(text)
+        model.read(text)
     gc.collect()
     gc.freeze()
     rounds = np.empty((ROUNDS, len(texts)))
     for number in range(ROUNDS):
         for i, text in enumerate(texts):
             started = time.thread_time_ns()
-            model.score(text)
+            model.read(text)
             rounds[number, i] = (time.thread_time_ns() - started) / 1000
     started = time.thread_time()
     scores = model.score_many(texts)
@@ -50,4 +50,4 @@ def test_single_decisions_and_batches():
     table.add_row("in batches", f"{batch:.0f}", "", "", f"{1e6 / batch:.0f}")
     Console().print(table)
     print(json.dumps({"mean_us": rounds.mean(), "p99_us": float(np.percentile(rounds, 99)), "batch_us": batch}))
-    assert np.allclose(scores, [model.score(text) for text in texts], atol=1e-6)
+    assert np.allclose(scores, [model.read(text).score for text in texts], atol=1e-6)

@@ -12,7 +12,7 @@ import numpy as np
 
 from streams.routing.learned.features import Parsed, parse
 from streams.routing.learned.forest import Floats
-from streams.routing.learned.model import WEAK_SHARE, WORDS_SHARE, Model, Training, prompt_hashes, row_of
+from streams.routing.learned.model import WORDS_SHARE, Model, Training, prompt_hashes, row_of
 from streams.routing.learned.model_file import digest, load, read, save
 
 _SHIPPED_PROMPTS: Final = 0x65C30B11
@@ -24,7 +24,7 @@ class Reading:
     """A score, and how much of what it rests on the text has.
 
     Attributes:
-        score: As `LearnedClassifier.score` returns it.
+        score: How much it needs the stronger model, in [0, 1].
         known: Share of the text's tokens that occurred in training, in [0, 1].
         has_options: Whether it is a question with lettered options.
     """
@@ -35,7 +35,7 @@ class Reading:
 
 
 class LearnedClassifier:
-    """Scores prompts, and learns from single labelled outcomes.
+    """Scores prompts.
 
     A score of 0.5 means that no difference between the two models is expected, 1 that only the stronger one will be
     right: `2 * score - 1` is the expected gain, P(only the stronger is right) - P(only the weaker is right).
@@ -44,13 +44,8 @@ class LearnedClassifier:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._forest = model.forest
-        self._digest = digest(model)[:8]
-        self._observed = 0
-
-    @property
-    def version(self) -> str:
-        """The digest of the parameters as they were loaded, and how many outcomes were observed since."""
-        return f"{self._digest}{f'+{self._observed}' if self._observed else ''}"
+        self.version: Final = digest(model)[:8]
+        """Of the parameters."""
 
     @property
     def thresholds(self) -> tuple[float | None, ...]:
@@ -67,12 +62,8 @@ class LearnedClassifier:
         """Whether it was trained on what the shipped model was, and not on a deployment's own outcomes."""
         return crc32(self._model.training.prompts.tobytes()) == _SHIPPED_PROMPTS
 
-    def score(self, text: str) -> float:
-        """Return how much a prompt needs the stronger model, in [0, 1]; any text is accepted, long ones are sampled."""
-        return self.read(text).score
-
     def read(self, text: str) -> Reading:
-        """Score a text, and say how far it is like those of the training."""
+        """Score a text, and say how far it is like those of the training; any is accepted, long ones are sampled."""
         parsed = parse(text)
         row, by_words = self._seen(parsed)
         known = sum(map(self._model.projection.rows.__contains__, parsed.tokens)) / max(len(parsed.tokens), 1)
@@ -85,37 +76,20 @@ class LearnedClassifier:
         rows, by_words = zip(*map(self._seen, map(parse, texts)), strict=True)
         return [*map(self._calibrated, self._forest.predict_many(np.stack(rows)).tolist(), by_words)]
 
-    def observe(self, text: str, *, weak_correct: float, strong_correct: float) -> None:
-        """Learn from one outcome: its leaves' means move as if it had been among their training rows.
-
-        The trees' structure, the projection, the word weights and the calibration stay as they are.
-
-        Args:
-            text: The prompt.
-            weak_correct: 1 where the weaker model was right, 0 where it was wrong.
-            strong_correct: The same for the stronger one.
-        """
-        row, _ = self._seen(parse(text))
-        self._forest.update(row, strong_correct - weak_correct - WEAK_SHARE * weak_correct)
-        self._observed += 1
-
     def with_threshold(self, threshold: float, lower: int = 1, upper: int = 2) -> "LearnedClassifier":
         """Return a copy that is calibrated for going from one tier to another; others keep what they have.
-
-        What either observes later does not move the other.
 
         Args:
             threshold: The score from which a prompt goes up.
             lower: The tier of the weaker model.
             upper: The tier of the stronger one; the threshold is that of every step between the two.
         """
-        forest = replace(self._forest, value=self._forest.value.copy(), count=self._forest.count.copy())
         known = self._model.thresholds
         steps = range(1, max(len(known) + 1, upper))
         found = tuple(
             threshold if lower <= tier < upper else known[tier - 1] if tier <= len(known) else None for tier in steps
         )
-        return LearnedClassifier(replace(self._model, forest=forest, thresholds=found))
+        return LearnedClassifier(replace(self._model, thresholds=found))
 
     def trained_on(self, prompts: Iterable[str]) -> int:
         """Count the prompts that the model was trained on, by their hashes."""

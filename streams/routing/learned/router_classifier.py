@@ -38,7 +38,7 @@ class LearnedRouterClassifier:
     models. One that was trained on other outcomes has the main say. Either counts the less, the fewer of a text's words
     it knows. A step between tiers that the model was calibrated for is another matter: there the learned score decides
     alone, about its threshold, or the quality that was asked for would not be kept. Orders to the router are not read.
-    Deterministic as long as nothing is observed.
+    Deterministic.
 
     Args:
         learned: What was learned.
@@ -75,11 +75,6 @@ class LearnedRouterClassifier:
         )
         # What needs more than tier 2 needs more than tier 1, however the two were calibrated.
         return [*itertools.accumulate(found, min)]
-
-    def observe(self, request: Request, *, weak_correct: float, strong_correct: float) -> None:
-        """Learn from the outcome of a request, as `LearnedClassifier.observe` does."""
-        text = without_orders(request.question)
-        self._learned.observe(text, weak_correct=weak_correct, strong_correct=strong_correct)
 
 
 def _of_prior(reading: Reading, gain: float, usual: float) -> tuple[float, float]:

@@ -62,11 +62,15 @@ def test_a_full_curve_between_the_ten_percent_steps():
     assert found.share95 == pytest.approx(0)
 
 
+def drawn_intervals(ranking, groups, draws, seed):
+    return intervals([found for (found,) in draw_metrics([ranking], groups, draws, seed)])
+
+
 @pytest.mark.parametrize(("weak", "strong"), [([1, 1], [1, 1]), ([1, 0], [0, 0]), ([0, 0], [0, 0])])
 def test_without_a_gap_there_are_no_metrics(weak, strong):
     with pytest.raises(NoGapError):
         Ranking([1, 2], weak, strong).metrics()
-    assert Ranking([1, 2], weak, strong).intervals(np.array([0, 1]), 20, 0) is None
+    assert drawn_intervals(Ranking([1, 2], weak, strong), np.array([0, 1]), 20, 0) is None
 
 
 @pytest.mark.parametrize("columns", [([], [], []), ([1], [1, 0], [1, 1])])
@@ -108,10 +112,10 @@ def test_intervals_hold_the_figure_and_repeat_with_the_seed():
     rng = np.random.default_rng(1)
     weak = rng.integers(0, 2, 400).astype(float)
     ranking = Ranking(-weak + rng.normal(size=400), weak, np.ones(400))
-    found = ranking.intervals(np.arange(400), 100, 3)
+    found = drawn_intervals(ranking, np.arange(400), 100, 3)
     assert found.apgr.low < ranking.metrics().apgr < found.apgr.high
-    assert found == ranking.intervals(np.arange(400), 100, 3)
-    one_group = ranking.intervals(np.zeros(400, dtype=int), 20, 3)
+    assert found == drawn_intervals(ranking, np.arange(400), 100, 3)
+    one_group = drawn_intervals(ranking, np.zeros(400, dtype=int), 20, 3)
     assert one_group.apgr.low == pytest.approx(one_group.apgr.high)
 
 
@@ -129,7 +133,7 @@ def test_leads_are_drawn_in_pairs():
     # Not one draw tells them apart, which intervals of each alone would not show.
     level = lead(one, same, [(d[0], d[2]) for d in drawn])
     assert (level.apgr, level.interval.low, level.interval.high, level.verdict) == (0, 0, 0, "no worse")
-    assert intervals([d[0] for d in drawn]) == rankings[0].intervals(groups, 60, 0)
+    assert intervals([d[0] for d in drawn]) == drawn_intervals(rankings[0], groups, 60, 0)
     assert lead(one, other, []) is None
     assert lead(one, other, [(one, other), (other, one)]).verdict == "no worse"
     assert lead(other, one, [(one, other), (other, one)]).verdict == "unclear"
