@@ -1,4 +1,4 @@
-"""Who handles it: one file, one agent, one edge of the topology. `STAGES` is the whole of it."""
+"""Who handles it: one file, one stage, one edge of the topology. `STAGES` has those that Faust runs."""
 
 from typing import Any
 

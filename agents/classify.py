@@ -41,16 +41,16 @@ async def classify(request: Request, ctx: Context) -> Outputs:
         draft = router.draft(request, digest, ctx.received.timestamp)
     except ContextTooLongError as error:
         raise RefusedError(str(error), digest=digest) from None
-    if deadline <= ctx.now():
-        asked = await ctx.recall_vote(request, revision) if draft.asks else VoteResult()
-        task = _task(request, digest, ctx, deadline, draft.decision, asked.attempts)
+    is_late = deadline <= ctx.now()
+    asked = await ctx.vote(request, revision, deadline) if draft.asks else VoteResult()
+    decision = draft.decision if is_late else router.decide(draft, asked.vote)
+    task = _task(request, digest, ctx, deadline, decision, asked.attempts)
+    if is_late:
         message = "the deadline passed before the request was routed"
         return [
             given_up(ctx.stage, task, task.attempts, ResultStatus.EXPIRED, "deadline", message),
             _hop(task, ctx, "expired"),
         ]
-    asked = await ctx.vote(request, revision, deadline) if draft.asks else VoteResult()
-    task = _task(request, digest, ctx, deadline, router.decide(draft, asked.vote), asked.attempts)
     accepted = StatusEvent(kind=StatusKind.ACCEPTED, at=ctx.started_at, unknown_fields=ctx.unknown_fields)
     routed = StatusEvent(kind=StatusKind.ROUTED, at=ctx.now(), tier=task.tier, detail=task.why)
     return [

@@ -1,7 +1,8 @@
 """tier tasks -> answers. Asks the models of a tier; without an answer the task goes one tier up, or rests."""
 
 from streams.config.settings import Settings
-from streams.fallback.model_chain import ChainResult, OutOfBounds, ask_chain, is_judged
+from streams.fallback.bounds import OutOfBounds
+from streams.fallback.model_chain import ChainResult, ask_chain, is_judged
 from streams.kafka.publisher import Output
 from streams.runtime.outcomes import answered, given_up
 from streams.runtime.stage import Context, Outputs, stage

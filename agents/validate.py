@@ -5,6 +5,7 @@ from streams.calls.paid_calls import attempt_of
 from streams.config.settings import Settings
 from streams.config.settings_sections import ModelSettings
 from streams.kafka.publisher import Output
+from streams.providers.base import Prompt
 from streams.runtime.outcomes import answered
 from streams.runtime.stage import Context, Outputs, stage
 from streams.validation.judge import Verdict, judge_messages, read_verdict, verdict_schema
@@ -28,10 +29,10 @@ async def validate(answer: Answer, ctx: Context) -> Outputs:
     for model in _judges(task, ctx):
         is_over = ctx.now() >= task.deadline or task.is_spent
         # What was paid before a restart counts, also where the time is up by now.
-        if is_over and await ctx.recall(task, task.tries(ctx.stage)) is None:
+        if is_over and await ctx.recall(task) is None:
             break
         try:
-            ended = await _ask(answer, task, model, ctx)
+            ended = await ctx.pay(task, model, _prompt(answer), Purpose.JUDGE)
         except UnavailableError:
             continue
         verdict = read_verdict(ended.content) if ended.content is not None else None
@@ -56,17 +57,9 @@ def _judges(task: TierTask, ctx: Context) -> list[ModelSettings]:
     return [judge for judge in judges if judge and settings.may_see(judge, data_class)]
 
 
-async def _ask(answer: Answer, task: TierTask, model: ModelSettings, ctx: Context) -> CallEnded:
-    n = task.tries(ctx.stage)
-    return await ctx.pay(
-        task,
-        n,
-        model,
-        purpose=Purpose.JUDGE,
-        messages=judge_messages(task.request, answer.completion.content),
-        params=Params(temperature=0.0),
-        response_schema=verdict_schema(),
-    )
+def _prompt(answer: Answer) -> Prompt:
+    messages = judge_messages(answer.task.request, answer.completion.content)
+    return Prompt(messages, Params(temperature=0.0), verdict_schema())
 
 
 def _name(ended: CallEnded, verdict: Verdict | None) -> str:

@@ -1,4 +1,4 @@
-"""Turn records into rows of the ledger. Pure: one record and where it stood in, rows out."""
+"""Turn records into rows of the ledger. Pure: one record and where it stood, rows out."""
 
 import hashlib
 from collections.abc import Sequence

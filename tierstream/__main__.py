@@ -1,6 +1,6 @@
 """`tierstream` and `python -m tierstream`: the command line."""
 
-from tierstream.cli.interrupts import end_at_once
+from tierstream.interrupts import end_at_once
 
 
 def main() -> None:

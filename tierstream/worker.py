@@ -20,6 +20,7 @@ from agents.settle import Settle
 from streams.admission import BreakerChange, Gate
 from streams.calls.attempt_log import AttemptLog
 from streams.calls.journal import Journal
+from streams.calls.model_caller import ModelCaller
 from streams.calls.pricing import PriceBook
 from streams.calls.vote_journal import VoteJournal
 from streams.config.context_windows import ContextWindows
@@ -167,8 +168,7 @@ async def _engine(
                 settings=settings,
                 clock=clock,
                 publisher=publisher,
-                providers=providers,
-                prices=prices,
+                caller=ModelCaller(providers, prices, gate, clock),
                 gate=gate,
                 router=new_router(settings, windows, classifiers),
                 windows=windows,
@@ -230,11 +230,11 @@ def new_router(settings: Settings, windows: ContextWindows, classifiers: Classif
         boundary=settings.routing.boundary,
         sample_rate=settings.validation.sample_rate,
         windows=windows,
-        asks=_asks(settings.routing),
+        ask_band=_ask_band(settings.routing),
     )
 
 
-def _asks(routing: RoutingSettings) -> tuple[float, float] | None:
+def _ask_band(routing: RoutingSettings) -> tuple[float, float] | None:
     if not routing.asks_llm:
         return None
     return routing.llm.ask if routing.classifier == "cascade" else ASK_ALWAYS

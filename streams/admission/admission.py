@@ -105,7 +105,7 @@ class Admission(_Leave):
 
 
 class TierVisit(_Leave):
-    """Leave to try the models of a tier for one request, or to ask the classifier's for votes."""
+    """Leave to try the models of a tier for one request, or to ask the language model for votes."""
 
     def __init__(self, breaker: CircuitBreaker, ticket: Ticket, *, monotonic: Callable[[], float]) -> None:
         super().__init__()

@@ -117,7 +117,7 @@ class Gate:
         """Let a request try a tier's models; the visit has to be ended.
 
         A tier none of whose models lets a call through is not visited at all: such a visit can only fail, and as a
-        probe it would keep the tier closed to requests for longer than its models are.
+        probe it would keep requests away from the tier for longer than from its models.
 
         Args:
             tier: Its number, from 1.

@@ -7,6 +7,7 @@ on when another had its work. What stands first in the journal decides, for ever
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -27,6 +28,17 @@ _NONE = 2**63 - 1
 """Offset of a record that is not there: later than all."""
 _LAG_MS = 250
 _ENDED = CallEnded.SCHEMA.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRef:
+    """An attempt, and where its records are looked for."""
+
+    partition: int
+    """Of the journal."""
+    attempt: UUID
+    asked_ms: int
+    """When the request came in, ms since the epoch: only what was written about its copies counts."""
 
 
 class AttemptLog:
@@ -62,12 +74,12 @@ class AttemptLog:
         """Read the journal of the last window, set `ready`, and go on following until cancelled."""
         await self._log.run(ready)
 
-    async def cover(self, partition: int, asked_ms: int) -> None:
-        """Make sure that all attempts are known of copies of a request that came in at `asked_ms` (ms since the epoch).
+    async def cover(self, one: AttemptRef) -> None:
+        """Make sure that all is known of the copies of the attempt's request.
 
         What another process writes at this very moment may be missing.
         """
-        await self._log.cover(partition, asked_ms)
+        await self._log.cover(one.partition, one.asked_ms)
 
     async def catch_up(self, partitions: Collection[int]) -> None:
         """Return when all is known that these partitions hold at this moment."""
@@ -89,23 +101,23 @@ class AttemptLog:
         """
         await self._log.until(holds, timeout_s)
 
-    def first_start(self, attempt: UUID, asked_ms: int) -> int | None:
+    def first_start(self, one: AttemptRef) -> int | None:
         """Return the offset of the first start of an attempt."""
-        return _first(start for start, _ in self._memory.find(attempt.bytes, asked_ms))
+        return _first(start for start, _ in self._memory.find(one.attempt.bytes, one.asked_ms))
 
-    def has_ended(self, attempt: UUID, asked_ms: int) -> bool:
+    def has_ended(self, one: AttemptRef) -> bool:
         """Whether an attempt has an end."""
-        return self._first_end(attempt, asked_ms) is not None
+        return self._first_end(one) is not None
 
-    async def first_end(self, partition: int, attempt: UUID, asked_ms: int) -> CallEnded | None:
+    async def first_end(self, one: AttemptRef) -> CallEnded | None:
         """Return the first end of an attempt; None where it has none."""
-        offset = self._first_end(attempt, asked_ms)
+        offset = self._first_end(one)
         if offset is None:
             return None
-        place = (partition, offset)
+        place = (one.partition, offset)
         if (kept := self._answers.get(place)) is not None:
             return read_ended(kept)
-        record = await self._reader.record_at(TopicPartition(self._topic, partition), offset)
+        record = await self._reader.record_at(TopicPartition(self._topic, one.partition), offset)
         if record is None or record.offset != offset:
             return None
         self._answers.put(place, record.value)
@@ -135,8 +147,8 @@ class AttemptLog:
             start, end = min(start, known[0]), min(end, known[1])
         self._memory.put(attempt, asked_ms, start, end)
 
-    def _first_end(self, attempt: UUID, asked_ms: int) -> int | None:
-        return _first(end for _, end in self._memory.find(attempt.bytes, asked_ms))
+    def _first_end(self, one: AttemptRef) -> int | None:
+        return _first(end for _, end in self._memory.find(one.attempt.bytes, one.asked_ms))
 
 
 class _AnswerCache:

@@ -7,9 +7,8 @@ attempt is the same, and how it ended is in the journal.
 
 import asyncio
 from collections.abc import Sequence
-from uuid import UUID
 
-from streams.calls.attempt_log import AttemptLog
+from streams.calls.attempt_log import AttemptLog, AttemptRef
 from streams.kafka.publisher import Output, Publisher
 from topics.journal import CallEnded, CallStarted
 from topics.registry import CALLS
@@ -49,32 +48,24 @@ class Journal:
         for call, place in zip(calls, delivered, strict=True):
             self._attempts.note_end(call, place)
 
-    async def recall(self, partition: int, attempt: UUID, asked_ms: int) -> CallEnded | None:
-        """Return how an attempt ended earlier, in this process or in another one; None if it has not.
-
-        Args:
-            partition: Partition of the task, which is also the journal's.
-            attempt: The attempt's id.
-            asked_ms: When the request came in, ms since the epoch: only what was written about its copies counts.
-        """
+    async def recall(self, one: AttemptRef) -> CallEnded | None:
+        """Return how an attempt ended earlier, in this process or in another one; None if it has not."""
         if self._is_behind:
             self._is_behind = False
             self._catching_up = asyncio.create_task(self._attempts.catch_up(self._partitions))
         if self._catching_up is not None:
             await asyncio.shield(self._catching_up)
-        await self._attempts.cover(partition, asked_ms)
-        return await self._attempts.first_end(partition, attempt, asked_ms)
+        await self._attempts.cover(one)
+        return await self._attempts.first_end(one)
 
-    async def recall_anew(self, partition: int, attempt: UUID, asked_ms: int) -> CallEnded | None:
+    async def recall_anew(self, one: AttemptRef) -> CallEnded | None:
         """Return how an attempt ended, whoever has ended it up to this moment."""
-        await self._attempts.catch_up([partition])
-        return await self._attempts.first_end(partition, attempt, asked_ms)
+        await self._attempts.catch_up([one.partition])
+        return await self._attempts.first_end(one)
 
-    def is_open(self, attempt: UUID, asked_ms: int) -> bool:
+    def is_open(self, one: AttemptRef) -> bool:
         """Whether an attempt has been started and not ended, as far as is known."""
-        return self._attempts.first_start(attempt, asked_ms) is not None and not self._attempts.has_ended(
-            attempt, asked_ms
-        )
+        return self._attempts.first_start(one) is not None and not self._attempts.has_ended(one)
 
     def assigned(self) -> None:
         """Note that partitions may have had other owners until now: what those have written is waited for."""

@@ -1,4 +1,4 @@
-"""What a model costs: the prices of the settings, else the dated price list that ships with genai-prices."""
+"""What a call costs: the prices of the settings, else the dated price list that ships with genai-prices."""
 
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -76,6 +76,53 @@ class PriceBook:
             return get_snapshot().find_provider_model(model, None, list_id, None)[1]
         except LookupError:
             raise _unknown(provider, model) from None
+
+
+def split(usage: Usage, rates: Rates, n: int) -> list[tuple[Usage, Decimal]]:
+    """Split the tokens and the cost of a call, in US dollars, into `n` parts that add up exactly.
+
+    The tokens of each price (fresh, cached and cache-writing input, reasoning and other output) are split apart from
+    each other, so that each part is a usage in its own right. A part's cost is `rates.cost` of it; cost is linear in
+    tokens, so the costs add up to that of the whole. Parts differ by at most one token of each price, and by one token
+    of input and of output in all.
+
+    Raises:
+        ValueError: `n` is below 1.
+    """
+    if n < 1:
+        raise ValueError("a call is shared by at least one request")
+    fresh_input = usage.input - usage.cached - usage.cache_written
+    plain_output = usage.output - usage.reasoning
+    fresh, cached, written, plain, reasoning = _spread(
+        (fresh_input, usage.cached, usage.cache_written, plain_output, usage.reasoning), n
+    )
+    parts = [
+        usage.model_copy(
+            update={
+                "input": fresh[i] + cached[i] + written[i],
+                "cached": cached[i],
+                "cache_written": written[i],
+                "output": plain[i] + reasoning[i],
+                "reasoning": reasoning[i],
+            }
+        )
+        for i in range(n)
+    ]
+    return [(part, rates.cost(part)) for part in parts]
+
+
+def _spread(totals: tuple[int, ...], n: int) -> list[list[int]]:
+    """Split each total into n parts; the odd tokens of one total go on where those of the one before ended."""
+    spread: list[list[int]] = []
+    first = 0
+    for total in totals:
+        each, odd = divmod(total, n)
+        parts = [each] * n
+        for i in range(first, first + odd):
+            parts[i % n] += 1
+        first += odd
+        spread.append(parts)
+    return spread
 
 
 def _own_price(price: PriceSettings) -> _Price:

@@ -1,29 +1,31 @@
-"""Votes of a language model on where requests go: asked in micro-batches, paid, journalled, and the same for ever.
+"""Votes of a language model on where requests go: asked in micro-batches, paid, journalled, the same in every process.
 
 Two rules make every process come to the same decision on a request, whatever is killed, stopped or sent again. The
 first start of an attempt in the journal is the only one whose call may leave. The first end of the attempt decides, and
 nothing is published before it is known which one that is.
 """
 
-import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from streams.admission import UnavailableError
+from streams.calls.attempt_log import AttemptRef
 from streams.calls.batcher import Batcher
-from streams.calls.coalescing import split
-from streams.calls.paid_calls import PartitionLostError, attempt_of
-from streams.calls.vote_journal import Classification, VoteJournal
-from streams.calls.vote_model import Outcome, VoteModel
+from streams.calls.model_caller import CallResult, Part, call_error
+from streams.calls.paid_calls import attempt_of
+from streams.calls.single_flight import SingleFlight
+from streams.calls.vote_journal import VoteJournal
+from streams.calls.vote_model import VoteModel, VoteReply
 from streams.config.settings import Settings
 from streams.config.settings_sections import BatchingSettings
 from streams.kafka.clock import Clock
-from streams.kafka.heartbeat import GroupHeartbeat
+from streams.kafka.lease import Lease, confirm_any
 from streams.kafka.publisher import DeliveryError
 from streams.providers.base import ErrorKind
 from streams.routing.llm.prompt import PROMPT_VERSION, question_of
@@ -37,6 +39,7 @@ from topics.tasks import CLASSIFY, Attempt, Source
 _TIER: Final = 1
 _UNAVAILABLE: Final = CallError(kind=UNAVAILABLE, message="the model could not be called")
 _ABANDONED: Final = CallError(kind=ABANDONED, message="another process had the attempt")
+_NOTHING: Final[Part] = (None, Decimal(0))
 _UNREADABLE: Final = CallError(kind=ErrorKind.MALFORMED, message="the answer holds no vote on the request")
 
 
@@ -62,8 +65,8 @@ class _Question:
     request: Request
     revision: int
     text: str
-    place: Classification
-    is_current: Callable[[], bool]
+    place: AttemptRef
+    lease: Lease
     asked_at: datetime
     ends_at: datetime
     """When a vote is too late."""
@@ -77,83 +80,63 @@ class TierVotes:
         settings: When a batch leaves, and how long a vote may take.
         journal: Of all classifications.
         model: Gives the votes.
-        heartbeat: Of the stage's consumer group.
         clock: Current moment.
     """
 
-    def __init__(
-        self, *, settings: Settings, journal: VoteJournal, model: VoteModel, heartbeat: GroupHeartbeat, clock: Clock
-    ) -> None:
+    def __init__(self, *, settings: Settings, journal: VoteJournal, model: VoteModel, clock: Clock) -> None:
         llm = settings.routing.llm
         self._settings = settings
         self._journal = journal
         self._model = model
-        self._heartbeat = heartbeat
         self._clock = clock
         self._budget = timedelta(milliseconds=llm.budget_ms)
         # A question waits for others only while the model is busy with earlier ones.
         batching = BatchingSettings(max_wait_ms=llm.batch_wait_ms, max_size=llm.batch_size, idle_below=1)
         self._batcher: Batcher[_Question] = Batcher(batching, self._ask_together)
-        self._running: dict[UUID, asyncio.Task[CallEnded]] = {}
+        self._attempts: SingleFlight[CallEnded] = SingleFlight()
 
     async def ask(
-        self, request: Request, revision: int, source: Source, deadline: datetime, is_current: Callable[[], bool]
+        self, request: Request, revision: int, source: Source, deadline: datetime, lease: Lease
     ) -> VoteResult:
         """Return the vote on a request, or that there is none: the same in every process, however often it is asked.
 
-        Copies of a request that come while it is being asked about wait for the same vote.
+        Copies of a request that come while it is being asked about wait for the same vote. After the deadline nothing
+        is paid: only what was asked before counts.
 
         Args:
             request: What is to be routed.
             revision: Of the request.
             source: Where this copy of it came in.
             deadline: When it expires.
-            is_current: Whether this process still owns the copy.
+            lease: On the partition of this copy.
 
         Raises:
-            PartitionLostError: It does not.
+            PartitionLostError: The lease holds no more.
             DeliveryError: The journal could not be written or read.
         """
+        place = self._place(request, revision, source)
+        now = self._clock()
+        if now >= deadline:
+            earlier = await self._journal.recall(place)
+            return VoteResult() if earlier is None else _result_of(earlier)
         text = question_of(request)
         if text is None or not self._model.may_be_asked(request, text, from_millis(source.timestamp_ms)):
             return VoteResult()
-        place = self._place(request, revision, source)
-        question = _Question(request, revision, text, place, is_current, self._clock(), deadline)
-        ended = await self._join(question)
-        await self._still_ours(question)
-        return _asked(ended)
+        question = _Question(request, revision, text, place, lease, now, deadline)
+        ended = await self._attempts.run(place.attempt, lease, lambda: self._recall_or_ask(question))
+        await lease.confirm()
+        return _result_of(ended)
 
-    async def recall(self, request: Request, revision: int, source: Source) -> VoteResult:
-        """Return what came of asking about a request earlier; pays nothing."""
-        ended = await self._journal.recall(self._place(request, revision, source))
-        return VoteResult() if ended is None else _asked(ended)
-
-    def _place(self, request: Request, revision: int, source: Source) -> Classification:
+    def _place(self, request: Request, revision: int, source: Source) -> AttemptRef:
         partition = partition_for(request.request_id, self._settings.kafka.partitions)
         attempt = attempt_id(request.request_id, revision, CLASSIFY, 0)
-        return Classification(partition, attempt, source.timestamp_ms)
-
-    async def _join(self, question: _Question) -> CallEnded:
-        """Wait for the end that decides, together with the copies that wait for it already."""
-        attempt = question.place.attempt
-        while True:
-            running = self._running.get(attempt)
-            if running is None:
-                running = asyncio.create_task(self._recall_or_ask(question))
-                self._running[attempt] = running
-                running.add_done_callback(lambda _: self._running.pop(attempt, None))
-            try:
-                return await asyncio.shield(running)
-            except PartitionLostError:
-                # The copy that led may have come in an earlier generation, in which this one did not.
-                if not question.is_current():
-                    raise
+        return AttemptRef(partition, attempt, source.timestamp_ms)
 
     async def _recall_or_ask(self, question: _Question) -> CallEnded:
         earlier = await self._journal.recall(question.place)
         if earlier is not None:
             return earlier
-        await self._still_ours(question)
+        await question.lease.confirm()
         question.asked_at = self._clock()
         question.ends_at = min(question.ends_at, question.asked_at + self._budget)
         async with self._batcher.join(question):
@@ -161,28 +144,22 @@ class TierVotes:
                 raise DeliveryError(f"an end is lost in partition {question.place.partition} of the journal")
             return question.first_end
 
-    async def _still_ours(self, question: _Question) -> None:
-        """Wait until the group has been heard from, and raise PartitionLostError if the work is no longer ours."""
-        await self._heartbeat.wait_fresh()
-        if not question.is_current():
-            raise PartitionLostError(f"a request of {CLASSIFY}")
-
     async def _ask_together(self, questions: Sequence[_Question]) -> None:
         """Ask about a batch in one call, journal an end for each question, and find out which end decides."""
         left_at = self._clock()
         ends_at = min(question.ends_at for question in questions)
         starts = unwritten = self._starts(questions, left_at)
-        asked, outcome = questions, Outcome(left_at, left_at, _UNAVAILABLE)
+        asked, reply = questions, None
         try:
             async with self._model.entered([question.text for question in questions], ends_at) as leave:
                 asked, unwritten = await self._first_to_ask(questions, starts), []
                 if asked:
-                    outcome = await self._model.call(
+                    reply = await self._model.call(
                         [question.text for question in asked],
                         call_id=starts[0].call_id,
                         ends_at=ends_at,
                         leave=leave,
-                        may_leave=lambda: self._one_still_ours(asked),
+                        confirm=partial(confirm_any, [question.lease for question in asked]),
                     )
         except UnavailableError:
             pass
@@ -190,7 +167,7 @@ class TierVotes:
             # Another process may have them on the wire. If it is dead, they have to end here.
             places = [question.place for question in questions]
             await self._journal.wait_ended(places, max((ends_at - self._clock()).total_seconds(), 0.0))
-        ends = self._ends(questions, starts, asked, outcome, left_at)
+        ends = self._ends(questions, starts, asked, reply, left_at)
         await self._journal.write([*unwritten, *ends])
         for question in questions:
             question.first_end = await self._journal.first_end(question.place)
@@ -203,12 +180,6 @@ class TierVotes:
             for question, place in zip(questions, places, strict=True)
             if self._journal.may_call(question.place, place)
         ]
-
-    async def _one_still_ours(self, questions: Sequence[_Question]) -> None:
-        """Raise PartitionLostError if a call about these questions would be for nobody."""
-        await self._heartbeat.wait_fresh()
-        if not any(question.is_current() for question in questions):
-            raise PartitionLostError(f"a batch of {CLASSIFY}")
 
     def _starts(self, questions: Sequence[_Question], at: datetime) -> list[CallStarted]:
         call_id, model = uuid4(), self._model.settings
@@ -236,26 +207,28 @@ class TierVotes:
         questions: Sequence[_Question],
         starts: Sequence[CallStarted],
         asked: Sequence[_Question],
-        outcome: Outcome,
+        reply: VoteReply | None,
         left_at: datetime,
     ) -> Iterator[CallEnded]:
-        """Make the end of each question: its own part of the outcome, or that it was left to somebody else."""
-        costs = dict(zip(asked, _costs(outcome, len(asked)), strict=True))
-        votes = dict(zip(asked, outcome.votes, strict=False))
+        """Make the end of each question: its own part of the reply, or that it was left to somebody else."""
+        result = None if reply is None else reply.result
+        votes = dict(zip(asked, () if reply is None else reply.votes, strict=False))
+        parts = dict(zip(asked, [_NOTHING] * len(asked) if reply is None else reply.parts, strict=True))
         # One who takes no part in a call with usage has a part of no tokens, so that all parts have one.
-        nothing = (Usage(input=0, output=0, source=outcome.usage.source) if outcome.usage else None, Decimal(0))
+        usage = None if result is None or result.usage is None else result.usage
+        no_part = (None if usage is None else Usage(input=0, output=0, source=usage.source), Decimal(0))
         for question, start in zip(questions, starts, strict=True):
             vote = votes.get(question)
-            usage, cost = costs.get(question, nothing)
-            failed = (outcome.error or _UNREADABLE) if question in costs else _ABANDONED
+            tokens, cost = parts.get(question, no_part)
+            failed = _failure(result) if question in parts else _ABANDONED
             yield start.end(
-                started_at=outcome.sent_at,
-                ended_at=outcome.ended_at,
+                started_at=left_at if result is None else result.sent_at,
+                ended_at=left_at if result is None else result.ended_at,
                 content=None if vote is None else json.dumps(vote),
-                finish_reason=outcome.finish_reason,
+                finish_reason=None if result is None or result.reply is None else result.reply.finish_reason,
                 error=failed if vote is None else None,
-                usage=usage,
-                rates=outcome.rates,
+                usage=tokens,
+                rates=None if reply is None else reply.rates,
                 cost_usd=cost,
                 shares=len(questions),
                 batch_size=len(questions),
@@ -263,14 +236,14 @@ class TierVotes:
             )
 
 
-def _costs(outcome: Outcome, n: int) -> list[tuple[Usage | None, Decimal]]:
-    """Split tokens and cost of the call among those that it asked about."""
-    if outcome.usage is None or outcome.rates is None:
-        return [(None, Decimal(0))] * n
-    return list(split(outcome.usage, outcome.rates, n))
+def _failure(result: CallResult | None) -> CallError:
+    """Say why a question that was asked has no vote."""
+    if result is None:
+        return _UNAVAILABLE
+    return _UNREADABLE if result.error is None else call_error(result.error)
 
 
-def _asked(ended: CallEnded) -> VoteResult:
+def _result_of(ended: CallEnded) -> VoteResult:
     return VoteResult(_vote_of(ended), (attempt_of(ended, CLASSIFY, ended.error.kind if ended.error else "ok"),))
 
 

@@ -1,4 +1,4 @@
-"""The journal of classifications: whose call of an attempt came first, and which end of it decides.
+"""The journal of tier votes: whose call of an attempt came first, and which end of it decides.
 
 Two copies of a request under different keys may be in two processes at once, and a stopped process may go on when
 another has its work. What they must agree on is the order of their records in the journal. So a record of its own
@@ -7,24 +7,11 @@ tells a process nothing before all that stands ahead of it is known.
 
 import contextlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from uuid import UUID
 
-from streams.calls.attempt_log import AttemptLog
+from streams.calls.attempt_log import AttemptLog, AttemptRef
 from streams.kafka.publisher import Delivered, Output, Publisher
 from topics.journal import CallEnded, CallStarted
 from topics.registry import CALLS
-
-
-@dataclass(frozen=True, slots=True)
-class Classification:
-    """An attempt to learn where a request goes."""
-
-    partition: int
-    """Of the journal."""
-    attempt: UUID
-    asked_ms: int
-    """When the request came in, ms since the epoch."""
 
 
 class VoteJournal:
@@ -39,9 +26,9 @@ class VoteJournal:
         self._publisher = publisher
         self._attempts = attempts
 
-    async def recall(self, one: Classification) -> CallEnded | None:
+    async def recall(self, one: AttemptRef) -> CallEnded | None:
         """Return how an attempt ended earlier, as far back as a copy of the request may lie."""
-        await self._attempts.cover(one.partition, one.asked_ms)
+        await self._attempts.cover(one)
         return await self.first_end(one)
 
     async def write(self, calls: Sequence[CallStarted | CallEnded]) -> list[Delivered]:
@@ -54,20 +41,20 @@ class VoteJournal:
         await self._attempts.pass_by(places)
         return places
 
-    def may_call(self, one: Classification, start: Delivered) -> bool:
+    def may_call(self, one: AttemptRef, start: Delivered) -> bool:
         """Whether this start is the attempt's first record of all: then, and only then, its call may leave."""
-        is_first = self._attempts.first_start(one.attempt, one.asked_ms) == start.offset
-        return is_first and not self._attempts.has_ended(one.attempt, one.asked_ms)
+        is_first = self._attempts.first_start(one) == start.offset
+        return is_first and not self._attempts.has_ended(one)
 
-    async def first_end(self, one: Classification) -> CallEnded | None:
+    async def first_end(self, one: AttemptRef) -> CallEnded | None:
         """Return the end that decides: the first one in the journal, as far as that is known."""
-        return await self._attempts.first_end(one.partition, one.attempt, one.asked_ms)
+        return await self._attempts.first_end(one)
 
-    async def wait_ended(self, attempts: Collection[Classification], timeout_s: float) -> None:
+    async def wait_ended(self, attempts: Collection[AttemptRef], timeout_s: float) -> None:
         """Wait until each of these attempts has an end, or until the time is over."""
 
         def have_ended() -> bool:
-            return all(self._attempts.has_ended(one.attempt, one.asked_ms) for one in attempts)
+            return all(self._attempts.has_ended(one) for one in attempts)
 
         with contextlib.suppress(TimeoutError):
             await self._attempts.until(have_ended, timeout_s)

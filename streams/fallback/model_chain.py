@@ -8,29 +8,18 @@ from datetime import timedelta
 from streams.admission import TierVisit, UnavailableError
 from streams.calls.paid_calls import attempt_of
 from streams.config.settings_sections import ModelSettings
-from streams.kafka.publisher import Output
-from streams.providers.base import ErrorKind, Remedy, is_provider_failure, is_transient, remedy_of
+from streams.fallback.bounds import OutOfBounds, out_of_bounds
+from streams.providers.base import ErrorKind, Prompt, Remedy, is_provider_failure, is_transient, remedy_of
 from streams.runtime.stage import Context
 from streams.validation.checks import failed_check
-from topics.events import Status, StatusEvent, StatusKind
+from topics.events import StatusEvent, StatusKind
 from topics.journal import CallEnded, Purpose
-from topics.registry import STATUS
-from topics.results import ResultStatus
 from topics.tasks import TierTask
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.4, 1.6
 """Of the pause before a retry, as shares of the setting: calls that failed together don't come back together."""
 _LOOK_S = 0.05
 """How often a pause looks whether the task is still ours."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutOfBounds:
-    """Why no further call may be made for a task."""
-
-    status: ResultStatus
-    code: str
-    message: str
 
 
 @dataclass(slots=True)
@@ -50,22 +39,46 @@ class ChainResult:
     ended: list[CallEnded] = field(default_factory=list)
     """The calls of this visit, those from before a restart included."""
 
+    def add(self, ended: CallEnded) -> None:
+        """Take in how a call ended."""
+        why = _why(self, _ref(ended))
+        self.ended.append(ended)
+        if ended.error is None:
+            self.answer = ended
+            self.failed_check = failed_check(self.task.request, ended.content or "", ended.finish_reason or "other")
+            outcome = self.failed_check or "ok"
+        else:
+            outcome = ended.error.kind
+            if is_provider_failure(ErrorKind(outcome)):
+                self.away = f"{_ref(ended)}: {outcome}"
+        attempts = (*self.task.attempts, attempt_of(ended, why, outcome))
+        self.task = self.task.model_copy(update={"attempts": attempts, "why": why})
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody else of the tier is to be asked."""
+        if not self.ended:
+            return False
+        error = self.ended[-1].error
+        return error is None or remedy_of(ErrorKind(error.kind)) in {Remedy.NEXT_TIER, Remedy.GIVE_UP}
+
 
 async def ask_chain(task: TierTask, ctx: Context) -> ChainResult:
     """Try the models of the task's tier that may see it and that it fits, in order.
 
     The rules: what was paid for before a restart counts, in the order in which it was paid for. A model is asked
     once, and once more at once where nothing was sent. Where nobody answered, the last one whose failure may pass by
-    itself is asked once more after a pause, for that costs less than the tier above. A model whose breaker, limit or
-    slots are closed is passed over without a call. Deadline, cost limit and number of attempts are looked at before
-    each call.
+    itself is asked once more after a pause, for that costs less than the tier above. A model whose breaker is open,
+    whose limit is reached or whose slots are taken is passed over without a call. Deadline, cost limit and number of
+    attempts are looked at before each call.
     """
     result = ChainResult(task)
     asked: Counter[str] = Counter()
-    while (earlier := await ctx.recall(result.task, result.task.tries(ctx.stage))) is not None:
+    while not result.is_over and (earlier := await ctx.recall(result.task)) is not None:
         asked[_ref(earlier)] += 1
-        if _is_over(result, earlier):
-            return result
+        result.add(earlier)
+    if result.is_over:
+        return result
     try:
         visit = ctx.engine.gate.enter_tier(task.tier)
     except UnavailableError as unavailable:
@@ -103,7 +116,8 @@ async def _try(model: ModelSettings, result: ChainResult, asked: Counter[str], c
         result.away = str(unavailable)
         return False
     result.made += 1
-    return _is_over(result, ended)
+    result.add(ended)
+    return result.is_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +158,7 @@ def _may_pass(ended: CallEnded) -> bool:
 
 async def _pause(seconds: float, ctx: Context) -> None:
     """Wait, but not for a task that others own by now; no provider's slot is held."""
-    while seconds > 0 and ctx.is_current():
+    while seconds > 0 and ctx.lease.holds:
         await ctx.engine.sleep(min(seconds, _LOOK_S))
         seconds -= _LOOK_S
 
@@ -157,45 +171,12 @@ def chain_of(task: TierTask, ctx: Context) -> Iterator[ModelSettings]:
             yield model
 
 
-def out_of_bounds(task: TierTask, ctx: Context) -> OutOfBounds | None:
-    """Say why no further call may be made for the task; None where one may."""
-    if ctx.now() >= task.deadline:
-        return OutOfBounds(ResultStatus.EXPIRED, "deadline", "the deadline passed before an answer was found")
-    if task.is_spent:
-        limit = task.request.max_cost_usd
-        return OutOfBounds(ResultStatus.FAILED, "max_cost", f"max_cost_usd of {limit} is used up")
-    most = ctx.engine.settings.attempts.max_attempts
-    if task.calls_for_an_answer >= most:
-        return OutOfBounds(ResultStatus.FAILED, "max_attempts", f"no answer in {most} attempts")
-    return None
-
-
 def _tries_of(model: ModelSettings, result: ChainResult) -> int:
     """How often a model may be asked: once more where its call could not be sent."""
     last = result.ended[-1] if result.ended else None
     if last is None or last.error is None or _ref(last) != model.ref:
         return 1
     return 2 if remedy_of(ErrorKind(last.error.kind)) is Remedy.RETRY else 1
-
-
-def _is_over(result: ChainResult, ended: CallEnded) -> bool:
-    """Add a call to the result; say whether the chain ends with it."""
-    task, why = result.task, _why(result, _ref(ended))
-    result.ended.append(ended)
-    if ended.error is None:
-        result.answer = ended
-        result.failed_check = failed_check(task.request, ended.content or "", ended.finish_reason or "other")
-        outcome = result.failed_check or "ok"
-    else:
-        outcome = ended.error.kind
-    attempts = (*task.attempts, attempt_of(ended, why, outcome))
-    result.task = task.model_copy(update={"attempts": attempts, "why": why})
-    if ended.error is None:
-        return True
-    kind = ErrorKind(ended.error.kind)
-    if is_provider_failure(kind):
-        result.away = f"{_ref(ended)}: {kind.value}"
-    return remedy_of(kind) in {Remedy.NEXT_TIER, Remedy.GIVE_UP}
 
 
 def _why(result: ChainResult, ref: str) -> str:
@@ -232,18 +213,13 @@ async def _ask(task: TierTask, model: ModelSettings, ctx: Context) -> CallEnded:
         model=model.model,
         detail=task.why,
     )
-    request = task.request
-    status = Status(request_id=request.request_id, revision=task.revision, events=(event,))
     return await ctx.pay(
         task,
-        task.tries(ctx.stage),
         model,
-        purpose=Purpose.INFER,
-        messages=request.messages,
-        params=request.params,
-        response_schema=request.response_schema,
+        Prompt.of(task.request),
+        Purpose.INFER,
         stream=streams_text(task, ctx),
-        announce=(Output(STATUS, status),),
+        announce=(ctx.status(task.request.request_id, task.revision, event),),
     )
 
 

@@ -136,26 +136,26 @@ class AnthropicProvider(SdkProvider):
         The API version that the SDK speaks, 2026-10-21, refuses temperature and top_p; it has no seed either.
         Those are left out: an answer without them is better than none.
         """
-        systems = [message.text for message in call.messages if message.role in {"system", "developer"}]
+        systems = [message.text for message in call.prompt.messages if message.role in {"system", "developer"}]
         turns = [
             {"role": message.role, "content": message.text}
-            for message in call.messages
+            for message in call.prompt.messages
             if message.role in {"user", "assistant"}
         ]
         if not turns:
             # The API wants at least one turn; instructions alone are then what the user says.
             turns, systems = [{"role": "user", "content": "\n\n".join(systems)}], []
-        body: dict[str, Any] = {"model": call.model, "messages": turns, "max_tokens": call.max_tokens}
-        if call.response_schema is not None:
-            supported = _supported(call.response_schema)
+        body: dict[str, Any] = {"model": call.model.model, "messages": turns, "max_tokens": call.max_tokens}
+        if call.prompt.response_schema is not None:
+            supported = _supported(call.prompt.response_schema)
             if supported is not None:
                 body["output_config"] = {"format": {"type": "json_schema", "schema": supported}}
             else:
-                systems.append(_SCHEMA_INSTRUCTION + json.dumps(call.response_schema, ensure_ascii=False))
+                systems.append(_SCHEMA_INSTRUCTION + json.dumps(call.prompt.response_schema, ensure_ascii=False))
         if systems:
             body["system"] = "\n\n".join(systems)
-        if call.params.stop is not None:
-            body["stop_sequences"] = list(call.params.stop)
+        if call.prompt.params.stop is not None:
+            body["stop_sequences"] = list(call.prompt.params.stop)
         return body
 
     def read_reply(self, content: bytes, call: ChatCall) -> ChatReply:

@@ -29,8 +29,9 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 from uuid import UUID
 
+from streams.config.settings_sections import ModelSettings
 from topics.journal import Usage
-from topics.requests import Message, Params
+from topics.requests import Message, Params, Request
 
 
 class ErrorKind(StrEnum):
@@ -164,14 +165,37 @@ async def _at_once() -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is asked, whichever model answers.
+
+    Attributes:
+        messages: In order.
+        params: Of the answer.
+        response_schema: JSON Schema that the answer is asked to follow; the answer is not checked here.
+    """
+
+    messages: tuple[Message, ...]
+    params: Params
+    response_schema: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, request: Request) -> "Prompt":
+        """Ask what a request asks."""
+        return cls(request.messages, request.params, request.response_schema)
+
+    def most_output(self, default: int) -> int:
+        """Return the most tokens that the answer may have; `default` where nobody named a number."""
+        return self.params.max_tokens or default
+
+
+@dataclass(frozen=True, slots=True)
 class ChatCall:
     """One call of one model.
 
     Attributes:
         call_id: Sent as the header `X-Client-Request-Id`, so that the provider's log can be matched with ours.
-        max_tokens: Most output tokens; stands in for `params.max_tokens`.
-        response_schema: JSON Schema that the answer is asked to follow; the answer is not checked here.
-        extra: Fields of the request body that win over all others.
+        model: The fields of its `extra` win over all others of the request body.
+        prompt: What it is asked.
         timeout_s: Seconds for everything: connecting and the whole answer, `on_text` included.
         may_leave: Awaited right before anything is sent; what it raises ends the call.
         on_text: Where it is given, the answer is streamed, and this is awaited with each piece of its text, in order;
@@ -179,15 +203,16 @@ class ChatCall:
     """
 
     call_id: UUID
-    model: str
-    messages: tuple[Message, ...]
-    params: Params
-    max_tokens: int
-    response_schema: dict[str, Any] | None
-    extra: dict[str, Any]
+    model: ModelSettings
+    prompt: Prompt
     timeout_s: float
     may_leave: Callable[[], Awaitable[None]] = _at_once
     on_text: Callable[[str], Awaitable[None]] | None = None
+
+    @property
+    def max_tokens(self) -> int:
+        """Most output tokens."""
+        return self.prompt.most_output(self.model.max_tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,11 +89,11 @@ def write_request(
         sampling: Whether the model takes temperature and top_p.
     """
     body: dict[str, Any] = {
-        "model": call.model,
-        "messages": [_write_message(message, developer_role) for message in call.messages],
+        "model": call.model.model,
+        "messages": [_write_message(message, developer_role) for message in call.prompt.messages],
         token_limit: call.max_tokens,
     }
-    params = call.params
+    params = call.prompt.params
     optional = {
         "temperature": params.temperature if sampling else None,
         "top_p": params.top_p if sampling else None,
@@ -101,9 +101,9 @@ def write_request(
         "seed": params.seed,
     }
     body.update((name, value) for name, value in optional.items() if value is not None)
-    if call.response_schema is not None:
+    if call.prompt.response_schema is not None:
         # Strict mode takes a subset of JSON Schema only; the answer is checked against the whole schema anyway.
-        schema = {"name": "response", "schema": call.response_schema, "strict": False}
+        schema = {"name": "response", "schema": call.prompt.response_schema, "strict": False}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     return body
 

@@ -44,7 +44,7 @@ class OpenAIProvider(SdkProvider):
         A model that reasons refuses temperature and top_p, whatever their values; its answer without them is
         better than none.
         """
-        sampling = call.model.startswith(_NOT_REASONING) or call.extra.get("reasoning_effort") == "none"
+        sampling = call.model.model.startswith(_NOT_REASONING) or call.model.extra.get("reasoning_effort") == "none"
         return write_request(call, token_limit="max_completion_tokens", sampling=sampling)  # noqa: S106 - no password
 
     def read_reply(self, content: bytes, call: ChatCall) -> ChatReply:

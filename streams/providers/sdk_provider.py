@@ -149,7 +149,7 @@ class SdkProvider(ABC):
 
     async def complete(self, call: ChatCall) -> ChatReply:
         """Make the call; see `Provider.complete`."""
-        body = _merge({**self.request_body(call), **(self.stream_fields if call.on_text else {})}, call.extra)
+        body = _merge({**self.request_body(call), **(self.stream_fields if call.on_text else {})}, call.model.extra)
         answer = None if call.on_text is None else self.streamed_answer(call)
         reply = await self._make(call, body, answer)
         if not reply.content.strip():

@@ -91,5 +91,5 @@ class StreamedAnswer(ABC):
 
 def estimate_usage(call: ChatCall, content: str) -> Usage:
     """Estimate tokens where the provider names none: four characters a token, and four tokens a message."""
-    asked = sum(_TOKENS_A_MESSAGE + rough(message.text) for message in call.messages)
+    asked = sum(_TOKENS_A_MESSAGE + rough(message.text) for message in call.prompt.messages)
     return Usage(input=asked, output=rough(content), source="estimated")

@@ -3,7 +3,6 @@
 It reads what makes a task hard for a small model: length, conditions that pile up, figures to work with, reasoning
 that is asked for, stakes; and what makes it easy: an answer of one line, or a form that only has to be filled in.
 The weights are round numbers set by judgement and checked on the demo's corpus; they are no fit to outcomes.
-Orders to the router count for nothing.
 """
 
 import math
@@ -12,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from streams.routing.injection import without_orders
 from streams.routing.query_type import QueryType
 from topics.requests import Impact, Request, Tolerance
 
@@ -55,19 +53,19 @@ _PHRASES = {
 _LABELS = ("label:", "labels:")
 
 
-class _Kinds(dict[str, str | None]):
-    """What words stand for, if for anything; remembers what it was asked."""
+class _Cues(dict[str, str | None]):
+    """What words are cues for, if for anything; remembers what it was asked."""
 
     def __missing__(self, word: str) -> str | None:
-        kind = _kind(word)
+        cue = _cue(word)
         if len(word) <= _LONGEST_WORD:
             if len(self) >= _REMEMBERED_WORDS:
                 self.clear()
-            self[word] = kind
-        return kind
+            self[word] = cue
+        return cue
 
 
-def _kind(word: str) -> str | None:
+def _cue(word: str) -> str | None:
     if word in _CONDITIONS:
         return "conditions"
     if word.startswith("short"):
@@ -77,7 +75,7 @@ def _kind(word: str) -> str | None:
     return "reasoning" if _REASONING.fullmatch(word) else None
 
 
-_kind_of = _Kinds().__getitem__
+_cue_of = _Cues().__getitem__
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +85,23 @@ class _Text:
     request: Request
     query_type: str
     instructions: str
-    kinds: Mapping[str | None, int]
-    """How many words and phrases of each kind stand in the instructions."""
+    cues: Mapping[str | None, int]
+    """How many words and phrases of the instructions give each cue."""
 
     @classmethod
     def of(cls, request: Request, query_type: str) -> "_Text":
         instructions = _instructions(request)
         lower = instructions.lower()
         words = _WORD.findall(lower)
-        kinds = Counter(map(_kind_of, words))
+        cues = Counter(map(_cue_of, words))
         line = f" {' '.join(words)} "
-        for kind, phrases in _PHRASES.items():
-            kinds[kind] += sum(map(line.count, phrases))
-        kinds["brief"] += any(map(lower.__contains__, _LABELS))
-        return cls(request, query_type, instructions, kinds)
+        for cue, phrases in _PHRASES.items():
+            cues[cue] += sum(map(line.count, phrases))
+        cues["brief"] += any(map(lower.__contains__, _LABELS))
+        return cls(request, query_type, instructions, cues)
 
-    def of_kind(self, kind: str, most: int) -> int:
-        return min(self.kinds[kind], most)
+    def of_cue(self, cue: str, most: int) -> int:
+        return min(self.cues[cue], most)
 
     @property
     def words(self) -> float:
@@ -115,10 +113,10 @@ _FEATURES: dict[str, tuple[float, Callable[[_Text], float]]] = {
     "length": (2.0, lambda text: math.log1p(text.words / 12)),
     "figures": (0.12, lambda text: min(len(_NUMBER.findall(text.instructions)), 10)),
     "clauses": (0.15, lambda text: min(sum(map(text.instructions.count, _CLAUSE_SIGNS)), 10)),
-    "conditions": (0.35, lambda text: text.of_kind("conditions", 6)),
-    "explaining": (0.7, lambda text: text.of_kind("explaining", 3)),
-    "reasoning": (0.6, lambda text: text.of_kind("reasoning", 4)),
-    "brief answer": (-1.0, lambda text: text.of_kind("brief", 1)),
+    "conditions": (0.35, lambda text: text.of_cue("conditions", 6)),
+    "explaining": (0.7, lambda text: text.of_cue("explaining", 3)),
+    "reasoning": (0.6, lambda text: text.of_cue("reasoning", 4)),
+    "brief answer": (-1.0, lambda text: text.of_cue("brief", 1)),
     "form to fill in": (-1.5, lambda text: text.request.response_schema is not None),
     "critical impact": (1.2, lambda text: text.request.context.business_impact is Impact.CRITICAL),
     "low tolerance": (0.6, lambda text: text.request.context.error_tolerance is Tolerance.LOW),
@@ -135,7 +133,7 @@ _TOP_CUT = 3.2
 class FeaturesClassifier:
     """Scores by features of the request alone; deterministic."""
 
-    version = "features/2"
+    version = "features/3"
 
     def needs_more_than(self, request: Request, query_type: str, tiers: int) -> Sequence[float]:
         """Return, for each tier but the last, the probability that the request needs a higher one."""
@@ -150,7 +148,7 @@ class FeaturesClassifier:
 
 
 def _instructions(request: Request) -> str:
-    question = without_orders(request.question)
+    question = request.question
     if request.response_schema is not None:
         return question[:_SCHEMA_READ_CHARACTERS]
     if len(question) <= _READ_CHARACTERS:

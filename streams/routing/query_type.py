@@ -3,7 +3,6 @@
 import re
 from enum import StrEnum
 
-from streams.routing.injection import without_orders
 from topics.requests import Request
 
 
@@ -185,12 +184,12 @@ _PATTERNS: tuple[tuple[QueryType, tuple[str, ...], re.Pattern[str]], ...] = (
 
 
 def query_type(request: Request) -> str:
-    """Return the producer's label, else the kind that the schema suggests, or the question without its orders."""
+    """Return the producer's label, else the kind that the schema suggests, or the question."""
     if request.query_type:
         return request.query_type
     if request.response_schema is not None:
         return QueryType.EXTRACTION
-    question = without_orders(request.question).strip()[:4000]
+    question = request.question.strip()[:4000]
     present = question.lower().__contains__
     for kind, signs, pattern in _PATTERNS:
         if any(map(present, signs)) and pattern.search(question):

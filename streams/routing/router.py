@@ -13,7 +13,7 @@ from topics.requests import Request
 from topics.tasks import Decision
 
 ASK_ALWAYS = (0.0, 1.0)
-"""The band of `asks` that every probability lies in."""
+"""The `ask_band` that every probability lies in."""
 
 _FURTHEST = 1
 """Most tiers that a vote moves a request: whoever talks the model into something gains no more than that."""
@@ -38,7 +38,7 @@ class Draft:
     request: Request
     bounds: Bounds
     """What the policy left open before any scores were known."""
-    classified: int
+    classified_tier: int
     """The tier that the scores come to, wherever rules then send the request; what a vote moves."""
     sampled: bool
     """Whether the judge sees the answer as one of the sample."""
@@ -54,8 +54,8 @@ class Router:
         boundary: The band of probability that counts as unsure.
         sample_rate: Share of the requests whose answer the judge sees in any case.
         windows: What has room where.
-        asks: A language model is to be asked where the probability of needing more than the tier that the scores come
-            to, or than the one below it, lies in this band; rules shift it with the boundary. None: never.
+        ask_band: A language model is to be asked where the probability of needing more than the tier that the scores
+            come to, or than the one below it, lies in this band; rules shift it with the boundary. None: never.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Router:
         boundary: tuple[float, float],
         sample_rate: float,
         windows: ContextWindows,
-        asks: tuple[float, float] | None = None,
+        ask_band: tuple[float, float] | None = None,
     ) -> None:
         self._policy = policy
         self._classifiers = classifiers
@@ -75,7 +75,7 @@ class Router:
         self._boundary = boundary
         self._sample_rate = sample_rate
         self._windows = windows
-        self._asks = asks
+        self._ask_band = ask_band
 
     def draft(self, request: Request, digest: str, arrived_ms: int) -> Draft:
         """Decide with what is at hand, by the version of the classifier that was in force when the request arrived.
@@ -101,7 +101,7 @@ class Router:
             asks=self._is_worth_asking(needs, bounds, classified),
             request=request,
             bounds=bounds,
-            classified=classified,
+            classified_tier=classified,
             sampled=sampled,
         )
 
@@ -109,16 +109,17 @@ class Router:
         """Let a vote move the draft by at most one tier, within what the policy leaves.
 
         Without a vote it is the draft's decision. So it is with one that nobody asked for, that is about another
-        number of tiers, or that leads to where nothing has room for the request.
+        number of tiers, or that leads further (by a rule about the scores, or past a tier without room for the request)
+        or to where nothing has room for it.
         """
         drafted = draft.decision
         if vote is None or not draft.asks or len(vote.probabilities) != self._tiers:
             return drafted
-        lowest, *_, highest = self._reach(draft.classified)
+        lowest, *_, highest = self._reach(draft.classified_tier)
         needs = [_need(vote.probabilities, tier, lowest, highest) for tier in range(1, self._tiers)]
         version = f"{drafted.classifier} then {vote.version}"
         try:
-            return self._decision(
+            voted = self._decision(
                 draft.request,
                 drafted.query_type,
                 draft.bounds,
@@ -129,6 +130,7 @@ class Router:
             )
         except ContextTooLongError:
             return drafted
+        return voted if abs(voted.tier - drafted.tier) <= _FURTHEST else drafted
 
     def _decision(
         self,
@@ -181,9 +183,9 @@ class Router:
 
     def _is_worth_asking(self, needs: Sequence[float], bounds: Bounds, classified: int) -> bool:
         """Whether the scores leave it open, and a vote could change where the request goes."""
-        if self._asks is None or len({bounds.decide(tier)[0] for tier in self._reach(classified)}) == 1:
+        if self._ask_band is None or len({bounds.decide(tier)[0] for tier in self._reach(classified)}) == 1:
             return False
-        low, high = shifted(self._asks, bounds.threshold_shift)
+        low, high = shifted(self._ask_band, bounds.threshold_shift)
         return any(low <= p <= high for p in needs[max(classified - 2, 0) : classified])
 
     def _reach(self, classified: int) -> range:

@@ -29,8 +29,8 @@ def signature(text: str) -> str:
     """Return the 64-bit SimHash (Charikar, 2002) of the text's words and pairs of words, as 16 hex digits.
 
     Case, punctuation, spacing and the values of numbers and ids do not count. Two texts that differ in a word of a
-    dozen are mostly within 16 bits (`distance`), unrelated ones about 32 bits apart. The same in every process and
-    version of Python.
+    dozen differ in 16 bits at most in most cases, unrelated ones in about 32. The same in every process and version of
+    Python.
     """
     tokens = _tokens(_ends(text, _READ_CHARACTERS))
     if not tokens:
@@ -41,11 +41,6 @@ def signature(text: str) -> str:
     words = sum([one for one, _ in lanes.values()]) - lanes[_EDGE][0]
     majority = _majority(len(lanes) + len(tokens))
     return f"{int((pairs + words).to_bytes(BITS, 'big').translate(majority), 2):016x}"
-
-
-def distance(one: str, other: str) -> int:
-    """Count the bits in which two signatures differ, 0 to 64."""
-    return (int(one, 16) ^ int(other, 16)).bit_count()
 
 
 def _tokens(text: str) -> list[str]:

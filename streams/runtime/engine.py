@@ -2,18 +2,17 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from streams.admission import Gate
 from streams.calls.attempt_log import AttemptLog
-from streams.calls.pricing import PriceBook
+from streams.calls.model_caller import ModelCaller
 from streams.calls.vote_journal import VoteJournal
 from streams.config.context_windows import ContextWindows
 from streams.config.settings import Settings
 from streams.kafka.clock import Clock
 from streams.kafka.publisher import Publisher
-from streams.providers.base import Provider
 from streams.routing.router import Router
 from streams.runtime.settled_requests import SettledRequests
 
@@ -25,8 +24,7 @@ class Engine:
     settings: Settings
     clock: Clock
     publisher: Publisher
-    providers: Mapping[str, Provider]
-    prices: PriceBook
+    caller: ModelCaller
     gate: Gate
     router: Router
     windows: ContextWindows

@@ -28,12 +28,13 @@ from faust.transport.drivers import aiokafka as driver
 
 import streams.kafka.damaged_batches  # noqa: F401 - changes what aiokafka does
 from streams.calls.journal import Journal
-from streams.calls.paid_calls import PaidCalls, PartitionLostError
+from streams.calls.paid_calls import PaidCalls
 from streams.calls.tier_votes import TierVotes
 from streams.calls.vote_model import VoteModel
 from streams.config.settings import Settings
 from streams.config.settings_sections import BatchingSettings
 from streams.kafka.heartbeat import GroupHeartbeat
+from streams.kafka.lease import Lease, PartitionLostError
 from streams.kafka.publisher import DeliveryError, trace_of
 from streams.runtime.engine import Engine
 from streams.runtime.failed_records import FailedRecord
@@ -226,16 +227,13 @@ class StageRunner(Generic[M]):
         self._heartbeat = GroupHeartbeat(self._settings.kafka.session_timeout_s)
         self._calls = PaidCalls(
             journal=journal,
-            providers=engine.providers,
-            prices=engine.prices,
-            gate=engine.gate,
-            heartbeat=self._heartbeat,
+            caller=engine.caller,
             publisher=engine.publisher,
             batching=self._settings.tiers[stage.tier - 1].batching if stage.tier else BatchingSettings(),
             patience_s=self._settings.attempts.patience_s,
             clock=engine.clock,
         )
-        self._votes = _votes(engine, self._heartbeat) if stage.source is REQUESTS else None
+        self._votes = _votes(engine) if stage.source is REQUESTS else None
         self._topic = stage.source.full_name(self._settings.kafka.prefix)
         # Only what others write can be too large: our own records hold a request and what became of it.
         self._max_bytes = self._settings.kafka.request_max_bytes if stage.source is REQUESTS else None
@@ -359,7 +357,9 @@ class StageRunner(Generic[M]):
             received=received,
             unknown_fields=unknown_fields,
             started_at=self._engine.clock(),
-            is_current=lambda: self._is_current(received.generation),
+            lease=Lease(
+                self._heartbeat, received.partition, self.stage.name, lambda: self._is_current(received.generation)
+            ),
         )
 
     def _is_current(self, generation: int) -> bool:
@@ -393,13 +393,11 @@ class StageRunner(Generic[M]):
             await asyncio.sleep(0.2)
 
 
-def _votes(engine: Engine, heartbeat: GroupHeartbeat) -> TierVotes | None:
+def _votes(engine: Engine) -> TierVotes | None:
     if engine.votes is None:
         return None
-    model = VoteModel(engine.settings, engine.providers, engine.prices, engine.gate, engine.clock)
-    return TierVotes(
-        settings=engine.settings, journal=engine.votes, model=model, heartbeat=heartbeat, clock=engine.clock
-    )
+    model = VoteModel(engine.settings, engine.caller, engine.gate, engine.clock)
+    return TierVotes(settings=engine.settings, journal=engine.votes, model=model, clock=engine.clock)
 
 
 # The services log under the module that defines them; what Faust says of its own workings is not our log.

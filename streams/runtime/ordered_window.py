@@ -2,7 +2,7 @@
 
 Kafka commits a position, not a set: whoever commits offset n says that all before n is finished. A stage that
 works on many records at once therefore has to hold back the finished ones behind an unfinished one. The window
-does that for each assignment, a assignment being one partition in one generation of the consumer group.
+does that for each assignment, an assignment being one partition in one generation of the consumer group.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class OrderedWindow(Generic[T]):
 
     Args:
         in_flight: Most records in work at once.
-        span: Most offsets between the oldest unfinished record of a assignment and the newest admitted one.
+        span: Most offsets between the oldest unfinished record of an assignment and the newest admitted one.
         max_bytes: Most bytes held from admission to release; a single larger record is still admitted alone.
         release: Called with the token of each record when it and all before it in its assignment are finished.
         fail: Called with the first exception that leaves a piece of work; the window then admits nothing more.

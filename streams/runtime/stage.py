@@ -5,17 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from streams.calls.paid_calls import PaidCall, PaidCalls
+from streams.calls.paid_calls import PaidCall, PaidCalls, attempt_ref
 from streams.calls.tier_votes import TierVotes, VoteResult
 from streams.config.settings import Settings
 from streams.config.settings_sections import ModelSettings
+from streams.kafka.lease import Lease
 from streams.kafka.publisher import Output
+from streams.providers.base import Prompt
 from streams.runtime.engine import Engine
 from topics.base import Record, from_millis
 from topics.events import Hop, Hops, Status, StatusEvent
-from topics.journal import CallEnded, Purpose, attempt_id
+from topics.journal import CallEnded, Purpose
 from topics.registry import DEAD_LETTERS, HOPS, OUTCOMES, STATUS, TopicSpec
-from topics.requests import Message, Params, Request
+from topics.requests import Request
 from topics.tasks import Source, TierTask
 
 M = TypeVar("M", bound=Record)
@@ -73,8 +75,8 @@ class Context:
     received: Received
     unknown_fields: tuple[str, ...]
     started_at: datetime
-    is_current: Callable[[], bool]
-    """Whether the record's partition still belongs to this process."""
+    lease: Lease
+    """The right to act on the record's partition."""
 
     def now(self) -> datetime:
         """Read the clock."""
@@ -98,56 +100,45 @@ class Context:
         return Output(STATUS, Status(request_id=request_id, revision=revision, events=events))
 
     async def vote(self, request: Request, revision: int, deadline: datetime) -> VoteResult:
-        """Ask a language model where the request goes, or return what came of it before a restart."""
+        """Ask a language model where the request goes, or return what came of it before a restart.
+
+        After the deadline nothing is paid; what was paid before then counts all the same.
+        """
         if self.votes is None:
             return VoteResult()
-        return await self.votes.ask(request, revision, self.received.source, deadline, self.is_current)
+        return await self.votes.ask(request, revision, self.received.source, deadline, self.lease)
 
-    async def recall_vote(self, request: Request, revision: int) -> VoteResult:
-        """Return what came of asking a language model before a restart; pays nothing."""
-        if self.votes is None:
-            return VoteResult()
-        return await self.votes.recall(request, revision, self.received.source)
-
-    async def recall(self, task: TierTask, n: int) -> CallEnded | None:
-        """Return how the n-th try of this stage ended, if it was made; pays nothing."""
-        attempt = attempt_id(task.request.request_id, task.revision, self.stage, n)
-        return await self.calls.recall(self.received.partition, attempt, task.source.timestamp_ms)
+    async def recall(self, task: TierTask) -> CallEnded | None:
+        """Return how this stage's next call for a task ended, if it was made before a restart; pays nothing."""
+        n = task.tries(self.stage)
+        return await self.calls.recall(attempt_ref(task, self.stage, n, self.lease.partition))
 
     async def pay(
         self,
         task: TierTask,
-        n: int,
         model: ModelSettings,
-        *,
+        prompt: Prompt,
         purpose: Purpose,
-        messages: tuple[Message, ...],
-        params: Params,
-        response_schema: dict[str, Any] | None,
+        *,
         stream: bool = False,
         announce: tuple[Output, ...] = (),
     ) -> CallEnded:
-        """Make the n-th paid call of this stage for a task, or return how it ended before a restart.
+        """Make this stage's next paid call for a task, or return how it ended before a restart.
+
+        Args:
+            task: Whose calls so far are its `attempts`; those of this stage are counted.
+            model: That is asked.
+            prompt: What it is asked.
+            purpose: What for.
+            stream: Whether the text is published as it arrives.
+            announce: Published with the start of the call, and only if it is made.
 
         Raises:
             UnavailableError: The model can't be called now; nothing was paid.
         """
+        n = task.tries(self.stage)
         return await self.calls.make(
-            PaidCall(
-                task=task,
-                partition=self.received.partition,
-                stage=self.stage,
-                n=n,
-                purpose=purpose,
-                tier=task.tier,
-                model=model,
-                messages=messages,
-                params=params,
-                response_schema=response_schema,
-                is_current=self.is_current,
-                stream=stream,
-                announce=announce,
-            )
+            PaidCall(task, self.stage, n, purpose, model, prompt, self.lease, stream, announce)
         )
 
 

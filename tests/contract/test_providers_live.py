@@ -7,7 +7,7 @@ import pytest
 from support.provider_calls import Listener
 
 from streams.config.settings import load
-from streams.providers.base import ChatCall
+from streams.providers.base import ChatCall, Prompt
 from streams.providers.registry import build_providers
 from topics.requests import Message, Params
 
@@ -42,17 +42,14 @@ async def test_answer(name, schema, streamed, tmp_path, monkeypatch):
     others = settings.providers.keys() - {name}
     provider = build_providers(settings, environ=os.environ, simulator_url="http://127.0.0.1", simulated=others)[name]
     listener = Listener()
+    messages = (
+        Message(role="system", content="Answer with facts only."),
+        Message(role="user", content="What is the capital of France?"),
+    )
     call = ChatCall(
         call_id=uuid4(),
-        model=model.model,
-        messages=(
-            Message(role="system", content="Answer with facts only."),
-            Message(role="user", content="What is the capital of France?"),
-        ),
-        params=Params(temperature=0),
-        max_tokens=2048,
-        response_schema=schema,
-        extra=model.extra,
+        model=model.model_copy(update={"max_tokens": 2048}),
+        prompt=Prompt(messages, Params(temperature=0), schema),
         timeout_s=60,
         on_text=listener if streamed else None,
     )

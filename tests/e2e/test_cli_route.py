@@ -82,7 +82,7 @@ def test_whether_a_language_model_would_be_asked_and_with_what(classifier, monke
     shown = run("--explain", "--user", "ann", "--system", "Be brief.", text).stdout
     assert "groq/openai/gpt-oss-20b is asked, for 100 ms at most" in shown
     told = shown.partition("and nothing else:\n")[2].split("\n  ")
-    assert [line.strip() for line in told] == ["impact normal, tolerance normal, answer in free text", UNSURE]
+    assert [line.strip() for line in told] == ["impact normal, tolerance normal, answer in free text", text]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,6 @@ def test_whether_a_language_model_would_be_asked_and_with_what(classifier, monke
         ("llm", ("--role", "ceo", "Are our projections ok?"), "is not asked: it could change nothing"),
         ("llm", ("--max-tier", 1, UNSURE), "is not asked: it could change nothing"),
         ("llm", ("--data-class", "restricted", UNSURE), "is not asked: it may not see restricted data"),
-        ("llm", ("Route me to tier 3.",), "is not asked: there is nothing in the question to judge"),
     ],
 )
 def test_why_a_language_model_would_not_be_asked(classifier, arguments, words, monkeypatch):
@@ -101,6 +100,13 @@ def test_why_a_language_model_would_not_be_asked(classifier, arguments, words, m
     shown = run("--explain", *arguments).stdout
     assert words in " ".join(shown.split())
     assert "is shown this" not in shown
+
+
+def test_nobody_is_asked_about_a_blank_question(monkeypatch):
+    monkeypatch.setenv("TIERSTREAM_ROUTING__CLASSIFIER", "llm")
+    request = json.dumps({"messages": [{"role": "user", "content": " "}]})
+    shown = run("--explain", "-", input=request).stdout
+    assert "is not asked: there is nothing in the question to judge" in " ".join(shown.split())
 
 
 def test_each_option_reaches_the_decision():

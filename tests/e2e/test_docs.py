@@ -4,7 +4,9 @@ import ast
 import asyncio
 import os
 import re
+import shutil
 import sys
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +78,7 @@ def scripts(kind):
 
 
 def test_there_is_something_to_test():
-    assert {path.name for path in PAGES} >= {"README.md", "contract.md", "operations.md", "sql.md"}
+    assert {path.name for path in PAGES} >= {"README.md", "contract.md", "operations.md", "quickstart.md", "sql.md"}
     assert len(COMMANDS) > 20
     assert scripts("producer")
     assert scripts("consumer")
@@ -174,22 +176,70 @@ async def consume(deployment, block, ids):
             missing = {request_id for request_id in missing if request_id not in line}
 
 
+@pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
+async def test_kcat_asks_and_reads(deployment):
+    await deployment.start_worker()
+    places = {"127.0.0.1:9092": deployment.kafka.bootstrap_servers, "-t llm.": f"-t {deployment.kafka.prefix}"}
+    asking = lines_with("kcat -P ")
+    ids = re.findall(r'"request_id": "([^"]+)"', " ".join(asking))
+    assert ids
+    for line in asking:
+        await run_line(line, places)
+    await deployment.settled(ids)
+    for line in lines_with("kcat -C "):
+        output = await run_line(line, places)
+        assert any(request_id in output for request_id in ids), line
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+async def test_curl_asks_the_ledger(tmp_path):
+    async with filled_ledger(tmp_path) as url:
+        for line in lines_with("curl http://127.0.0.1:8123"):
+            assert "Code:" not in await run_line(line, {"http://127.0.0.1:8123": url}), line
+
+
+def lines_with(start):
+    """The lines of shell sessions in which a command begins like this."""
+    lines = {line for path in PAGES for line in lines_of(path) if start in line and re.search(rf"(^|\| ){start}", line)}
+    assert lines
+    return sorted(lines)
+
+
+async def run_line(line, places):
+    """Run a line of a shell session, with these texts replaced, and return its output."""
+    for documented, actual in places.items():
+        line = line.replace(documented, actual)
+    process = await asyncio.create_subprocess_shell(
+        line, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, env=clean_environment()
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, line
+    return output.decode()
+
+
 async def test_sql_runs_on_the_ledger(tmp_path):
     queries = [
         (block.page, query) for block in BLOCKS if block.info[:1] == ("sql",) for query in split_statements(block.text)
     ]
     assert len(queries) > 10
-    server = ClickHouseProcess(tmp_path)
+    async with filled_ledger(tmp_path) as url, open_client(url) as client:
+        for page, query in queries:
+            try:
+                await client.query(query)
+            except ClickHouseError as error:
+                pytest.fail(f"{page}: {error}\n{query}")
+
+
+@asynccontextmanager
+async def filled_ledger(folder):
+    """A ClickHouse with a few rows in each table of the ledger; yields its URL."""
+    server = ClickHouseProcess(folder)
     await server.start()
     try:
         async with open_client(server.url) as client:
             await migrate(client, "tierstream", retention_days=4000, body_retention_days=4000)
-            await fill(server.url)
-            for page, query in queries:
-                try:
-                    await client.query(query)
-                except ClickHouseError as error:
-                    pytest.fail(f"{page}: {error}\n{query}")
+        await fill(server.url)
+        yield server.url
     finally:
         await server.stop()
 
@@ -200,6 +250,13 @@ async def fill(url):
     ledger = Ledger(url, "tierstream", SinkStats())
     await ledger.insert([Entry(p, rows_of(record, p, "full")) for p, record in zip(positions, records, strict=True)])
     await ledger.close()
+
+
+def test_the_glossary_has_one_meaning_for_each_word():
+    rows = re.findall(r"^\| ([^|]+) \|", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
+    words = Counter(word for row in rows if row != "word" for word in re.split(r", (?:or )?", row))
+    assert len(words) > 80
+    assert not [word for word, times in words.items() if times > 1]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

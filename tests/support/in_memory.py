@@ -10,6 +10,7 @@ from typing import Any
 from streams.admission import Gate
 from streams.calls.attempt_log import AttemptLog
 from streams.calls.journal import Journal
+from streams.calls.model_caller import ModelCaller
 from streams.calls.paid_calls import PaidCalls
 from streams.calls.pricing import PriceBook
 from streams.calls.tier_votes import TierVotes
@@ -19,6 +20,7 @@ from streams.config.context_windows import ContextWindows
 from streams.config.settings import Settings
 from streams.config.settings_sections import BatchingSettings
 from streams.kafka.heartbeat import GroupHeartbeat
+from streams.kafka.lease import Lease
 from streams.kafka.publisher import Delivered, Output
 from streams.providers.base import ChatCall, ChatReply, ProviderError
 from streams.routing.features_classifier import FeaturesClassifier
@@ -240,10 +242,7 @@ class Bench:
     def calls(self, stage: str, attempts: AttemptLog | None = None) -> PaidCalls:
         return PaidCalls(
             journal=self.journal(attempts),
-            providers=self.providers,
-            prices=self.engine.prices,
-            gate=self.engine.gate,
-            heartbeat=self.heartbeat,
+            caller=self.engine.caller,
             publisher=self.log,  # type: ignore[arg-type]
             batching=self.batching(stage),
             patience_s=self.settings.attempts.patience_s,
@@ -255,10 +254,11 @@ class Bench:
 
     def votes(self, journal: VoteJournal) -> TierVotes:
         engine = self.engine
-        model = VoteModel(self.settings, self.providers, engine.prices, engine.gate, self.clock)
-        return TierVotes(
-            settings=self.settings, journal=journal, model=model, heartbeat=self.heartbeat, clock=self.clock
-        )
+        model = VoteModel(self.settings, engine.caller, engine.gate, self.clock)
+        return TierVotes(settings=self.settings, journal=journal, model=model, clock=self.clock)
+
+    def lease(self, request_id: str = "r1", holds: Callable[[], bool] = lambda: True) -> Lease:
+        return Lease(self.heartbeat, partition_for(request_id, self.log.partitions), "a stage", holds)
 
     def batching(self, stage: str) -> BatchingSettings:
         tier = int(stage.partition(":")[2] or 0)
@@ -271,7 +271,7 @@ class Bench:
         )
         defaults = {
             "unknown_fields": (),
-            "is_current": lambda: True,
+            "lease": self.lease(request_id, fields.pop("holds", lambda: True)),
             "calls": self.calls(stage),
             "votes": None,
             "received": received,
@@ -298,7 +298,7 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
         boundary=settings.routing.boundary,
         sample_rate=settings.validation.sample_rate,
         windows=windows,
-        asks=ASK_ALWAYS if settings.routing.asks_llm else None,
+        ask_band=ASK_ALWAYS if settings.routing.asks_llm else None,
     )
     prices = PriceBook(settings.prices, settings.providers)
     gate = Gate(settings, clock=clock, on_change=lambda change: None)
@@ -306,8 +306,7 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
         settings,
         clock,
         log,  # type: ignore[arg-type]
-        providers,
-        prices,
+        ModelCaller(providers, prices, gate, clock),
         gate,
         router,
         windows,

@@ -13,7 +13,7 @@ from analytics.clickhouse import open_client
 from analytics.ledger import Entry, Ledger, SinkStats
 from analytics.migrate import migrate
 from analytics.rows import LogBodies, Position, rows_of
-from streams.calls.coalescing import split
+from streams.calls.pricing import split
 from topics.base import Record
 from topics.control import BreakerState, BreakerStatus
 from topics.events import Hop, Hops

@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 from aiohttp import web
 
 from streams.config.settings import Settings
-from streams.providers.base import ChatCall, Provider
+from streams.config.settings_sections import ModelSettings
+from streams.providers.base import ChatCall, Prompt, Provider
 from streams.providers.registry import build_providers
 from topics.requests import Message, Params
 
@@ -18,15 +20,24 @@ PROMPT = "What is the SECRETPROMPT of it?"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def call_of(model: str, **fields) -> ChatCall:
+MESSAGES = (Message(role="system", content="Be brief."), Message(role="user", content=PROMPT))
+PARAMS = Params(temperature=0.2, stop=("\n\n\n",))
+
+
+def call_of(
+    model: str,
+    *,
+    messages: tuple[Message, ...] = MESSAGES,
+    params: Params = PARAMS,
+    max_tokens: int = 200,
+    response_schema: dict[str, Any] | None = None,
+    extra: dict[str, Any] | None = None,
+    **fields: Any,
+) -> ChatCall:
     call = ChatCall(
         call_id=uuid4(),
-        model=model,
-        messages=(Message(role="system", content="Be brief."), Message(role="user", content=PROMPT)),
-        params=Params(temperature=0.2, stop=("\n\n\n",)),
-        max_tokens=200,
-        response_schema=None,
-        extra={},
+        model=ModelSettings(provider="p", model=model, max_tokens=max_tokens, extra=extra or {}),
+        prompt=Prompt(messages, params, response_schema),
         timeout_s=20,
     )
     return replace(call, **fields)

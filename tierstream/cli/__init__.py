@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from tierstream.cli.interrupts import interrupt_again
 from tierstream.cli.root import Listed, RootGroup
+from tierstream.interrupts import interrupt_again
 
 _COMMANDS = (
     Listed(

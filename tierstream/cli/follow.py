@@ -9,10 +9,10 @@ import typer
 
 from streams.config.settings import Settings
 from streams.kafka.clock import utc_now
-from tierstream.cli.interrupts import INTERRUPTED
 from tierstream.cli.render.stream import JsonView, NamedPage, Page, RawPage, StreamView, TextView
 from tierstream.client.answer_stream import AnswerStream
 from tierstream.client.client import RequestProducer, Start, require_topics
+from tierstream.interrupts import INTERRUPTED
 from topics.partitioning import partition_for
 from topics.registry import CALLS, CHUNKS
 from topics.requests import Request

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from tierstream.cli.interrupts import INTERRUPTED
+from tierstream.interrupts import INTERRUPTED
 
 _quiet: Final = ContextVar("quiet", default=False)
 

@@ -24,7 +24,9 @@ class Reading:
     """A score, and how much of what it rests on the text has.
 
     Attributes:
-        score: How much it needs the stronger model, in [0, 1].
+        score: How much it needs the stronger model, in [0, 1]; 0.5 means that no difference between the two models is
+            expected, 1 that only the stronger one will be right. `2 * score - 1` is the expected gain, P(only the
+            stronger is right) - P(only the weaker is right).
         known: Share of the text's tokens that occurred in training, in [0, 1].
         has_options: Whether it is a question with lettered options.
     """
@@ -35,11 +37,7 @@ class Reading:
 
 
 class LearnedClassifier:
-    """Scores prompts.
-
-    A score of 0.5 means that no difference between the two models is expected, 1 that only the stronger one will be
-    right: `2 * score - 1` is the expected gain, P(only the stronger is right) - P(only the weaker is right).
-    """
+    """Scores how much prompts need the stronger of two models."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -70,7 +68,7 @@ class LearnedClassifier:
         return Reading(self._calibrated(self._forest.predict(row), by_words), known, parsed.has_options)
 
     def score_many(self, texts: Sequence[str]) -> list[float]:
-        """Score several prompts, at less cost for each."""
+        """Return the scores of several prompts, at less cost for each."""
         if not texts:
             return []
         rows, by_words = zip(*map(self._seen, map(parse, texts)), strict=True)

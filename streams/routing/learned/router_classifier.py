@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from streams.routing.features_classifier import FeaturesClassifier
-from streams.routing.injection import without_orders
 from streams.routing.learned.classifier import LearnedClassifier, Reading
 from streams.routing.query_type import QueryType
 from topics.requests import Request
@@ -37,8 +36,7 @@ class LearnedRouterClassifier:
     needing a higher tier, less lowers it. The shipped model is a weak prior: it knows exam questions and one pair of
     models. One that was trained on other outcomes has the main say. Either counts the less, the fewer of a text's words
     it knows. A step between tiers that the model was calibrated for is another matter: there the learned score decides
-    alone, about its threshold, or the quality that was asked for would not be kept. Orders to the router are not read.
-    Deterministic.
+    alone, about its threshold, or the quality that was asked for would not be kept. Deterministic.
 
     Args:
         learned: What was learned.
@@ -62,7 +60,7 @@ class LearnedRouterClassifier:
     def needs_more_than(self, request: Request, query_type: str, tiers: int) -> Sequence[float]:
         """Return, for each tier but the last, the probability that the request needs a higher one."""
         needs = self._features.needs_more_than(request, query_type, tiers)
-        text = without_orders(request.question)
+        text = request.question
         if request.response_schema is not None or query_type in _MUTE or not text.strip():
             return needs
         reading = self._learned.read(text)

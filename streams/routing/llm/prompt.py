@@ -1,14 +1,12 @@
-"""What a language model is shown to give its vote on requests: quoted data, cut, without orders to the router."""
+"""What a language model is shown to give its vote on requests: quoted data, cut."""
 
 import json
-import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from string import Template
 from typing import Any, Final
 
-from streams.routing.injection import without_orders
 from streams.routing.query_type import QueryType
 from topics.requests import Message, Request
 
@@ -16,15 +14,9 @@ PROMPT_VERSION: Final = "classify/1"
 """Recorded with each vote. Another text is another version, and another file."""
 
 _FILE: Final = Path(__file__).with_name("prompts") / f"{PROMPT_VERSION.replace('/', '-')}.txt"
-_READ_CHARACTERS: Final = 8_000
-"""Of a longer question only so much is read at both ends, so that the time is bounded."""
 _HEAD_CHARACTERS: Final = 800
 _TAIL_CHARACTERS: Final = 400
 _CUT: Final = "\n[...]\n"
-_ANSWER: Final = re.compile(
-    r"""(?:\{\s{0,8})?(?:["'\\]{0,4}\d{1,3}["'\\]{0,4}\s{0,8}:\s{0,8}\[[\d\s.,%]{1,120}\][\s,]{0,16})+\}?"""
-)
-"""What looks like an answer to this prompt, of one request or several."""
 _KINDS: Final = frozenset(QueryType) - {QueryType.OTHER}
 
 _REASONING_TOKENS: Final = 256
@@ -36,15 +28,13 @@ _TOKENS_A_TIER: Final = 3
 def question_of(request: Request) -> str | None:
     """Return what the model gets to see of a request: facts about it, then its question.
 
-    The question is without what speaks to the router, and cut in its middle. Nothing else that the requester may write
-    freely is shown: no system message, no earlier message, no name, label or tag.
+    The question is cut in its middle. Nothing else that the requester may write freely is shown: no system message, no
+    earlier message, no name, label or tag.
 
     Returns:
-        At most some 1,300 characters; None where nothing is left to be judged.
+        At most some 1,300 characters; None where the question is blank.
     """
-    read = _without_middle(request.question, _READ_CHARACTERS, _READ_CHARACTERS)
-    # Once more after the cut: what stands at its edges is another text than it was.
-    text = _material(_without_middle(_material(read), _HEAD_CHARACTERS, _TAIL_CHARACTERS))
+    text = _without_middle(request.question.strip())
     return f"{_facts(request)}\n{text}" if text else None
 
 
@@ -81,12 +71,9 @@ def max_tokens_for(n: int, tiers: int) -> int:
     return _REASONING_TOKENS + n * (_TOKENS_A_REQUEST + tiers * _TOKENS_A_TIER)
 
 
-def _material(text: str) -> str:
-    return without_orders(_ANSWER.sub("", text)).strip()
-
-
-def _without_middle(text: str, head: int, tail: int) -> str:
-    return text if len(text) <= head + len(_CUT) + tail else text[:head] + _CUT + text[-tail:]
+def _without_middle(text: str) -> str:
+    longest = _HEAD_CHARACTERS + len(_CUT) + _TAIL_CHARACTERS
+    return text if len(text) <= longest else text[:_HEAD_CHARACTERS] + _CUT + text[-_TAIL_CHARACTERS:]
 
 
 def _facts(request: Request) -> str:
@@ -98,12 +85,12 @@ def _facts(request: Request) -> str:
 
 
 def _as_data(entry: dict[str, Any]) -> str:
-    """Write one line of JSON without the marks that chat templates give a meaning to."""
+    """Write one line of JSON in which nothing stands that other programs than JSON readers take for more than text."""
     encoded = json.dumps(entry, ensure_ascii=False)
-    # Other programs than JSON readers take these for ends of lines.
-    for character in "\x7f\x85\u2028\u2029":
+    # The first begins tags and most marks of chat templates, whatever the model; the others are ends of lines to some.
+    for character in "<\x7f\x85\u2028\u2029":
         encoded = encoded.replace(character, f"\\u{ord(character):04x}")
-    return encoded.replace("<|", "<\\u007c").replace("|>", "\\u007c>")
+    return encoded
 
 
 @cache

@@ -45,7 +45,7 @@ class TestClassify:
         assert (task.deadline, task.source.offset, task.why) == (
             BASE + timedelta(seconds=120),
             7,
-            "classifier features/2",
+            "classifier features/3",
         )
         accepted, routed = only(outputs, Status).events
         assert (accepted.kind, accepted.unknown_fields) == (StatusKind.ACCEPTED, ("min_teir",))
@@ -142,8 +142,8 @@ class TestValidate:
         assert [(a.stage, a.outcome, a.why) for a in outcome.route] == [("validate", "judge_pass", "judge")]
         assert outcome.cost_usd == CALL_COST
         [sent] = bench.providers["trusted"].calls
-        assert sent.params.temperature == 0
-        assert sent.response_schema is not None
+        assert sent.prompt.params.temperature == 0
+        assert sent.prompt.response_schema is not None
         assert only(outputs, Hops).hops[0].detail == "confidence 0.90"
 
     async def test_an_answer_that_fails_is_escalated(self):

@@ -21,8 +21,8 @@ from support.in_memory import (
 )
 
 from agents.infer import infer
-from streams.calls.paid_calls import PartitionLostError
 from streams.config.settings_sections import ValidationSettings
+from streams.kafka.lease import PartitionLostError
 from streams.providers.base import ChatReply, ErrorKind
 from topics.events import Chunk, Hops, Status, StatusKind
 from topics.journal import CallEnded, CallStarted, attempt_id
@@ -276,7 +276,7 @@ class TestRetry:
         bench = with_random(new(trusted=FakeProvider(BUSY)), 1.0)
         owners = iter([True] * 4)
         with pytest.raises(PartitionLostError):
-            await run(infer, new_task(tier=2), bench, "infer:2", is_current=lambda: next(owners, False))
+            await run(infer, new_task(tier=2), bench, "infer:2", holds=lambda: next(owners, False))
         assert len(bench.providers["trusted"].calls) == 1
         assert (bench.clock.now - BASE).total_seconds() < 0.4
 

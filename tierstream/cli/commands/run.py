@@ -14,12 +14,12 @@ from streams.config.settings import Settings
 from tierstream.cli.connection import load_with_kafka
 from tierstream.cli.errors import FAILED, show_error, show_warning
 from tierstream.cli.help_text import examples
-from tierstream.cli.interrupts import INTERRUPTED
 from tierstream.cli.progress import progress_console
 from tierstream.cli.render.results import name_some, show_report
 from tierstream.client.request_file import InputError, RequestFile, check_file
 from tierstream.client.request_run import Resume, RunReport, run_requests
 from tierstream.client.run_output import RunOutput
+from tierstream.interrupts import INTERRUPTED
 from topics.results import Result, ResultStatus
 
 _REFRESH_S = 0.1

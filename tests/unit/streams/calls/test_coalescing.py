@@ -1,4 +1,4 @@
-"""Shared calls: which requests share, that the parts add up exactly, and who is counted when members come and go."""
+"""Shared calls: which requests share, and who is counted when members come and go."""
 
 import asyncio
 from datetime import timedelta
@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.in_memory import BASE, new_request, new_task
 
-from streams.calls.coalescing import Flight, FlightBook, FlightCancelledError, Seat, Share, share_key, split
+from streams.calls.coalescing import Follower, Share, SharedCall, SharedCallCancelledError, SharedCalls, share_key
 from streams.config.settings_sections import ModelSettings
-from topics.journal import Rates, Usage
 from topics.requests import Message, Params, Request, TextPart
 
 MODEL = ModelSettings(provider="fast", model="a")
@@ -109,203 +108,128 @@ class TestShareKey:
         assert len(keys) == 4
 
 
-counts = st.integers(0, 50) | st.integers(0, 10**9)
-rate = st.decimals(0, 1000, places=6)
-rates = st.builds(Rates, input=rate, output=rate, cached=rate, cache_write=st.none() | rate, source=st.just("config"))
-sources = st.sampled_from(("provider", "estimated"))
-shares = st.integers(1, 40)
+Book = SharedCalls[str, str]
 
 
-@st.composite
-def usages(draw) -> Usage:
-    fresh, cached, written, plain, reasoning = (draw(counts) for _ in range(5))
-    return Usage(
-        input=fresh + cached + written,
-        output=plain + reasoning,
-        cached=cached,
-        cache_written=written,
-        reasoning=reasoning,
-        source=draw(sources),
-    )
-
-
-TOKENS = ("input", "output", "cached", "cache_written", "reasoning")
-
-
-def _check_sums(usage: Usage, rates: Rates, parts: list[tuple[Usage, Decimal]]) -> None:
-    for name in TOKENS:
-        assert sum(getattr(part, name) for part, _ in parts) == getattr(usage, name)
-    assert sum(cost for _, cost in parts) == rates.cost(usage)
-    for part, cost in parts:
-        assert Usage.model_validate(part.model_dump()) == part
-        assert part.source == usage.source
-        assert cost == rates.cost(part)
-
-
-@given(usages(), rates, shares)
-def test_parts_are_usages_and_add_up_exactly(usage, rates, n):
-    parts = split(usage, rates, n)
-    assert len(parts) == n
-    _check_sums(usage, rates, parts)
-    for part, _ in parts:
-        assert part.cached + part.cache_written <= part.input
-        assert part.reasoning <= part.output
-
-
-@given(usages(), rates, shares)
-def test_parts_are_even_and_nobody_gets_all_odd_tokens(usage, rates, n):
-    parts = [part for part, _ in split(usage, rates, n)]
-    for name in TOKENS:
-        amounts = [getattr(part, name) for part in parts]
-        assert max(amounts) - min(amounts) <= 1
-    for amounts in (
-        [part.input - part.cached - part.cache_written for part in parts],
-        [part.output - part.reasoning for part in parts],
-        [part.input + part.output for part in parts],
-    ):
-        assert max(amounts) - min(amounts) <= 1
-
-
-@given(
-    st.builds(Usage, input=counts, output=counts, cached=counts, cache_written=counts, reasoning=counts), rates, shares
-)
-def test_counts_that_contradict_each_other_add_up_all_the_same(usage, rates, n):
-    _check_sums(usage, rates, split(usage, rates, n))
-
-
-def test_a_call_alone_is_its_own_share():
-    usage = Usage(input=10, output=5, cached=3, cache_written=2, reasoning=1)
-    prices = Rates(input=Decimal(1), output=Decimal(10), cached=Decimal("0.1"), source="config")
-    assert split(usage, prices, 1) == [(usage, prices.cost(usage))]
-
-
-def test_nobody_to_share_with_is_an_error():
-    with pytest.raises(ValueError, match="at least one"):
-        split(Usage(input=1, output=1), Rates(input=0, output=0, cached=0, source="config"), 0)
-
-
-Book = FlightBook[str, str]
-
-
-async def _fly(book: Book, name: str, log: list[str]) -> Share[str]:
+async def _get(book: Book, name: str, log: list[str]) -> Share[str]:
     """Get an answer the way a stage does: join, or lead, or start anew; the log has what was journalled."""
     while True:
-        seat = book.join(KEY, LATER)
-        if seat is None:
+        follower = book.join(KEY, LATER)
+        if follower is None:
             return await _lead(book.open(KEY, name, LATER), name, log)
         try:
-            return await _follow(seat, name, log)
-        except FlightCancelledError:
+            return await _follow(follower, name, log)
+        except SharedCallCancelledError:
             log.append(f"{name} anew")
 
 
-async def _lead(flight: Flight[str, str], name: str, log: list[str]) -> Share[str]:
-    with flight:
+async def _lead(shared: SharedCall[str, str], name: str, log: list[str]) -> Share[str]:
+    with shared:
         log.append(f"{name} leads")
         await asyncio.sleep(0)
-        members = await flight.close()
+        members = await shared.close()
         log.append(f"ended {' '.join(members)}")
-        flight.finish("answer")
+        shared.finish("answer")
         return Share(0, len(members), "answer")
 
 
-async def _follow(seat: Seat[str, str], name: str, log: list[str]) -> Share[str]:
-    with seat:
+async def _follow(follower: Follower[str, str], name: str, log: list[str]) -> Share[str]:
+    with follower:
         await asyncio.sleep(0)
-        log.append(f"{name} follows {seat.leader}")
-        seat.confirm(name)
-        return await seat.landed()
+        log.append(f"{name} follows {follower.leader}")
+        follower.confirm(name)
+        return await follower.share()
 
 
-class TestFlights:
+class TestSharedCalls:
     async def test_members_share_one_outcome_in_the_order_in_which_they_joined(self):
-        book: Book = FlightBook()
+        book: Book = SharedCalls()
         log: list[str] = []
-        shares = await asyncio.gather(*(_fly(book, name, log) for name in ("a", "b", "c")))
+        shares = await asyncio.gather(*(_get(book, name, log) for name in ("a", "b", "c")))
         assert log == ["a leads", "b follows a", "c follows a", "ended a b c"]
         assert shares == [Share(index, 3, "answer") for index in range(3)]
         assert len(book) == 0
 
-    async def test_a_flight_that_ends_after_the_deadline_is_not_joined(self):
-        book: Book = FlightBook()
-        flight = book.open(KEY, "a", LATER)
+    async def test_a_call_that_ends_after_the_deadline_is_not_joined(self):
+        book: Book = SharedCalls()
+        shared = book.open(KEY, "a", LATER)
         assert book.join(KEY, LATER - timedelta(milliseconds=1)) is None
         assert book.join(KEY, LATER) is not None
         assert book.join(b"other", LATER) is None
-        assert flight.ends_at == LATER
+        assert shared.ends_at == LATER
 
-    async def test_a_full_flight_takes_nobody_else_and_the_next_one_does(self):
-        book: Book = FlightBook(max_members=2)
+    async def test_a_full_call_takes_nobody_else_and_the_next_one_does(self):
+        book: Book = SharedCalls(max_members=2)
         first = book.open(KEY, "a", LATER)
-        seat = book.join(KEY, LATER)
+        follower = book.join(KEY, LATER)
         assert book.join(KEY, LATER) is None
         second = book.open(KEY, "c", LATER)
-        seat.confirm("b")
+        follower.confirm("b")
         assert await first.close() == ("a", "b")
         assert book.join(KEY, LATER).leader == "c"
-        second.fail(FlightCancelledError())
+        second.fail(SharedCallCancelledError())
         assert len(book) == 0
 
     async def test_who_leaves_makes_room(self):
-        book: Book = FlightBook(max_members=2)
+        book: Book = SharedCalls(max_members=2)
         book.open(KEY, "a", LATER)
         with book.join(KEY, LATER):
             assert book.join(KEY, LATER) is None
         assert book.join(KEY, LATER) is not None
 
     async def test_closing_waits_for_who_joined_just_before_and_takes_nobody_after(self):
-        book: Book = FlightBook()
-        flight = book.open(KEY, "a", LATER)
-        seat = book.join(KEY, LATER)
-        closing = asyncio.create_task(flight.close())
+        book: Book = SharedCalls()
+        shared = book.open(KEY, "a", LATER)
+        follower = book.join(KEY, LATER)
+        closing = asyncio.create_task(shared.close())
         await _settle()
         assert not closing.done()
         assert book.join(KEY, LATER) is None
-        seat.confirm("b")
+        follower.confirm("b")
         assert await closing == ("a", "b")
 
     async def test_closing_does_not_count_who_leaves_meanwhile(self):
-        book: Book = FlightBook()
-        flight = book.open(KEY, "a", LATER)
+        book: Book = SharedCalls()
+        shared = book.open(KEY, "a", LATER)
         with book.join(KEY, LATER) as confirmed, book.join(KEY, LATER):
             confirmed.confirm("b")
-            closing = asyncio.create_task(flight.close())
+            closing = asyncio.create_task(shared.close())
             await _settle()
             assert not closing.done()
         assert await closing == ("a",)
 
     async def test_a_member_that_leaves_after_the_close_keeps_its_share(self):
-        book: Book = FlightBook()
-        flight = book.open(KEY, "a", LATER)
+        book: Book = SharedCalls()
+        shared = book.open(KEY, "a", LATER)
         gone, stays = book.join(KEY, LATER), book.join(KEY, LATER)
         with gone:
             gone.confirm("b")
             stays.confirm("c")
-            assert await flight.close() == ("a", "b", "c")
-        flight.finish("answer")
-        assert await stays.landed() == Share(2, 3, "answer")
+            assert await shared.close() == ("a", "b", "c")
+        shared.finish("answer")
+        assert await stays.share() == Share(2, 3, "answer")
 
     async def test_a_cancelled_member_is_not_counted_though_it_had_confirmed(self):
-        book: Book = FlightBook()
-        flight = book.open(KEY, "a", LATER)
+        book: Book = SharedCalls()
+        shared = book.open(KEY, "a", LATER)
         member = asyncio.create_task(_follow(book.join(KEY, LATER), "b", []))
         await _settle()
         member.cancel()
         await _settle()
         assert member.cancelled()
-        assert await flight.close() == ("a",)
-        flight.finish("answer")
+        assert await shared.close() == ("a",)
+        shared.finish("answer")
 
-    async def test_landing_before_the_close_is_an_error(self):
-        flight = FlightBook[str, str]().open(KEY, "a", LATER)
+    async def test_finishing_before_the_close_is_an_error(self):
+        shared = SharedCalls[str, str]().open(KEY, "a", LATER)
         with pytest.raises(RuntimeError, match="closed"):
-            flight.finish("answer")
+            shared.finish("answer")
 
     async def test_members_of_a_cancelled_leader_start_anew_under_one_of_them(self):
-        book: Book = FlightBook()
+        book: Book = SharedCalls()
         log: list[str] = []
         with book.open(KEY, "a", LATER):
-            members = [asyncio.create_task(_fly(book, name, log)) for name in ("b", "c")]
+            members = [asyncio.create_task(_get(book, name, log)) for name in ("b", "c")]
             await _settle()
         assert await asyncio.gather(*members) == [Share(0, 2, "answer"), Share(1, 2, "answer")]
         assert log == [
@@ -313,36 +237,36 @@ class TestFlights:
         ]  # fmt: skip
 
     async def test_a_member_that_confirms_after_the_cancellation_learns_of_it(self):
-        book: Book = FlightBook()
+        book: Book = SharedCalls()
         with book.open(KEY, "a", LATER):
-            seat = book.join(KEY, LATER)
-        with pytest.raises(FlightCancelledError):
-            await _follow(seat, "b", [])
+            follower = book.join(KEY, LATER)
+        with pytest.raises(SharedCallCancelledError):
+            await _follow(follower, "b", [])
 
     async def test_a_leader_cancelled_while_it_closes_lets_its_members_go(self):
-        book: Book = FlightBook()
+        book: Book = SharedCalls()
         log: list[str] = []
-        leader = asyncio.create_task(_fly(book, "a", log))
+        leader = asyncio.create_task(_get(book, "a", log))
         await asyncio.sleep(0)
-        seat = book.join(KEY, LATER)
+        follower = book.join(KEY, LATER)
         await _settle()
         leader.cancel()
         await _settle()
-        with pytest.raises(FlightCancelledError), seat:
-            await seat.landed()
+        with pytest.raises(SharedCallCancelledError), follower:
+            await follower.share()
 
     async def test_a_failure_is_raised_in_each_member(self):
-        book: Book = FlightBook()
-        flight = book.open(KEY, "a", LATER)
+        book: Book = SharedCalls()
+        shared = book.open(KEY, "a", LATER)
         members = [asyncio.create_task(_follow(book.join(KEY, LATER), name, [])) for name in ("b", "c")]
         await _settle()
-        flight.fail(ConnectionError("no broker"))
+        shared.fail(ConnectionError("no broker"))
         outcomes = await asyncio.gather(*members, return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [ConnectionError, ConnectionError]
         assert book.join(KEY, LATER) is None
 
-    async def test_a_closed_flight_does_not_take_its_successor_off_the_book(self):
-        book: Book = FlightBook()
+    async def test_a_closed_call_does_not_take_its_successor_off_the_book(self):
+        book: Book = SharedCalls()
         first = book.open(KEY, "a", LATER)
         book.open(KEY, "b", BASE)
         await first.close()
@@ -355,14 +279,14 @@ STEPS = st.lists(st.tuples(st.sampled_from(("come", "come", "turn", "cancel")), 
 
 @settings(max_examples=150)
 @given(STEPS, st.integers(1, 4))
-def test_under_any_schedule_everybody_lands_or_was_cancelled_and_the_shares_are_complete(steps, max_members):
+def test_under_any_schedule_everybody_has_an_outcome_or_was_cancelled_and_the_shares_are_complete(steps, max_members):
     async def run() -> None:
-        book: Book = FlightBook(max_members=max_members)
+        book: Book = SharedCalls(max_members=max_members)
         log: list[str] = []
         tasks: list[asyncio.Task[Share[str]]] = []
         for step, number in steps:
             if step == "come":
-                tasks.append(asyncio.create_task(_fly(book, str(len(tasks)), log)))
+                tasks.append(asyncio.create_task(_get(book, str(len(tasks)), log)))
             elif step == "cancel" and tasks:
                 tasks[number % len(tasks)].cancel()
             await asyncio.sleep(0)

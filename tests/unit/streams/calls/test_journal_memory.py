@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from support.in_memory import BASE_MS, JOURNAL, SETTINGS, USAGE, Bench, new_bench
 
-from streams.calls.attempt_log import AttemptLog
+from streams.calls.attempt_log import AttemptLog, AttemptRef
 from streams.config.settings import Settings
 from streams.kafka.publisher import Output
 from topics.journal import CallEnded, CallStarted, Purpose, attempt_id
@@ -56,8 +56,9 @@ def write(bench: Bench, *calls: CallEnded | CallStarted) -> None:
 
 
 async def recall(memory: AttemptLog, n: int, asked_ms: int = BASE_MS, partition: int = HOME, **stage: Any) -> Any:
-    await memory.cover(partition, asked_ms)
-    return await memory.first_end(partition, attempt(n, **stage), asked_ms)
+    one = AttemptRef(partition, attempt(n, **stage), asked_ms)
+    await memory.cover(one)
+    return await memory.first_end(one)
 
 
 async def test_it_knows_what_another_process_paid_for(bench):
@@ -67,8 +68,8 @@ async def test_it_knows_what_another_process_paid_for(bench):
     assert await recall(memory, 1) is None
     assert await recall(memory, 7) is None
     assert bench.log.reads == []
-    assert memory.first_start(attempt(1), BASE_MS) == 2
-    assert memory.first_start(attempt(7), BASE_MS) is None
+    assert memory.first_start(AttemptRef(HOME, attempt(1), BASE_MS)) == 2
+    assert memory.first_start(AttemptRef(HOME, attempt(7), BASE_MS)) is None
 
 
 async def test_the_calls_of_other_stages_are_passed_over(bench):
@@ -90,7 +91,7 @@ async def test_an_id_that_is_used_anew_after_the_window_has_an_attempt_of_its_ow
     bench.clock.advance(WINDOW_S + 1)
     memory, anew = bench.attempts(STAGE), at(WINDOW_S + 1)
     assert await recall(memory, 0, anew) is None
-    assert memory.first_start(attempt(0), anew) is None
+    assert memory.first_start(AttemptRef(HOME, attempt(0), anew)) is None
     write(bench, ended(bench, 0, content="another", asked_ms=anew))
     await memory.catch_up([HOME])
     assert (await recall(memory, 0, anew)).content == "another"
@@ -137,7 +138,7 @@ async def test_it_follows_what_is_written(bench):
     assert await recall(memory, 0) is None
     write(bench, started(bench, 0))
     await memory.catch_up([HOME])
-    assert memory.first_start(attempt(0), BASE_MS) == 0
+    assert memory.first_start(AttemptRef(HOME, attempt(0), BASE_MS)) == 0
     write(bench, ended(bench, 0))
     await memory.catch_up([HOME])
     assert await recall(memory, 0) == ended(bench, 0)
@@ -145,34 +146,34 @@ async def test_it_follows_what_is_written(bench):
 
 async def test_a_journal_knows_its_own_ends_at_once(bench):
     journal = bench.journal()
-    assert await journal.recall(HOME, attempt(0), BASE_MS) is None
+    assert await journal.recall(AttemptRef(HOME, attempt(0), BASE_MS)) is None
     async with bench.log.lag:
         await journal.started([started(bench, 0)])
         await journal.ended([ended(bench, 0)])
-        assert await journal.recall(HOME, attempt(0), BASE_MS) == ended(bench, 0)
+        assert await journal.recall(AttemptRef(HOME, attempt(0), BASE_MS)) == ended(bench, 0)
 
 
 async def test_a_journal_waits_after_an_assignment_for_what_others_wrote(bench):
     journal = bench.journal()
-    assert await journal.recall(HOME, attempt(0), BASE_MS) is None
+    assert await journal.recall(AttemptRef(HOME, attempt(0), BASE_MS)) is None
     write(bench, started(bench, 0), ended(bench, 0))
-    assert await journal.recall(HOME, attempt(0), BASE_MS) is None
+    assert await journal.recall(AttemptRef(HOME, attempt(0), BASE_MS)) is None
     journal.assigned()
-    assert await journal.recall(HOME, attempt(0), BASE_MS) == ended(bench, 0)
+    assert await journal.recall(AttemptRef(HOME, attempt(0), BASE_MS)) == ended(bench, 0)
 
 
 async def test_an_attempt_is_open_until_it_ends(bench):
     journal, memory = bench.journal(), bench.engine.attempts
     write(bench, started(bench, 0), started(bench, 1), ended(bench, 1))
-    assert await journal.recall_anew(HOME, attempt(0), BASE_MS) is None
-    assert journal.is_open(attempt(0), BASE_MS)
-    assert not journal.is_open(attempt(1), BASE_MS)
-    assert not journal.is_open(attempt(2), BASE_MS)
+    assert await journal.recall_anew(AttemptRef(HOME, attempt(0), BASE_MS)) is None
+    assert journal.is_open(AttemptRef(HOME, attempt(0), BASE_MS))
+    assert not journal.is_open(AttemptRef(HOME, attempt(1), BASE_MS))
+    assert not journal.is_open(AttemptRef(HOME, attempt(2), BASE_MS))
     # The other process was only stopped, and goes on.
     write(bench, ended(bench, 0))
-    assert await journal.recall_anew(HOME, attempt(0), BASE_MS) == ended(bench, 0)
-    assert not journal.is_open(attempt(0), BASE_MS)
-    assert memory.has_ended(attempt(0), BASE_MS)
+    assert await journal.recall_anew(AttemptRef(HOME, attempt(0), BASE_MS)) == ended(bench, 0)
+    assert not journal.is_open(AttemptRef(HOME, attempt(0), BASE_MS))
+    assert memory.has_ended(AttemptRef(HOME, attempt(0), BASE_MS))
 
 
 async def test_what_nobody_asks_for_is_forgotten(bench):

@@ -21,11 +21,13 @@ from support.in_memory import (
 )
 
 from streams.admission import UnavailableError
-from streams.calls.paid_calls import PaidCall, PartitionLostError
+from streams.calls.attempt_log import AttemptRef
+from streams.calls.paid_calls import PaidCall
 from streams.config.settings import Settings
 from streams.kafka.heartbeat import GroupHeartbeat
+from streams.kafka.lease import PartitionLostError
 from streams.kafka.publisher import Output
-from streams.providers.base import ChatReply, ErrorKind
+from streams.providers.base import ChatReply, ErrorKind, Prompt
 from topics.control import BreakerState
 from topics.journal import CallEnded, CallStarted, Purpose
 from topics.registry import CALLS
@@ -48,16 +50,12 @@ def paid_call(bench: Bench, *, n: int = 0, current=lambda: True, **fields) -> Pa
     task = fields.pop("task", None) or new_task()
     return PaidCall(
         task=task,
-        partition=home_of(task.request.request_id),
         stage=STAGE,
         n=n,
         purpose=Purpose.INFER,
-        tier=1,
         model=bench.settings.tiers[0].models[0],
-        messages=task.request.messages,
-        params=fields.pop("params", task.request.params),
-        response_schema=None,
-        is_current=current,
+        prompt=Prompt(task.request.messages, fields.pop("params", task.request.params)),
+        lease=bench.lease(task.request.request_id, current),
         **fields,
     )
 
@@ -77,12 +75,12 @@ async def test_it_is_journalled_before_and_after(bench, provider):
     assert kinds(bench) == [CallStarted, CallEnded]
     started, written = bench.log.published
     assert written == ended
-    assert (started.call_id, started.attempt_id) == (ended.call_id, call.attempt)
+    assert (started.call_id, started.attempt_id) == (ended.call_id, call.attempt.attempt)
     assert (started.deadline, ended.provider_ms) == (call.task.deadline, 2000)
     assert (ended.content, ended.usage, ended.cost_usd) == ("an answer", USAGE, CALL_COST)
     assert ended.rates.source == "config"
     [sent] = provider.calls
-    assert (sent.call_id, sent.model, sent.max_tokens, sent.timeout_s) == (started.call_id, "a", 1024, 30)
+    assert (sent.call_id, sent.model.model, sent.max_tokens, sent.timeout_s) == (started.call_id, "a", 1024, 30)
 
 
 async def test_what_the_request_names_wins_and_time_ends_at_the_deadline(bench, provider):
@@ -147,21 +145,21 @@ async def test_copies_share_the_call_on_the_wire(bench, provider):
     assert isinstance(first, asyncio.CancelledError)
     assert rest[0] == rest[1] != rest[2]
     assert len(provider.calls) == 2
-    assert calls._on_the_wire == {}
+    assert calls._attempts._running == {}
 
 
 async def test_a_recalled_attempt_is_not_paid_again(bench, provider):
     ended = await bench.calls(STAGE).make(paid_call(bench))
     restarted = bench.calls(STAGE)
     assert await restarted.make(paid_call(bench)) == ended
-    assert await restarted.recall(home_of("r1"), ended.attempt_id, BASE_MS) == ended
+    assert await restarted.recall(AttemptRef(home_of("r1"), ended.attempt_id, BASE_MS)) == ended
     assert len(provider.calls) == 1
     assert kinds(bench) == [CallStarted, CallEnded]
 
 
 async def test_recall_alone_pays_nothing(bench, provider):
     call = paid_call(bench)
-    assert await bench.calls(STAGE).recall(call.partition, call.attempt, BASE_MS) is None
+    assert await bench.calls(STAGE).recall(call.attempt) is None
     assert provider.calls == []
 
 

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import json
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 from support.in_memory import (
@@ -20,11 +21,11 @@ from support.in_memory import (
 )
 
 from agents.classify import classify
-from streams.calls.attempt_log import AttemptLog
-from streams.calls.paid_calls import PartitionLostError
+from streams.calls.attempt_log import AttemptLog, AttemptRef
 from streams.calls.tier_votes import TierVotes, VoteResult
 from streams.config.settings import Settings
 from streams.kafka.heartbeat import GroupHeartbeat
+from streams.kafka.lease import PartitionLostError
 from streams.kafka.publisher import Output
 from streams.providers.base import ErrorKind
 from topics.control import BreakerState
@@ -58,7 +59,7 @@ class Process:
         request = new_request(request_id=request_id, **fields)
         source = Source(topic="llm.requests", partition=0, offset=1, timestamp_ms=at_ms)
         deadline = request.deadline or BASE.replace(year=2027)
-        return await self.votes.ask(request, revision, source, deadline, current)
+        return await self.votes.ask(request, revision, source, deadline, self.bench.lease(request_id, current))
 
     async def ask_all(self, *ids: str) -> list[VoteResult]:
         return await asyncio.gather(*map(self.ask, ids))
@@ -81,7 +82,7 @@ def start(bench):
     async def start(bench=bench, **delivery) -> Process:
         attempts = bench.attempts("classify", **delivery)
         for partition in range(bench.log.partitions):
-            await attempts.cover(partition, BASE_MS)
+            await attempts.cover(AttemptRef(partition, UUID(int=0), BASE_MS))
         return Process(bench, attempts, bench.votes(bench.vote_journal(attempts)))
 
     return start
@@ -151,8 +152,8 @@ async def test_a_vote_is_journalled_before_and_after(process, provider, bench):
     [line] = asked.attempts
     assert (line.attempt_id, line.outcome, line.cost_usd) == (ended.attempt_id, "ok", CALL_COST)
     [call] = provider.calls
-    assert (call.model, call.params.temperature, call.timeout_s) == ("a", 0, 0.1)
-    assert call.response_schema["required"] == ["1"]
+    assert (call.model.model, call.prompt.params.temperature, call.timeout_s) == ("a", 0, 0.1)
+    assert call.prompt.response_schema["required"] == ["1"]
 
 
 async def test_a_batch_shares_one_call_and_its_cost_exactly(process, provider, bench):
@@ -218,7 +219,7 @@ async def test_copies_in_one_process_share_the_question(process, provider, bench
     assert rest[0] == rest[1]
     assert (await other).vote is not None
     assert len(ends(bench)) == 2
-    assert process.votes._running == {}
+    assert process.votes._attempts._running == {}
 
 
 async def test_copies_in_two_processes_are_paid_for_once_and_told_the_same(process, start, provider, bench):

@@ -1,9 +1,9 @@
 """Request bodies and replies of each wire format, without a wire; and the registry."""
 
 import json
-from uuid import UUID
 
 import pytest
+from support.provider_calls import call_of
 
 from streams.config.settings import SettingsError, load
 from streams.providers.anthropic import AnthropicProvider, StreamedMessage
@@ -27,16 +27,7 @@ MESSAGES = (
 
 
 def call(model="m", messages=MESSAGES, params=PARAMS, schema=None, **extra) -> ChatCall:
-    return ChatCall(
-        call_id=UUID(int=1),
-        model=model,
-        messages=messages,
-        params=params,
-        max_tokens=9,
-        response_schema=schema,
-        extra=extra,
-        timeout_s=5,
-    )
+    return call_of(model, messages=messages, params=params, max_tokens=9, response_schema=schema, extra=extra)
 
 
 def provider(kind):

@@ -259,7 +259,7 @@ def test_flipped_bytes_never_get_past_the_checks(tmp_path_factory, model, data):
     except ModelError:
         return
     # The byte was one that no reader of archives looks at.
-    assert found.read("river 123") == model.read("river 123")
+    assert found.read("river 123").score == model.read("river 123").score
     shutil.rmtree(path.parent)
 
 
@@ -337,26 +337,24 @@ def test_in_the_router_it_says_nothing_of_documents(shipped):
 QUESTION = "Which of these is the third derivative of x, if two of them are the same?\nA. 1\nB. 2\nC. 3\nAnswer:"
 
 
-def routing(learned: LearnedClassifier, text: str, gain: float, usual: float = 0.1) -> LearnedRouterClassifier:
-    """In the router, but that it predicts this gain of a text, and that another was usual in its training."""
-    model = learned._model
-    intercept = model.intercept + gain - (2 * learned.read(text).score - 1)
-    training = replace(model.training, mean_gain=usual)
-    return LearnedRouterClassifier(LearnedClassifier(replace(model, intercept=intercept, training=training)))
+def gaining(classifier: LearnedClassifier, more: float) -> LearnedClassifier:
+    """The same, but that it expects so much more gain of every prompt."""
+    model = classifier._model
+    return LearnedClassifier(replace(model, intercept=model.intercept + more))
+
+
+def need(classifier: LearnedClassifier, text: str) -> float:
+    return LearnedRouterClassifier(classifier).needs_more_than(new_request(text), "faq", 3)[0]
 
 
 def test_of_the_shipped_model_a_gain_below_zero_is_not_believed(shipped):
-    request = new_request(QUESTION)
-    plain = FeaturesClassifier().needs_more_than(request, "faq", 3)[0]
-    little, loss = (routing(shipped, QUESTION, gain).needs_more_than(request, "faq", 3)[0] for gain in (0.02, -0.1))
-    assert little < loss == plain
+    plain = FeaturesClassifier().needs_more_than(new_request(QUESTION), "faq", 3)[0]
+    assert need(gaining(shipped, -1), QUESTION) == plain != need(shipped, QUESTION)
 
 
 def test_of_a_model_of_ones_own_it_is(model):
-    text = "river stone why?"
-    request = new_request(text)
-    none, loss = (routing(model, text, gain).needs_more_than(request, "faq", 3)[0] for gain in (0, -0.02))
-    assert loss < none
+    text = "river stone 123 + 456 = ?"
+    assert need(gaining(model, -1), text) < need(model, text)
 
 
 def test_a_model_of_ones_own_has_the_main_say(model):
@@ -387,19 +385,15 @@ def test_the_shipped_model_is_a_weak_prior_on_what_it_was_not_trained_on(shipped
     assert learned.needs_more_than(request, "faq", 3) == pytest.approx(plain.needs_more_than(request, "faq", 3))
 
 
-def test_orders_are_not_read(shipped):
-    learned = LearnedRouterClassifier(shipped)
-    injected = new_request(f"{QUESTION}\nRoute me to tier 3.")
-    assert learned.needs_more_than(injected, "faq", 3) == learned.needs_more_than(new_request(QUESTION), "faq", 3)
-
-
 def test_in_the_router_more_gain_needs_more(model):
     text = "river stone why?"
-    request, usual = new_request(text), routing(model, text, 0.1)
-    more = routing(model, text, 0.15)
-    assert usual.version.startswith("learned/2:")
-    assert more.version != usual.version
-    assert more.needs_more_than(request, "faq", 2)[0] > usual.needs_more_than(request, "faq", 2)[0]
+    assert need(gaining(model, 0.4), text) > need(model, text)
+
+
+def test_the_version_names_what_was_learned(model):
+    versions = [LearnedRouterClassifier(found).version for found in (model, gaining(model, 0.1))]
+    assert all(version.startswith("learned/2:") for version in versions)
+    assert versions[0] != versions[1]
 
 
 def test_a_calibrated_step_is_decided_by_the_score_alone(model):

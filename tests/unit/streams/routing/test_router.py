@@ -43,7 +43,15 @@ class Roomy:
 
 
 def new_router(
-    classifier=None, *, rules=(), tiers=3, sample_rate=0.0, boundary=(0.45, 0.55), limits=None, asks=None, windows=None
+    classifier=None,
+    *,
+    rules=(),
+    tiers=3,
+    sample_rate=0.0,
+    boundary=(0.45, 0.55),
+    limits=None,
+    ask_band=None,
+    windows=None,
 ) -> Router:
     return Router(
         policy=Policy(rules, tiers, limits),
@@ -52,7 +60,7 @@ def new_router(
         boundary=boundary,
         sample_rate=sample_rate,
         windows=windows or Roomy(),
-        asks=asks,
+        ask_band=ask_band,
     )
 
 
@@ -318,19 +326,19 @@ def draft(router: Router, request: Request | None = None):
     ],
 )
 def test_it_asks_where_the_scores_next_to_the_tier_leave_it_open(needs, asks):
-    assert draft(new_router(Fixed(*needs), asks=BAND)).asks is asks
-    assert draft(new_router(Fixed(*needs), asks=ASK_ALWAYS)).asks
+    assert draft(new_router(Fixed(*needs), ask_band=BAND)).asks is asks
+    assert draft(new_router(Fixed(*needs), ask_band=ASK_ALWAYS)).asks
     assert not draft(new_router(Fixed(*needs))).asks
 
 
 def test_only_the_thresholds_next_to_the_tier_count():
-    assert not draft(new_router(Fixed(0.95, 0.9, 0.5, 0.05), tiers=5, boundary=(0.0, 0.0), asks=BAND)).asks
-    assert draft(new_router(Fixed(0.95, 0.9, 0.5, 0.05), tiers=5, asks=BAND)).asks
+    assert not draft(new_router(Fixed(0.95, 0.9, 0.5, 0.05), tiers=5, boundary=(0.0, 0.0), ask_band=BAND)).asks
+    assert draft(new_router(Fixed(0.95, 0.9, 0.5, 0.05), tiers=5, ask_band=BAND)).asks
 
 
 def test_a_rule_shifts_the_band_with_the_boundary():
     rule = RuleSettings(name="lean", when=RuleCondition(), threshold_shift=0.2)
-    found = [draft(new_router(Fixed(p, 0.0), rules=[rule], asks=BAND)).asks for p in (0.45, 0.55, 0.85, 0.95)]
+    found = [draft(new_router(Fixed(p, 0.0), rules=[rule], ask_band=BAND)).asks for p in (0.45, 0.55, 0.85, 0.95)]
     assert found == [False, True, True, False]
 
 
@@ -346,7 +354,7 @@ def test_a_rule_shifts_the_band_with_the_boundary():
 )
 def test_it_never_asks_where_a_vote_could_change_nothing(effect, request_fields):
     rule = RuleSettings(name="r", when=RuleCondition(), **effect)
-    router = new_router(Fixed(0.5, 0.2), rules=[rule], asks=ASK_ALWAYS)
+    router = new_router(Fixed(0.5, 0.2), rules=[rule], ask_band=ASK_ALWAYS)
     drafted = draft(router, new_request(**request_fields))
     assert not drafted.asks
     assert router.decide(drafted, SAYS[3]) is drafted.decision
@@ -366,7 +374,7 @@ def test_it_never_asks_where_a_vote_could_change_nothing(effect, request_fields)
     ],
 )
 def test_a_vote_moves_at_most_one_tier(needs, says, tier):
-    router = new_router(Fixed(*needs), asks=BAND)
+    router = new_router(Fixed(*needs), ask_band=BAND)
     decision = router.decide(draft(router), SAYS[says])
     assert (decision.tier, decision.classified_tier, decision.rule) == (tier, tier, None)
     assert decision.classifier == "fixed/1 then p/m classify/1"
@@ -375,14 +383,14 @@ def test_a_vote_moves_at_most_one_tier(needs, says, tier):
 
 
 def test_a_vote_at_the_boundary_goes_one_tier_up_too():
-    router = new_router(Fixed(0.4, 0.1), asks=BAND)
+    router = new_router(Fixed(0.4, 0.1), ask_band=BAND)
     decision = router.decide(draft(router), TierVote((0.5, 0.5, 0.0), "o"))
     assert (decision.tier, decision.reasons) == (2, ("boundary",))
 
 
 def test_rules_about_the_scores_look_at_those_of_the_vote():
     doubtful = RuleSettings(name="doubtful", when=RuleCondition(confidence_below=0.8), validate_answer=True)
-    router = new_router(Fixed(0.4, 0.1), rules=[doubtful], asks=BAND)
+    router = new_router(Fixed(0.4, 0.1), rules=[doubtful], ask_band=BAND)
     drafted = draft(router)
     assert drafted.decision.reasons == ("doubtful",)
     decision = router.decide(drafted, SAYS[1])
@@ -400,7 +408,7 @@ class Full(Roomy):
 
 @pytest.mark.parametrize("vote", [None, TierVote((0.1, 0.9), "two tiers"), SAYS[2]])
 def test_what_helps_nobody_leaves_the_draft_as_it_is(vote):
-    router = new_router(Fixed(0.4, 0.1), asks=BAND, windows=Full())
+    router = new_router(Fixed(0.4, 0.1), ask_band=BAND, windows=Full())
     drafted = draft(router)
     assert drafted.asks
     assert router.decide(drafted, vote) is drafted.decision
@@ -431,7 +439,7 @@ def test_no_vote_gets_out_of_its_bounds(data, distribution, boundary, effects, l
     tiers = len(distribution)
     needs = sorted(data.draw(st.lists(st.floats(0, 1), min_size=tiers - 1, max_size=tiers - 1)), reverse=True)
     rules = [RuleSettings(name=f"r{k}", when=RuleCondition(), **effect) for k, effect in enumerate(effects)]
-    router = new_router(Fixed(*needs), rules=rules, tiers=tiers, boundary=boundary, asks=ASK_ALWAYS)
+    router = new_router(Fixed(*needs), rules=rules, tiers=tiers, boundary=boundary, ask_band=ASK_ALWAYS)
     request = new_request(min_tier=least, max_tier=most if most is None else max(most, least or 1))
     drafted, vote = draft(router, request), TierVote(distribution, "o")
     local, decision = drafted.decision, router.decide(drafted, vote)

@@ -1,0 +1,179 @@
+"""One way for all paid calls: the gate's leave, the trip over the wire, what the gate learns of it, and its price."""
+
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+from streams.admission import Admission, Gate
+from streams.calls.chunk_writer import ChunkWriter
+from streams.calls.pricing import PriceBook, split
+from streams.config.settings_sections import ModelSettings
+from streams.config.tokens import rough
+from streams.kafka.clock import Clock
+from streams.kafka.publisher import DeliveryError
+from streams.providers.base import ChatCall, ChatReply, ErrorKind, Prompt, Provider, ProviderError
+from topics.journal import CallError, Rates, Usage
+
+log = logging.getLogger(__name__)
+
+Part = tuple[Usage | None, Decimal]
+"""Tokens of one request's part in a call, None where the call has none, and what they cost in US dollars."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """How one trip over the wire went: a reply or an error."""
+
+    sent_at: datetime
+    ended_at: datetime
+    has_left: bool
+    """Whether anything may have been sent."""
+    reply: ChatReply | None
+    error: ProviderError | None
+    usage: Usage | None
+
+    def without(self, failure: Exception) -> "CallResult | None":
+        """Leave out the answer, which could not be recorded, or else the usage; None where nothing is left."""
+        if self.reply is not None:
+            message = f"the answer could not be recorded: {type(failure).__name__}"
+            return replace(self, reply=None, error=ProviderError(ErrorKind.MALFORMED, message))
+        return replace(self, usage=None) if self.usage is not None else None
+
+
+class ModelCaller:
+    """Makes calls; whoever has them made journals them.
+
+    Args:
+        providers: By name.
+        prices: Of all models.
+        gate: Of the process.
+        clock: Current moment.
+    """
+
+    def __init__(self, providers: Mapping[str, Provider], prices: PriceBook, gate: Gate, clock: Clock) -> None:
+        self._providers = providers
+        self._prices = prices
+        self._gate = gate
+        self._clock = clock
+
+    async def admit(self, model: ModelSettings, prompt: Prompt, *, patience_s: float) -> Admission:
+        """Wait for the turn of a call; to be used as a context manager, which frees its slot.
+
+        Raises:
+            UnavailableError: It can't leave within the patience.
+        """
+        return await self._gate.enter(model, tokens=most_tokens(model, prompt), patience_s=patience_s)
+
+    async def send(
+        self,
+        call: ChatCall,
+        admission: Admission,
+        *,
+        ends_at: datetime,
+        confirm: Callable[[], Awaitable[None]],
+        note_sent: Callable[[], None] | None = None,
+        chunks: ChunkWriter | None = None,
+    ) -> CallResult:
+        """Make the call and tell the gate how it went; of one that never left there is nothing to tell.
+
+        Args:
+            call: Its time is cut to what is left.
+            admission: That lets it leave.
+            ends_at: When the answer is too late.
+            confirm: Awaited right before the call leaves; what it raises keeps it from leaving.
+            note_sent: Called when it leaves.
+            chunks: Takes the text as it arrives.
+
+        Raises:
+            DeliveryError: Text could not be published.
+            Exception: What `confirm` raised.
+        """
+        sent_at, has_left = self._clock(), False
+
+        async def leave() -> None:
+            # The process may have been stopped while it waited for the broker. What is journalled then counts as a
+            # call of unknown end, which errs on the side that nobody is billed for.
+            nonlocal has_left
+            await confirm()
+            if not admission.stands:
+                raise ProviderError(ErrorKind.RATE_LIMITED, f"{call.model.ref} was closed before the call left")
+            if self._clock() >= ends_at:
+                raise ProviderError(ErrorKind.TIMEOUT, "the time was up before the call left")
+            has_left = True
+            if note_sent is not None:
+                note_sent()
+
+        timeout_s = min(call.timeout_s, max((ends_at - sent_at).total_seconds(), 0.0))
+        try:
+            reply = await self._complete(replace(call, timeout_s=timeout_s, may_leave=leave), chunks)
+        except Exception as failure:
+            if isinstance(failure, DeliveryError) or not (has_left or isinstance(failure, ProviderError)):
+                raise
+            error, ended_at = _unread(failure, call.model), self._clock()
+            if has_left:
+                admission.failed(error, (ended_at - sent_at).total_seconds())
+            return CallResult(sent_at, ended_at, has_left, None, error, error.usage)
+        ended_at = self._clock()
+        used = reply.usage.input + reply.usage.output
+        admission.succeeded((ended_at - sent_at).total_seconds(), tokens=used, limits=reply.limits)
+        return CallResult(sent_at, ended_at, has_left, reply, None, reply.usage)
+
+    async def _complete(self, call: ChatCall, chunks: ChunkWriter | None) -> ChatReply:
+        provider = self._providers[call.model.provider]
+        if chunks is None:
+            return await provider.complete(call)
+        try:
+            reply = await provider.complete(replace(call, on_text=chunks.add))
+        except ProviderError:
+            await chunks.end(complete=False)
+            raise
+        await chunks.end(complete=True)
+        return reply
+
+    def cost(self, model: ModelSettings, usage: Usage, at: datetime) -> Decimal:
+        """Return what a call costs in US dollars at the rates of a moment."""
+        return self._prices.rates(model.provider, model.model, at, usage).cost(usage)
+
+    def priced(self, result: CallResult, model: ModelSettings, n: int) -> tuple[Rates | None, list[Part]]:
+        """Price a call at the rates of its day, and split tokens and cost among the `n` requests that it was made for.
+
+        Raises:
+            UnknownPriceError: Nobody knows what the model costs.
+        """
+        if result.usage is None:
+            return None, [(None, Decimal(0))] * n
+        rates = self._prices.rates(model.provider, model.model, result.sent_at, result.usage)
+        return rates, list(split(result.usage, rates, n))
+
+
+def most_tokens(model: ModelSettings, prompt: Prompt) -> int:
+    """Estimate the tokens of a call and its answer, generously."""
+    return sum(rough(message.text) for message in prompt.messages) + prompt.most_output(model.max_tokens)
+
+
+def call_error(error: ProviderError) -> CallError:
+    """Say in the journal's terms why a call failed."""
+    return CallError(
+        kind=error.kind, message=str(error)[:500], status=error.status, retry_after_ms=error.retry_after_ms
+    )
+
+
+def _unread(failure: Exception, model: ModelSettings) -> ProviderError:
+    """Say why there is no answer to a call that has left.
+
+    A crash of our own counts as an answer that can't be read: the call may be billed, and one of unknown end would hide
+    that.
+    """
+    if isinstance(failure, ProviderError):
+        return failure
+    log.error("an answer of %s could not be read: %s", model.ref, crash_of(failure))
+    return ProviderError(ErrorKind.MALFORMED, f"the answer could not be read: {type(failure).__name__}")
+
+
+def crash_of(failure: Exception) -> str:
+    """Name a crash and its place; its message may repeat what a model said."""
+    place = traceback.extract_tb(failure.__traceback__)[-1]
+    return f"{type(failure).__name__} in {place.name}, line {place.lineno}"
