@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from support.deployment import Deployment
+from support.embedded_kafka import EmbeddedKafka
 
 from tierstream.simulator.server import RunningSimulator, running_simulator
-from tierstream.stack.kafka import EmbeddedKafka
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("untimed", settings(), deadline=None)

@@ -30,8 +30,6 @@ CALL_ID_HEADER: Final = "X-Client-Request-Id"
 
 _END_S: Final = 0.1
 
-_SDK_LOGGERS: Final = ("openai", "groq", "anthropic")
-
 
 @dataclass(frozen=True, slots=True)
 class Connection:
@@ -247,8 +245,8 @@ class SdkProvider(ABC):
     async def _post(self, call: ChatCall, body: dict[str, Any], *, stream: bool) -> Any:  # noqa: ANN401 - of each SDK's own
         if self._client is None:
             # At DEBUG, which the environment can set when an SDK is imported, prompts would be logged.
-            for name in _SDK_LOGGERS:
-                logging.getLogger(name).setLevel(logging.INFO)
+            for sdk in (self.status_error_type, AsyncStream):
+                logging.getLogger(sdk.__module__.partition(".")[0]).setLevel(logging.INFO)
             self._client = self.open_client(self._connection)
         options = {"timeout": call.timeout_s, "headers": {CALL_ID_HEADER: str(call.call_id)}}
         try:

@@ -42,7 +42,6 @@ from streams.runtime.ordered_window import OrderedWindow
 from streams.runtime.stage import Context, Received, RefusedError, StageInstance
 from topics.base import Record
 from topics.codec import DecodeError, decode
-from topics.registry import REQUESTS
 from topics.tasks import task_of
 
 log = logging.getLogger(__name__)
@@ -233,10 +232,10 @@ class StageRunner(Generic[M]):
             patience_s=self._settings.attempts.patience_s,
             clock=engine.clock,
         )
-        self._votes = _votes(engine) if stage.source is REQUESTS else None
+        self._votes = _votes(engine) if stage.votes else None
         self._topic = stage.source.full_name(self._settings.kafka.prefix)
         # Only what others write can be too large: our own records hold a request and what became of it.
-        self._max_bytes = self._settings.kafka.request_max_bytes if stage.source is REQUESTS else None
+        self._max_bytes = self._settings.kafka.request_max_bytes if stage.source.from_outside else None
         delivery = self._settings.delivery
         self._window: OrderedWindow[Any] = OrderedWindow(
             in_flight=stage.in_flight,
@@ -322,8 +321,14 @@ class StageRunner(Generic[M]):
 
     async def _serve(self, received: Received) -> None:
         """Publish what the handler makes of a record; if it can't be made or published, the end of the request."""
-        rejects, kept = self.stage.source is REQUESTS, self._settings.kafka.kept_bytes
-        failed = FailedRecord(self.stage.name, received, self._engine.clock(), rejects=rejects, kept_bytes=kept)
+        failed = FailedRecord(
+            self.stage.name,
+            received,
+            self._engine.clock(),
+            rejects=self.stage.source.from_outside,
+            ends_requests=self.stage.ends_requests,
+            kept_bytes=self._settings.kafka.kept_bytes,
+        )
         publish = partial(self._engine.publisher.publish, trace=trace_of(received.headers))
         try:
             decoded = decode(self.stage.source, received.value, received.headers, max_bytes=self._max_bytes)

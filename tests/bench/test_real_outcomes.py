@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 from support.deployment import Deployment
+from support.embedded_kafka import EmbeddedKafka
 from support.equal_cost import COMPUTED, DRAWS, SEED, STACK, Figures, Known, figures
 
 from streams.config.context_windows import ContextWindows
@@ -25,7 +26,6 @@ from streams.routing.router import Draft
 from tierstream.client.request_run import run_requests
 from tierstream.simulator.filler import generic_text
 from tierstream.simulator.server import RunningSimulator
-from tierstream.stack.kafka import EmbeddedKafka
 from tierstream.training.cross_validation import out_of_fold_scores
 from tierstream.training.evaluation import Array, Ranking, draw_metrics, intervals
 from tierstream.training.fit_model import train

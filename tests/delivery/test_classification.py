@@ -14,6 +14,7 @@ from support.ledger_records import ClickHouseProcess
 
 from analytics.clickhouse import open_client
 from analytics.ledger_report import ledger_report
+from analytics.ledger_window import LedgerWindow
 from tierstream.simulator.server import running_simulator
 from tierstream.verify.findings import Check
 from tierstream.verify.verification import VerifyOptions, verify
@@ -152,7 +153,7 @@ async def assert_the_ledger_agrees(deployment, simulator, tmp_path, found):
         verdict = await verify(settings, options, lambda *_: None)
         assert verdict.findings.ok, verdict.as_json()
         async with open_client(server.url) as client:
-            report = await ledger_report(client, clickhouse.database)
+            report = await ledger_report(LedgerWindow(client, clickhouse.database))
     finally:
         await server.stop()
     assert (report.money.unexplained_usd, report.money.unsettled_cost_usd) == (0, 0)

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from streams.config.settings_sections import RoutingSettings
 from streams.control.active_models import ActiveModels
-from streams.control.control_topic import ControlFollower
+from streams.control.control_follower import ControlFollower
 from streams.control.model_store import ModelStore
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import Output, Publisher

@@ -219,7 +219,7 @@ async def run_line(line, places):
 
 async def test_sql_runs_on_the_ledger(tmp_path):
     queries = [
-        (block.page, query) for block in BLOCKS if block.info[:1] == ("sql",) for query in split_statements(block.text)
+        (block.page, query) for block in BLOCKS if block.info == ("sql",) for query in split_statements(block.text)
     ]
     assert len(queries) > 10
     async with filled_ledger(tmp_path) as url, open_client(url) as client:
