@@ -25,7 +25,7 @@ from streams.kafka.publisher import Output, Publisher
 from streams.routing.classifier_loading import configured_classifier
 from streams.routing.versions import ClassifierVersions
 from tierstream.cli import app
-from tierstream.training.fit_forest import Growth
+from tierstream.training.estimators import Growth
 from tierstream.training.fit_model import TrainingOptions, train
 from topics.control import ActiveModel, BreakerOrder, ModelFile, ModelStatus, version_of
 from topics.registry import CONTROL, REQUESTS, tier_tasks
