@@ -155,33 +155,44 @@ async def _engine(
         )
         asks, pays = _asks_and_pays(settings, stages)
         votes = VoteJournal(publisher, attempts) if asks else None
-        loading = [settled.run, control.run, *([attempts.run] if pays else [])]
-        loaded = [asyncio.Event() for _ in loading]
-        following = [
-            *(asyncio.create_task(run(event)) for run, event in zip(loading, loaded, strict=True)),
-            asyncio.create_task(statuses.run()),
-        ]
+        memories = [settled.run, control.run, *([attempts.run] if pays else [])]
         try:
-            for event, task in zip(loaded, following, strict=False):
-                await unless(task, event.wait())
-            engine = Engine(
-                settings=settings,
-                clock=clock,
-                publisher=publisher,
-                caller=ModelCaller(providers, prices, gate, clock),
-                gate=gate,
-                router=new_router(settings, windows, classifiers),
-                windows=windows,
-                settled=settled,
-                attempts=attempts,
-                votes=votes,
-            )
-            yield engine, following
+            async with _followed(memories, statuses) as following:
+                engine = Engine(
+                    settings=settings,
+                    clock=clock,
+                    publisher=publisher,
+                    caller=ModelCaller(providers, prices, gate, clock),
+                    gate=gate,
+                    router=new_router(settings, windows, classifiers),
+                    windows=windows,
+                    settled=settled,
+                    attempts=attempts,
+                    votes=votes,
+                )
+                yield engine, following
         finally:
-            for task in following:
-                task.cancel()
-            await asyncio.gather(*following, return_exceptions=True)
             await asyncio.gather(*(provider.close() for provider in providers.values()), return_exceptions=True)
+
+
+@asynccontextmanager
+async def _followed(
+    memories: Sequence[Callable[[asyncio.Event], Coroutine[Any, Any, None]]], statuses: StatusPublisher
+) -> AsyncIterator["Sequence[asyncio.Task[None]]"]:
+    """Fill the memories, keep them up to date and say how this process is, until the block ends."""
+    loaded = [asyncio.Event() for _ in memories]
+    following = [
+        *(asyncio.create_task(run(event)) for run, event in zip(memories, loaded, strict=True)),
+        asyncio.create_task(statuses.run()),
+    ]
+    try:
+        for event, task in zip(loaded, following, strict=False):
+            await unless(task, event.wait())
+        yield following
+    finally:
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
 
 
 def _asks_and_pays(settings: Settings, stages: Sequence[str]) -> tuple[bool, bool]:
@@ -231,7 +242,7 @@ def _run_stage(name: str, engine: Engine) -> _Run:
         return Parking(engine.settings, engine.publisher, engine.gate, engine.settled, engine.clock).run
     if name == SETTLE:
         return Settle(engine.settings, engine.settled, engine.clock).run
-    from streams.runtime.faust_runtime import StageRunner  # noqa: PLC0415 - Faust is for these stages alone
+    from streams.runtime.stage_runner import StageRunner  # noqa: PLC0415 - Faust is for these stages alone
 
     instance = next(i for stage in STAGES for i in stage.instances(engine.settings) if i.name == name)
     journal = Journal(engine.publisher, engine.attempts, engine.settings.kafka.partitions)

@@ -14,8 +14,8 @@ from streams.kafka.admin import admin_client
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import Output, Publisher
 from streams.kafka.topic_reader import TopicReader
-from streams.runtime.faust_runtime import StageRunner
 from streams.runtime.stage import stage
+from streams.runtime.stage_runner import StageRunner
 from topics.registry import REQUESTS
 from topics.requests import Message, Request
 
