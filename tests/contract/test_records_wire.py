@@ -221,10 +221,10 @@ REJECTED = Result(
     latency_ms=1.0,
     settled_at=AT,
 )
-_NOTHING = ("attempt_id", "content", "tier", "provider", "model", "finish_reason", "usage", "user_id", "feature")
+_NOTHING = ("attempt_id", "content", "tier", "provider", "model", "finish_reason", "usage", *Dimensions.model_fields)
 REJECTED_JSON = (
     ANSWERED_JSON
-    | dict.fromkeys((*_NOTHING, "query_type", "service_class"))
+    | dict.fromkeys(_NOTHING)
     | {
         "status": "rejected",
         "error": {"code": "invalid", "message": "messages: missing"},
@@ -469,7 +469,10 @@ GOLDEN: list[tuple[str, Record, bytes, list[tuple[str, bytes]], dict[str, object
 @pytest.mark.parametrize(("schema", "record", "key", "headers", "expected"), GOLDEN)
 def test_a_record_looks_like_this(schema, record, key, headers, expected):
     encoded = encode(record)
-    assert json.loads(encoded.value) == expected
+    name = type(record).__name__
+    assert json.loads(encoded.value) == expected, (
+        f"tests/contract/test_records_wire.py: {name} and its JSON there differ"
+    )
     assert encoded.headers == [("schema", schema.encode()), *headers]
     assert encoded.key == key
     assert decode(SPECS[type(record)], json.dumps(expected).encode(), encoded.headers).record == record
