@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -31,6 +31,7 @@ from streams.control.status_publisher import StatusPublisher, worker_name
 from streams.kafka.admin import check_topics
 from streams.kafka.clock import BrokerClock, Clock, utc_now
 from streams.kafka.publisher import Publisher
+from streams.providers.base import Provider
 from streams.providers.registry import build_providers
 from streams.routing.classifier_loading import configured_classifier
 from streams.routing.policy import Policy
@@ -47,6 +48,10 @@ log = logging.getLogger(__name__)
 
 SIMULATOR_URL_VARIABLE = "TIERSTREAM_SIMULATOR_URL"
 SIMULATED_VARIABLE = "TIERSTREAM_SIMULATED"
+
+
+_PREPARE_AFTER_S = 5.0
+"""What has waited for a worker comes first."""
 
 
 class WorkerError(Exception):
@@ -155,6 +160,7 @@ async def _engine(
         )
         asks, pays = _asks_and_pays(settings, stages)
         votes = VoteJournal(publisher, attempts) if asks else None
+        preparing = asyncio.create_task(_prepare(providers if pays else {}))
         memories = [settled.run, control.run, *([attempts.run] if pays else [])]
         try:
             async with _followed(memories, statuses) as following:
@@ -172,7 +178,20 @@ async def _engine(
                 )
                 yield engine, following
         finally:
-            await asyncio.gather(*(provider.close() for provider in providers.values()), return_exceptions=True)
+            preparing.cancel()
+            await asyncio.gather(
+                preparing, *(provider.close() for provider in providers.values()), return_exceptions=True
+            )
+
+
+async def _prepare(providers: Mapping[str, Provider]) -> None:
+    """Have every provider ready before it is needed: the first fallback should be as fast as the second."""
+    await asyncio.sleep(_PREPARE_AFTER_S)
+    for name, provider in providers.items():
+        try:
+            await provider.prepare()
+        except ImportError:
+            log.exception("provider %s can't be used", name)
 
 
 @asynccontextmanager

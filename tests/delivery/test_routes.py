@@ -74,6 +74,13 @@ async def deployment(kafka, served, tmp_path_factory):
     made = Deployment(kafka.bootstrap_servers, folder, simulator_url=served.url, config=CONFIG)
     async with made.running():
         await made.start_worker()
+        # Of each tier, so that no test waits for what the first call of a provider takes.
+        first = [
+            Request(request_id=f"first-{tier}", messages=(Message(role="user", content="Hello"),), min_tier=tier)
+            for tier in (1, 2, 3)
+        ]
+        await made.send(first)
+        await made.results([request.request_id for request in first])
         yield made
 
 
