@@ -9,10 +9,11 @@ from typing import ClassVar
 import pytest
 from aiohttp import web
 from support.provider_calls import Handler, Listener, answering, call_of, settings_with_all
-from support.shipped_providers import NAMES
+from support.shipped_providers import NAMES, SHIPPED
 
 from streams.config.settings import Settings
 from streams.providers.base import ChatReply, ErrorKind, ProviderError, ProviderLimits
+from streams.providers.registry import speaker_of
 from topics.journal import Usage
 
 BODIES = Path(__file__).parent / "recorded"
@@ -167,7 +168,10 @@ async def test_stream(settings, name):
     assert reply.first_token_ms >= 0
     assert reply.limits.remaining_requests == 4999
     assert seen[0]["stream"] is True
-    assert seen[0].get("stream_options") == ({"include_usage": True} if name in {"openai", "together"} else None)
+    asked_for = speaker_of(SHIPPED[name]["protocol"]).stream_fields
+    assert {field: seen[0].get(field) for field in ("stream_options", *asked_for)} == {
+        "stream_options": None
+    } | asked_for
 
 
 @each

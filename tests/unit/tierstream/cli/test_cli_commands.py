@@ -285,7 +285,7 @@ def test_config_check_shows_no_secret(monkeypatch):
 def test_config_check_tells_what_would_be_simulated(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     found = json.loads(run("config", "check", "--json").stdout)
-    simulated = {row["name"]: row["simulated"] for row in found["providers"]}
+    simulated = {row["name"]: row["simulated"] for row in found["providers"] if row["used"]}
     assert simulated == {"groq": True, "together": True, "openai": False, "anthropic": True}
     assert found["problems"] == []
     assert len(found["warnings"]) == 3
