@@ -20,7 +20,7 @@ from topics.results import ResultStatus
 from topics.tasks import Attempt, Decision, TierTask
 
 
-@stage(source=REQUESTS, emits=(tier_tasks,), in_flight=1_000)
+@stage(source=REQUESTS, emits=(tier_tasks,), in_flight=1_000, pays=False, votes=True)
 async def classify(request: Request, ctx: Context) -> Outputs:
     """Drop what is settled, refuse what can't be served, and send the rest to its tier.
 

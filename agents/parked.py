@@ -12,12 +12,10 @@ more often than every few rests, so what that writes is bounded by what may be h
 """
 
 import asyncio
-import heapq
 import logging
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -28,130 +26,27 @@ from streams.config.settings import Settings
 from streams.kafka.clock import Clock
 from streams.kafka.group_consumer import commit_progress, group_consumer
 from streams.kafka.publisher import Delivered, Output, Publisher, RecordTooLargeError, trace_of
-from streams.kafka.topic_reader import RawRecord
 from streams.runtime.failed_records import FailedRecord
+from streams.runtime.hold import Held, Hold
 from streams.runtime.outcomes import given_up
 from streams.runtime.settled_requests import SettledRequests
 from streams.runtime.stage import Received
 from topics.base import from_millis
-from topics.codec import DecodeError, decode
-from topics.dead_letters import KEPT_BYTES
+from topics.codec import DecodeError
 from topics.events import Hop, Hops
 from topics.registry import HOPS, PARKED, tier_tasks
 from topics.results import ResultStatus
-from topics.tasks import Parked, Source, TierTask
+from topics.tasks import Parked, TierTask
 
 log = logging.getLogger(__name__)
 
 STAGE = "parked"
-_HELD_RECORDS = 500
-"""In each partition; what else is due waits in Kafka."""
-_HELD_BYTES = 4 * 1024 * 1024
 _AT_ONCE = 100
 """Records that are decoded, or leave, without a pause: the other stages of the process have their turn in between."""
 _STAYS = 5
 """Rests that a task stays in its place at least, however much it is in the way."""
-_GRID_S = 0.05
-"""Records whose rest ends within the same stretch leave together."""
 _POLL_S = 0.2
 _IDLE_SLACK_S = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A record in memory; `wake` and `expires` are moments of the monotonic clock, in seconds."""
-
-    record: RawRecord
-    source: Source
-    """Where the record stands."""
-    content: Parked | DecodeError
-    wake: float
-    """When it leaves."""
-    expires: float
-    """The deadline of its request."""
-    seen: float
-    """When it was read, by the same clock."""
-
-    @property
-    def since_ms(self) -> int:
-        """Since when its task rests: broker append time, ms since the epoch."""
-        moved = None if isinstance(self.content, DecodeError) else self.content.since_ms
-        return self.source.timestamp_ms if moved is None else moved
-
-    @classmethod
-    def of(cls, record: RawRecord, tp: TopicPartition, *, parked_s: float, monotonic: float, now: datetime) -> "Held":
-        """Decide when a record leaves that is seen for the first time.
-
-        However wrong a clock may be, it rests for `parked_s` from now at most. What can't be read leaves at once.
-        """
-        place = Source(topic=tp.topic, partition=tp.partition, offset=record.offset, timestamp_ms=record.timestamp)
-        try:
-            parked = decode(PARKED, record.value, record.headers).record
-        except DecodeError as error:
-            return cls(record, place, error, wake=monotonic, expires=math.inf, seen=monotonic)
-        since_ms = record.timestamp if parked.since_ms is None else parked.since_ms
-        age_s = (now - from_millis(since_ms)).total_seconds()
-        rest_s = min(max(parked_s - age_s, 0.0), parked_s)
-        back = math.floor((monotonic + rest_s) / _GRID_S) * _GRID_S
-        expires = monotonic + (parked.task.deadline - now).total_seconds()
-        return cls(record, place, parked, wake=min(back, expires), expires=expires, seen=monotonic)
-
-
-class Hold:
-    """The records of one partition that were read and have not left."""
-
-    def __init__(self) -> None:
-        self._held: dict[int, Held] = {}
-        """By offset, in order."""
-        self._wakes: list[tuple[float, int]] = []
-        self._bytes = 0
-        self._next = 0
-        self._left = 0
-        """The offset up to which some have left."""
-        self.position = 0
-        """The offset up to which all have left; 0 before anything was read."""
-        self.committed = 0
-
-    @property
-    def has_room(self) -> bool:
-        """Whether more may be read."""
-        return len(self._held) < _HELD_RECORDS and self._bytes < _HELD_BYTES
-
-    @property
-    def next_wake(self) -> float:
-        """When the next record leaves; infinity if none is held."""
-        return self._wakes[0][0] if self._wakes else math.inf
-
-    def is_in_the_way(self, held: Held) -> bool:
-        """Whether others that left wait for this one to be committed, or others can't be read."""
-        return held.record.offset < self._left or not self.has_room
-
-    def add(self, held: Held) -> None:
-        """Hold a record; the next in its partition."""
-        offset = held.record.offset
-        self._held[offset] = held
-        self._bytes += len(held.record.value or b"")
-        self._next = offset + 1
-        heapq.heappush(self._wakes, (held.wake, offset))
-
-    def take(self, monotonic: float, most: int) -> list[Held]:
-        """Return records that are to leave now, those that wake first in front; each of them once."""
-        taken: list[Held] = []
-        while len(taken) < most and self.next_wake <= monotonic:
-            taken.append(self._held[heapq.heappop(self._wakes)[1]])
-        return taken
-
-    def put_back(self, held: Held, wake: float) -> None:
-        """Hold on to a record that was taken, until `wake`."""
-        heapq.heappush(self._wakes, (wake, held.record.offset))
-
-    def let_go(self, taken: Iterable[Held]) -> None:
-        """Note that the outputs of these records are acknowledged."""
-        for held in taken:
-            del self._held[held.record.offset]
-            self._bytes -= len(held.record.value or b"")
-            self._left = max(self._left, held.record.offset)
-        self.position = next(iter(self._held), self._next)
 
 
 class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
@@ -251,16 +146,11 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             # aiokafka delivers from an assignment before it tells of it.
             hold = self._holds.setdefault(tp, Hold())
             for record in records:
-                hold.add(self._seen(record, tp))
+                hold.add(self._seen(Received.of(record, tp)))
 
-    def _seen(self, record: RawRecord, tp: TopicPartition) -> Held:
-        return Held.of(
-            record,
-            tp,
-            parked_s=self._settings.attempts.parked_s,
-            monotonic=self._monotonic(),
-            now=self._clock(),
-        )
+    def _seen(self, received: Received) -> Held:
+        parked_s = self._settings.attempts.parked_s
+        return Held.of(received, parked_s=parked_s, monotonic=self._monotonic(), now=self._clock())
 
     async def _release(self) -> None:
         """Publish what comes of the records that are to leave now, all together."""
@@ -298,42 +188,38 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
 
     async def _publish(self, held: Held, monotonic: float) -> list[Delivered]:
         """Publish what becomes of a record; where a topic does not take that, the end of its request."""
-        task = None if isinstance(held.content, DecodeError) else held.content.task
-        trace, at, kept = trace_of(held.record.headers), self._clock(), self._settings.kafka.kept_bytes
-        if task is not None and await self._settled.has_result(task, held.source.partition):
-            return await self._publisher.publish(self._settled.dropped(task), trace=trace)
+        received, at = held.received, self._clock()
+        trace = trace_of(received.headers)
+        if held.task is not None and await self._settled.has_result(held.task, received.partition):
+            return await self._publisher.publish(self._settled.dropped(held.task), trace=trace)
+        failed = FailedRecord(STAGE, received, at, kept_bytes=self._settings.kafka.kept_bytes)
         try:
-            return await self._publisher.publish(self._outputs(held, monotonic, at), trace=trace)
+            return await self._publisher.publish(self._outputs(held, failed, monotonic, at), trace=trace)
         except RecordTooLargeError as error:
             if isinstance(held.content, DecodeError):
                 raise
-            failed = FailedRecord(STAGE, _received(held), at, kept_bytes=kept)
             return await self._publisher.publish(failed.raised(held.content, error), trace=trace)
 
-    def _outputs(self, held: Held, monotonic: float, at: datetime) -> list[Output]:
+    def _outputs(self, held: Held, failed: FailedRecord, monotonic: float, at: datetime) -> list[Output]:
         if isinstance(held.content, Parked) and self._rests_on(held, monotonic):
             return [Output(PARKED, held.content.model_copy(update={"since_ms": held.since_ms}))]
-        expired, tiers, kept = monotonic >= held.expires, self._settings.top_tier, self._settings.kafka.kept_bytes
-        return outputs_of(held, has_expired=expired, tiers=tiers, at=at, kept_bytes=kept)
+        return outputs_of(held, failed, has_expired=monotonic >= held.expires, tiers=self._settings.top_tier, at=at)
 
     async def _commit(self) -> None:
         await commit_progress(self._consumer, self._holds, "some tasks go back to their tier once more")
 
 
-def outputs_of(
-    held: Held, *, has_expired: bool, tiers: int, at: datetime, kept_bytes: int = KEPT_BYTES
-) -> list[Output]:
+def outputs_of(held: Held, failed: FailedRecord, *, has_expired: bool, tiers: int, at: datetime) -> list[Output]:
     """Say what becomes of a record that leaves: back to its tier, or the end of its request.
 
     Args:
         held: The record.
+        failed: What becomes of it where it can't be read, or raises.
         has_expired: Whether the deadline of its request has passed.
         tiers: How many tiers there are.
         at: The current moment.
-        kept_bytes: Most bytes that a dead letter keeps, each of key, headers and value.
     """
     parked = held.content
-    failed = FailedRecord(STAGE, _received(held), at, kept_bytes=kept_bytes)
     if isinstance(parked, DecodeError):
         return failed.undecodable(parked)
     task = parked.task
@@ -349,7 +235,7 @@ def outputs_of(
             detail=parked.reason,
         )
     except Exception as error:  # noqa: BLE001 - one record must not block a partition for ever
-        log.error("%s: a record raised %s at %s", STAGE, type(error).__name__, held.source)  # noqa: TRY400 - the letter has the traceback
+        log.error("%s: a record raised %s at %s", STAGE, type(error).__name__, held.received.source)  # noqa: TRY400 - the letter has the traceback
         return failed.raised(parked, error)
     return [leaving, Output(HOPS, Hops(request_id=task.request.request_id, revision=task.revision, hops=(hop,)))]
 
@@ -372,17 +258,3 @@ def _expired(parked: Parked) -> Output:
     message = f"the deadline passed before a provider was to be had: {parked.reason}"
     task = parked.task
     return given_up(STAGE, task, task.attempts, ResultStatus.EXPIRED, "deadline", message)
-
-
-def _received(held: Held) -> Received:
-    record, place = held.record, held.source
-    return Received(
-        topic=place.topic,
-        partition=place.partition,
-        offset=place.offset,
-        timestamp=place.timestamp_ms,
-        key=record.key,
-        value=record.value,
-        headers=tuple(record.headers),
-        generation=0,
-    )

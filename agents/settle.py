@@ -26,13 +26,15 @@ from streams.kafka.clock import Clock
 from streams.kafka.group_consumer import commit_progress, group_consumer
 from streams.kafka.publisher import Output, Publisher, RecordTooLargeError, trace_of
 from streams.kafka.topic_reader import RawRecord
+from streams.runtime.failed_records import FailedRecord
 from streams.runtime.outcomes import without_answer
 from streams.runtime.settled_requests import SettledRequests
+from streams.runtime.stage import Received
+from streams.runtime.unless import unless
 from topics.base import from_millis
 from topics.codec import DecodeError, decode
-from topics.dead_letters import dead_letter
 from topics.events import Hop, Hops, Status, StatusEvent, StatusKind
-from topics.registry import DEAD_LETTERS, HOPS, OUTCOMES, RESULTS, SETTLED, STATUS
+from topics.registry import HOPS, OUTCOMES, RESULTS, SETTLED, STATUS
 from topics.results import Outcome, Result, ResultError, ResultStatus, Settled
 
 log = logging.getLogger(__name__)
@@ -45,22 +47,22 @@ _POLL_MS = 200
 class PartitionOwner:
     """Settles one partition; made anew each time that the partition is assigned."""
 
-    def __init__(self, settings: Settings, partition: int, settled: SettledRequests, clock: Clock) -> None:
+    def __init__(self, settings: Settings, tp: TopicPartition, settled: SettledRequests, clock: Clock) -> None:
         self._settings = settings
-        self._partition = partition
+        self._tp = tp
         self._settled = settled
         self._clock = clock
         self._stack = AsyncExitStack()
         self._done_before = 0
-        transactional_id = f"{settings.group(STAGE)}-{partition}"
+        transactional_id = f"{settings.group(STAGE)}-{tp.partition}"
         self._publisher = Publisher(settings.kafka, transactional_id=transactional_id)
 
     async def open(self) -> None:
         """Fence and remember."""
         await self._stack.enter_async_context(self._publisher)
-        await self._settled.catch_up(self._partition)
-        self._done_before = await self._settled.settled_up_to(self._partition)
-        log.info("partition %d: settled up to outcome %d", self._partition, self._done_before)
+        await self._settled.catch_up(self._tp.partition)
+        self._done_before = await self._settled.settled_up_to(self._tp.partition)
+        log.info("partition %d: settled up to outcome %d", self._tp.partition, self._done_before)
 
     async def close(self) -> None:
         """Let the producer go."""
@@ -89,10 +91,10 @@ class PartitionOwner:
         try:
             outcome = decode(OUTCOMES, record.value, record.headers).record
         except DecodeError as error:
-            return [self._letter(error, record)]
+            return self._failed(record).undecodable(error)
         asked_ms = outcome.source.timestamp_ms
         identity = (outcome.request_id, outcome.revision, asked_ms)
-        await self._settled.cover(self._partition, asked_ms)
+        await self._settled.cover(self._tp.partition, asked_ms)
         same_batch = [marker for marker, _ in fresh if self._is_copy(outcome, marker)]
         if not same_batch and not self._settled.knows(*identity):
             marker = Settled(
@@ -123,22 +125,15 @@ class PartitionOwner:
         except RecordTooLargeError as error:
             problem = ResultError(code="too_large", message=str(error))
             bare = without_answer(outcome, ResultStatus.FAILED, problem)
-            letter = self._letter(DecodeError("too_large", str(error), outcome.request_id), record)
-            return [letter, *self._settling(bare, marker, record)]
+            letters = self._failed(record).undecodable(DecodeError("too_large", str(error), outcome.request_id))
+            return [*letters, *self._settling(bare, marker, record)]
         return outputs
 
-    def _letter(self, error: DecodeError, record: RawRecord) -> Output:
-        kafka = self._settings.kafka
-        letter = dead_letter(
-            STAGE,
-            error,
-            record,
-            topic=OUTCOMES.full_name(kafka.prefix),
-            partition=self._partition,
-            at=self._clock(),
-            kept_bytes=kafka.kept_bytes,
-        )
-        return Output(DEAD_LETTERS, letter)
+    def _failed(self, record: RawRecord) -> FailedRecord:
+        """Make of a record a dead letter alone: what ends a request is what is settled here."""
+        kept_bytes = self._settings.kafka.kept_bytes
+        received = Received.of(record, self._tp)
+        return FailedRecord(STAGE, received, self._clock(), ends_requests=False, kept_bytes=kept_bytes)
 
     def _settling(self, outcome: Outcome, marker: Settled, record: RawRecord) -> list[Output]:
         """Make the result of an outcome, and what goes with it."""
@@ -218,30 +213,25 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         self._assigned.set()
 
     async def _own(self, tp: TopicPartition, stopping: asyncio.Event) -> None:
-        owner = PartitionOwner(self._settings, tp.partition, self._settled, self._clock)
-        asked = asyncio.create_task(stopping.wait())
+        owner = PartitionOwner(self._settings, tp, self._settled, self._clock)
         try:
             await owner.open()
             while not stopping.is_set():
-                if records := await self._poll(tp, asked):
+                if records := await self._poll(tp, stopping):
                     await owner.settle(records)
                     self._owned[tp].position = records[-1].offset + 1
         finally:
-            asked.cancel()
             await owner.close()
 
-    async def _poll(self, tp: TopicPartition, stopping: "asyncio.Task[Any]") -> Sequence[RawRecord]:
+    async def _poll(self, tp: TopicPartition, stopping: asyncio.Event) -> Sequence[RawRecord]:
         """Return the next outcomes; none if nothing came, or if the owner is to stop.
 
         In a rebalance `getmany` waits for the new assignment, whatever its timeout, while the rebalance waits for
         the owners to stop: only what ends the owner may end that wait.
         """
-        polling = asyncio.create_task(self._consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=_BATCH))
-        try:
-            await asyncio.wait((polling, stopping), return_when=asyncio.FIRST_COMPLETED)
-            return polling.result().get(tp, ()) if polling.done() else ()
-        finally:
-            polling.cancel()
+        polling = self._consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=_BATCH)
+        found: dict[TopicPartition, Sequence[RawRecord]] = await unless(stopping.wait(), polling) or {}
+        return found.get(tp, ())
 
     async def _let_go(self, tps: list[TopicPartition]) -> None:
         """Stop the owners of these partitions; a rebalance and our own end may both ask for the same one."""

@@ -9,8 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from analytics.clickhouse import AsyncClient
-from analytics.named_query import BEGINNING, END, named_query, time_window
+from analytics.ledger_window import BEGINNING, END, LedgerWindow
 
 Standing = Literal["routed", "duplicate", "unrouted", "unsettled", "unknown"]
 
@@ -94,35 +93,23 @@ class LedgerReport(_Report):
     """Unknown and duplicate calls, in the order of time."""
 
 
-async def ledger_report(
-    client: AsyncClient,
-    database: str,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    *,
-    tag: str | None = None,
-) -> LedgerReport:
-    """Reconcile a window of time, as the broker's clock saw it.
+async def ledger_report(window: LedgerWindow) -> LedgerReport:
+    """Show every kind of paid call, reconcile results with calls, and list unknown and duplicate calls.
 
     Args:
-        client: Of the server.
-        database: Of the ledger.
-        since: First moment; None: the beginning.
-        until: First moment after the window; None: no end.
-        tag: Only requests that carry it; calls of requests without a result carry none.
+        window: Of requests that settled in it; calls of requests without a result carry no tag.
     """
-    window = time_window(since, until, tag)
     totals, statuses, calls, listed = await asyncio.gather(
-        named_query(client, database, "summary_totals", window),
-        named_query(client, database, "summary_statuses", window),
-        named_query(client, database, "ledger_calls", window),
-        named_query(client, database, "ledger_listed", window),
+        window.rows("summary_totals"),
+        window.rows("summary_statuses"),
+        window.rows("ledger_calls"),
+        window.rows("ledger_listed"),
     )
     named = tuple(ListedCall(**row) for row in listed)
     return LedgerReport(
-        since=since or BEGINNING,
-        until=until or END,
-        tag=tag,
+        since=window.since or BEGINNING,
+        until=window.until or END,
+        tag=window.tag,
         requests=totals[0]["requests"],
         statuses={row["status"]: row["requests"] for row in statuses},
         calls=_groups(calls),

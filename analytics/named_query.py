@@ -1,14 +1,10 @@
 """Run the queries of `queries/` by name; values are bound by the server, never written into the text."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any
 
 from analytics.clickhouse import AsyncClient, checked_database
-
-BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
-END: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 async def named_query(
@@ -26,21 +22,6 @@ async def named_query_blocks(
     async with await client.query_column_block_stream(_text(name), parameters=_bound(database, parameters)) as blocks:
         async for block in blocks:
             yield block
-
-
-def time_window(since: datetime | None, until: datetime | None, tag: str | None) -> dict[str, Any]:
-    """Bind [since, until) and a tag as the queries name them; None: no bound, and no tag.
-
-    Raises:
-        ValueError: A time has no zone.
-    """
-    return {"since": _moment(since or BEGINNING), "until": _moment(until or END), "tag": tag or ""}
-
-
-def _moment(at: datetime) -> str:
-    if at.tzinfo is None:
-        raise ValueError("a window needs times with a zone")
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 def _text(name: str) -> str:

@@ -1,7 +1,7 @@
 """What it cost and how long it took: typed answers to the named queries in `queries/`. Money stays Decimal."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -10,12 +10,11 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from analytics.clickhouse import AsyncClient
-from analytics.named_query import BEGINNING, END, named_query, time_window
+from analytics.ledger_report import ledger_report
+from analytics.ledger_window import BEGINNING, END, LedgerWindow, Rates
+from analytics.named_query import named_query
 
 _MILLION: Final = Decimal(1_000_000)
-
-Rates = tuple[Decimal, Decimal, Decimal]
-"""US dollars a million tokens: input, output, cached input."""
 
 
 class _Report(BaseModel):
@@ -195,46 +194,31 @@ class Trace(_Report):
     results: tuple[TraceResult, ...]
 
 
-async def summary(
-    client: AsyncClient,
-    database: str,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    *,
-    frontier_rates: Rates,
-    tag: str | None = None,
-    top: int = 10,
-) -> Summary:
-    """Add up a window of time, as the broker's clock saw it.
+async def summary(window: LedgerWindow, *, top: int = 10) -> Summary:
+    """Show cost, share and latency by tier, and what all of it would have cost on the frontier model.
 
     Args:
-        client: Of the server.
-        database: Of the ledger.
-        since: First moment; None: the beginning.
-        until: First moment after the window; None: no end.
-        frontier_rates: Input, output and cached input, in US dollars a million tokens.
-        tag: Only requests that carry it.
+        window: Of requests that settled in it, and calls that ended.
         top: How many users to name.
     """
-    window = time_window(since, until, tag)
     totals, statuses, tiers, users, steps, purposes, unknown, sharing, departures = await asyncio.gather(
-        named_query(client, database, "summary_totals", window),
-        named_query(client, database, "summary_statuses", window),
-        named_query(client, database, "summary_tiers", window),
-        named_query(client, database, "summary_users", {**window, "top": top}),
-        named_query(client, database, "summary_steps", window),
-        named_query(client, database, "summary_calls", window),
-        named_query(client, database, "unknown_calls", window),
-        named_query(client, database, "summary_sharing", window),
-        named_query(client, database, "summary_departures", window),
+        window.rows("summary_totals"),
+        window.rows("summary_statuses"),
+        window.rows("summary_tiers"),
+        window.rows("summary_users", top=top),
+        window.rows("summary_steps"),
+        window.rows("summary_calls"),
+        window.rows("unknown_calls"),
+        window.rows("summary_sharing"),
+        window.rows("summary_departures"),
     )
     total = totals[0]
     spent = sum((row["cost"] for row in purposes), start=Decimal(0))
-    frontier = _frontier_cost(total, frontier_rates)
+    frontier = _frontier_cost(total, window.frontier_rates())
     return Summary(
-        since=since or BEGINNING,
-        until=until or END,
-        tag=tag,
+        since=window.since or BEGINNING,
+        until=window.until or END,
+        tag=window.tag,
         statuses={row["status"]: row["requests"] for row in statuses},
         tiers=tuple(_tier(row, total["requests"]) for row in tiers),
         total_cost_usd=spent,
@@ -250,19 +234,6 @@ async def summary(
         **total,
         **steps[0],
     )
-
-
-async def cost_total(
-    client: AsyncClient,
-    database: str,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    *,
-    tag: str | None = None,
-) -> Decimal:
-    """Add up, exactly, what the paid calls that ended in [since, until) cost in US dollars."""
-    purposes = await named_query(client, database, "summary_calls", time_window(since, until, tag))
-    return sum((row["cost"] for row in purposes), start=Decimal(0))
 
 
 async def trace(client: AsyncClient, database: str, request_id: str) -> Trace | None:
@@ -318,3 +289,10 @@ def _user(row: Mapping[str, Any], cost: Decimal) -> UserSummary:
         cost_usd=row["cost"],
         share=float(row["cost"] / cost) if cost else 0.0,
     )
+
+
+REPORTS: Final[dict[str, Callable[[LedgerWindow], Awaitable[BaseModel]]]] = {
+    "summary": summary,
+    "ledger": ledger_report,
+}
+"""The reports of `tierstream report`, in the order of its help; what a function says of itself first is said there."""

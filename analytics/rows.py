@@ -11,6 +11,7 @@ from topics.base import Record, from_millis
 from topics.control import ActiveModel, BreakerOrder, BreakerStatus, ModelFile, ModelStatus, PartitionCount
 from topics.events import Hop, Hops
 from topics.journal import CallEnded, CallStarted, Usage
+from topics.requests import Dimensions
 from topics.results import Result
 from topics.tasks import Attempt
 
@@ -109,12 +110,14 @@ def _result_columns(result: Result) -> Row:
         "source_offset": result.source.offset,
         "source_at": from_millis(result.source.timestamp_ms),
         "settled_at": result.settled_at,
-        "tags": list(result.tags),
-        "user_id": result.user_id or "",
-        "feature": result.feature or "",
-        "query_type": result.query_type or "",
-        "service_class": result.service_class.value if result.service_class else "",
+        **{name: _cell(getattr(result, name)) for name in Dimensions.model_fields},
     }
+
+
+def _cell(dimension: str | StrEnum | tuple[str, ...] | None) -> str | list[str]:
+    if isinstance(dimension, tuple):
+        return list(dimension)
+    return dimension.value if isinstance(dimension, StrEnum) else dimension or ""
 
 
 def _route_columns(route: Sequence[Attempt]) -> Row:

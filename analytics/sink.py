@@ -123,17 +123,21 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
             LedgerAheadError: ClickHouse was filled from other topics than these.
             aiokafka.errors.KafkaError: Kafka can't be reached, or the topics may not be read.
         """
-        stopped = asyncio.create_task(stop.wait())
+        stopping = asyncio.create_task(stop.wait())
+        working = asyncio.create_task(self._work(on_ready))
         try:
-            await _unless(stopped, self._start())
-            if not stopped.done():
-                await self._work(stopped, on_ready)
-                await self._finish()
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+            # Wherever it is cut short, what was read and not written is read again from the place in ClickHouse.
+            working.cancel()
+            await asyncio.wait({working})
+            await self._finish()
         finally:
-            stopped.cancel()
-            if self._flush is not None:
-                self._flush.cancel()
-                await asyncio.wait([self._flush])
+            tasks = [stopping, working, *([self._flush] if self._flush is not None else [])]
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             await self._leave()
             await self._ledger.close()
 
@@ -186,20 +190,20 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         finally:
             await admin.close()
 
-    async def _work(self, stopped: asyncio.Task[Any], on_ready: Callable[[], None]) -> None:
+    async def _work(self, on_ready: Callable[[], None]) -> None:
+        await self._start()
         ready = False
-        while not stopped.done():
+        while True:
             if self._next is None:
-                await _unless(stopped, self._find_places())
+                await self._find_places()
                 continue
             if not ready:
                 on_ready()
                 ready = True
             self._start_flush_if_due()
             self._warn_when_late()
-            if self._is_full():
-                waiting = {stopped} if self._flush is None else {stopped, self._flush}
-                await asyncio.wait(waiting, timeout=_LONGEST_WAIT_S, return_when=asyncio.FIRST_COMPLETED)
+            if self._flush is not None and self._is_full():
+                await asyncio.wait([self._flush], timeout=_LONGEST_WAIT_S)
             else:
                 await self._read()
 
@@ -338,17 +342,3 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         """Whether Kafka deletes the record some day: a compacted topic keeps the latest of each key."""
         spec, _ = self._sources[entry.position.topic]
         return spec.cleanup == "delete"
-
-
-async def _unless(stopped: asyncio.Task[Any], work: Any) -> None:  # noqa: ANN401 - any coroutine
-    """Run the work to its end, or cancel it as soon as `stopped` is done."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait({stopped, task}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        if not task.done():
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-    if not task.cancelled():
-        task.result()

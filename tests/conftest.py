@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from support.deployment import Deployment
+from support.embedded_kafka import EmbeddedKafka
 from support.embedded_server import EmbeddedServer
 
 from tierstream.simulator.server import RunningSimulator, running_simulator
-from tierstream.stack.kafka import EmbeddedKafka
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("full", settings(), deadline=None)

@@ -1,15 +1,12 @@
 """A worker process: runs the stages that it is given until it is told to stop or one of them fails."""
 
 import asyncio
-import contextlib
 import logging
 import os
-import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from agents import STAGES
@@ -28,29 +25,30 @@ from streams.config.model_catalogue import ModelTable
 from streams.config.settings import Settings
 from streams.config.settings_sections import RoutingSettings
 from streams.control.active_models import ActiveModels
-from streams.control.control_topic import BreakerPublisher, ControlFollower, worker_name
-from streams.control.model_store import ModelStatusPublisher, ModelStore
+from streams.control.control_follower import ControlFollower
+from streams.control.model_store import ModelStore
+from streams.control.status_publisher import StatusPublisher, worker_name
 from streams.kafka.admin import check_topics
 from streams.kafka.clock import BrokerClock, Clock, utc_now
 from streams.kafka.publisher import Publisher
 from streams.providers.base import Provider
 from streams.providers.registry import build_providers
-from streams.routing.classifier import Classifier
 from streams.routing.classifier_loading import configured_classifier
 from streams.routing.policy import Policy
 from streams.routing.router import ASK_ALWAYS, Router
 from streams.routing.versions import ClassifierVersions
 from streams.runtime.engine import Engine
 from streams.runtime.settled_requests import SettledRequests
-from tierstream.stack.dependencies import Dependency, Need, kafka_is_away, until_stopped
+from streams.runtime.unless import unless
+from tierstream.stack.dependencies import Dependency, kafka_is_away
+from tierstream.stack.service_process import announce_ready, stop_signal
 from topics.control import BreakerStatus
-from topics.tasks import CLASSIFY
 
 log = logging.getLogger(__name__)
 
-READY_FILE_VARIABLE = "TIERSTREAM_READY_FILE"
 SIMULATOR_URL_VARIABLE = "TIERSTREAM_SIMULATOR_URL"
 SIMULATED_VARIABLE = "TIERSTREAM_SIMULATED"
+
 
 _PREPARE_AFTER_S = 5.0
 """What has waited for a worker comes first."""
@@ -97,22 +95,20 @@ async def run_worker(settings: Settings, stages: Sequence[str], local: Clock = u
     """
     for finding in ModelTable(settings.providers, settings.retired).findings(settings.models(), local().date()):
         log.warning("%s: %s", finding.place, finding.message)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_signal()
     ready = _Readiness(len(stages))
-    kafka = Dependency(Need.kafka(settings.kafka.bootstrap_servers or ""))
+    kafka = Dependency.kafka(settings.kafka)
     async with AsyncExitStack() as running:
 
         async def start() -> tuple[Engine, "Sequence[asyncio.Task[None]]"]:
             await _check_topics(settings)
             return await running.enter_async_context(_engine(settings, stages, local))
 
-        started = await kafka.attempt(lambda: until_stopped(stop, start()), is_away=kafka_is_away, stop=stop)
+        started = await kafka.attempt(lambda: unless(stop.wait(), start()), is_away=kafka_is_away, stop=stop)
         if started is None:
             return
         engine, following = started
-        running.callback(asyncio.create_task(kafka.watch()).cancel)
+        await running.enter_async_context(kafka.watched())
         runs = [_run_stage(name, engine)(stop, ready.once(name)) for name in stages]
         await _until_first_failure(runs, following, stop)
 
@@ -140,52 +136,52 @@ async def _engine(
     settled = SettledRequests(settings, clock)
     attempts = AttemptLog(settings, stages, clock)
     async with Publisher(settings.kafka, clock=clock) as publisher:
-        breakers = BreakerPublisher(publisher, worker_name(settings.kafka), clock)
+        statuses = StatusPublisher(publisher, worker_name(settings.kafka), clock)
         # Its acknowledgement tells the time, before anything is read by it.
-        await breakers.begin()
+        await statuses.begin()
         gate = Gate(
             settings,
             clock=clock,
-            on_change=lambda change: breakers.note(_status_of(change, breakers.worker, clock())),
+            on_change=lambda change: statuses.note(_status_of(change, statuses.worker, clock())),
         )
         classifier = configured_classifier(settings)
         classifiers = ClassifierVersions(classifier)
-        model_statuses = ModelStatusPublisher(settings.kafka, publisher)
-        models = _active_models(settings, classifiers, classifier, model_statuses, clock)
+        models = ActiveModels(
+            classifiers,
+            classifier,
+            settings=settings,
+            store=ModelStore(settings.kafka),
+            clock=clock,
+            worker=statuses.worker,
+            report=statuses.note,
+        )
         control = ControlFollower(
             settings.kafka, lambda order: gate.order(order.target, order.order), on_models=models.follow
         )
-        asks = settings.routing.asks_llm and CLASSIFY in stages
+        asks, pays = _asks_and_pays(settings, stages)
         votes = VoteJournal(publisher, attempts) if asks else None
-        loading = [settled.run, control.run, *([attempts.run] if _pays(settings, stages) else [])]
-        loaded = [asyncio.Event() for _ in loading]
-        following = [
-            *(asyncio.create_task(run(event)) for run, event in zip(loading, loaded, strict=True)),
-            asyncio.create_task(breakers.run()),
-            asyncio.create_task(model_statuses.run()),
-        ]
-        preparing = asyncio.create_task(_prepare(providers if _pays(settings, stages) else {}))
+        preparing = asyncio.create_task(_prepare(providers if pays else {}))
+        memories = [settled.run, control.run, *([attempts.run] if pays else [])]
         try:
-            for event, task in zip(loaded, following, strict=False):
-                await _first(event.wait(), task)
-            engine = Engine(
-                settings=settings,
-                clock=clock,
-                publisher=publisher,
-                caller=ModelCaller(providers, prices, gate, clock),
-                gate=gate,
-                router=new_router(settings, windows, classifiers),
-                windows=windows,
-                settled=settled,
-                attempts=attempts,
-                votes=votes,
-            )
-            yield engine, following
+            async with _followed(memories, statuses) as following:
+                engine = Engine(
+                    settings=settings,
+                    clock=clock,
+                    publisher=publisher,
+                    caller=ModelCaller(providers, prices, gate, clock),
+                    gate=gate,
+                    router=new_router(settings, windows, classifiers),
+                    windows=windows,
+                    settled=settled,
+                    attempts=attempts,
+                    votes=votes,
+                )
+                yield engine, following
         finally:
-            for task in (preparing, *following):
-                task.cancel()
-            await asyncio.gather(preparing, *following, return_exceptions=True)
-            await asyncio.gather(*(provider.close() for provider in providers.values()), return_exceptions=True)
+            preparing.cancel()
+            await asyncio.gather(
+                preparing, *(provider.close() for provider in providers.values()), return_exceptions=True
+            )
 
 
 async def _prepare(providers: Mapping[str, Provider]) -> None:
@@ -198,32 +194,35 @@ async def _prepare(providers: Mapping[str, Provider]) -> None:
             log.exception("provider %s can't be used", name)
 
 
-def _pays(settings: Settings, stages: Sequence[str]) -> bool:
-    """Whether any of these stages makes paid calls by these settings."""
+@asynccontextmanager
+async def _followed(
+    memories: Sequence[Callable[[asyncio.Event], Coroutine[Any, Any, None]]], statuses: StatusPublisher
+) -> AsyncIterator["Sequence[asyncio.Task[None]]"]:
+    """Fill the memories, keep them up to date and say how this process is, until the block ends."""
+    loaded = [asyncio.Event() for _ in memories]
+    following = [
+        *(asyncio.create_task(run(event)) for run, event in zip(memories, loaded, strict=True)),
+        asyncio.create_task(statuses.run()),
+    ]
+    try:
+        for event, task in zip(loaded, following, strict=False):
+            await unless(task, event.wait())
+        yield following
+    finally:
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
+
+
+def _asks_and_pays(settings: Settings, stages: Sequence[str]) -> tuple[bool, bool]:
+    """Whether any of these stages asks for votes by these settings, and whether any makes paid calls."""
     instances = [instance for stage in STAGES for instance in stage.instances(settings) if instance.name in stages]
-    return any(one.pays and (one.name != CLASSIFY or settings.routing.asks_llm) for one in instances)
+    asks = settings.routing.asks_llm and any(one.votes for one in instances)
+    return asks, asks or any(one.pays for one in instances)
 
 
 def _status_of(change: BreakerChange, worker: str, at: datetime) -> BreakerStatus:
     return BreakerStatus(worker=worker, at=at, **asdict(change))
-
-
-def _active_models(
-    settings: Settings,
-    versions: ClassifierVersions,
-    configured: Classifier,
-    statuses: ModelStatusPublisher,
-    clock: Clock,
-) -> ActiveModels:
-    return ActiveModels(
-        versions,
-        configured,
-        settings=settings,
-        store=ModelStore(settings.kafka),
-        clock=clock,
-        worker=worker_name(settings.kafka),
-        report=statuses.note,
-    )
 
 
 def new_router(settings: Settings, windows: ContextWindows, classifiers: ClassifierVersions | None = None) -> Router:
@@ -262,7 +261,7 @@ def _run_stage(name: str, engine: Engine) -> _Run:
         return Parking(engine.settings, engine.publisher, engine.gate, engine.settled, engine.clock).run
     if name == SETTLE:
         return Settle(engine.settings, engine.settled, engine.clock).run
-    from streams.runtime.faust_runtime import StageRunner  # noqa: PLC0415 - Faust is for these stages alone
+    from streams.runtime.stage_runner import StageRunner  # noqa: PLC0415 - Faust is for these stages alone
 
     instance = next(i for stage in STAGES for i in stage.instances(engine.settings) if i.name == name)
     journal = Journal(engine.publisher, engine.attempts, engine.settings.kafka.partitions)
@@ -285,15 +284,6 @@ async def _until_first_failure(
             raise failure
 
 
-async def _first(wanted: Coroutine[Any, Any, Any], guard: "asyncio.Task[Any]") -> None:
-    """Await `wanted`, unless the guard ends first: then raise what ended it."""
-    waiting = asyncio.create_task(wanted)
-    await asyncio.wait([waiting, guard], return_when=asyncio.FIRST_COMPLETED)
-    if guard.done():
-        waiting.cancel()
-        guard.result()
-
-
 class _Readiness:
     """Writes the ready file when every stage has its partitions, so that whoever started the worker knows."""
 
@@ -310,10 +300,6 @@ class _Readiness:
         return note
 
     def _check(self) -> None:
-        path = os.environ.get(READY_FILE_VARIABLE)
-        if len(self._seen) < self._waiting:
-            return
-        log.info("ready: %s", ", ".join(sorted(self._seen)))
-        if path:
-            with contextlib.suppress(OSError):
-                Path(path).write_text(str(os.getpid()), encoding="ascii")
+        if len(self._seen) == self._waiting:
+            log.info("ready: %s", ", ".join(sorted(self._seen)))
+            announce_ready()

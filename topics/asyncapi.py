@@ -60,7 +60,7 @@ def asyncapi_document(
         "channels": {spec.name: _channel(spec, prefix, topic_configs.get(spec.name, {})) for spec in specs},
         "operations": {f"{_action(spec)}-{spec.name}": _operation(spec) for spec in specs},
         "components": {
-            "messages": {model.__name__: _message(model, payloads[model, _mode(spec)]) for spec, model in models},
+            "messages": {model.__name__: _message(spec, model, payloads[model, _mode(spec)]) for spec, model in models},
             "schemas": schemas["$defs"],
         },
     }
@@ -86,11 +86,11 @@ def _models(specs: Sequence[TopicSpec[Record]]) -> Iterator[tuple[TopicSpec[Reco
 
 def _mode(spec: TopicSpec[Record]) -> Mode:
     # What others write is described by what we accept, what we write by what we make.
-    return "validation" if spec.name == REQUESTS.name else "serialization"
+    return "validation" if spec.from_outside else "serialization"
 
 
 def _action(spec: TopicSpec[Record]) -> Literal["receive", "send"]:
-    return "receive" if spec.name == REQUESTS.name else "send"
+    return "receive" if spec.from_outside else "send"
 
 
 def _channel(spec: TopicSpec[Record], prefix: str, config: Mapping[str, str]) -> Json:
@@ -126,8 +126,7 @@ def _operation(spec: TopicSpec[Record]) -> Json:
     }
 
 
-def _message(model: type[Record], payload: Json) -> Json:
-    is_request = model in REQUESTS.records
+def _message(spec: TopicSpec[Record], model: type[Record], payload: Json) -> Json:
     headers: Json = {
         "type": "object",
         "properties": {
@@ -135,9 +134,9 @@ def _message(model: type[Record], payload: Json) -> Json:
             "traceparent": {"type": "string", "description": "W3C trace context; passed on from the request."},
         },
     }
-    if not is_request:
+    if not spec.from_outside:
         headers["required"] = [SCHEMA_HEADER]
-    key = "Any key." if is_request else "The request id where there is one; its murmur2 decides the partition."
+    key = "Any key." if spec.from_outside else "The request id where there is one; its murmur2 decides the partition."
     message: Json = {
         "name": model.SCHEMA,
         "title": model.__name__,
@@ -147,6 +146,6 @@ def _message(model: type[Record], payload: Json) -> Json:
         "payload": payload,
         "bindings": {"kafka": {"key": {"type": "string", "description": key}, "bindingVersion": _KAFKA_BINDING}},
     }
-    if is_request:
+    if model in REQUESTS.records:
         message["examples"] = [{"name": "shortest", "payload": _REQUEST_EXAMPLE}]
     return message

@@ -29,6 +29,8 @@ class TopicSpec(Generic[M_co]):
     cleanup: Literal["delete", "compact"] = "delete"
     public: bool = True
     """Whether other services may rely on it."""
+    from_outside: bool = False
+    """Whether other services write it, so that a value may be anything and what can't be read is rejected."""
 
     def full_name(self, prefix: str) -> str:
         """Name of the topic on the cluster."""
@@ -41,6 +43,7 @@ REQUESTS = TopicSpec(
     "any service",
     "classify",
     "What is asked. Any key; `request_id` and `messages` are enough.",
+    from_outside=True,
 )
 STATUS = TopicSpec("status", (Status,), "every stage", "any service", "What happens to a request, as it happens.")
 CALLS = TopicSpec(

@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, FailFast, Field, JsonValue
 
@@ -136,6 +136,10 @@ class RequestContext(Record):
     data_class: DataClass = DataClass.INTERNAL
 
 
+WHERE_GIVEN = Field(exclude_if=lambda value: value is None)
+"""On each field that is newer than digests: None is not written, so a request without it has the digest that it had."""
+
+
 class Request(Record):
     """What a service asks. `request_id` and `messages` are enough."""
 
@@ -176,3 +180,21 @@ class Request(Record):
     def digest(self) -> str:
         """SHA-256 of what is asked, to tell a resend from another request under the same id."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+class Dimensions(Record):
+    """The fields of a request that its result has too, and the ledger a column for, to tell costs apart by them.
+
+    The result of a request that was rejected has none of them.
+    """
+
+    tags: tuple[Label, ...] = ()
+    user_id: Label | None = None
+    feature: Label | None = None
+    query_type: Label | None = None
+    service_class: ServiceClass | None = None
+
+
+def dimensions_of(request: Request) -> dict[str, Any]:
+    """Return the dimensions of a request, by name, as its ending has them."""
+    return {name: getattr(request, name) for name in Dimensions.model_fields}

@@ -4,9 +4,9 @@ from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 
-from topics.base import Identifier, Label, Millis, Money, Record, Tier, Timestamp
+from topics.base import Identifier, Millis, Money, Record, Tier, Timestamp
 from topics.journal import Usage
-from topics.requests import ServiceClass
+from topics.requests import Dimensions
 from topics.tasks import Attempt, Source
 
 
@@ -28,7 +28,7 @@ class ResultError(Record):
     message: str
 
 
-class _Ending(Record):
+class _End(Record):
     request_id: Identifier
     revision: int = 0
     status: ResultStatus
@@ -45,16 +45,16 @@ class _Ending(Record):
     """Time spent waiting for providers, over all attempts, in milliseconds."""
     route: tuple[Attempt, ...] = ()
     source: Source
-    tags: tuple[Label, ...] = ()
-    user_id: Label | None = None
-    feature: Label | None = None
-    query_type: Label | None = None
-    service_class: ServiceClass | None = None
 
     @property
     def partition_key(self) -> str:
         """The request id."""
         return self.request_id
+
+
+# The other way round, the dimensions would be written first.
+class _Ending(Dimensions, _End):
+    pass
 
 
 class Outcome(_Ending):

@@ -120,59 +120,60 @@ class TierTask(Record):
         return sum(attempt.stage == stage for attempt in self.attempts)
 
 
-class Parked(Record):
-    """A task that rests because no provider is to be had; it goes back to its tier until its deadline."""
+class TaskRecord(Record):
+    """What a stage hands on together with a task.
 
-    SCHEMA: ClassVar[str] = "parked/1"
+    The request of the task waits for its result: a copy of the record is dropped where the result is there, and the
+    request ends where a handler fails over it. A record for later, when the request has its result, is none of these.
+    """
+
     REQUEST_ID_AT: ClassVar[tuple[str, ...]] = ("task", *TierTask.REQUEST_ID_AT)
 
     task: TierTask
+
+    @property
+    def partition_key(self) -> str:
+        """The request id."""
+        return self.task.partition_key
+
+
+class Parked(TaskRecord):
+    """A task that rests because no provider is to be had; it goes back to its tier until its deadline."""
+
+    SCHEMA: ClassVar[str] = "parked/1"
+
     reason: Label
     since_ms: Annotated[int, Field(ge=0)] | None = None
     """Broker append time, ms since the epoch, of the record that parked the task; None: that is this one."""
 
-    @property
-    def partition_key(self) -> str:
-        """The request id."""
-        return self.task.partition_key
 
-
-class Answer(Record):
+class Answer(TaskRecord):
     """An answer that waits for a judge."""
 
     SCHEMA: ClassVar[str] = "answer/1"
-    REQUEST_ID_AT: ClassVar[tuple[str, ...]] = ("task", *TierTask.REQUEST_ID_AT)
 
-    task: TierTask
     completion: Completion
 
-    @property
-    def partition_key(self) -> str:
-        """The request id."""
-        return self.task.partition_key
 
-
-class Escalation(Record):
+class Escalation(TaskRecord):
     """An answer that was not good enough; its task goes one tier up."""
 
     SCHEMA: ClassVar[str] = "escalation/1"
-    REQUEST_ID_AT: ClassVar[tuple[str, ...]] = ("task", *TierTask.REQUEST_ID_AT)
 
-    task: TierTask
     reason: Label
-
-    @property
-    def partition_key(self) -> str:
-        """The request id."""
-        return self.task.partition_key
 
 
 def task_of(record: Record | None) -> TierTask | None:
-    """Return the task that a record hands on; None where it is of another kind."""
+    """Return the task that a record is or hands on; None where there is none."""
     match record:
         case TierTask():
             return record
-        case Answer(task=task) | Escalation(task=task) | Parked(task=task):
-            return task
+        case TaskRecord():
+            return record.task
         case _:
             return None
+
+
+def awaits_result(record: type[Record]) -> bool:
+    """Whether a request waits for its result behind every record of this type."""
+    return issubclass(record, (Request, TierTask, TaskRecord))

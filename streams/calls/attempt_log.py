@@ -18,7 +18,7 @@ from streams.kafka.aged_memory import AgedMemory
 from streams.kafka.clock import Clock
 from streams.kafka.followed_log import FollowedLog
 from streams.kafka.publisher import Delivered
-from streams.kafka.topic_reader import LogReader, RawRecord
+from streams.kafka.topic_reader import RawRecord, TopicReader
 from topics.codec import SCHEMA_HEADER, decode
 from topics.journal import ASKED_HEADER, ATTEMPT_HEADER, STAGE_HEADER, CallEnded
 from topics.registry import CALLS
@@ -52,12 +52,12 @@ class AttemptLog:
     """
 
     def __init__(
-        self, settings: Settings, stages: Collection[str], clock: Clock, reader: LogReader | None = None
+        self, settings: Settings, stages: Collection[str], clock: Clock, reader: TopicReader | None = None
     ) -> None:
         kafka, delivery = settings.kafka, settings.delivery
         window = timedelta(seconds=delivery.dedup_window_s)
         self._stages = {stage.encode() for stage in stages}
-        self._reader = reader or LogReader(kafka)
+        self._reader = reader or TopicReader(kafka)
         self._topic = CALLS.full_name(kafka.prefix)
         self._memory = AgedMemory(window, "qq")
         self._answers = _AnswerCache(delivery.answer_cache_bytes)
@@ -118,7 +118,7 @@ class AttemptLog:
         if (kept := self._answers.get(place)) is not None:
             return read_ended(kept)
         record = await self._reader.record_at(TopicPartition(self._topic, one.partition), offset)
-        if record is None or record.offset != offset:
+        if record is None:
             return None
         self._answers.put(place, record.value)
         return read_ended(record.value)

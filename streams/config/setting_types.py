@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
+from streams.config.protocols import PROTOCOLS
+
 _SERVER: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MAX_PORT: Final = 65_535
@@ -47,6 +49,13 @@ def _variable(value: str) -> str:
     return value
 
 
+def _protocol(value: str) -> str:
+    if value not in PROTOCOLS:
+        *others, last = map(repr, PROTOCOLS)
+        raise ValueError(f"must be {', '.join(others)} or {last}")
+    return value
+
+
 def _band(value: tuple[float, float]) -> tuple[float, float]:
     if value[0] > value[1]:
         raise ValueError("the lower end comes first")
@@ -59,6 +68,7 @@ Band = Annotated[tuple[Share, Share], AfterValidator(_band)]
 Port = Annotated[int, Field(ge=0, le=_MAX_PORT)]
 Price = Annotated[Decimal, Field(ge=0, decimal_places=6)]
 TierName = Annotated[Annotated[int, Field(ge=1)] | Literal["top"], WrapValidator(_tier_name)]
+ProtocolName = Annotated[str, AfterValidator(_protocol)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Servers = Annotated[str, AfterValidator(_servers)]
 """Kafka brokers: `host:port`, with commas between."""

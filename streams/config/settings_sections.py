@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from streams.config.setting_types import Band, HttpUrl, Port, Price, Servers, Share, TierName, Variable
+from streams.config.protocols import PROTOCOLS
+from streams.config.setting_types import Band, HttpUrl, Port, Price, ProtocolName, Servers, Share, TierName, Variable
 from topics.dead_letters import KEPT_BYTES
 from topics.requests import DataClass, Impact, ServiceClass, Tolerance
 
@@ -64,7 +65,7 @@ class ClickHouseSettings(_Section):
 class ProviderSettings(_Section):
     """A provider's protocol, where its key is, and which data it may see."""
 
-    protocol: Literal["groq", "openai", "anthropic", "openai_compatible"]
+    protocol: ProtocolName
     base_url: HttpUrl | None = None
     api_key_env: Variable
     data_classes: tuple[DataClass, ...] = (DataClass.PUBLIC, DataClass.INTERNAL)
@@ -74,8 +75,8 @@ class ProviderSettings(_Section):
 
     @model_validator(mode="after")
     def _has_an_address(self) -> Self:
-        if self.protocol == "openai_compatible" and self.base_url is None:
-            raise ValueError("the protocol openai_compatible needs base_url")
+        if PROTOCOLS[self.protocol].needs_base_url and self.base_url is None:
+            raise ValueError(f"the protocol {self.protocol} needs base_url")
         return self
 
 

@@ -9,9 +9,9 @@ from typing import Final, Literal
 from aiokafka.errors import KafkaError
 
 from streams.config.settings import Settings
-from streams.control.control_topic import ControlState
+from streams.control.control_state import ControlState
 from streams.control.model_store import MissingModelError, ModelStore
-from streams.control.rollout import CONFIGURED, Activation, Step, needed, steps_of
+from streams.control.rollout import CONFIGURED, Activation, Step, millis, needed, steps_of
 from streams.kafka.clock import Clock
 from streams.routing.classifier import Classifier
 from streams.routing.classifier_loading import UnusableModelError, published_classifier, shipped_classifier, uses_models
@@ -73,7 +73,7 @@ class ActiveModels:
             self._say(activation, "ignored", f"routing.classifier is {self._settings.routing.classifier}")
             return
         window = timedelta(seconds=self._settings.delivery.dedup_window_s)
-        oldest_ms = round((self._clock() - window).timestamp() * 1000)
+        oldest_ms = millis(self._clock() - window)
         steps = needed(steps_of(activation), oldest_ms)
         problems = [(step, problem) for step in steps if (problem := await self._load(step, state)) is not None]
         self._take(steps)

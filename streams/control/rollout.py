@@ -39,7 +39,7 @@ def steps_of(activation: Activation | None) -> tuple[Step, ...]:
     """
     if activation is None:
         return (Step(CONFIGURED, 0),)
-    named = (Step(step.version, _millis(step.effective_at)) for step in activation.order.before)
+    named = (Step(step.version, millis(step.effective_at)) for step in activation.order.before)
     steps: list[Step] = []
     for step in (*(step for step in named if step.since_ms <= activation.appended_ms), activation.latest):
         if not steps or steps[-1].version != step.version:
@@ -86,5 +86,6 @@ def in_force(steps: tuple[Step, ...], now_ms: int) -> Step:
     return next((step for step in reversed(steps) if step.since_ms <= now_ms), steps[0])
 
 
-def _millis(moment: Timestamp) -> int:
+def millis(moment: Timestamp) -> int:
+    """Return a moment as ms since the epoch."""
     return round(moment.timestamp() * 1000)

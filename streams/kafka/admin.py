@@ -1,11 +1,12 @@
 """Topics on the cluster: creating them, and checking that they are as the deployment needs them."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
@@ -13,11 +14,12 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExists
 from streams.config.settings import Settings
 from streams.config.settings_sections import KafkaSettings
 from streams.kafka.publisher import Output, Publisher
+from streams.kafka.topic_reader import TopicReader
 from topics.base import Record
 from topics.codec import DecodeError, decode
 from topics.control import PartitionCount
 from topics.partitioning import partition_for
-from topics.registry import CONTROL, TopicSpec, all_topics
+from topics.registry import CONTROL, REQUESTS, RESULTS, TopicSpec, all_topics
 
 _RETENTION_MS = 7 * 24 * 3600 * 1000
 _COMPACTION_LAG_MS = 3600 * 1000
@@ -142,6 +144,30 @@ async def check_topics(settings: Settings) -> list[str]:
     return problems
 
 
+async def require_topics(kafka: KafkaSettings, *more: TopicSpec[Record]) -> None:
+    """Check that a client can send requests and read results; a producer must not create a topic by accident.
+
+    Args:
+        kafka: Where the cluster is.
+        more: Further topics that are going to be read.
+
+    Raises:
+        TopicError: No broker answers, a topic is missing, or it has another partition count than the settings.
+    """
+    names = [spec.full_name(kafka.prefix) for spec in (REQUESTS, RESULTS, *more)]
+    async with admin_client(kafka) as admin:
+        missing = sorted(set(names) - set(await admin.list_topics()))
+        if missing:
+            raise TopicError(f"{' and '.join(missing)} missing: run `tierstream topics create`")
+        for topic in await admin.describe_topics(names):
+            partitions = len(topic["partitions"])
+            if partitions != kafka.partitions:
+                raise TopicError(
+                    f"{topic['topic']} has {partitions} partitions, the settings say {kafka.partitions}: "
+                    f"set kafka.partitions = {partitions}"
+                )
+
+
 async def partition_count(kafka: KafkaSettings) -> int | None:
     """Read the partition count that the prefix was set up with; None if none was written down."""
     topic = CONTROL.full_name(kafka.prefix)
@@ -152,27 +178,11 @@ async def partition_count(kafka: KafkaSettings) -> int | None:
     key = PartitionCount.model_fields["setting"].default
     # The count decides where its own record lies, so look where the topic as it is would have it.
     tp = TopicPartition(topic, partition_for(key, len(found["partitions"])))
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, group_id=None, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        return await _latest_count(consumer, tp)
-    finally:
-        await consumer.stop()
-
-
-async def _latest_count(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int | None:
-    consumer.assign([tp])
-    end = (await consumer.end_offsets([tp]))[tp]
-    consumer.seek(tp, (await consumer.beginning_offsets([tp]))[tp])
     latest = None
-    while await consumer.position(tp) < end:
-        for record in (await consumer.getmany(tp, timeout_ms=500)).get(tp, ()):
-            try:
-                entry = decode(CONTROL, record.value, record.headers).record
-            except DecodeError:
-                continue
-            if isinstance(entry, PartitionCount):
-                latest = entry.partitions
+    async for record in TopicReader(kafka).read(tp):
+        with contextlib.suppress(DecodeError):
+            entry = decode(CONTROL, record.value, record.headers).record
+            latest = entry.partitions if isinstance(entry, PartitionCount) else latest
     return latest
 
 

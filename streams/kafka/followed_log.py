@@ -19,7 +19,7 @@ from streams.config.settings import Settings
 from streams.kafka.aged_memory import AgedMemory
 from streams.kafka.clock import Clock
 from streams.kafka.publisher import DeliveryError
-from streams.kafka.topic_reader import LogReader, RawRecord
+from streams.kafka.topic_reader import RawRecord, TopicReader, partitions_of
 from topics.registry import TopicSpec
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class FollowedLog:
 
     def __init__(
         self,
-        reader: LogReader,
+        reader: TopicReader,
         spec: TopicSpec[Any],
         settings: Settings,
         *,
@@ -70,9 +70,8 @@ class FollowedLog:
         lag_ms: int,
         clock: Clock,
     ) -> None:
-        topic, partitions = spec.full_name(settings.kafka.prefix), settings.kafka.partitions
         self._reader = reader
-        self._tps = [TopicPartition(topic, number) for number in range(partitions)]
+        self._tps = partitions_of(spec, settings.kafka)
         self._memory = memory
         self._note = note
         self._window_ms = int(settings.delivery.dedup_window_s * 1000)

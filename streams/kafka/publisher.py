@@ -81,22 +81,7 @@ class Publisher:
         self._started: AIOKafkaProducer | None = None
 
     async def __aenter__(self) -> Self:
-        # The producer binds itself to the running loop when it is made.
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._kafka.bootstrap_servers,
-            acks="all",
-            enable_idempotence=True,
-            transactional_id=self._transactional_id,
-            # An owner that died in a transaction holds up read_committed consumers for this long at most.
-            transaction_timeout_ms=15_000,
-            linger_ms=0,
-            # The broker's limit, which a worker sees to at its start, is one on batches.
-            max_batch_size=min(_BATCH_BYTES, self._kafka.record_max_bytes),
-            max_request_size=self._kafka.record_max_bytes,
-            request_timeout_ms=30_000,
-        )
-        await producer.start()
-        self._started = producer
+        self._started = await started_producer(self._kafka, transactional_id=self._transactional_id)
         return self
 
     async def __aexit__(
@@ -152,6 +137,21 @@ class Publisher:
             self._clock.learn(max(told), sent_at)
         return [Delivered(one.partition, one.offset, one.timestamp) for one in acknowledged]
 
+    async def withdraw(self, topic: TopicSpec[Any], *keys: str) -> None:
+        """Write tombstones to a compacted topic, after which nothing is said under the keys any more.
+
+        Raises:
+            DeliveryError: The broker did not take one.
+        """
+        name, partitions = topic.full_name(self._kafka.prefix), self._kafka.partitions
+        try:
+            for key in keys:
+                await self.producer.send_and_wait(
+                    name, None, key=key.encode(), partition=partition_for(key, partitions)
+                )
+        except KafkaError as error:
+            raise DeliveryError(f"the broker did not acknowledge a tombstone: {error!r}") from error
+
     async def _send(self, output: Output, trace: bytes | None) -> Any:  # noqa: ANN401 - aiokafka is untyped
         return await self.producer.send(
             output.topic.full_name(self._kafka.prefix),
@@ -160,6 +160,40 @@ class Publisher:
             partition=partition_for(output.record.partition_key, self._kafka.partitions),
             headers=_headers(output, trace),
         )
+
+
+async def started_producer(
+    kafka: KafkaSettings, *, linger_ms: int = 0, transactional_id: str | None = None
+) -> AIOKafkaProducer:
+    """Start an idempotent producer whose acknowledgements are of all in-sync replicas.
+
+    Args:
+        kafka: Where the cluster is.
+        linger_ms: How long a record waits for others to travel with.
+        transactional_id: For whoever runs transactions.
+
+    Raises:
+        aiokafka.errors.KafkaError: The broker can't be reached, or refuses; nothing is left open.
+    """
+    producer = AIOKafkaProducer(
+        bootstrap_servers=kafka.bootstrap_servers,
+        acks="all",
+        enable_idempotence=True,
+        transactional_id=transactional_id,
+        # An owner that died in a transaction holds up read_committed consumers for this long at most.
+        transaction_timeout_ms=15_000,
+        linger_ms=linger_ms,
+        # The broker's limit, which a worker sees to at its start, is one on batches.
+        max_batch_size=min(_BATCH_BYTES, kafka.record_max_bytes),
+        max_request_size=kafka.record_max_bytes,
+        request_timeout_ms=30_000,
+    )
+    try:
+        await producer.start()
+    except BaseException:
+        await producer.stop()
+        raise
+    return producer
 
 
 def trace_of(headers: Headers) -> bytes | None:

@@ -1,23 +1,14 @@
-"""From settings to providers. A new protocol is one file and one line here."""
+"""From settings to providers; `streams.config.protocols` says which class speaks what."""
 
 from collections.abc import Collection, Mapping
+from importlib import import_module
 from typing import Final
 
+from streams.config.protocols import PROTOCOLS
 from streams.config.settings import Settings, SettingsError
 from streams.config.settings_sections import ProviderSettings
-from streams.providers.anthropic import AnthropicProvider
 from streams.providers.base import Provider
-from streams.providers.groq import GroqProvider
-from streams.providers.openai import OpenAIProvider
-from streams.providers.openai_compatible import OpenAICompatibleProvider
 from streams.providers.sdk_provider import Connection, SdkProvider
-
-PROTOCOLS: Final[dict[str, type[SdkProvider]]] = {
-    "anthropic": AnthropicProvider,
-    "groq": GroqProvider,
-    "openai": OpenAIProvider,
-    "openai_compatible": OpenAICompatibleProvider,
-}
 
 _SIMULATED_KEY: Final = "simulated"
 
@@ -39,15 +30,22 @@ def build_providers(
     used = {model.provider for _, model in settings.models()}
 
     def connect(name: str, provider: ProviderSettings) -> Provider:
-        protocol = PROTOCOLS[provider.protocol]
+        speaker = speaker_of(provider.protocol)
         if name not in simulated:
-            return protocol(_real(name, provider, environ))
+            return speaker(_real(name, provider, environ))
         if simulator_url is None:
             raise SettingsError(f"provider {name!r} is simulated but no simulator runs; set {provider.api_key_env}")
-        url = f"{simulator_url.rstrip('/')}/{name}{protocol.simulated_path}"
-        return protocol(Connection(name, _SIMULATED_KEY, url, use_proxy=False))
+        url = f"{simulator_url.rstrip('/')}/{name}{speaker.simulated_path}"
+        return speaker(Connection(name, _SIMULATED_KEY, url, use_proxy=False))
 
     return {name: connect(name, provider) for name, provider in settings.providers.items() if name in used}
+
+
+def speaker_of(protocol: str) -> type[SdkProvider]:
+    """Import the class that speaks a protocol."""
+    module, _, name = PROTOCOLS[protocol].spoken_by.partition(".")
+    found: type[SdkProvider] = getattr(import_module(f"streams.providers.{module}"), name)
+    return found
 
 
 def _real(name: str, provider: ProviderSettings, environ: Mapping[str, str]) -> Connection:

@@ -16,11 +16,11 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol, TypeVar, cast
 
 import aiohttp
 from pydantic import ValidationError
@@ -28,14 +28,11 @@ from pydantic import ValidationError
 from streams.providers.base import ChatCall, ChatReply, ErrorKind, ProviderError
 from streams.providers.failures import event_error, status_error, transport_error
 from streams.providers.limits import read_limits
-from streams.providers.server_sent_events import read_events
 from streams.providers.streamed import EventError, StreamedAnswer
 
 CALL_ID_HEADER: Final = "X-Client-Request-Id"
 
 _END_S: Final = 0.1
-
-_SDK_LOGGERS: Final = ("openai", "groq", "anthropic")
 
 _TRANSPORT_ERRORS: Final[tuple[type[Exception], ...]] = (aiohttp.ClientError,)
 """What comes through the SDKs from below."""
@@ -86,9 +83,6 @@ class HttpResponse(Protocol):
 class StreamedHttpResponse(HttpResponse, Protocol):
     """What they have in common while their body is still to be read."""
 
-    def aiter_bytes(self) -> AsyncIterator[bytes]:
-        """Read the body as it comes."""
-
     async def aread(self) -> bytes:
         """Read the whole body."""
 
@@ -123,6 +117,14 @@ class Sdk:
     error_types: tuple[type[Exception], ...]
 
 
+class _ServerSentEvent(Protocol):
+    @property
+    def data(self) -> str: ...
+
+
+_ReadEvents = Callable[[StreamedHttpResponse], AsyncGenerator[_ServerSentEvent, None]]
+
+
 class SdkProvider(ABC):
     """Makes calls through a vendor's SDK; a subclass knows the SDK and the wire format."""
 
@@ -139,6 +141,7 @@ class SdkProvider(ABC):
         self.name = connection.name
         self._connection = connection
         self._sdk: Sdk | None = None
+        self._read_events: _ReadEvents | None = None
         self._loading = asyncio.Lock()
         self._client: SdkClient | None = None
 
@@ -170,7 +173,10 @@ class SdkProvider(ABC):
         """Make the call; see `Provider.complete`."""
         await self.prepare()
         body = _merge({**self.request_body(call), **(self.stream_fields if call.on_text else {})}, call.model.extra)
-        answer = None if call.on_text is None else self.streamed_answer(call)
+        answer = None
+        if call.on_text is not None:
+            await self._event_reader()
+            answer = self.streamed_answer(call)
         reply = await self._make(call, body, answer)
         if not reply.content.strip():
             blocked = reply.finish_reason == "content_filter"
@@ -189,18 +195,17 @@ class SdkProvider(ABC):
             await client.close()
 
     async def _loaded(self) -> Sdk:
-        if self._sdk is None:
-            async with self._loading:
-                if self._sdk is None:
-                    self._sdk = await asyncio.to_thread(self._import_sdk)
+        async with self._loading:
+            if self._sdk is None:
+                self._sdk = await _imported(self.load_sdk)
+                _silence(self._sdk.status_error_type)
         return self._sdk
 
-    def _import_sdk(self) -> Sdk:
-        with _importing:
-            sdk = self.load_sdk()
-        # An SDK is up to a hundred thousand objects that stay; each look through them for garbage stops all threads.
-        gc.freeze()
-        return sdk
+    async def _event_reader(self) -> _ReadEvents:
+        async with self._loading:
+            if self._read_events is None:
+                self._read_events = await _imported(_load_event_reader)
+        return self._read_events
 
     async def _make(self, call: ChatCall, body: dict[str, Any], answer: StreamedAnswer | None) -> ChatReply:
         """Make the call within its time."""
@@ -256,16 +261,16 @@ class SdkProvider(ABC):
     ) -> AsyncGenerator[str, None]:
         """Yield the text of the stream's events; errors carry what the provider may bill by then."""
         failure = ProviderError(ErrorKind.CUT, f"{self.name} ended the stream before the answer was complete")
-        sdk = await self._loaded()
+        sdk, read_events = await self._loaded(), await self._event_reader()
         try:
             if response.headers.get("content-type", "").startswith("application/json"):
                 # Some compatible servers don't stream.
                 if whole := answer.take_whole(self.read_reply(await response.aread(), call)):
                     yield whole
                 return
-            async with aclosing(read_events(response.aiter_bytes())) as events:
-                async for data in events:
-                    piece = answer.take(data)
+            async with aclosing(read_events(response)) as events:
+                async for event in events:
+                    piece = answer.take(event.data)
                     if answer.ended:
                         _hurry(limit)
                     if piece:
@@ -282,9 +287,6 @@ class SdkProvider(ABC):
     async def _post(self, call: ChatCall, body: dict[str, Any], *, stream: bool) -> Any:  # noqa: ANN401 - of each SDK's own
         sdk = await self._loaded()
         if self._client is None:
-            # At DEBUG, which the environment can set when an SDK is imported, prompts would be logged.
-            for name in _SDK_LOGGERS:
-                logging.getLogger(name).setLevel(logging.INFO)
             self._client = sdk.open_client(self._connection)
         options = {"timeout": call.timeout_s, "headers": {CALL_ID_HEADER: str(call.call_id)}}
         try:
@@ -311,6 +313,35 @@ class SdkProvider(ABC):
     def _malformed(self, detail: str) -> ProviderError:
         message = f"{self.name} sent a response that is not in the protocol's form: {detail}"
         return ProviderError(ErrorKind.MALFORMED, message)
+
+
+_Loaded = TypeVar("_Loaded")
+
+
+async def _imported(load: Callable[[], _Loaded]) -> _Loaded:
+    """Import in a thread."""
+
+    def importing() -> _Loaded:
+        with _importing:
+            loaded = load()
+        # An SDK is up to a hundred thousand objects that stay; each look through them for garbage stops all threads.
+        gc.freeze()
+        return loaded
+
+    return await asyncio.to_thread(importing)
+
+
+def _load_event_reader() -> _ReadEvents:
+    """Import the one public decoder of server-sent events among the SDKs'; it takes the response of any of them."""
+    from anthropic import AsyncStream  # noqa: PLC0415
+
+    _silence(AsyncStream)
+    return cast("_ReadEvents", AsyncStream.raw_events)
+
+
+def _silence(of_sdk: type) -> None:
+    """Keep an SDK from logging prompts: at DEBUG, which the environment can set when it is imported, it would."""
+    logging.getLogger(of_sdk.__module__.partition(".")[0]).setLevel(logging.INFO)
 
 
 def _hurry(limit: asyncio.Timeout) -> None:

@@ -23,17 +23,26 @@ class FailedRecord:
         stage: The stage's name.
         received: The record.
         at: When it failed.
-        rejects: Whether a request that can't be read is its sender's fault, and not ours.
+        rejects: Whether a record that can't be read is its sender's fault, and not ours.
+        ends_requests: Whether a request behind it waits for its result, and has to be ended.
         kept_bytes: Most bytes that the letter keeps, each of key, headers and value.
     """
 
     def __init__(
-        self, stage: str, received: Received, at: datetime, *, rejects: bool = False, kept_bytes: int = KEPT_BYTES
+        self,
+        stage: str,
+        received: Received,
+        at: datetime,
+        *,
+        rejects: bool = False,
+        ends_requests: bool = True,
+        kept_bytes: int = KEPT_BYTES,
     ) -> None:
         self._stage = stage
         self._received = received
         self._at = at
         self._rejects = rejects
+        self._ends_requests = ends_requests
         self._kept_bytes = kept_bytes
 
     def undecodable(self, error: DecodeError) -> list[Output]:
@@ -72,12 +81,14 @@ class FailedRecord:
         return ending.record if ending is not None and isinstance(ending.record, Outcome) else None
 
     def _crashed(self, record: Record, message: str) -> Output | None:
+        if not self._ends_requests:
+            return None
         revision = revision_of(self._received.headers)
         return crashed(self._stage, record, self._received.source, revision, message)
 
     def _refuse(self, error: DecodeError, digest: str | None) -> list[Output]:
         letter = self._letter(error)
-        if error.request_id is None:
+        if error.request_id is None or not self._ends_requests:
             return [Output(DEAD_LETTERS, letter)]
         ending = unserved(
             self._stage,

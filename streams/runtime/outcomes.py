@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from streams.kafka.publisher import Output
 from topics.base import Record
 from topics.registry import OUTCOMES
-from topics.requests import Request
+from topics.requests import Request, dimensions_of
 from topics.results import Outcome, ResultError, ResultStatus
 from topics.tasks import Attempt, Completion, Source, TierTask, task_of
 
@@ -76,7 +76,7 @@ def crashed(stage: str, record: Record, source: Source, revision: int, message: 
             return Output(
                 OUTCOMES,
                 Outcome(
-                    **_dimensions(record),
+                    **dimensions_of(record),
                     request_id=record.request_id,
                     revision=revision,
                     status=ResultStatus.FAILED,
@@ -117,9 +117,8 @@ def _task_crashed(stage: str, task: TierTask, message: str) -> Output:
 
 def _end(stage: str, task: TierTask, attempts: tuple[Attempt, ...], **fields: Any) -> Output:  # noqa: ANN401 - Outcome's fields
     outcome = Outcome(
-        **_dimensions(task.request),
+        **(dimensions_of(task.request) | {"query_type": task.decision.query_type}),
         **fields,
-        query_type=task.decision.query_type,
         request_id=task.request.request_id,
         revision=task.revision,
         cost_usd=sum((attempt.cost_usd for attempt in attempts), start=Decimal(0)),
@@ -130,12 +129,3 @@ def _end(stage: str, task: TierTask, attempts: tuple[Attempt, ...], **fields: An
         stage=stage,
     )
     return Output(OUTCOMES, outcome)
-
-
-def _dimensions(request: Request) -> dict[str, Any]:
-    return {
-        "tags": request.tags,
-        "user_id": request.user_id,
-        "feature": request.feature,
-        "service_class": request.service_class,
-    }

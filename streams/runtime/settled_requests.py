@@ -14,7 +14,7 @@ from streams.kafka.aged_memory import AgedMemory
 from streams.kafka.clock import Clock
 from streams.kafka.followed_log import FollowedLog
 from streams.kafka.publisher import Output
-from streams.kafka.topic_reader import LogReader, RawRecord
+from streams.kafka.topic_reader import RawRecord, TopicReader
 from topics.codec import SCHEMA_HEADER, DecodeError, decode, header
 from topics.events import Status, StatusEvent, StatusKind
 from topics.registry import OUTCOMES, SETTLED, STATUS
@@ -41,12 +41,12 @@ class SettledRequests:
         reader: Of committed records; None: one of the cluster that the settings name.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, reader: LogReader | None = None) -> None:
+    def __init__(self, settings: Settings, clock: Clock, reader: TopicReader | None = None) -> None:
         kafka = settings.kafka
         window = timedelta(seconds=settings.delivery.dedup_window_s)
         self._clock = clock
         self._memory = AgedMemory(window, f"{_DIGEST_BYTES}s")
-        self._reader = reader or LogReader(kafka, isolation_level="read_committed")
+        self._reader = reader or TopicReader(kafka)
         self._outcomes = OUTCOMES.full_name(kafka.prefix)
         self._markers = SETTLED.full_name(kafka.prefix)
         self._log = FollowedLog(
@@ -85,7 +85,7 @@ class SettledRequests:
             return 0
         outcomes = TopicPartition(self._outcomes, partition)
         source = await self._reader.record_at(outcomes, marker.outcome_offset)
-        if source is None or source.offset != marker.outcome_offset:
+        if source is None:
             return 0
         with contextlib.suppress(DecodeError):
             outcome = decode(OUTCOMES, source.value, source.headers).record

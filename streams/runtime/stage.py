@@ -3,7 +3,9 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
+
+from aiokafka import TopicPartition
 
 from streams.calls.paid_calls import PaidCall, PaidCalls, attempt_ref
 from streams.calls.tier_votes import TierVotes, VoteResult
@@ -11,6 +13,7 @@ from streams.config.settings import Settings
 from streams.config.settings_sections import ModelSettings
 from streams.kafka.lease import Lease
 from streams.kafka.publisher import Output
+from streams.kafka.topic_reader import RawRecord
 from streams.providers.base import Prompt
 from streams.runtime.engine import Engine
 from topics.base import Record, from_millis
@@ -18,7 +21,7 @@ from topics.events import Hop, Hops, Status, StatusEvent
 from topics.journal import CallEnded, Purpose
 from topics.registry import DEAD_LETTERS, HOPS, OUTCOMES, STATUS, TopicSpec
 from topics.requests import Request
-from topics.tasks import Source, TierTask
+from topics.tasks import Source, TierTask, awaits_result
 
 M = TypeVar("M", bound=Record)
 
@@ -53,7 +56,14 @@ class Received:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
-    generation: int
+    generation: int = 0
+    """Of a consumer that is fenced by it; 0 for others."""
+
+    @classmethod
+    def of(cls, record: RawRecord, tp: TopicPartition) -> Self:
+        """Take a record of a partition as a plain consumer got it."""
+        at = (record.offset, record.timestamp)
+        return cls(tp.topic, tp.partition, *at, record.key, record.value, tuple(record.headers))
 
     @property
     def source(self) -> Source:
@@ -155,7 +165,29 @@ class Stage(Generic[M]):
     emits: tuple[Emits, ...]
     in_flight: int | Callable[[Settings, int], int]
     pays: bool
+    votes: bool
+    ends_requests: bool
     handler: Handler[M]
+
+    def __post_init__(self) -> None:
+        """Hold the declaration against the records that come.
+
+        Raises:
+            TypeError: A crash over one of them would end no request although one waits, or the other way round.
+        """
+        source = self.source if isinstance(self.source, TopicSpec) else self.source(1)
+        for record in source.records:
+            where = f"stage {self.name}: {record.__name__}"
+            if self.ends_requests and not awaits_result(record):
+                raise TypeError(
+                    f"{where} belongs to no request that waits for its result, so nobody would hear of a crash over "
+                    "one: derive it from TaskRecord, or declare the stage with ends_requests=False"
+                )
+            if not self.ends_requests and awaits_result(record):
+                raise TypeError(
+                    f"{where} belongs to a request that waits for its result, which a crash over one has to end: "
+                    "derive it from Record, or leave out ends_requests=False"
+                )
 
     def instances(self, settings: Settings) -> list["StageInstance[M]"]:
         """Make the stage's instances: one, or one for each tier."""
@@ -172,7 +204,9 @@ class Stage(Generic[M]):
             else:
                 emits.update(spec(t).name for t in range(1, settings.top_tier + 1))
         limit = self.in_flight if isinstance(self.in_flight, int) else self.in_flight(settings, tier)
-        return StageInstance(name, tier, source, frozenset(emits), limit, self.pays, self.handler)
+        return StageInstance(
+            name, tier, source, frozenset(emits), limit, self.pays, self.votes, self.ends_requests, self.handler
+        )
 
 
 @dataclass(frozen=True)
@@ -185,6 +219,8 @@ class StageInstance(Generic[M]):
     emits: frozenset[str]
     in_flight: int
     pays: bool
+    votes: bool
+    ends_requests: bool
     handler: Handler[M]
 
     def check_declared(self, outputs: Outputs) -> None:
@@ -204,6 +240,8 @@ def stage(
     emits: tuple[Emits, ...],
     in_flight: int | Callable[[Settings, int], int],
     pays: bool = True,
+    votes: bool = False,
+    ends_requests: bool = True,
 ) -> Callable[[Handler[M]], Stage[M]]:
     """Declare a handler as a stage that bears the handler's name.
 
@@ -212,9 +250,15 @@ def stage(
         emits: The topics it writes, besides status, hops, outcomes and dead letters, which every stage may.
         in_flight: Most records in work at once; may depend on the settings and the tier.
         pays: Whether it makes paid calls; a process without such a stage does not follow the journal.
+        votes: Whether it asks a language model for the tier, where the settings have one asked.
+        ends_requests: Whether requests wait for their result behind its records, so that a crash has to end them: such
+            a record is a `Request`, a `TierTask` or a `TaskRecord`. False: a crash leaves a dead letter alone.
+
+    Raises:
+        TypeError: The records of the source are not what `ends_requests` says.
     """
 
     def declare(handler: Handler[M]) -> Stage[M]:
-        return Stage(handler.__name__, source, emits, in_flight, pays, handler)
+        return Stage(handler.__name__, source, emits, in_flight, pays, votes, ends_requests, handler)
 
     return declare

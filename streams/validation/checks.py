@@ -1,8 +1,9 @@
-"""Free checks: what can be seen of an answer without paying for a judge."""
+"""Free checks: what can be seen of an answer without paying for a judge. A new one is a function under `@_check`."""
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
 from urllib.parse import unquote
 
 from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
@@ -31,19 +32,73 @@ _HEDGE = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An answer as the checks see it.
+
+    Attributes:
+        request: What was asked.
+        content: The whole text.
+        finish_reason: One of stop, length, content_filter, tool_calls and other.
+    """
+
+    request: Request
+    content: str
+    finish_reason: str
+
+
+Fails = Callable[[Finished], bool]
+
+CHECKS: Final[dict[str, Fails]] = {}
+"""What tells that an answer fails, by the name that routes and hops have for it, in the order of trying."""
+
+
 def failed_check(request: Request, content: str, finish_reason: str) -> str | None:
-    """Name the first check that the answer fails: empty, filtered, truncated, schema or hedge; None if it passes."""
-    if not content.strip():
-        return "empty"
-    if finish_reason == "content_filter":
-        return "filtered"
-    if finish_reason == "length" and request.params.max_tokens is None:
-        return "truncated"
-    if request.response_schema is not None:
-        return None if matches_schema(content, request.response_schema) else "schema"
-    if finish_reason == "length":
-        return None
-    return "hedge" if _HEDGE.search(content[:_HEDGE_CHARACTERS]) and len(content) <= _HEDGE_CHARACTERS else None
+    """Name the first check that the answer fails; None if it passes all."""
+    answer = Finished(request, content, finish_reason)
+    return next((name for name, fails in CHECKS.items() if fails(answer)), None)
+
+
+def _check(name: str) -> Callable[[Fails], Fails]:
+    """Register a check, to be tried after those that stand above it."""
+
+    def register(fails: Fails) -> Fails:
+        if name in CHECKS:
+            raise ValueError(f"there are two checks called {name!r}")
+        CHECKS[name] = fails
+        return fails
+
+    return register
+
+
+@_check("empty")
+def _has_no_text(answer: Finished) -> bool:
+    return not answer.content.strip()
+
+
+@_check("filtered")
+def _was_withheld(answer: Finished) -> bool:
+    return answer.finish_reason == "content_filter"
+
+
+@_check("truncated")
+def _was_cut_off(answer: Finished) -> bool:
+    # Who sets a limit takes what comes of it.
+    return answer.finish_reason == "length" and answer.request.params.max_tokens is None
+
+
+@_check("schema")
+def _is_off_schema(answer: Finished) -> bool:
+    schema = answer.request.response_schema
+    return schema is not None and not matches_schema(answer.content, schema)
+
+
+@_check("hedge")
+def _says_that_it_does_not_know(answer: Finished) -> bool:
+    # JSON that was asked for may well hold such words, and of what was cut off as asked the rest is not known.
+    if answer.request.response_schema is not None or answer.finish_reason == "length":
+        return False
+    return len(answer.content) <= _HEDGE_CHARACTERS and _HEDGE.search(answer.content) is not None
 
 
 def matches_schema(content: str, schema: dict[str, Any]) -> bool:

@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 from support.deployment import Deployment
+from support.embedded_kafka import EmbeddedKafka
 from support.equal_cost import COMPUTED, DRAWS, SEED, STACK, Figures, Known, figures
 
 from streams.config.context_windows import ContextWindows
@@ -25,9 +26,8 @@ from streams.routing.router import Draft
 from tierstream.client.request_run import run_requests
 from tierstream.simulator.filler import generic_text
 from tierstream.simulator.server import RunningSimulator
-from tierstream.stack.kafka import EmbeddedKafka
 from tierstream.training.cross_validation import out_of_fold_scores
-from tierstream.training.evaluation import Array, Ranking
+from tierstream.training.evaluation import Array, Ranking, draw_metrics, intervals
 from tierstream.training.fit_model import train
 from tierstream.training.folds import deal_groups
 from tierstream.training.outcome_file import LabelledOutcome, read_outcomes
@@ -336,7 +336,8 @@ def show_rankings(rankings: dict[str, Ranking], known: Known) -> None:
     for name in ("by", "APGR (95 %)", "frontier calls for 95 % of its quality (95 %)"):
         table.add_column(name)
     for name, ranking in rankings.items():
-        metrics, found = ranking.metrics(), ranking.intervals(known.consecutive_groups, DRAWS, SEED)
+        metrics = ranking.metrics()
+        found = intervals([drawn for (drawn,) in draw_metrics([ranking], known.consecutive_groups, DRAWS, SEED)])
         assert found is not None
         table.add_row(
             name,

@@ -20,7 +20,8 @@ from support.deployment import clean_environment
 from analytics.clickhouse import open_client
 from analytics.migrate import migrate
 from streams.config.settings import Settings, load
-from tierstream.worker import READY_FILE_VARIABLE, SIMULATED_VARIABLE, SIMULATOR_URL_VARIABLE
+from tierstream.stack.service_process import READY_FILE_VARIABLE
+from tierstream.worker import SIMULATED_VARIABLE, SIMULATOR_URL_VARIABLE
 from topics.registry import all_topics
 
 ROOT = Path(__file__).parents[2]

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from support.embedded_kafka import EmbeddedKafka, running_kafka
 
 from tierstream.stack.errors import StackError
 from tierstream.stack.health import kafka_answers
-from tierstream.stack.kafka import EmbeddedKafka, KafkaProcess, running_kafka
+from tierstream.stack.kafka import KafkaProcess
 from tierstream.stack.ports import free_port
 
 

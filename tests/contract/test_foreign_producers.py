@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from support.deployment import Deployment
+from support.embedded_kafka import EmbeddedKafka
 from support.log_segments import CODECS, stored_batches
 
 from tierstream.simulator.server import running_simulator
 from tierstream.stack.jars import KAFKA_VERSION, kafka_jars
-from tierstream.stack.kafka import EmbeddedKafka
 from topics.registry import DEAD_LETTERS, REQUESTS, RESULTS, STATUS
 from topics.results import ResultStatus
 

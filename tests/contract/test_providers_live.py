@@ -5,18 +5,13 @@ from uuid import uuid4
 
 import pytest
 from support.provider_calls import Listener
+from support.shipped_providers import KEYS, NAMES
 
 from streams.config.settings import load
 from streams.providers.base import ChatCall, Prompt
 from streams.providers.registry import build_providers
 from topics.requests import Message, Params
 
-KEYS = {
-    "groq": "GROQ_API_KEY",
-    "together": "TOGETHER_API_KEY",
-    "openai": "OPENAI_API_KEY",
-    "anthropic": "ANTHROPIC_API_KEY",
-}
 SCHEMA = {
     "type": "object",
     "properties": {"capital": {"type": "string"}},
@@ -29,7 +24,7 @@ SCHEMA = {
     "name",
     [
         pytest.param(name, marks=pytest.mark.skipif(not os.environ.get(key), reason=f"{key} is not set"))
-        for name, key in KEYS.items()
+        for name, key in zip(NAMES, KEYS, strict=True)
     ],
 )
 @pytest.mark.parametrize(

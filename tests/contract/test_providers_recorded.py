@@ -8,13 +8,16 @@ from typing import ClassVar
 
 import pytest
 from aiohttp import web
-from support.provider_calls import Handler, Listener, answering, call_of
+from support.provider_calls import Handler, Listener, answering, call_of, settings_with_all
+from support.shipped_providers import NAMES, SHIPPED
 
-from streams.config.settings import Settings, load
+from streams.config.settings import Settings
 from streams.providers.base import ChatReply, ErrorKind, ProviderError, ProviderLimits
+from streams.providers.registry import speaker_of
 from topics.journal import Usage
 
 BODIES = Path(__file__).parent / "recorded"
+ERRORS = [json.loads(line) for line in (BODIES / "errors.jsonl").read_text(encoding="utf-8").splitlines()]
 OPENAI_LIMITS = {
     "x-ratelimit-limit-requests": "5000",
     "x-ratelimit-remaining-requests": "4999",
@@ -87,13 +90,21 @@ RECORDED = {
     )
 }
 
-each = pytest.mark.parametrize("name", RECORDED)
+each = pytest.mark.parametrize("name", NAMES)
 
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch) -> Settings:
     monkeypatch.chdir(tmp_path)
-    return load()
+    return settings_with_all()
+
+
+@each
+def test_what_the_vendor_documents_is_recorded(name):
+    assert name in RECORDED, f"tests/contract/test_providers_recorded.py: RECORDED has no answers of {name}"
+    missing = [suffix for suffix in (".json", ".sse") if not (BODIES / f"{name}{suffix}").exists()]
+    assert not missing, f"tests/contract/recorded: there is no {name}{' or '.join(missing)}"
+    assert name in {error["provider"] for error in ERRORS}, f"tests/contract/recorded/errors.jsonl: none of {name}"
 
 
 def sse(*parts: bytes, headers: dict[str, str] | None = None, hold: asyncio.Event | None = None, cut: bool = False):
@@ -157,7 +168,10 @@ async def test_stream(settings, name):
     assert reply.first_token_ms >= 0
     assert reply.limits.remaining_requests == 4999
     assert seen[0]["stream"] is True
-    assert seen[0].get("stream_options") == ({"include_usage": True} if name in {"openai", "together"} else None)
+    asked_for = speaker_of(SHIPPED[name]["protocol"]).stream_fields
+    assert {field: seen[0].get(field) for field in ("stream_options", *asked_for)} == {
+        "stream_options": None
+    } | asked_for
 
 
 @each
@@ -270,9 +284,6 @@ async def test_what_the_listener_raises_ends_the_call(settings, name, raised):
         with pytest.raises(raised, match="Hello"):
             await providers[name].complete(call_of("m", on_text=listen))
         await gone.wait()
-
-
-ERRORS = [json.loads(line) for line in (BODIES / "errors.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize("streamed", [False, True])

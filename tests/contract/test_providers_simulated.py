@@ -9,9 +9,10 @@ from uuid import uuid4
 
 import pytest
 from aiohttp import web
-from support.provider_calls import NAMES, PROMPT, Handler, Listener, answering, built, call_of
+from support.provider_calls import PROMPT, Handler, Listener, answering, built, call_of, settings_with_all
+from support.shipped_providers import NAMES
 
-from streams.config.settings import Settings, load
+from streams.config.settings import Settings
 from streams.providers.base import ErrorKind, Provider, ProviderError
 from tierstream.simulator import RunningSimulator, running_simulator
 from topics.requests import Message
@@ -26,11 +27,7 @@ def settings(tmp_path, monkeypatch) -> Settings:
     monkeypatch.chdir(tmp_path)
     for variable in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:1")
-    return load()
-
-
-def models_of(settings: Settings) -> dict[str, str]:
-    return {model.provider: model.model for _, model in reversed(settings.models())}
+    return settings_with_all()
 
 
 @dataclass
@@ -52,7 +49,8 @@ class Simulated:
 @pytest.fixture
 async def simulated(settings) -> AsyncIterator[Simulated]:
     async with running_simulator(time_scale=0) as simulator, built(settings, simulator.url) as providers:
-        yield Simulated(simulator, providers, models_of(settings))
+        models = {model.provider: model.model for model in settings.tiers[0].models}
+        yield Simulated(simulator, providers, models)
 
 
 @each

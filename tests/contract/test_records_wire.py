@@ -25,7 +25,7 @@ from topics.control import (
 from topics.events import Chunk, DeadLetter, DeadLetterNote, Hop, Hops, Status, StatusEvent, StatusKind
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
 from topics.registry import all_topics
-from topics.requests import Message, Params, Request, RequestContext, TextPart
+from topics.requests import Dimensions, Message, Params, Request, RequestContext, TextPart
 from topics.results import Result, ResultError, ResultStatus, Settled
 from topics.tasks import Attempt, Source
 
@@ -221,10 +221,10 @@ REJECTED = Result(
     latency_ms=1.0,
     settled_at=AT,
 )
-_NOTHING = ("attempt_id", "content", "tier", "provider", "model", "finish_reason", "usage", "user_id", "feature")
+_NOTHING = ("attempt_id", "content", "tier", "provider", "model", "finish_reason", "usage", *Dimensions.model_fields)
 REJECTED_JSON = (
     ANSWERED_JSON
-    | dict.fromkeys((*_NOTHING, "query_type", "service_class"))
+    | dict.fromkeys(_NOTHING)
     | {
         "status": "rejected",
         "error": {"code": "invalid", "message": "messages: missing"},
@@ -469,7 +469,10 @@ GOLDEN: list[tuple[str, Record, bytes, list[tuple[str, bytes]], dict[str, object
 @pytest.mark.parametrize(("schema", "record", "key", "headers", "expected"), GOLDEN)
 def test_a_record_looks_like_this(schema, record, key, headers, expected):
     encoded = encode(record)
-    assert json.loads(encoded.value) == expected
+    name = type(record).__name__
+    assert json.loads(encoded.value) == expected, (
+        f"tests/contract/test_records_wire.py: {name} and its JSON there differ"
+    )
     assert encoded.headers == [("schema", schema.encode()), *headers]
     assert encoded.key == key
     assert decode(SPECS[type(record)], json.dumps(expected).encode(), encoded.headers).record == record
@@ -480,10 +483,21 @@ def test_every_public_record_is_here():
     assert public <= {schema for schema, *_ in GOLDEN}
 
 
+@pytest.mark.parametrize("record", [FULL, FULL.messages[0], FULL.params, FULL.context, ANSWERED])
+def test_every_field_that_a_producer_sets_or_finds_again_has_a_value_here(record):
+    wanted = (Dimensions if record is ANSWERED else type(record)).model_fields.keys()
+    missing = wanted - record.model_fields_set
+    name = "ANSWERED" if record is ANSWERED else "FULL"
+    assert not missing, f"tests/contract/test_records_wire.py: {name} and {name}_JSON have no value of {missing}"
+
+
 def test_the_digest_of_a_request_is_the_same_in_every_version():
     """Another one would make a resend across an upgrade look like another request under the same id."""
     digest = Request(request_id="r1", messages=(Message(role="user", content="hi"),)).digest()
-    assert digest == "4ffeaaa0e4d0d9268d612156a135b731c4546500094f705992b9974bcece71b1"
+    assert digest == "4ffeaaa0e4d0d9268d612156a135b731c4546500094f705992b9974bcece71b1", (
+        "topics/requests.py: a field that is not given changes the digest. Declare it with WHERE_GIVEN: "
+        "Annotated[..., WHERE_GIVEN] | None = None"
+    )
 
 
 def test_the_largest_model_fits_into_a_record():

@@ -14,6 +14,7 @@ import openai
 import pytest
 
 from tierstream.simulator import RunningSimulator, running_simulator
+from tierstream.simulator.wire_protocols import WIRE_PROTOCOLS
 
 PROVIDERS = {"groq": "openai/gpt-oss-20b", "openai": "gpt-6-luna", "anthropic": "claude-haiku-5-5"}
 HELLO = [{"role": "user", "content": "Say hello."}]
@@ -121,6 +122,11 @@ async def client(request: pytest.FixtureRequest, sim: RunningSimulator) -> Async
     modules = {"groq": groq, "openai": openai, "anthropic": anthropic}
     async with makers[provider]() as sdk:
         yield Client(provider, sdk, modules[provider])
+
+
+def test_every_wire_protocol_is_spoken_with_its_vendors_sdk() -> None:
+    missing = WIRE_PROTOCOLS.keys() - PROVIDERS.keys()
+    assert not missing, f"tests/contract/test_simulator_sdks.py: PROVIDERS, makers and modules lack {missing}"
 
 
 @pytest.mark.parametrize("stream", [False, True])

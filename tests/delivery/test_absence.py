@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from support.deployment import Deployment
+from support.embedded_kafka import running_kafka
 from support.ledger_records import ClickHouseProcess
 
 from streams.kafka.admin import create_topics
 from tierstream.stack.health import HealthCheck, wait_healthy
-from tierstream.stack.kafka import running_kafka
 from tierstream.stack.ports import free_port
 from tierstream.stack.process import Child
 from topics.requests import Request

@@ -15,7 +15,6 @@ from test_sink import Deployment
 from analytics.clickhouse import open_client
 from analytics.migrate import migrate
 from tierstream.stack.clickhouse_faults import FAULTS_VARIABLE
-from tierstream.stack.clickhouse_server import StartError, run
 
 LONG_S = 600
 
@@ -94,12 +93,6 @@ async def test_a_server_that_was_not_told_so_takes_no_faults(tmp_path):
             assert response.status == 404
     finally:
         await server.stop()
-
-
-def test_beyond_the_loopback_no_faults_are_taken(tmp_path, monkeypatch):
-    monkeypatch.setenv(FAULTS_VARIABLE, "1")
-    with pytest.raises(StartError, match="on the loopback only"):
-        run("0.0.0.0", 0, tmp_path)
 
 
 async def test_a_full_disk_delays_rows_and_loses_none(deployment, clickhouse, caplog):

@@ -13,6 +13,7 @@ from support.deployment import Deployment
 
 from analytics.clickhouse import open_client
 from analytics.ledger_report import ledger_report
+from analytics.ledger_window import LedgerWindow
 from tierstream.simulator.server import running_simulator
 from tierstream.verify.findings import Check
 from tierstream.verify.verification import VerifyOptions, verify
@@ -148,7 +149,7 @@ async def assert_the_ledger_agrees(deployment, simulator, clickhouse_url, found)
     verdict = await verify(settings, options, lambda *_: None)
     assert verdict.findings.ok, verdict.as_json()
     async with open_client(clickhouse_url) as client:
-        report = await ledger_report(client, clickhouse.database)
+        report = await ledger_report(LedgerWindow(client, clickhouse.database))
     assert (report.money.unexplained_usd, report.money.unsettled_cost_usd) == (0, 0)
     assert report.money.results_cost_usd == sum(result.cost_usd for result in found.values())
     of_votes = [group for group in report.calls if group.purpose == "classify"]

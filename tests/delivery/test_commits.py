@@ -13,9 +13,9 @@ from streams.calls.journal import Journal
 from streams.kafka.admin import admin_client
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import Output, Publisher
-from streams.kafka.topic_reader import LogReader
-from streams.runtime.faust_runtime import StageRunner
+from streams.kafka.topic_reader import TopicReader
 from streams.runtime.stage import stage
+from streams.runtime.stage_runner import StageRunner
 from topics.registry import REQUESTS
 from topics.requests import Message, Request
 
@@ -106,8 +106,8 @@ async def test_no_commit_passes_unfinished_work(deployment, seed):
         async with member(settings, work, publisher):
             await send(publisher, range(RECORDS // 2, RECORDS))
         looks = await asyncio.wait_for(checking, 120)
-    reader = LogReader(settings.kafka)
-    assert sum([await reader.end_offset(tp) for tp in tps]) == RECORDS
+    reader = TopicReader(settings.kafka)
+    assert sum((await reader.end_offsets(tps)).values()) == RECORDS
     assert looks > 20
 
 

@@ -11,13 +11,14 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from typer.testing import CliRunner
 
-from streams.control.control_topic import BreakerPublisher, ControlFollower, read_control
+from streams.control.control_follower import ControlFollower, read_control
+from streams.control.status_publisher import StatusPublisher
 from streams.kafka.admin import TopicError, admin_client, check_topics, create_topics
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import DeliveryError, Output, Publisher
 from tierstream.cli import app
 from tierstream.cli.commands.stack import _noteworthy_breakers, _print_breakers
-from topics.control import BreakerOrder, BreakerState, BreakerStatus, PartitionCount
+from topics.control import BreakerOrder, BreakerState, BreakerStatus, ModelStatus, PartitionCount
 from topics.registry import CONTROL
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -85,7 +86,7 @@ async def test_the_orders_in_force_come_first_and_then_the_new_ones(deployment, 
 
 
 async def test_changes_are_published_and_a_stopped_worker_closes_what_it_had_open(deployment, publisher):
-    breakers = BreakerPublisher(publisher, WORKER, utc_now)
+    breakers = StatusPublisher(publisher, WORKER, utc_now)
     async with running(breakers.run()):
         breakers.note(status(A, OPEN))
         breakers.note(status(B, HALF_OPEN))
@@ -99,9 +100,23 @@ async def test_changes_are_published_and_a_stopped_worker_closes_what_it_had_ope
     }
 
 
+async def test_a_stopped_worker_takes_back_what_it_said_of_the_model(deployment, publisher):
+    said = ModelStatus(worker=WORKER, version="shipped", ordered_at=T0, state="loaded", detail="d", at=T0)
+    other = said.model_copy(update={"worker": "host:2"})
+    await publish(publisher, other)
+    statuses = StatusPublisher(publisher, WORKER, utc_now)
+    async with running(statuses.run()):
+        statuses.note(said.model_copy(update={"state": "failed"}))
+        statuses.note(said)
+        statuses.note(status(A, OPEN))
+        while (await read_control(deployment.kafka)).model_statuses != {WORKER: said, "host:2": other}:
+            pass
+    assert (await read_control(deployment.kafka)).model_statuses == {"host:2": other}
+
+
 async def test_what_is_not_closed_is_said_again(deployment, publisher):
     later = T0 + timedelta(seconds=30)
-    breakers = BreakerPublisher(publisher, WORKER, lambda: later, repeat_after=timedelta(milliseconds=20))
+    breakers = StatusPublisher(publisher, WORKER, lambda: later, repeat_after=timedelta(milliseconds=20))
     async with running(breakers.run()):
         breakers.note(status(A, OPEN))
         breakers.note(status(B, CLOSED))
@@ -128,9 +143,9 @@ class Refusing(Publisher):
 
 
 async def test_a_broker_that_takes_nothing_stops_nobody(deployment, monkeypatch):
-    monkeypatch.setattr("streams.control.control_topic._RETRY_S", 0.01)
+    monkeypatch.setattr("streams.control.status_publisher._RETRY_S", 0.01)
     async with Refusing(deployment.kafka) as publisher:
-        breakers = BreakerPublisher(publisher, WORKER, utc_now)
+        breakers = StatusPublisher(publisher, WORKER, utc_now)
         async with running(breakers.run()):
             breakers.note(status(A, OPEN))
             await states(deployment.kafka, lambda said: A in said and said[A].state is OPEN)

@@ -9,11 +9,11 @@ from collections import Counter
 
 import pytest
 from support.deployment import Deployment
+from support.embedded_kafka import running_kafka
 
 from streams.config.settings import Settings
 from tierstream.simulator.server import running_simulator
 from tierstream.stack.health import HealthCheck
-from tierstream.stack.kafka import running_kafka
 from tierstream.stack.supervisor import Service, Supervisor
 from topics.requests import Request
 

@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 from streams.kafka.admin import admin_client
 from streams.kafka.clock import utc_now
 from tierstream.cli import app
-from tierstream.client.client import ResultReader
+from tierstream.client.record_reader import RecordReader
 from tierstream.operations.dead_letters import DeadLetters
 from tierstream.simulator.server import running_simulator
 from topics.codec import encode
 from topics.partitioning import partition_for
-from topics.registry import REQUESTS, tier_tasks
+from topics.registry import REQUESTS, RESULTS, tier_tasks
 from topics.results import ResultStatus
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -98,7 +98,7 @@ async def letter_of(made, request_id, *, count=1):
 async def results_of(made, request_id, revision):
     """Wait for the result of a revision; return all results of the request by revision."""
     found = {}
-    async with ResultReader(made.kafka, start="beginning", keep=request_id.__eq__) as reader:
+    async with RecordReader(RESULTS, made.kafka, start="beginning", keep=request_id.__eq__) as reader:
         while revision not in found:
             made.check()
             for result in await reader.poll():

@@ -18,14 +18,14 @@ from typer.testing import CliRunner
 
 from streams.config.settings_sections import RoutingSettings
 from streams.control.active_models import ActiveModels
-from streams.control.control_topic import ControlFollower
+from streams.control.control_follower import ControlFollower
 from streams.control.model_store import ModelStore
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import Output, Publisher
 from streams.routing.classifier_loading import configured_classifier
 from streams.routing.versions import ClassifierVersions
 from tierstream.cli import app
-from tierstream.training.fit_forest import Growth
+from tierstream.training.estimators import Growth
 from tierstream.training.fit_model import TrainingOptions, train
 from topics.control import ActiveModel, BreakerOrder, ModelFile, ModelStatus, version_of
 from topics.registry import CONTROL, REQUESTS, tier_tasks

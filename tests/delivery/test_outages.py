@@ -202,8 +202,10 @@ async def test_with_every_provider_down_requests_rest_until_one_is_back(deployme
 
 
 async def test_restricted_data_rests_and_expires_when_nobody_who_may_see_it_is_there(deployment, simulator, traffic):
-    simulator.set_behaviour("anthropic", down=True)
     await deployment.start_worker()
+    # The first call of a provider takes longer than these requests will wait.
+    assert [result.provider for result in await traffic.ask(1, context={"data_class": "restricted"})] == ["anthropic"]
+    simulator.set_behaviour("anthropic", down=True)
     restricted = [
         *await traffic.send(8, context={"data_class": "restricted"}, timeout_ms=2_500),
         *await traffic.send(

@@ -12,7 +12,7 @@ from agents.parked import Parking
 from streams.admission import Gate
 from streams.kafka.clock import BrokerClock, Clock, utc_now
 from streams.kafka.publisher import Output, Publisher
-from streams.kafka.topic_reader import LogReader
+from streams.kafka.topic_reader import TopicReader
 from streams.runtime.settled_requests import SettledRequests
 from topics.codec import decode
 from topics.journal import attempt_id
@@ -50,7 +50,7 @@ async def park_junk(made, value, partition):
 
 async def returned(made, tier, count):
     """Wait until so many tasks are back on a tier's topic; return all there are, with their append times in ms."""
-    spec, reader = tier_tasks(tier), LogReader(made.kafka)
+    spec, reader = tier_tasks(tier), TopicReader(made.kafka)
     while True:
         made.check()
         found = [
@@ -195,7 +195,7 @@ async def test_who_rests_on_moves_out_of_the_way_of_what_left(deployment):
 
 
 async def test_who_rests_on_does_not_keep_others_from_being_read(deployment, monkeypatch):
-    monkeypatch.setattr("agents.parked._HELD_RECORDS", 4)
+    monkeypatch.setattr("streams.runtime.hold._HELD_RECORDS", 4)
     async with parking(deployment, parked_s=0.1) as gate:
         gate.order("tier:3", "open")
         await park(deployment, *(task_of(f"rests{n}", tier=3) for n in range(40)))

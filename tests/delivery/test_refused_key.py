@@ -3,7 +3,7 @@
 import pytest
 from support.breaker_log import changes, reached
 
-from streams.control.control_topic import read_control
+from streams.control.control_follower import read_control
 from topics.control import BreakerState
 from topics.registry import PARKED, RESULTS
 from topics.requests import Request

@@ -7,12 +7,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from aiokafka import AIOKafkaProducer
 from support.deployment import Deployment
+from support.embedded_kafka import EmbeddedKafka, running_kafka
 from support.log_segments import CODECS, StoredBatch, stored_batches
 from typer.testing import CliRunner
 
 from streams.kafka.admin import admin_client
 from tierstream.cli import app
-from tierstream.stack.kafka import EmbeddedKafka, running_kafka
 from topics.registry import DEAD_LETTERS, REQUESTS, RESULTS, STATUS
 from topics.results import ResultStatus
 

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from streams.config.settings import load
 from tierstream.cli import app
-from tierstream.client.client import RequestProducer, ResultReader, find_result
+from tierstream.client.record_reader import RecordReader, find_result
+from tierstream.client.request_producer import RequestProducer
 from tierstream.client.request_run import run_requests
 from topics.codec import decode, encode
 from topics.partitioning import partition_for
@@ -369,7 +370,7 @@ async def test_the_reader_starts_where_it_is_told(settings, settler):
         assert await find_result(settings.kafka, f"r{n}", lookback=HOUR, timeout_s=30) is not None
 
     async def count(start, **options):
-        async with ResultReader(settings.kafka, start=start, **options) as reader:
+        async with RecordReader(RESULTS, settings.kafka, start=start, **options) as reader:
             return len([result async for result in reader.until_end()])
 
     assert await count("beginning") == 25

@@ -288,6 +288,43 @@ def test_files_that_can_not_be_used(files, tmp_path):
     assert run("score", "--prompts", good, "--out", "-", "--json").exit_code == 2
 
 
+def without_scikit_learn(*arguments):
+    """Run a command in a process that can't import it."""
+    start = "import sys; sys.modules['sklearn'] = None; from tierstream.__main__ import main; main()"
+    command = [sys.executable, "-c", start, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "--out", "m.npz"),
+        ("evaluate", "--cross-validate"),
+        ("evaluate", "--baseline-outcomes", "train.jsonl.gz"),
+        ("calibrate", "--cross-validate", "--out", "m.npz"),
+    ],
+    ids=" ".join,
+)
+def test_without_scikit_learn_what_fits_says_how_to_get_it(files, monkeypatch, arguments):
+    monkeypatch.chdir(files)
+    result = without_scikit_learn(*arguments, "--outcomes", "other.jsonl")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "error: training needs scikit-learn: pip install 'tierstream[train]'\n"
+    assert not (files / "m.npz").exists()
+
+
+def test_without_scikit_learn_models_score_and_are_judged(files, tmp_path):
+    model, judged = ("--model", files / "model.npz"), ("--outcomes", files / "other.jsonl", "--bootstrap", 20)
+    for arguments in (
+        ("score", *model, "--prompts", files / "other.jsonl", "--out", tmp_path / "s.jsonl"),
+        ("evaluate", *model, *judged),
+        ("calibrate", *model, *judged, "--out", tmp_path / "m.npz"),
+    ):
+        result = without_scikit_learn(*arguments)
+        assert (result.returncode, result.stderr) == (0, "")
+    assert {path.name for path in tmp_path.iterdir()} == {"s.jsonl", "m.npz"}
+
+
 def test_a_failure_leaves_no_half_of_a_file(files, tmp_path):
     rows = [{"id": str(i), "prompt": "a"} for i in range(600)]
     prompts = write(tmp_path / "p.jsonl", [*rows, {"id": "x"}])

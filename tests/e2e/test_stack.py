@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.shipped_providers import KEYS
 
 from streams.config.settings import Settings, load
 from tierstream.stack.errors import StackError
@@ -45,9 +46,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 @pytest.fixture(autouse=True)
 def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GROQ", "TOGETHER", "OPENAI", "ANTHROPIC"):
-        monkeypatch.delenv(f"{name}_API_KEY", raising=False)
-    for name in ("KAFKA_BOOTSTRAP_SERVERS", "CLICKHOUSE_URL", "TIERSTREAM_CONFIG"):
+    for name in (*KEYS, "KAFKA_BOOTSTRAP_SERVERS", "CLICKHOUSE_URL", "TIERSTREAM_CONFIG"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -8,11 +8,12 @@ import sys
 import time
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from support.topics import created_topics
 
@@ -21,8 +22,9 @@ from agents.parked import STAGE as PARKING
 from agents.settle import STAGE as SETTLE
 from streams.config.settings import load
 from streams.kafka.admin import admin_client
-from streams.kafka.topic_reader import LogReader
-from tierstream.client.client import RequestProducer, ResultReader
+from streams.kafka.topic_reader import TopicReader, partitions_of
+from tierstream.client.record_reader import RecordReader
+from tierstream.client.request_producer import RequestProducer
 from tierstream.stack.health import HealthCheck, wait_healthy
 from tierstream.stack.process import Child
 from topics.base import Record
@@ -143,7 +145,7 @@ class Deployment:
         """Wait until each of these requests, or at least so many of them, has a result."""
         wanted = set(ids)
         found: dict[str, Result] = {}
-        async with ResultReader(self.kafka, start="beginning", keep=wanted.__contains__) as reader:
+        async with RecordReader(RESULTS, self.kafka, start="beginning", keep=wanted.__contains__) as reader:
             while len(found) < (len(wanted) if at_least is None else at_least):
                 self.check()
                 found.update((result.request_id, result) for result in await reader.poll())
@@ -161,17 +163,15 @@ class Deployment:
 
     async def quiet(self) -> None:
         """Wait until no stage has work: twice in a row all that it may read is committed, and nothing was added."""
-        reader = LogReader(self.kafka, isolation_level="read_committed")
-        sources = dict(self._sources())
-        seen: dict[TopicPartition, int] = {}
+        reader = TopicReader(self.kafka)
+        sources = {group: partitions_of(spec, self.kafka) for group, spec in self._sources()}
+        seen: Mapping[TopicPartition, int] = {}
         deadline = time.monotonic() + _QUIET_S
-        async with admin_client(self.kafka) as admin, self._consumer() as consumer:
+        async with admin_client(self.kafka) as admin, reader.opened(chain(*sources.values())) as cursor:
             while True:
-                ends, behind = {}, []
-                for group, topic in sources.items():
-                    of_topic = await consumer.end_offsets([TopicPartition(topic, p) for p in self.partitions])
-                    ends.update(of_topic)
-                    behind += await _behind(admin, reader, group, of_topic)
+                ends, behind = await cursor.ends(), []
+                for group, tps in sources.items():
+                    behind += await _behind(admin, reader, group, {tp: ends[tp] for tp in tps})
                 if not behind and ends == seen:
                     return
                 seen = ends
@@ -193,35 +193,23 @@ class Deployment:
 
     async def read(self, spec: TopicSpec[M]) -> list[M]:
         """Return the committed records of a topic, in order within each partition."""
-        reader = LogReader(self.kafka, isolation_level="read_committed")
-        topic = spec.full_name(self.kafka.prefix)
+        reader = TopicReader(self.kafka)
         return [
             decode(spec, record.value, record.headers).record
-            for partition in self.partitions
-            async for record in reader.read(TopicPartition(topic, partition), since_offset=0)
+            for tp in partitions_of(spec, self.kafka)
+            async for record in reader.read(tp)
         ]
 
     async def journal(self) -> "JournalRecords":
         """Read the journal of paid calls."""
         return JournalRecords(await self.read(CALLS))
 
-    def _sources(self) -> Iterable[tuple[str, str]]:
+    def _sources(self) -> Iterable[tuple[str, TopicSpec[Any]]]:
         for stage in STAGES:
             for instance in stage.instances(self.settings):
-                yield self.settings.group(instance.name), instance.source.full_name(self.kafka.prefix)
-        yield self.settings.group(PARKING), PARKED.full_name(self.kafka.prefix)
-        yield self.settings.group(SETTLE), OUTCOMES.full_name(self.kafka.prefix)
-
-    @asynccontextmanager
-    async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.kafka.bootstrap_servers, group_id=None, enable_auto_commit=False
-        )
-        await consumer.start()
-        try:
-            yield consumer
-        finally:
-            await consumer.stop()
+                yield self.settings.group(instance.name), instance.source
+        yield self.settings.group(PARKING), PARKED
+        yield self.settings.group(SETTLE), OUTCOMES
 
 
 class JournalRecords:
@@ -263,7 +251,7 @@ def clean_environment() -> dict[str, str]:
 
 
 async def _behind(
-    admin: AIOKafkaAdminClient, reader: LogReader, group: str, ends: Mapping[TopicPartition, int]
+    admin: AIOKafkaAdminClient, reader: TopicReader, group: str, ends: Mapping[TopicPartition, int]
 ) -> list[str]:
     """Say of which partitions a group has not committed all that it may read, and where it stands."""
     committed = await admin.list_consumer_group_offsets(group)
@@ -271,6 +259,6 @@ async def _behind(
     for tp, end in ends.items():
         at = committed[tp].offset if tp in committed else 0
         # What was aborted and the markers of transactions are never read, and so never committed at the end of a log.
-        if at < end and await reader.record_at(tp, max(at, 0)) is not None:
+        if at < end and await reader.next_record(tp, max(at, 0)) is not None:
             behind.append(f"{group} at {at} of {end} in {tp.topic}-{tp.partition}")
     return behind

@@ -10,6 +10,7 @@ from streams.config.settings import Settings
 from streams.kafka.publisher import Output
 from streams.providers.base import ErrorKind
 from topics.base import Record
+from topics.journal import CallStarted
 from topics.tasks import Completion
 
 R = TypeVar("R", bound=Record)
@@ -39,10 +40,13 @@ def topics_of(outputs: Sequence[Output], kind: type[Record]) -> list[str]:
 
 
 async def run(stage: Any, record: Record, bench: Bench, name: str, **fields: Any) -> Sequence[Output]:
-    """Call the handler and check that it sends only what its stage declares."""
+    """Call the handler and check that it sends and pays only as its stage declares."""
+    paid = len(list(bench.published(CallStarted)))
     outputs = await stage.handler(record, bench.context(name, **fields))
     instance = next(i for declared in STAGES for i in declared.instances(bench.settings) if i.name == name)
     assert {output.topic.name for output in outputs} <= instance.emits
+    if len(list(bench.published(CallStarted))) > paid:
+        assert instance.pays or instance.votes, f"stage {name} pays; with pays=False a restart would pay again"
     return outputs
 
 

@@ -155,7 +155,7 @@ class Log:
     async def record_at(self, tp: Any, offset: int) -> Stored | None:
         self.fetches += 1
         held = self.stored.get((tp.topic, tp.partition), [])
-        return next((record for record in held if record.offset >= offset), None)
+        return next((record for record in held if record.offset == offset), None)
 
     async def read(
         self,

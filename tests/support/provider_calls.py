@@ -7,14 +7,15 @@ from typing import Any
 from uuid import uuid4
 
 from aiohttp import web
+from support.shipped_providers import NAMES
 
-from streams.config.settings import Settings
+from streams.config.settings import Settings, load
 from streams.config.settings_sections import ModelSettings
 from streams.providers.base import ChatCall, Prompt, Provider
 from streams.providers.registry import build_providers
+from tierstream.simulator import load_config
 from topics.requests import Message, Params
 
-NAMES = ("groq", "together", "openai", "anthropic")
 PROMPT = "What is the SECRETPROMPT of it?"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -51,6 +52,15 @@ class Listener:
 
     async def __call__(self, text: str) -> None:
         self.pieces.append(text)
+
+
+def settings_with_all() -> Settings:
+    """Return settings in which every shipped provider has a model that the simulator serves."""
+    served = load_config().providers
+    missing = [name for name in NAMES if name not in served]
+    assert not missing, f"tierstream/simulator/default.toml: the simulator does not stand for {missing}"
+    models = [{"provider": name, "model": next(iter(served[name].models))} for name in NAMES]
+    return load(overrides={"tiers": [{"name": name, "models": models} for name in ("one", "two")]})
 
 
 @asynccontextmanager

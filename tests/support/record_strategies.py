@@ -62,10 +62,17 @@ def some(strategy, least=0):
     return st.lists(strategy, min_size=least, max_size=3).map(tuple)
 
 
-parts = st.builds(TextPart, type=st.just("text"), text=texts)
+def every_field(model, /, **strategies):
+    """Records of a type in which every field varies: one that is forgotten would be tested nowhere."""
+    if missing := model.model_fields.keys() - strategies.keys():
+        raise TypeError(f"tests/support/record_strategies.py: {model.__name__} has no strategy for {sorted(missing)}")
+    return st.builds(model, **strategies)
+
+
+parts = every_field(TextPart, type=st.just("text"), text=texts)
 roles = st.sampled_from(("system", "developer", "user", "assistant"))
-messages = st.builds(Message, role=roles, content=texts | some(parts), name=maybe(texts))
-params = st.builds(
+messages = every_field(Message, role=roles, content=texts | some(parts), name=maybe(texts))
+params = every_field(
     Params,
     max_tokens=maybe(st.integers(1, 1_000_000)),
     temperature=maybe(st.floats(0, 2)),
@@ -73,7 +80,7 @@ params = st.builds(
     stop=maybe(some(texts)),
     seed=maybe(st.integers(-(2**63), 2**64)),
 )
-contexts = st.builds(
+contexts = every_field(
     RequestContext,
     user_role=maybe(texts),
     error_tolerance=st.sampled_from(Tolerance),
@@ -81,7 +88,7 @@ contexts = st.builds(
     self_validating=st.booleans(),
     data_class=st.sampled_from(DataClass),
 )
-requests = st.builds(
+requests = every_field(
     Request,
     request_id=ids,
     messages=some(messages, least=1),
@@ -101,7 +108,7 @@ requests = st.builds(
     max_cost_usd=maybe(money),
     tags=some(texts),
 )
-usages = st.builds(
+usages = every_field(
     Usage,
     input=counts,
     output=counts,
@@ -110,8 +117,8 @@ usages = st.builds(
     reasoning=counts,
     source=st.sampled_from(("provider", "estimated")),
 )
-rates = st.builds(Rates, input=rate, output=rate, cached=rate, cache_write=maybe(rate), source=texts)
-errors = st.builds(CallError, kind=names, message=texts, status=maybe(counts), retry_after_ms=maybe(counts))
+rates = every_field(Rates, input=rate, output=rate, cached=rate, cache_write=maybe(rate), source=texts)
+errors = every_field(CallError, kind=names, message=texts, status=maybe(counts), retry_after_ms=maybe(counts))
 _call = {
     "call_id": st.uuids(),
     "attempt_id": st.uuids(),
@@ -124,9 +131,10 @@ _call = {
     "provider": names,
     "model": names,
     "started_at": moments,
+    "asked_ms": maybe(counts),
 }
-call_started = st.builds(CallStarted, **_call, deadline=moments)
-call_ended = st.builds(
+call_started = every_field(CallStarted, **_call, deadline=moments)
+call_ended = every_field(
     CallEnded,
     **_call,
     ended_at=moments,
@@ -141,8 +149,8 @@ call_ended = st.builds(
     batch_size=positive,
     batch_wait_ms=millis,
 )
-sources = st.builds(Source, topic=names, partition=st.integers(0, 999), offset=counts, timestamp_ms=counts)
-decisions = st.builds(
+sources = every_field(Source, topic=names, partition=st.integers(0, 999), offset=counts, timestamp_ms=counts)
+decisions = every_field(
     Decision,
     tier=tiers,
     rule=maybe(names),
@@ -157,7 +165,7 @@ decisions = st.builds(
     classified_tier=maybe(tiers),
     signature=maybe(st.text("0123456789abcdef", min_size=16, max_size=16)),
 )
-attempts = st.builds(
+attempts = every_field(
     Attempt,
     attempt_id=st.uuids(),
     stage=names,
@@ -169,7 +177,7 @@ attempts = st.builds(
     cost_usd=money,
     provider_ms=millis,
 )
-completions = st.builds(
+completions = every_field(
     Completion,
     attempt_id=st.uuids(),
     tier=tiers,
@@ -179,7 +187,7 @@ completions = st.builds(
     finish_reason=names,
     usage=usages,
 )
-tasks = st.builds(
+tasks = every_field(
     TierTask,
     request=requests,
     digest=names,
@@ -193,16 +201,16 @@ tasks = st.builds(
     attempts=some(attempts),
     best=maybe(completions),
 )
-answers = st.builds(Answer, task=tasks, completion=completions)
-escalations = st.builds(Escalation, task=tasks, reason=texts)
-parked = st.builds(Parked, task=tasks, reason=texts)
-_ending = {
+answers = every_field(Answer, task=tasks, completion=completions)
+escalations = every_field(Escalation, task=tasks, reason=texts)
+parked = every_field(Parked, task=tasks, reason=texts, since_ms=maybe(counts))
+ending = {
     "request_id": ids,
     "revision": revisions,
     "status": st.sampled_from(ResultStatus),
     "attempt_id": maybe(st.uuids()),
     "content": maybe(texts),
-    "error": maybe(st.builds(ResultError, code=names, message=texts)),
+    "error": maybe(every_field(ResultError, code=names, message=texts)),
     "tier": maybe(tiers),
     "provider": maybe(names),
     "model": maybe(names),
@@ -218,10 +226,17 @@ _ending = {
     "query_type": maybe(texts),
     "service_class": maybe(st.sampled_from(ServiceClass)),
 }
-outcomes = st.builds(Outcome, **_ending, digest=names, stage=names)
-results = st.builds(Result, **_ending, latency_ms=millis, settled_at=moments)
-settled = st.builds(Settled, request_id=ids, revision=revisions, digest=names)
-status_events = st.builds(
+outcomes = every_field(Outcome, **ending, digest=names, stage=names)
+results = every_field(Result, **ending, latency_ms=millis, settled_at=moments)
+settled = every_field(
+    Settled,
+    request_id=ids,
+    revision=revisions,
+    digest=names,
+    asked_ms=maybe(counts),
+    outcome_offset=maybe(counts),
+)
+status_events = every_field(
     StatusEvent,
     kind=st.sampled_from(StatusKind),
     at=moments,
@@ -231,7 +246,7 @@ status_events = st.builds(
     detail=maybe(texts),
     unknown_fields=some(names),
 )
-chunks = st.builds(
+chunks = every_field(
     Chunk,
     request_id=ids,
     revision=revisions,
@@ -242,8 +257,8 @@ chunks = st.builds(
     text=texts,
     at=moments,
 )
-statuses = st.builds(Status, request_id=ids, revision=revisions, events=some(status_events))
-hop = st.builds(
+statuses = every_field(Status, request_id=ids, revision=revisions, events=some(status_events))
+hop = every_field(
     Hop,
     stage=names,
     started_at=moments,
@@ -264,8 +279,8 @@ hop = st.builds(
     scores=some(shares),
     detail=maybe(texts),
 )
-hops = st.builds(Hops, request_id=ids, revision=revisions, hops=some(hop, least=1))
-notes = st.builds(
+hops = every_field(Hops, request_id=ids, revision=revisions, hops=some(hop, least=1))
+notes = every_field(
     DeadLetterNote,
     letter_partition=st.integers(0, 999),
     letter_offset=counts,
@@ -276,8 +291,8 @@ notes = st.builds(
     request_id=maybe(ids),
     revision=maybe(revisions),
 )
-partition_counts = st.builds(PartitionCount, partitions=st.integers(1, 1000))
-breaker_statuses = st.builds(
+partition_counts = every_field(PartitionCount, setting=st.just("partitions"), partitions=st.integers(1, 1000))
+breaker_statuses = every_field(
     BreakerStatus,
     worker=names,
     target=names,
@@ -291,12 +306,12 @@ breaker_statuses = st.builds(
     slow=counts,
     at=moments,
 )
-breaker_orders = st.builds(
+breaker_orders = every_field(
     BreakerOrder, target=names, order=st.sampled_from(("open", "closed", "auto")), by=names, at=moments
 )
 published_versions = st.text("0123456789abcdef", min_size=12, max_size=12)
 model_versions = published_versions | st.sampled_from(("shipped", "configured"))
-model_files = st.builds(
+model_files = every_field(
     ModelFile,
     version=published_versions,
     file=st.binary(max_size=40).map(b64encode),
@@ -306,15 +321,15 @@ model_files = st.builds(
     by=names,
     at=moments,
 )
-active_models = st.builds(
+active_models = every_field(
     ActiveModel,
     version=model_versions,
     delay_ms=counts,
-    before=some(st.builds(ModelStep, version=model_versions, effective_at=moments)),
+    before=some(every_field(ModelStep, version=model_versions, effective_at=moments)),
     by=names,
     at=moments,
 )
-model_statuses = st.builds(
+model_statuses = every_field(
     ModelStatus,
     worker=names,
     version=model_versions,

@@ -7,12 +7,12 @@ from support.ledger_records import BASE, RATES, call_pair
 from streams.calls.pricing import PriceBook
 from streams.config.settings_sections import PriceSettings
 from tierstream.verify.answers import AnswerBook
-from tierstream.verify.calls import CallBook, CallCounts, CallRules, judge_unrecorded
+from tierstream.verify.calls import CallBook, CallCounts, CallRules
 from tierstream.verify.findings import Check, Findings
 from tierstream.verify.identity import Window
 from tierstream.verify.rates import RatesAudit
 from tierstream.verify.redelivery import UnroutedCalls
-from tierstream.verify.served import ServedCalls
+from tierstream.verify.served import ServedCalls, judge_unrecorded
 from tierstream.verify.shared_calls import SharedCalls
 from topics.journal import CallError
 from topics.partitioning import partition_for

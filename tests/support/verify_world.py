@@ -18,7 +18,7 @@ from streams.config.settings import Settings
 from streams.kafka.admin import admin_client
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import Output, Publisher
-from streams.kafka.topic_reader import LogReader
+from streams.kafka.topic_reader import TopicReader
 from tierstream.cli import app
 from topics.base import Record
 from topics.codec import DecodeError, decode
@@ -75,7 +75,7 @@ class World:
         topic, appended = REQUESTS.full_name(self.settings.kafka.prefix), []
         for value in self.bad_values:
             delivered = await publisher.producer.send_and_wait(topic, value, key=b"x", partition=0)
-            record = await LogReader(self.settings.kafka).record_at(TopicPartition(topic, 0), delivered.offset)
+            record = await TopicReader(self.settings.kafka).record_at(TopicPartition(topic, 0), delivered.offset)
             appended.append(delivered.timestamp)
             with pytest.raises(DecodeError) as refused:
                 decode(REQUESTS, record.value, record.headers)
@@ -102,7 +102,7 @@ class World:
         async with admin_client(kafka) as admin:
             cluster = (await admin.describe_cluster())["cluster_id"]
         ledger = Ledger(self.settings.clickhouse.url, self.settings.clickhouse.database, SinkStats())
-        reader = LogReader(kafka, isolation_level="read_committed")
+        reader = TopicReader(kafka)
         for spec in (RESULTS, CALLS, HOPS):
             rows: dict[Table, list[Row]] = {}
             for partition in range(PARTITIONS):

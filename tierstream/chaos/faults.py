@@ -1,6 +1,7 @@
 """The faults: what goes wrong, and how it is done to a local stack."""
 
 import asyncio
+import contextlib
 import random
 import signal
 from collections import Counter
@@ -13,15 +14,15 @@ from typing import Any, Final
 
 import aiohttp
 import psutil
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from streams.config.settings import Settings
+from streams.kafka.publisher import Publisher
 from tierstream.stack.errors import StackError
 from tierstream.stack.health import HealthCheck
+from tierstream.stack.service_process import READY_FILE_VARIABLE
 from tierstream.stack.state import read_state
 from tierstream.stack.supervisor import Service, Supervisor
-from tierstream.worker import READY_FILE_VARIABLE
 from topics.registry import REQUESTS
 
 _STOPPED_S: Final = 1.5
@@ -202,15 +203,10 @@ class FaultLab:
 
     async def _poison(self) -> None:
         """Send bytes that are no request; while the broker is away there is nothing to poison."""
-        producer = AIOKafkaProducer(bootstrap_servers=self._settings.kafka.bootstrap_servers)
-        try:
-            await producer.start()
-            topic = REQUESTS.full_name(self._settings.kafka.prefix)
-            await producer.send_and_wait(topic, self._random.choice(_POISON))
-        except KafkaError:
-            return
-        finally:
-            await producer.stop()
+        topic = REQUESTS.full_name(self._settings.kafka.prefix)
+        with contextlib.suppress(KafkaError):
+            async with Publisher(self._settings.kafka) as publisher:
+                await publisher.producer.send_and_wait(topic, self._random.choice(_POISON))
 
     async def _process(self, name: str) -> psutil.Process:
         """Return a running process of the services whose names begin so; waits while none runs."""

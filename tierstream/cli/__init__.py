@@ -25,8 +25,8 @@ _COMMANDS = (
     Listed("results", "results", "Read published results; one line each."),
     Listed("route", "route", "Show which tier a request would go to, without sending it."),
     Listed("run", "run", "Send all requests of a file and write one result a line, in the order in which they come."),
-    Listed("trace", "ledger", "Show the hops of a request: where it went, how long each step took and what it cost."),
-    Listed("report", "ledger", "Figures from the ledger."),
+    Listed("trace", "trace", "Show the hops of a request: where it went, how long each step took and what it cost."),
+    Listed("report", "report", "Figures from the ledger."),
     Listed(
         "verify",
         "verify",

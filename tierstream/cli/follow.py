@@ -8,10 +8,12 @@ from typing import Any, TypeVar
 import typer
 
 from streams.config.settings import Settings
+from streams.kafka.admin import require_topics
 from streams.kafka.clock import utc_now
 from tierstream.cli.render.stream import JsonView, NamedPage, Page, RawPage, StreamView, TextView
 from tierstream.client.answer_stream import AnswerStream
-from tierstream.client.client import RequestProducer, Start, require_topics
+from tierstream.client.record_reader import Start
+from tierstream.client.request_producer import RequestProducer
 from tierstream.interrupts import INTERRUPTED
 from topics.partitioning import partition_for
 from topics.registry import CALLS, CHUNKS

@@ -6,11 +6,11 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from streams.config.settings_sections import KafkaSettings
-from tierstream.client.client import ResultReader, Start, TopicReader
+from tierstream.client.record_reader import RecordReader, Start
 from topics.base import Record
 from topics.events import Chunk
 from topics.journal import CallEnded, CallStarted
-from topics.registry import CALLS, CHUNKS
+from topics.registry import CALLS, CHUNKS, RESULTS
 from topics.results import Result
 
 M = TypeVar("M", bound=Record)
@@ -43,9 +43,9 @@ class AnswerStream:
         keep: Callable[[str], bool] | None = None,
     ) -> None:
         numbers = range(kafka.partitions) if partitions is None else tuple(partitions)
-        self._results = ResultReader(kafka, start=start, partitions=numbers, keep=keep)
-        self._chunks = TopicReader(CHUNKS, kafka, start=start, partitions=numbers, keep=keep)
-        self._calls = TopicReader(CALLS, kafka, start=start, partitions=numbers, keep=keep)
+        self._results = RecordReader(RESULTS, kafka, start=start, partitions=numbers, keep=keep)
+        self._chunks = RecordReader(CHUNKS, kafka, start=start, partitions=numbers, keep=keep)
+        self._calls = RecordReader(CALLS, kafka, start=start, partitions=numbers, keep=keep)
         self._readers = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -89,7 +89,7 @@ class AnswerStream:
             yield [call for call in calls if isinstance(call, CallStarted | CallEnded)]
 
 
-async def _rest_of(reader: TopicReader[M]) -> AsyncIterator[list[M]]:
+async def _rest_of(reader: RecordReader[M]) -> AsyncIterator[list[M]]:
     await reader.aim_at_end()
     while not await reader.caught_up():
         yield await reader.poll()

@@ -13,7 +13,10 @@ from enum import IntFlag
 from typing import Any
 
 from streams.config.settings import Settings
-from tierstream.client.client import RequestProducer, ResultReader, Start, require_topics
+from streams.kafka.admin import require_topics
+from tierstream.client.record_reader import RecordReader, Start
+from tierstream.client.request_producer import RequestProducer
+from topics.registry import RESULTS
 from topics.requests import Request
 from topics.results import Result
 
@@ -117,7 +120,7 @@ async def run_requests(
     await require_topics(settings.kafka)
     start: Start = "end" if resume is None else resume.since
     async with (
-        ResultReader(settings.kafka, start=start, keep=run.knows) as reader,
+        RecordReader(RESULTS, settings.kafka, start=start, keep=run.knows) as reader,
         RequestProducer(settings.kafka) as producer,
     ):
         if resume is not None:
@@ -200,7 +203,7 @@ class _Run:
         self._report.produced += 1
         self._progress()
 
-    async def collect(self, reader: ResultReader, producing: "asyncio.Task[None]", timeout_s: float) -> None:
+    async def collect(self, reader: RecordReader[Result], producing: "asyncio.Task[None]", timeout_s: float) -> None:
         while not (producing.done() and self._unanswered == 0):
             if producing.done():
                 producing.result()

@@ -10,6 +10,7 @@ import aiohttp
 from pydantic import BaseModel, ConfigDict
 
 from analytics.clickhouse import open_client
+from analytics.ledger_window import LedgerWindow
 from analytics.reports import Percentiles, Summary, summary
 from streams.calls.pricing import PriceBook
 from streams.config.settings import Settings
@@ -141,13 +142,10 @@ async def _read_ledger(settings: Settings, run: str, results: int) -> Summary:
     rates = PriceBook(settings.prices, settings.providers).rates(provider, model, utc_now())
     deadline = asyncio.get_running_loop().time() + _LEDGER_WAIT_S
     async with open_client(settings.clickhouse.url or "") as client:
+        frontier = (rates.input, rates.output, rates.cached)
+        window = LedgerWindow(client, settings.clickhouse.database, tag=run, frontier_rates=lambda: frontier)
         while True:
-            found = await summary(
-                client,
-                settings.clickhouse.database,
-                frontier_rates=(rates.input, rates.output, rates.cached),
-                tag=run,
-            )
+            found = await summary(window)
             if found.requests >= results or asyncio.get_running_loop().time() > deadline:
                 return found
             await asyncio.sleep(_LEDGER_POLL_S)

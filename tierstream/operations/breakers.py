@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from streams.config.settings import Settings
-from streams.control.control_topic import STALE_AFTER, ControlState
+from streams.control.control_state import ControlState
+from streams.control.status_publisher import STALE_AFTER
 from topics.control import CLASSIFIER_TARGET, BreakerOrder, BreakerState, BreakerStatus
 
 FORGOTTEN_AFTER: Final = timedelta(hours=1)

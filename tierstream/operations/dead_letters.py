@@ -15,7 +15,7 @@ from streams.config.settings import Settings
 from streams.kafka.admin import admin_client
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import DeliveryError, Output, Publisher
-from streams.kafka.topic_reader import LogReader
+from streams.kafka.topic_reader import TopicReader
 from tierstream.operations.dead_letter_log import Entry, LetterId, PartitionScan, read
 from topics.base import Record, from_millis
 from topics.codec import DecodeError, Headers, decode, encode
@@ -82,7 +82,7 @@ class DeadLetters:
         self._kafka = settings.kafka
         self._topic = DEAD_LETTERS.full_name(settings.kafka.prefix)
         # The settling stage writes its letters in transactions.
-        self._reader = LogReader(settings.kafka, isolation_level="read_committed")
+        self._reader = TopicReader(settings.kafka)
         self._specs: dict[str, TopicSpec[Record]] = {
             spec.full_name(settings.kafka.prefix): spec for spec in all_topics(settings.top_tier)
         }
@@ -112,7 +112,7 @@ class DeadLetters:
             DeadLetterError: It was deleted in the meantime.
         """
         record = await self._reader.record_at(TopicPartition(self._topic, entry.id.partition), entry.id.offset)
-        content = read(DEAD_LETTERS, record) if record is not None and record.offset == entry.id.offset else None
+        content = read(DEAD_LETTERS, record) if record is not None else None
         if not isinstance(content, DeadLetter):
             raise DeadLetterError(f"dead letter {entry.id} is gone")
         return Entry(entry.id, content, entry.notes)
@@ -128,7 +128,7 @@ class DeadLetters:
         place = f"{letter.topic}:{letter.partition}:{letter.offset}"
         if letter.topic in self._specs and letter.partition < self._kafka.partitions:
             record = await self._reader.record_at(TopicPartition(letter.topic, letter.partition), letter.offset)
-            if record is not None and record.offset == letter.offset and _hash(record.value) == letter.sha256:
+            if record is not None and _hash(record.value) == letter.sha256:
                 return Original(record.key, record.headers, record.value)
         kept = len(letter.value or b"")
         raise DeadLetterError(
@@ -254,7 +254,7 @@ class DeadLetters:
         return _Subject(task.partition_key, task.revision, has_ended=letter.reason in _ENDED)
 
     def _edited(self, spec: TopicSpec[Record], edited: bytes, original: Original) -> Record:
-        limit = self._kafka.request_max_bytes if spec.name == REQUESTS.name else None
+        limit = self._kafka.request_max_bytes if spec.from_outside else None
         try:
             return decode(spec, edited, original.headers, max_bytes=limit).record
         except DecodeError as error:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from streams.control.control_topic import ControlState
-from streams.control.rollout import Step, in_force, needed, steps_of
+from streams.control.control_state import ControlState
+from streams.control.rollout import Step, in_force, millis, needed, steps_of
 from topics.base import from_millis
 from topics.control import ModelFile, ModelStatus
 
@@ -87,7 +87,7 @@ def steps_now(state: ControlState, now: datetime, window: timedelta) -> tuple[St
         now: The time.
         window: How far back requests may be delivered again.
     """
-    return needed(steps_of(state.activation), _millis(now - window))
+    return needed(steps_of(state.activation), millis(now - window))
 
 
 def model_reports(
@@ -110,7 +110,7 @@ def worker_models(state: ControlState) -> list[WorkerModel]:
 
 def _roles(steps: tuple[Step, ...], now: datetime) -> dict[str, tuple[Role, datetime | None]]:
     """Name the most important role of each version."""
-    place = steps.index(in_force(steps, _millis(now)))
+    place = steps.index(in_force(steps, millis(now)))
     ranked: list[tuple[Step, Role]] = [
         *((step, "recent") for step in steps[: max(place - 1, 0)]),
         *((step, "previous") for step in steps[max(place - 1, 0) : place]),
@@ -119,7 +119,3 @@ def _roles(steps: tuple[Step, ...], now: datetime) -> dict[str, tuple[Role, date
     ]
     # A version can come several times: what stands last is what counts most.
     return {step.version: (role, from_millis(step.since_ms) if step.since_ms else None) for step, role in ranked}
-
-
-def _millis(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)

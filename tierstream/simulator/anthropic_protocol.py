@@ -62,6 +62,7 @@ def _json_schema(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
 class AnthropicProtocol:
     """The messages API."""
 
+    base_path = ""
     chat_paths: tuple[str, ...] = ("/v1/messages",)
     model_paths: tuple[str, ...] = ("/v1/models",)
     reasons = False

@@ -6,11 +6,20 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from tierstream.simulator.wire_protocols import WIRE_PROTOCOLS
+
+
+def _known_protocol(name: str) -> str:
+    if name not in WIRE_PROTOCOLS:
+        raise ValueError(f"must be one of {', '.join(WIRE_PROTOCOLS)}")
+    return name
+
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-WireName = Literal["groq", "openai", "anthropic"]
+WireName = Annotated[str, AfterValidator(_known_protocol)]
 Flaw = Literal["prose", "broken", "missing", "extra", "twice", "range", "sum", "fenced"]
 """What is wrong with a classification: no JSON, half of it, one entry too few or too many or double, values that are
 no percentages, percentages that do not add up, and a code fence around it (which some models always put there)."""

@@ -100,6 +100,8 @@ class EventStream:
 class WireProtocol(Protocol):
     """A vendor's wire format."""
 
+    base_path: str
+    """What the SDK appends its paths to."""
     chat_paths: tuple[str, ...]
     model_paths: tuple[str, ...]
     reasons: bool

@@ -71,6 +71,7 @@ class OpenAIProtocol:
 
     def __init__(self, *, groq: bool = False) -> None:
         self._groq = groq
+        self.base_path = "" if groq else "/v1"
 
     def authorize(self, headers: Mapping[str, str]) -> None:
         """Any key is good, but there has to be one as a bearer token."""

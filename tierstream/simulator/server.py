@@ -11,27 +11,17 @@ from typing import Any, Final
 from aiohttp import web
 
 from tierstream.simulator.answers import Script, ScriptEntry
-from tierstream.simulator.anthropic_protocol import AnthropicProtocol
-from tierstream.simulator.behaviour import SimulatorConfig, WireName, load_config
-from tierstream.simulator.chat import WireProtocol
+from tierstream.simulator.behaviour import SimulatorConfig, load_config
 from tierstream.simulator.control import BehaviourChange, ControlRoutes, change_behaviour
 from tierstream.simulator.exchange import ChatEndpoint
-from tierstream.simulator.openai_protocol import OpenAIProtocol
 from tierstream.simulator.served_model import ModelRegistry
 from tierstream.simulator.usage_log import UsageLog
+from tierstream.simulator.wire_protocols import WIRE_PROTOCOLS
 
 # Requests are a few MiB at most; the rest of the room is for scripts.
 _MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 _SHUTDOWN_S: Final = 0.5
 _BACKLOG: Final = 1024
-
-_PROTOCOLS: Final[dict[WireName, Callable[[], WireProtocol]]] = {
-    "groq": lambda: OpenAIProtocol(groq=True),
-    "openai": OpenAIProtocol,
-    "anthropic": AnthropicProtocol,
-}
-# What each SDK appends its paths to.
-_BASE_PATHS: Final[dict[WireName, str]] = {"groq": "", "openai": "/v1", "anthropic": ""}
 
 
 def create_app(config: SimulatorConfig, models: ModelRegistry, script: Script, log: UsageLog) -> web.Application:
@@ -39,7 +29,7 @@ def create_app(config: SimulatorConfig, models: ModelRegistry, script: Script, l
     app = web.Application(client_max_size=_MAX_BODY_BYTES)
     stopping = asyncio.Event()
     for provider, declared in config.providers.items():
-        protocol = _PROTOCOLS[declared.protocol]()
+        protocol = WIRE_PROTOCOLS[declared.protocol]()
         endpoint = ChatEndpoint(
             provider, protocol, models, script, log, time_scale=config.time_scale, stopping=stopping
         )
@@ -83,7 +73,8 @@ class RunningSimulator:
 
     def base_url(self, provider: str) -> str:
         """The `base_url` for the SDK of the provider's protocol."""
-        return f"{self.url}/{provider}{_BASE_PATHS[self._config.providers[provider].protocol]}"
+        protocol = WIRE_PROTOCOLS[self._config.providers[provider].protocol]()
+        return f"{self.url}/{provider}{protocol.base_path}"
 
     def set_behaviour(self, provider: str = "*", model: str = "*", **fields: Any) -> None:  # noqa: ANN401 (any field)
         """Set behaviour fields, as `POST /control` does.

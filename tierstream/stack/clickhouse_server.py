@@ -12,7 +12,6 @@ import asyncio
 import fcntl
 import json
 import logging
-import signal
 import socket
 import sys
 import uuid
@@ -43,6 +42,8 @@ from tierstream.stack.clickhouse_protocol import (
     query_parameters,
     session_of,
 )
+from tierstream.stack.ports import HOST
+from tierstream.stack.service_process import stop_signal
 
 logger = logging.getLogger(__name__)
 
@@ -241,53 +242,44 @@ def _lock_folder(folder: Path) -> IO[bytes]:
     return lock
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def _bind(port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port), family=family, backlog=128)
+        return socket.create_server((HOST, port), backlog=128)
     except OSError as error:
-        raise StartError(f"can't listen on {host}:{port}: {error.strerror}") from error
+        raise StartError(f"can't listen on {HOST}:{port}: {error.strerror}") from error
 
 
 async def _serve(engine: Engine, listener: socket.socket, folder: Path, faults: InjectedFaults | None) -> None:
     """Serve until SIGTERM or SIGINT, then let the running queries finish."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    stopped = stop_signal()
     with ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="query") as executor:
         app = ClickHouseHandler(engine, executor, faults).application()
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
         await web.SockSite(runner, listener).start()
-        host, port = listener.getsockname()[:2]
-        logger.info("ClickHouse %s listens on http://%s:%d, data in %s", engine.version, host, port, folder)
+        _, port = listener.getsockname()
+        logger.info("ClickHouse %s listens on http://%s:%d, data in %s", engine.version, HOST, port, folder)
         await stopped.wait()
         await runner.cleanup()
 
 
-def run(host: str, port: int, folder: Path) -> None:
+def run(port: int, folder: Path) -> None:
     """Run the server in this process until it is told to stop.
 
     Args:
-        host: address to listen on.
         port: port to listen on; 0 takes a free one, which the log names.
         folder: where the data lives; made when missing.
 
     Raises:
         StartError: the folder or the port can't be used, or the engine is missing.
     """
-    with _lock_folder(folder), _bind(host, port) as listener:
-        try:
-            faults = InjectedFaults.if_allowed(listener.getsockname()[0])
-        except ValueError as error:
-            raise StartError(str(error)) from None
+    with _lock_folder(folder), _bind(port) as listener:
         try:
             engine = Engine(folder)
         except RuntimeError as error:
             raise StartError(f"the ClickHouse engine does not start: {error}") from error
         try:
-            asyncio.run(_serve(engine, listener, folder, faults))
+            asyncio.run(_serve(engine, listener, folder, InjectedFaults.if_allowed()))
         finally:
             engine.close()
 
@@ -295,13 +287,12 @@ def run(host: str, port: int, folder: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and run; returns the exit code, 2 when the server can't start."""
     parser = argparse.ArgumentParser(prog="clickhouse_server", description="ClickHouse on the loopback")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, required=True, help="port to listen on, 0 for a free one")
     parser.add_argument("--data", type=Path, required=True, help="folder of the data")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        run(options.host, options.port, options.data.resolve())
+        run(options.port, options.data.resolve())
     except StartError as error:
         logger.error("clickhouse_server: %s", error)  # noqa: TRY400 - the user needs the line, not the stack
         return EXIT_CANNOT_START

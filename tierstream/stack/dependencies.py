@@ -3,15 +3,18 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 from aiokafka import errors as kafka_errors
 
+from streams.config.settings_sections import KafkaSettings
 from streams.kafka.admin import BrokerAwayError
+from streams.runtime.unless import unless
 from tierstream.stack.health import HealthCheck, is_healthy, ping_url
 
 T = TypeVar("T")
@@ -105,14 +108,27 @@ class Dependency:
         self._away_since: datetime | None = None
         self._told_at = 0.0
 
+    @classmethod
+    def kafka(cls, kafka: KafkaSettings) -> Self:
+        """Make it for the broker that the settings name."""
+        return cls(Need.kafka(kafka.bootstrap_servers or ""))
+
     async def wait(self) -> None:
         """Return when it answers; of several who wait, one asks."""
         async with self._asking:
             await self._until_it_answers()
             self._note_back()
 
-    async def watch(self) -> None:
-        """Say when it is away, and when it is back, until cancelled."""
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Say when it is away, and when it is back, for as long as the block lasts."""
+        watching = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+
+    async def _watch(self) -> None:
         while True:
             await self.wait()
             await asyncio.sleep(_WATCH_EVERY_S)
@@ -140,7 +156,7 @@ class Dependency:
             else:
                 self._note_back()
                 return result
-            await until_stopped(stop, self._until_it_answers_again())
+            await unless(stop.wait(), self._until_it_answers_again())
             if stop.is_set():
                 return None
 
@@ -168,16 +184,3 @@ class Dependency:
             away = datetime.now().astimezone() - self._away_since
             self._away_since = None
             self._tell(f"{self._need.name} answers, after {away.total_seconds():.0f} s")
-
-
-async def until_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """Await the work; cancel it and return None once `stop` is set."""
-    working = asyncio.create_task(work)
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
-    finally:
-        stopping.cancel()
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)

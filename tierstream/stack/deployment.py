@@ -8,7 +8,8 @@ from analytics.migrate import migrate
 from streams.config.settings import Settings
 from streams.config.settings_sections import ClickHouseSettings
 from streams.kafka.admin import create_topics
-from tierstream.stack.dependencies import Dependency, Need, kafka_is_away, until_stopped
+from streams.runtime.unless import unless
+from tierstream.stack.dependencies import Dependency, Need, kafka_is_away
 from tierstream.stack.state import Addresses
 
 
@@ -27,7 +28,7 @@ async def prepare(settings: Settings) -> None:
         ClickHouseUnavailable: ClickHouse refuses the user.
     """
     for_ever = asyncio.Event()
-    kafka = Dependency(Need.kafka(settings.kafka.bootstrap_servers or ""))
+    kafka = Dependency.kafka(settings.kafka)
     await kafka.attempt(partial(create_topics, settings), is_away=kafka_is_away, stop=for_ever)
     await prepare_ledger(settings, for_ever)
 
@@ -43,7 +44,7 @@ async def prepare_ledger(settings: Settings, stop: asyncio.Event) -> None:
         raise ValueError("the ledger needs a URL")
     dependency = Dependency(Need.clickhouse(clickhouse.url))
     migration = partial(_migrate, clickhouse.url, clickhouse)
-    await dependency.attempt(lambda: until_stopped(stop, migration()), is_away=is_away, stop=stop)
+    await dependency.attempt(lambda: unless(stop.wait(), migration()), is_away=is_away, stop=stop)
 
 
 async def _migrate(url: str, clickhouse: ClickHouseSettings) -> None:

@@ -2,30 +2,23 @@
 
 import asyncio
 import base64
-import logging
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tierstream.stack.errors import StackError
-from tierstream.stack.health import HealthCheck, wait_healthy
-from tierstream.stack.jars import KAFKA_VERSION, kafka_jars
-from tierstream.stack.ports import HOST, free_port
-from tierstream.stack.process import Child
+from tierstream.stack.health import HealthCheck
+from tierstream.stack.jars import kafka_jars
+from tierstream.stack.ports import HOST
 from tierstream.stack.threads import in_daemon_thread
 
-_START_TIMEOUT_S = 60.0
-_STOP_TIMEOUT_S = 20.0
 _BATCH_OVERHEAD_BYTES = 64 * 1024
 _MAIN_CLASS = "kafka.Kafka"
 _FORMATTER_CLASS = "kafka.tools.StorageTool"
 _PROPERTIES_FILE = "server.properties"
 _LOG_DIR = "log"
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -145,85 +138,6 @@ class KafkaProcess:
         }
 
 
-class EmbeddedKafka:
-    """A broker that its owner starts and stops; unlike a supervised one it is not restarted by itself."""
-
-    def __init__(self, data_dir: Path, *, port: int = 0, heap_mb: int = 256) -> None:
-        """Choose the ports, which stay the same over restarts.
-
-        Args:
-            data_dir: The folder for its data and its log file.
-            port: Where clients connect; 0: any free one.
-            heap_mb: Most memory of the Java heap.
-        """
-        self._log_file = data_dir / "logs" / "kafka.log"
-        self._settings = KafkaProcess(
-            data_dir=data_dir / "kafka",
-            port=port or free_port(),
-            controller_port=free_port(),
-            heap_mb=heap_mb,
-        )
-        self._child: Child | None = None
-
-    @property
-    def bootstrap_servers(self) -> str:
-        """Where clients connect."""
-        return self._settings.bootstrap_servers
-
-    @property
-    def log_dir(self) -> Path:
-        """Where the segments of its partitions are, a folder for each."""
-        return self._settings.log_dir
-
-    @property
-    def pid(self) -> int | None:
-        """The broker's process id; None while it is stopped."""
-        return self._child.pid if self._child else None
-
-    async def start(self) -> None:
-        """Start it and wait until it answers; nothing to do if it runs.
-
-        Raises:
-            StackError: It ended or did not answer in time.
-        """
-        if self._child and self._child.exit_code is None:
-            return
-        command = await self._settings.prepare(_log_download)
-        self._log_file.parent.mkdir(parents=True, exist_ok=True)
-        self._child = Child.start(command, env=java_environment(), log_file=self._log_file, cwd=self._settings.data_dir)
-        await wait_healthy(
-            self._child, self._settings.health, name="kafka", log_file=self._log_file, timeout_s=_START_TIMEOUT_S
-        )
-
-    async def stop(self) -> None:
-        """Stop it in good order; its data stays."""
-        if self._child:
-            await self._child.stop(_STOP_TIMEOUT_S)
-            self._child = None
-
-    def kill(self) -> None:
-        """SIGKILL it: what a power cut does to it, short of the disk."""
-        if self._child:
-            self._child.kill()
-            self._child = None
-
-    async def restart(self) -> None:
-        """Stop it if it runs, and start it on the same port and data."""
-        await self.stop()
-        await self.start()
-
-
-@asynccontextmanager
-async def running_kafka(data_dir: Path) -> AsyncIterator[EmbeddedKafka]:
-    """Run a broker on free ports for as long as the block lasts."""
-    kafka = EmbeddedKafka(data_dir)
-    try:
-        await kafka.start()
-        yield kafka
-    finally:
-        await kafka.stop()
-
-
 def java_environment() -> dict[str, str]:
     """Return the environment for a JVM: options meant for other Java programs would change this one.
 
@@ -258,7 +172,3 @@ def _java(jars: tuple[Path, ...]) -> tuple[str, ...]:
         "-cp",
         os.pathsep.join(map(str, jars)),
     )
-
-
-def _log_download() -> None:
-    log.info("resolving Apache Kafka %s (first time only)", KAFKA_VERSION)

@@ -1,5 +1,6 @@
 """TCP ports of the stack, all on the loopback interface."""
 
+import errno
 import random
 import socket
 import sys
@@ -37,6 +38,12 @@ def is_free(port: int) -> bool:
     return True
 
 
+def _has_listener(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((HOST, port)) != errno.ECONNREFUSED
+
+
 def hold_port(port: int) -> socket.socket:
     """Keep a port for the server of it, also while that is away, until the returned socket is closed.
 
@@ -64,9 +71,12 @@ def claim_port(port: int, *, service: str, setting: str) -> int:
     if port == 0:
         return free_port()
     if not is_free(port):
+        key = f"{setting} / TIERSTREAM_STACK__{setting.upper()}"
+        if _has_listener(port):
+            raise StackError(f"port {port} ({service}) is in use: stop what listens there or set [stack] {key}")
         raise StackError(
-            f"port {port} ({service}) is in use: stop what listens there or set [stack] {setting} / "
-            f"TIERSTREAM_STACK__{setting.upper()}"
+            f"port {port} ({service}) is in use, though nothing listens there: a client's connection has it as its own "
+            f"end, or had it within the last minute: try again then, or set [stack] {key}"
         )
     _handed_out.add(port)
     return port

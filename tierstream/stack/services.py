@@ -11,6 +11,7 @@ from tierstream.stack.health import HealthCheck
 from tierstream.stack.kafka import KafkaProcess, java_environment
 from tierstream.stack.plan import Plan
 from tierstream.stack.ports import HOST, claim_port, hold_port
+from tierstream.stack.service_process import READY_FILE_VARIABLE
 from tierstream.stack.state import Addresses
 from tierstream.stack.supervisor import Service
 
@@ -121,7 +122,7 @@ class Services:
             "CLICKHOUSE_URL": self.addresses.clickhouse,
             "TIERSTREAM_SIMULATOR_URL": self.addresses.simulator or "",
             "TIERSTREAM_SIMULATED": ",".join(self.addresses.simulated),
-            "TIERSTREAM_READY_FILE": str(ready_file),
+            READY_FILE_VARIABLE: str(ready_file),
         }
         if self._kafka is not None:
             # On a broker of our own nobody else bears these names; a restarted worker then goes on at once.
@@ -142,7 +143,7 @@ class Services:
         port = url.rpartition(":")[2]
         return Service(
             name=name,
-            command=(sys.executable, "-m", *arguments, "--host", HOST, "--port", port),
+            command=(sys.executable, "-m", *arguments, "--port", port),
             env=self._without_keys(os.environ.copy()),
             health=HealthCheck(kind="http", target=health_url),
             url=url,

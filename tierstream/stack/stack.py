@@ -11,6 +11,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from streams.config.settings import Settings
+from streams.runtime.unless import unless
 from tierstream.stack.errors import StackError, writing
 from tierstream.stack.health import http_answers, kafka_answers, ping_url
 from tierstream.stack.jars import KAFKA_VERSION
@@ -103,17 +104,8 @@ class Stack:
         Raises:
             StackError: A service can't be kept running.
         """
-        if self._supervisor is None:
-            return
-        failed = asyncio.create_task(self._supervisor.failure())
-        stop_asked = asyncio.create_task(self._stop_asked.wait())
-        try:
-            await asyncio.wait((failed, stop_asked), return_when=asyncio.FIRST_COMPLETED)
-            if failed.done():
-                raise failed.result()
-        finally:
-            failed.cancel()
-            stop_asked.cancel()
+        if self._supervisor is not None:
+            await unless(self._stop_asked.wait(), self._supervisor.failure())
 
     async def stop(self) -> None:
         """Stop what runs, in reverse order, and free the data folder; nothing to do if it is stopped."""
@@ -144,25 +136,13 @@ class Stack:
         self._services = services = Services(self._settings, self.plan, self._data_dir, self._config)
         self.addresses = services.addresses
         self._supervisor = Supervisor(self._data_dir / "logs", on_event=self._on_event, on_change=self._write_state)
-        await self._unless_it_fails(self._supervisor, self._start_services(self._supervisor, services))
+        # What is waited for may be a service that can't be kept running.
+        await unless(self._supervisor.failure(), self._start_services(self._supervisor, services))
 
     async def _start_services(self, supervisor: Supervisor, services: Services) -> None:
         await _all([self._start_kafka(supervisor, services), *self._start_http(supervisor, services)])
         await self._prepare(services.addresses)
         await _all([supervisor.start(services.stage(name, command)) for name, command in self._stages.items()])
-
-    async def _unless_it_fails(self, supervisor: Supervisor, work: Coroutine[Any, Any, None]) -> None:
-        """Await the work, which may wait for a service that can't be kept running: then raise why."""
-        working, failed = asyncio.create_task(work), asyncio.create_task(supervisor.failure())
-        try:
-            await asyncio.wait((working, failed), return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
-                raise failed.result()
-            working.result()
-        finally:
-            failed.cancel()
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
 
     async def _start_kafka(self, supervisor: Supervisor, services: Services) -> None:
         if process := services.kafka_process:

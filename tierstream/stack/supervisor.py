@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 from tierstream.stack.dependencies import Dependency, Need
 from tierstream.stack.errors import StackError
@@ -106,9 +106,13 @@ class Supervisor:
         self._tell("healthy", service, f"{time.monotonic() - began:.1f} s")
         self._watches[service.name] = asyncio.create_task(self._watch(service), name=f"watch {service.name}")
 
-    async def failure(self) -> StackError:
-        """Wait until a service can't be kept running, and return why."""
-        return await asyncio.shield(self._failure)
+    async def failure(self) -> NoReturn:
+        """Wait until a service can't be kept running.
+
+        Raises:
+            StackError: Why.
+        """
+        raise await asyncio.shield(self._failure)
 
     async def stop(self) -> None:
         """Stop everything, the service that was started last first."""

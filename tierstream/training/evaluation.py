@@ -137,10 +137,6 @@ class Ranking:
             pgr=tuple(pgr.tolist()),
         )
 
-    def intervals(self, groups: Ints, draws: int, seed: int) -> MetricIntervals | None:
-        """Bootstrap the metrics as `draw_metrics` does; None if no draw has a gap."""
-        return intervals([found for (found,) in draw_metrics([self], groups, draws, seed)])
-
 
 def oracle(weak: ArrayLike, strong: ArrayLike) -> Ranking:
     """Rank by what nobody knows beforehand: the gain itself."""

@@ -1,4 +1,4 @@
-"""Fits the learned classifier to outcomes: NumPy only, deterministic, seconds for 10,000 of them."""
+"""Fits the learned classifier to outcomes: deterministic, seconds for 10,000 of them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,26 +6,19 @@ from typing import Final
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streams.routing.learned.classifier import LearnedClassifier
 from streams.routing.learned.features import parse
 from streams.routing.learned.forest import Floats
 from streams.routing.learned.model import WEAK_SHARE, WORDS_SHARE, Model, Training, prompt_hashes, row_of
-from tierstream.training.fit_forest import Growth, fit_forest
-from tierstream.training.fit_projection import fit_projection
-from tierstream.training.word_rows import WordRows
+from tierstream.training import TrainingError
+from tierstream.training.estimators import Growth, Sparse, fit_forest, fit_projection, fit_word_weights
+from tierstream.training.evaluation import Array
 
 FEWEST_OUTCOMES: Final = 100
 _CALIBRATION_FOLDS: Final = 3
 _SAME_BEGINNING: Final = 80
 """Prompts that begin alike up to there may share a passage, and fall into one fold."""
-
-Matrix = NDArray[np.float64]
-
-
-class TrainingError(Exception):
-    """The outcomes can't be learned from; the message is one line that says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +28,12 @@ class TrainingOptions:
     Attributes:
         growth: Of the forest.
         dimensions: Of the projection.
-        vocabulary: Most tokens that it knows.
-        document_frequency: Fewest prompts that each of them occurs in.
         seed: Of everything random.
         attribution: Kept in the model file.
     """
 
     growth: Growth = field(default_factory=Growth)
     dimensions: int = 40
-    vocabulary: int = 20_000
-    document_frequency: int = 3
     seed: int = 0
     attribution: str = ""
 
@@ -78,30 +67,20 @@ def train(
     targets = np.stack([gain - WEAK_SHARE * right, right], axis=1)
     parsed = [parse(prompt) for prompt in prompts]
     on_progress(0.15)
-    projection = fit_projection(
-        [found.tokens for found in parsed],
-        dimensions=options.dimensions,
-        vocabulary=options.vocabulary,
-        document_frequency=options.document_frequency,
-        seed=options.seed,
-    )
-    texts = [projection.tf_idf(found.tokens) for found in parsed]
-    words = WordRows(texts, len(projection.idf))
-    rows = np.array(
-        [row_of(found.surface, projection.project(*text)) for found, text in zip(parsed, texts, strict=True)],
-        dtype=np.float32,
-    )
+    projection, tf_idf = fit_projection([text.tokens for text in parsed], options.dimensions, options.seed)
+    rows = np.stack([row_of(text.surface, projection.project(*projection.tf_idf(text.tokens))) for text in parsed])
     on_progress(0.4)
-    intercept, slope = _calibrate(prompts, rows, words, gain, targets, options)
+    intercept, slope = _calibrate(prompts, rows, tf_idf, gain, targets, options)
     on_progress(0.7)
-    forest = fit_forest(rows, targets, options.growth, options.seed, lambda done: on_progress(0.7 + 0.3 * done))
+    forest = fit_forest(rows, targets, options.growth, options.seed)
+    word_weights = fit_word_weights(tf_idf, targets[:, 0])
+    on_progress(1.0)
     training = Training(len(prompts), float(gain.mean()), np.sort(prompt_hashes(prompts)), options.attribution)
-    word_weights = words.fit(np.ones(len(prompts), dtype=bool), targets[:, 0])
     return LearnedClassifier(Model(projection, forest, word_weights, intercept, slope, training))
 
 
 def _calibrate(
-    prompts: Sequence[str], rows: Floats, words: WordRows, gain: Matrix, targets: Matrix, options: TrainingOptions
+    prompts: Sequence[str], rows: Floats, tf_idf: Sparse, gain: Array, targets: Array, options: TrainingOptions
 ) -> tuple[float, float]:
     """Fit the line from predictions for prompts that a smaller forest was not trained on to their gain."""
     beginnings = (prompt[:_SAME_BEGINNING].encode("utf-8", "replace") for prompt in prompts)
@@ -113,8 +92,8 @@ def _calibrate(
             return float(gain.mean() - targets[:, 0].mean()), 1.0
         if held.any():
             forest = fit_forest(rows[~held], targets[~held], growth, options.seed)
-            weights = words.fit(~held, targets[:, 0])
-            by_words = words.times(weights.weight)[held] + weights.intercept
+            words = fit_word_weights(tf_idf[~held], targets[~held, 0])
+            by_words = tf_idf[held] @ words.weight + words.intercept
             raw[held] = (1 - WORDS_SHARE) * forest.predict_many(rows[held]) + WORDS_SHARE * by_words
     slope = float(np.clip(np.cov(raw, gain)[0, 1] / max(raw.var(), 1e-12), 0.25, 4.0))
     return float(gain.mean() - slope * raw.mean()), slope

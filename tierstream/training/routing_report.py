@@ -1,15 +1,12 @@
 """How good a learned classifier is on labelled outcomes: by slice, beside what it has to beat."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 import numpy as np
 
 from streams.routing.learned.classifier import LearnedClassifier
-from tierstream.training.cross_validation import out_of_fold_scores
 from tierstream.training.evaluation import (
     Array,
     Ints,
@@ -24,10 +21,8 @@ from tierstream.training.evaluation import (
     oracle,
     random_metrics,
 )
-from tierstream.training.fit_model import TrainingOptions
 from tierstream.training.folds import deal_groups, deal_subjects, number_consecutively, passage_groups
 from tierstream.training.outcome_file import LabelledOutcome
-from tierstream.training.tfidf_ridge import count_terms, tfidf_ridge_scores
 
 BROKEN_LABELS: Final = frozenset({"high_school_mathematics", "moral_scenarios"})
 """Subjects of MMLU in RouteLLM's outcomes: the stronger model's answers to the first were not extracted (3 % right),
@@ -39,15 +34,6 @@ MODEL: Final = "model"
 BASELINE: Final = "tf-idf ridge"
 
 Progress = Callable[[float], None]
-
-
-class Control(StrEnum):
-    """Labels that nothing can be learned from: what they score shows whether the evaluation leaks."""
-
-    SHUFFLED = "shuffled"
-    """Each prompt gets the labels of another: APGR has to be 0.5, but for chance."""
-    SWAPPED = "swapped"
-    """The weaker model's labels become the stronger one's: APGR has to be below 0.5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,36 +170,6 @@ class Outcomes:
             on_progress(len(found) / len(self.prompts))
         return np.array(found)
 
-    def out_of_fold(self, folds: Ints, seed: int, on_progress: Progress, control: Control | None = None) -> Array:
-        """Score each prompt that is in a fold by a model trained on the rest, maybe with the labels of a control.
-
-        Raises:
-            TrainingError: The rest can't be learned from.
-        """
-        weak, strong = self.weak, self.strong
-        if control is Control.SWAPPED:
-            weak, strong = strong, weak
-        elif control is Control.SHUFFLED:
-            order = np.random.default_rng(seed).permutation(len(weak))
-            weak, strong = weak[order], strong[order]
-        return out_of_fold_scores(self.prompts, weak, strong, folds, TrainingOptions(seed=seed), on_progress)
-
-    def baseline_out_of_fold(self, folds: Ints) -> Array:
-        """Score each prompt that is in a fold by the tf-idf baseline, fitted to the rest: (outcomes,)."""
-        counts, gain = count_terms(self.prompts), self.strong - self.weak
-        scores = np.full(len(self.prompts), np.nan)
-        for name in np.unique(folds[folds >= 0]):
-            held, rest = np.flatnonzero(folds == name), np.flatnonzero(folds != name)
-            scores[held] = tfidf_ridge_scores(counts, rest, gain[rest], held)
-        return scores
-
-    def baseline_from(self, training: "Outcomes") -> Array:
-        """Score all prompts by the tf-idf baseline, fitted to other outcomes: (outcomes,)."""
-        size = len(training.prompts)
-        counts = count_terms([*training.prompts, *self.prompts])
-        held = np.arange(size, size + len(self.prompts))
-        return tfidf_ridge_scores(counts, np.arange(size), training.strong - training.weak, held)
-
 
 def evaluate_slice(
     name: str, outcomes: Outcomes, rows: Ints, scores: Array, baseline: Array | None, bootstrap: Bootstrap
@@ -255,41 +211,3 @@ def evaluate_slice(
         routers.insert(-1, RouterFigures("random", chance, None, None))
     paper = PAPER.get(name.lower(), ())
     return Slice(name, len(rows), float(weak.mean()), float(strong.mean()), tuple(routers), paper)
-
-
-@dataclass(frozen=True, slots=True)
-class ControlSlice:
-    """What models trained on a control's labels come to on the true ones of a slice.
-
-    Attributes:
-        name: Of the slice.
-        outcomes: How many.
-        apgr: Of each repeat; empty where the stronger model is no better.
-    """
-
-    name: str
-    outcomes: int
-    apgr: tuple[float, ...]
-
-
-def evaluate_control(
-    outcomes: Outcomes, control: Control, *, folds: int, repeats: int, seed: int, on_progress: Progress
-) -> list[ControlSlice]:
-    """Cross-validate on a control's labels, with other seeds each time.
-
-    Raises:
-        TrainingError: The labels can't be learned from.
-    """
-    found: dict[str, list[float]] = {name: [] for name in outcomes.slices()}
-    for number in range(repeats):
-
-        def progress(done: float, number: int = number) -> None:
-            on_progress((number + done) / repeats)
-
-        dealt = outcomes.passage_folds(folds, seed + number)
-        scores = outcomes.out_of_fold(dealt, seed + number, progress, control)
-        for name, rows in outcomes.slices().items():
-            with suppress(NoGapError):
-                ranking = Ranking(scores[rows], outcomes.weak[rows], outcomes.strong[rows])
-                found[name].append(ranking.metrics().apgr)
-    return [ControlSlice(name, len(rows), tuple(found[name])) for name, rows in outcomes.slices().items()]

@@ -4,14 +4,13 @@ from collections.abc import Container
 from decimal import Decimal
 from typing import Final
 
-from tierstream.verify.ended_calls import Answer, EndedCall, EndedCalls, pico_usd
+from tierstream.verify.ended_calls import Answer, EndedCall, EndedCalls, pico_usd, usd
 from tierstream.verify.findings import Check, Findings
 from tierstream.verify.identity import identity
 from tierstream.verify.redelivery import UnroutedCalls
 from topics.results import Result, ResultStatus
 from topics.tasks import Attempt
 
-_PICO: Final = 10**12
 _ANSWERED: Final = frozenset({ResultStatus.OK, ResultStatus.DEGRADED})
 
 
@@ -70,7 +69,7 @@ class AnswerBook:
             detail = f"its route names attempt {line.attempt_id}, the journal not"
             self._findings.add(Check.UNRECORDED, request_id, detail)
         elif all(end.cost_pico != pico_usd(line.cost_usd) for end in ends):
-            booked = Decimal(ends[0].cost_pico) / _PICO
+            booked = usd(ends[0].cost_pico)
             detail = f"attempt {line.attempt_id} costs ${line.cost_usd} in the route and ${booked} in the journal"
             self._findings.add(Check.MISPRICED, request_id, detail)
 

@@ -8,7 +8,7 @@ from tierstream.verify.ended_calls import EndedCalls, pico_usd
 from tierstream.verify.findings import Check, Findings
 from tierstream.verify.identity import Window, identity
 from tierstream.verify.rates import RatesAudit
-from tierstream.verify.served import ServedCalls, Tokens
+from tierstream.verify.served import JournalledCall, ServedCalls, Tokens, judge_served
 from tierstream.verify.shared_calls import SharedCalls
 from topics.journal import CallEnded, CallStarted, Purpose
 
@@ -170,7 +170,15 @@ class CallBook:
         if problem := _cost_problem(call):
             self._findings.add(Check.MISPRICED, str(call.call_id), _of(call, problem))
         if self._served is not None and call.shares == 1:
-            self._compare_served(call, self._served)
+            usage = call.usage
+            ours = JournalledCall(
+                call.call_id,
+                _about(call),
+                tokens=None if usage is None else Tokens.of(usage),
+                is_estimated=usage is not None and usage.source == "estimated",
+                is_answered=call.error is None,
+            )
+            judge_served(self._findings, ours, self._served)
 
     def _has_left(self, call: CallEnded) -> bool:
         """Whether a call was sent: what failed may never have reached the provider, whose log tells."""
@@ -190,29 +198,6 @@ class CallBook:
         if self._served is not None and call.suspicion is not None and call_id in self._served:
             self._findings.add(call.suspicion[0], name, call.suspicion[1])
 
-    def _compare_served(self, call: CallEnded, served: ServedCalls) -> None:
-        billed, usage, name = served.tokens(call.call_id), call.usage, str(call.call_id)
-        is_answered = call.error is None
-        if usage is None:
-            # An answer without usage is mispriced anyway.
-            if billed is not None and not is_answered:
-                self._findings.add(Check.UNBILLED, name, _of(call, f"the provider billed {billed}"))
-        elif call.call_id not in served:
-            self._findings.add(Check.UNSERVED, name, _of(call, "the provider's log does not hold it"))
-        elif usage.source == "estimated" and billed is not None:
-            check = Check.MISPRICED if is_answered else Check.UNBILLED
-            self._findings.add(check, name, _of(call, f"its usage is an estimate, and the provider billed {billed}"))
-        elif usage.source == "provider" and (ours := Tokens.of(usage)) != billed:
-            said = billed if billed is not None else "nothing"
-            detail = f"the journal says {ours}, the provider billed {said}"
-            self._findings.add(Check.MISPRICED, name, _of(call, detail))
-
-
-def judge_unrecorded(findings: Findings, served: ServedCalls) -> None:
-    """Name the served calls that no journal record announced."""
-    for call_id in served.unrecorded():
-        findings.add(Check.UNRECORDED, str(call_id), "the provider served it, and it has no CallStarted")
-
 
 def _cost_problem(call: CallEnded) -> str | None:
     if call.usage is None:
@@ -227,4 +212,8 @@ def _cost_problem(call: CallEnded) -> str | None:
 
 
 def _of(call: CallStarted | CallEnded, detail: str) -> str:
-    return f"request {call.request_id}, {call.provider}/{call.model}: {detail}"
+    return f"{_about(call)}: {detail}"
+
+
+def _about(call: CallStarted | CallEnded) -> str:
+    return f"request {call.request_id}, {call.provider}/{call.model}"

@@ -12,6 +12,7 @@ from tierstream.verify.identity import Window
 from topics.journal import CallEnded, Purpose
 from topics.results import Result
 
+_PICO: Final = 10**12
 _CONTENT_BYTES: Final = 16
 _GIVER_BYTES: Final = 8
 _SLACK_MS: Final = 5_000
@@ -21,6 +22,11 @@ _SLACK_MS: Final = 5_000
 def pico_usd(cost: Decimal) -> int:
     """Return the cost in millionths of a millionth of a dollar: an exact sum, whatever its size."""
     return int(cost.scaleb(12))
+
+
+def usd(pico: int) -> Decimal:
+    """Return what `pico_usd` made of a cost, or a sum of such, in dollars."""
+    return Decimal(pico) / _PICO
 
 
 @dataclass(frozen=True, slots=True)

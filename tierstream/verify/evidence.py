@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from streams.config.settings_sections import KafkaSettings
-from streams.kafka.topic_reader import LogReader, RawRecord
+from streams.kafka.topic_reader import RawRecord, TopicReader, partitions_of
 from tierstream.verify.findings import Check, Findings, place
 from topics.base import Record
 from topics.codec import DecodeError, decode
@@ -38,6 +38,7 @@ class Evidence:
     def __init__(self, kafka: KafkaSettings, findings: Findings, progress: Progress) -> None:
         self.records = 0
         self._kafka = kafka
+        self.reader = TopicReader(kafka)
         self._findings = findings
         self._progress = progress
 
@@ -55,24 +56,12 @@ class Evidence:
             since_ms: First moment that is judged, ms since the epoch; None: the beginning.
             lead_ms: First moment that is read; None: the same.
         """
-        topic = spec.full_name(self._kafka.prefix)
-        tps = [TopicPartition(topic, partition) for partition in range(self._kafka.partitions)]
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._kafka.bootstrap_servers,
-            group_id=None,
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-        )
-        await consumer.start()
-        try:
-            consumer.assign(tps)
-            consumer.pause(*tps)
-            ends = await consumer.end_offsets(tps)
-            beginnings = await consumer.beginning_offsets(tps)
-            starts = await _offsets_at(consumer, since_ms, beginnings, ends)
-            leads = starts if lead_ms is None else await _offsets_at(consumer, lead_ms, beginnings, ends)
-        finally:
-            await consumer.stop()
+        tps = partitions_of(spec, self._kafka)
+        async with self.reader.opened(tps) as cursor:
+            ends = await cursor.ends()
+            beginnings = await cursor.beginnings()
+            starts = beginnings if since_ms is None else await cursor.offsets_at(since_ms, ends)
+            leads = starts if lead_ms is None else await cursor.offsets_at(lead_ms, ends)
         return [Span(tp, beginnings[tp], leads[tp], starts[tp], ends[tp]) for tp in tps]
 
     async def read(
@@ -83,8 +72,7 @@ class Evidence:
         max_bytes: int | None = None,
     ) -> AsyncIterator[tuple[RawRecord, M | DecodeError]]:
         """Yield each record of a span, with why it can't be read where it can't."""
-        reader = LogReader(self._kafka, isolation_level="read_committed")
-        async for raw in reader.read(span.tp, since_offset=span.lead, until_offset=span.end):
+        async for raw in self.reader.read(span.tp, since_offset=span.lead, until_offset=span.end):
             self.records += 1
             if self.records % _PROGRESS_EVERY == 0:
                 self._progress(span.tp.topic, self.records)
@@ -104,27 +92,10 @@ class Evidence:
 
     async def end(self, tp: TopicPartition) -> int:
         """Return the end of a partition as it is now."""
-        return await LogReader(self._kafka, isolation_level="read_committed").end_offset(tp)
-
-    async def record_at(self, tp: TopicPartition, offset: int) -> RawRecord | None:
-        """Return the record at an offset, or None."""
-        record = await LogReader(self._kafka).record_at(tp, offset)
-        return record if record is not None and record.offset == offset else None
+        return (await self.reader.end_offsets([tp]))[tp]
 
     async def oldest_kept_ms(self, spans: Iterable[Span]) -> int | None:
         """Return the time from which all partitions are whole, ms since the epoch; None if nothing has expired."""
         cut = [span for span in spans if 0 < span.beginning < span.end]
-        records = [await LogReader(self._kafka).record_at(span.tp, span.beginning) for span in cut]
+        records = [await self.reader.next_record(span.tp, span.beginning) for span in cut]
         return max((record.timestamp for record in records if record is not None), default=None)
-
-
-async def _offsets_at(
-    consumer: AIOKafkaConsumer,
-    moment_ms: int | None,
-    beginnings: dict[TopicPartition, int],
-    ends: dict[TopicPartition, int],
-) -> dict[TopicPartition, int]:
-    if moment_ms is None:
-        return beginnings
-    found = await consumer.offsets_for_times(dict.fromkeys(beginnings, max(moment_ms, 0)))
-    return {tp: ends[tp] if found[tp] is None else min(found[tp].offset, ends[tp]) for tp in beginnings}

@@ -11,7 +11,7 @@ from analytics.clickhouse import AsyncClient, open_client
 from analytics.named_query import named_query, named_query_blocks
 from streams.config.settings import Settings, SettingsError
 from streams.kafka.admin import admin_client
-from tierstream.verify.ended_calls import pico_usd
+from tierstream.verify.ended_calls import pico_usd, usd
 from tierstream.verify.evidence import Evidence, Span
 from tierstream.verify.findings import Check, Findings
 from tierstream.verify.ledger_rows import Expected, Rows, compare_rows
@@ -20,7 +20,6 @@ from topics.registry import CALLS, HOPS, RESULTS, TopicSpec
 
 _VIEWS: Final = {RESULTS.name: "requests", CALLS.name: "calls", HOPS.name: "hops"}
 _POLL_S: Final = 0.2
-_PICO: Final = 10**12
 
 
 @dataclass(slots=True)
@@ -124,10 +123,7 @@ class LedgerAudit:
         [sums] = await named_query(self._client, self._database, "ledger_sums", parameters)
         total = self._totals.get(spec.name, _Total())
         if (sums["rows"], pico_usd(Decimal(sums["cost"]))) != (total.rows, total.cost_pico):
-            detail = (
-                f"SQL: {sums['rows']} rows, ${sums['cost']}; records: {total.rows} rows, "
-                f"${Decimal(total.cost_pico) / _PICO}"
-            )
+            detail = f"SQL: {sums['rows']} rows, ${sums['cost']}; records: {total.rows} rows, ${usd(total.cost_pico)}"
             self._findings.add(Check.LEDGER_TOTALS, spec.full_name(self._kafka.prefix), detail)
 
     async def _caught_up(self, spec: TopicSpec[Record], partition: int, offset: int) -> None:

@@ -14,6 +14,7 @@ from tierstream.verify.findings import Check, Findings, place
 from topics.base import Record
 from topics.events import Hop, Hops
 from topics.journal import CallEnded, CallStarted, Rates, Usage
+from topics.requests import Dimensions
 from topics.results import Result
 
 _SEPARATOR: Final = "\x1f"
@@ -147,11 +148,7 @@ def _result_facts(result: Result) -> list[object]:
         source.offset,
         source.timestamp_ms,
         _micros(result.settled_at),
-        _joined(result.tags),
-        result.user_id,
-        result.feature,
-        result.query_type,
-        result.service_class.value if result.service_class else None,
+        *(_dimension_fact(getattr(result, name)) for name in Dimensions.model_fields),
     ]
 
 
@@ -200,6 +197,10 @@ def _hop_facts(record: Hops, hop: Hop) -> list[object]:
         hop.classifier,
         hop.detail,
     ]
+
+
+def _dimension_fact(dimension: str | tuple[str, ...] | None) -> str | None:
+    return _joined(dimension) if isinstance(dimension, tuple) else dimension
 
 
 def _usage_facts(usage: Usage | None) -> tuple[object, ...]:

@@ -4,15 +4,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
+from agents import STAGES
 from streams.providers.base import ErrorKind
 from tierstream.verify.ended_calls import EndedCall
 from tierstream.verify.findings import Check, Findings
 from tierstream.verify.identity import Window, identity
 from topics.events import Hop, Hops
 from topics.results import Result
-from topics.tasks import CLASSIFY
 
-_INFER: Final = "infer"
+_PAYING: Final = frozenset(stage.name for stage in STAGES if stage.pays or stage.votes)
 _VALIDATE: Final = "validate"
 _NO_END: Final = frozenset({*ErrorKind, "judge_unreadable"})
 """Outcomes of a call after which the stage goes on with the next model."""
@@ -50,7 +50,7 @@ class _Suspect:
 
 
 def _pays(stage: str) -> bool:
-    return stage in {CLASSIFY, _VALIDATE} or stage.startswith(f"{_INFER}:")
+    return stage.partition(":")[0] in _PAYING
 
 
 class UnroutedCalls:

@@ -12,6 +12,7 @@ from uuid import UUID
 import aiohttp
 
 from tierstream.client.request_file import InputError
+from tierstream.verify.findings import Check, Findings
 from topics.journal import Usage
 
 _FIELDS = ("input_tokens", "output_tokens", "cached_tokens", "cache_written_tokens")
@@ -104,6 +105,47 @@ class ServedCalls:
         for call_id, index in self._index.items():
             if not self._recorded[index]:
                 yield UUID(bytes=call_id)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalledCall:
+    """What the journal says of a call, all of its shares together."""
+
+    call_id: UUID
+    about: str
+    """Whose it is."""
+    tokens: Tokens | None
+    """What it was booked by; None where it has no usage."""
+    is_estimated: bool
+    is_answered: bool
+    said_by: str = "the journal says"
+
+
+def judge_served(findings: Findings, call: JournalledCall, served: ServedCalls) -> None:
+    """Compare a call of the journal with what the provider served and billed; one that was answered has usage."""
+
+    def add(check: Check, detail: str) -> None:
+        findings.add(check, str(call.call_id), f"{call.about}: {detail}")
+
+    billed = served.tokens(call.call_id)
+    unbilled = Check.MISPRICED if call.is_answered else Check.UNBILLED
+    if call.tokens is None:
+        # An answer without usage is mispriced anyway.
+        if billed is not None and not call.is_answered:
+            add(Check.UNBILLED, f"the provider billed {billed}")
+    elif call.call_id not in served:
+        add(Check.UNSERVED, "the provider's log does not hold it")
+    elif call.is_estimated and billed is not None:
+        add(unbilled, f"its usage is an estimate, and the provider billed {billed}")
+    elif not call.is_estimated and call.tokens != billed:
+        said = billed if billed is not None else "nothing"
+        add(Check.MISPRICED, f"{call.said_by} {call.tokens}, the provider billed {said}")
+
+
+def judge_unrecorded(findings: Findings, served: ServedCalls) -> None:
+    """Name the served calls that no journal record announced."""
+    for call_id in served.unrecorded():
+        findings.add(Check.UNRECORDED, str(call_id), "the provider served it, and it has no CallStarted")
 
 
 def read_usage_logs(paths: Iterable[Path], into: ServedCalls, *, since: datetime | None) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from tierstream.verify.findings import Check, Findings
-from tierstream.verify.served import ServedCalls, Tokens
+from tierstream.verify.served import JournalledCall, ServedCalls, Tokens, judge_served
 from topics.journal import CallEnded, Usage
 
 
@@ -93,22 +93,15 @@ class SharedCalls:
         elif shared.is_answered and not shared.parts_with_usage:
             self._add(Check.MISPRICED, call_id, shared, "it was answered and has no usage")
         elif self._served is not None:
-            self._compare_served(call_id, shared, self._served)
-
-    def _compare_served(self, call_id: UUID, shared: _Shared, served: ServedCalls) -> None:
-        billed = served.tokens(call_id)
-        if not shared.parts_with_usage:
-            if billed is not None:
-                self._add(Check.UNBILLED, call_id, shared, f"the provider billed {billed}")
-        elif call_id not in served:
-            self._add(Check.UNSERVED, call_id, shared, "the provider's log does not hold it")
-        elif shared.is_estimated and billed is not None:
-            check = Check.MISPRICED if shared.is_answered else Check.UNBILLED
-            self._add(check, call_id, shared, f"its usage is an estimate, and the provider billed {billed}")
-        elif not shared.is_estimated and shared.tokens != billed:
-            said = billed if billed is not None else "nothing"
-            detail = f"its {shared.shares} shares are {shared.tokens}, the provider billed {said}"
-            self._add(Check.MISPRICED, call_id, shared, detail)
+            ours = JournalledCall(
+                call_id,
+                shared.about,
+                tokens=shared.tokens if shared.parts_with_usage else None,
+                is_estimated=shared.is_estimated,
+                is_answered=shared.is_answered,
+                said_by=f"its {shared.shares} shares are",
+            )
+            judge_served(self._findings, ours, self._served)
 
     def _add(self, check: Check, call_id: UUID, shared: _Shared, detail: str) -> None:
         self._findings.add(check, str(call_id), f"{shared.about}: {detail}")

@@ -14,11 +14,12 @@ from aiokafka import TopicPartition
 
 from streams.calls.pricing import PriceBook
 from streams.config.settings import Settings
+from streams.kafka.admin import require_topics
 from streams.kafka.clock import utc_now
-from tierstream.client.client import ResultReader, Start, require_topics
+from tierstream.client.record_reader import RecordReader, Start
 from tierstream.verify.answers import AnswerBook
-from tierstream.verify.calls import CallBook, CallCounts, CallRules, judge_unrecorded
-from tierstream.verify.ended_calls import pico_usd
+from tierstream.verify.calls import CallBook, CallCounts, CallRules
+from tierstream.verify.ended_calls import pico_usd, usd
 from tierstream.verify.evidence import Evidence, Progress, Span
 from tierstream.verify.findings import Check, Findings, place
 from tierstream.verify.identity import Window
@@ -27,7 +28,7 @@ from tierstream.verify.ledger_rows import Expected
 from tierstream.verify.rates import RatesAudit
 from tierstream.verify.redelivery import UnroutedCalls
 from tierstream.verify.requests import RequestBook
-from tierstream.verify.served import ServedCalls, fetch_served, read_usage_logs
+from tierstream.verify.served import ServedCalls, fetch_served, judge_unrecorded, read_usage_logs
 from tierstream.verify.shared_calls import SharedCalls
 from topics.base import from_millis
 from topics.codec import DecodeError, decode
@@ -36,7 +37,6 @@ from topics.events import DeadLetter
 from topics.journal import CallEnded, CallStarted
 from topics.registry import CALLS, DEAD_LETTERS, HOPS, REQUESTS, RESULTS
 
-_PICO: Final = 10**12
 _SERVED_CHECKS: Final = (Check.UNRECORDED, Check.UNSERVED, Check.UNMADE, Check.UNBILLED)
 
 
@@ -182,7 +182,10 @@ class _Run:
         outstanding = self._book.outstanding()
         start: Start = self.verification.since - self._window if self.verification.since else "beginning"
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._wait_until), ResultReader(self._settings.kafka, start=start) as reader:
+            async with (
+                asyncio.timeout_at(self._wait_until),
+                RecordReader(RESULTS, self._settings.kafka, start=start) as reader,
+            ):
                 while outstanding:
                     self._progress("results to come", self.evidence.records)
                     for result in await reader.poll():
@@ -292,7 +295,7 @@ class _Run:
             self._findings.add(check, name, f"{where}, deadline {deadline}")
 
     async def _request_id(self, tp: TopicPartition, offset: int) -> str | None:
-        raw = await self.evidence.record_at(tp, offset)
+        raw = await self.evidence.reader.record_at(tp, offset)
         if raw is None:
             return None
         try:
@@ -316,8 +319,8 @@ class _Run:
         }
         if served is not None:
             self.verification.counts |= {"served_calls": len(served), "served_without_id": served.nameless}
-        self.verification.results_cost_usd = Decimal(self._results_pico) / _PICO
-        self.verification.calls_cost_usd = Decimal(calls.cost_pico) / _PICO
+        self.verification.results_cost_usd = usd(self._results_pico)
+        self.verification.calls_cost_usd = usd(calls.cost_pico)
 
 
 def _millis(moment: datetime | None) -> int | None:

@@ -42,12 +42,8 @@ class LearnedClassifier:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._forest = model.forest
-        self._digest = digest(model)[:8]
-
-    @property
-    def version(self) -> str:
-        """The digest of the parameters."""
-        return self._digest
+        self.version: Final = digest(model)[:8]
+        """Of the parameters."""
 
     @property
     def thresholds(self) -> tuple[float | None, ...]:

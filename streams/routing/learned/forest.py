@@ -45,20 +45,17 @@ class Forest:
 
     def predict(self, row: Floats) -> float:
         """Return the mean of the trees for one row of features."""
-        return float(np.add.reduce(self.value.take(self._leaves(row)))) / len(self.roots)
-
-    def predict_many(self, rows: Floats) -> NDArray[np.float64]:
-        """Return the mean of the trees for each row: (rows,)."""
-        parts = [self._leaves_of(rows[i : i + _ROWS_AT_ONCE]) for i in range(0, len(rows), _ROWS_AT_ONCE)]
-        return np.concatenate([self.value.take(leaves).sum(axis=1) for leaves in parts]) / float(len(self.roots))
-
-    def _leaves(self, row: Floats) -> Ints:
         # As wide as a node number: adding narrower ones would convert them at each step.
         passed = (row.take(self.test_feature) > self.test_threshold).astype(np.intp).take
         tests, left, node = self.tests.take, self.left.take, self.roots
         for _ in range(self.depth):
             node = left(node) + passed(tests(node))
-        return node
+        return float(np.add.reduce(self.value.take(node))) / len(self.roots)
+
+    def predict_many(self, rows: Floats) -> NDArray[np.float64]:
+        """Return the mean of the trees for each row: (rows,)."""
+        parts = [self._leaves_of(rows[i : i + _ROWS_AT_ONCE]) for i in range(0, len(rows), _ROWS_AT_ONCE)]
+        return np.concatenate([self.value.take(leaves).sum(axis=1) for leaves in parts]) / float(len(self.roots))
 
     def _leaves_of(self, rows: Floats) -> Ints:
         passed = (rows.take(self.test_feature, axis=1) > self.test_threshold).view(np.int8).ravel()

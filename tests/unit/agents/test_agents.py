@@ -17,12 +17,10 @@ from support.in_memory import (
     new_task,
 )
 
-from agents import STAGES
 from agents.classify import classify
 from agents.escalate import escalate
 from agents.infer import infer
 from agents.validate import validate
-from streams.config.settings import Settings
 from streams.kafka.publisher import Output
 from streams.runtime.stage import RefusedError
 from topics.events import Hops, Status, StatusKind
@@ -225,8 +223,3 @@ async def test_a_hard_case_from_tier_to_tier():
     assert (outcome.content, outcome.tier, outcome.status) == ("right", 3, ResultStatus.OK)
     assert [attempt.outcome for attempt in outcome.route] == ["hedge", "ok", "judge_fail", "ok"]
     assert outcome.cost_usd == 4 * CALL_COST
-
-
-def test_the_topology_is_declared():
-    names = [i.name for stage in STAGES for i in stage.instances(Settings(**SETTINGS))]
-    assert names == ["classify", "infer:1", "infer:2", "infer:3", "validate", "escalate"]

@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.in_memory import BASE, BASE_MS, USAGE, Stored, new_request, new_task
 
-from agents.parked import Held, Hold, home_tier, outputs_of
+from agents.parked import home_tier, outputs_of
+from streams.runtime.failed_records import FailedRecord
+from streams.runtime.hold import Held, Hold
+from streams.runtime.stage import Received
 from topics.codec import encode
 from topics.events import DeadLetter, Hops
 from topics.results import Outcome, ResultStatus
@@ -52,17 +55,13 @@ def stored(offset=5, *, value=None, reason="no provider of tier 3", **task):
 
 
 def held(record=None, *, age_s=0.0, parked_s=PARKED_S, **task):
-    return Held.of(
-        record or stored(**task),
-        TP,
-        parked_s=parked_s,
-        monotonic=SEEN,
-        now=BASE + timedelta(seconds=age_s),
-    )
+    received = Received.of(record or stored(**task), TP)
+    return Held.of(received, parked_s=parked_s, monotonic=SEEN, now=BASE + timedelta(seconds=age_s))
 
 
 def leaving(one, *, expired=False, after_s=PARKED_S):
-    return outputs_of(one, has_expired=expired, tiers=3, at=BASE + timedelta(seconds=after_s))
+    at = BASE + timedelta(seconds=after_s)
+    return outputs_of(one, FailedRecord("parked", one.received, at), has_expired=expired, tiers=3, at=at)
 
 
 def by_topic(outputs):
@@ -87,7 +86,7 @@ class TestWhen:
     def test_a_task_that_moved_rests_from_when_it_was_parked(self):
         parked = Parked(task=new_task(deadline=BASE + timedelta(days=1)), reason="x", since_ms=BASE_MS - 1500)
         one = held(stored(value=encode(parked).value))
-        assert (one.since_ms, one.source.timestamp_ms) == (BASE_MS - 1500, BASE_MS)
+        assert (one.since_ms, one.received.timestamp) == (BASE_MS - 1500, BASE_MS)
         assert 0.5 - GRID_S <= one.wake - SEEN <= 0.5
         assert leaving(one)[1].record.hops[0].queue_ms == 3500.0
 
@@ -120,13 +119,13 @@ class TestHold:
     def test_nothing_leaves_before_its_time(self):
         hold = self.fill(60, 60)
         assert hold.take(SEEN + PARKED_S - 2 * GRID_S, 10) == []
-        assert [one.record.offset for one in hold.take(SEEN + PARKED_S, 10)] == [10, 11]
+        assert [one.received.offset for one in hold.take(SEEN + PARKED_S, 10)] == [10, 11]
         assert hold.take(SEEN + PARKED_S, 10) == []
 
     def test_the_position_waits_for_the_oldest(self):
         hold = self.fill(60, 1, 60)
         expired = hold.take(SEEN + 1, 10)
-        assert [one.record.offset for one in expired] == [11]
+        assert [one.received.offset for one in expired] == [11]
         hold.let_go(expired)
         assert hold.position == 10
         [first] = hold.take(SEEN + PARKED_S, 1)
@@ -144,7 +143,7 @@ class TestHold:
         hold = self.fill(60, 1, 60)
         resting = hold.take(SEEN + PARKED_S, 3)
         assert not any(hold.is_in_the_way(one) for one in resting)
-        first, second, third = sorted(resting, key=lambda one: one.record.offset)
+        first, second, third = sorted(resting, key=lambda one: one.received.offset)
         hold.let_go([second])
         assert hold.is_in_the_way(first)
         assert not hold.is_in_the_way(third)

@@ -11,6 +11,7 @@ from support.ledger_records import BASE, call_pair, result, shared_call
 from analytics.clickhouse import AsyncClient, open_client
 from analytics.ledger import Entry, Ledger, SinkStats
 from analytics.ledger_report import ledger_report
+from analytics.ledger_window import LedgerWindow
 from analytics.migrate import migrate
 from analytics.rows import Position, rows_of
 from topics.journal import Purpose
@@ -53,7 +54,7 @@ async def test_a_shared_call_counts_once_and_its_unknown_parts_are_estimated(cli
             position = Position("cluster", "c", 0, offset, int(BASE.timestamp() * 1000) + offset)
             await ledger.insert([Entry(position, rows_of(record, position, "none"))])
         await ledger.close()
-        report = await ledger_report(client, "ledger")
+        report = await ledger_report(LedgerWindow(client, "ledger"))
     parts = [end.cost_usd for end in ended]
     assert {group.outcome: (group.calls, group.cost_usd) for group in report.calls} == {
         "ok": (2, parts[0] + parts[1] + call_pair(8)[1].cost_usd),
@@ -68,7 +69,7 @@ async def test_a_shared_call_counts_once_and_its_unknown_parts_are_estimated(cli
 
 
 async def test_the_money_is_reconciled(client):
-    report = await ledger_report(client, "ledger")
+    report = await ledger_report(LedgerWindow(client, "ledger"))
     money = report.money
     assert (report.requests, report.statuses) == (4, {"ok": 4})
     assert money.results_cost_usd == money.routed_cost_usd == SETTLED_COST
@@ -96,8 +97,8 @@ async def test_the_money_is_reconciled(client):
     assert abs(listed[LOST.call_id].cost_usd - ok_cost / 6) < Decimal("1e-11")
     assert not listed[UUID(int=2)].is_estimated
     assert money.unknown_estimate_usd == listed[AGAIN].cost_usd + listed[LOST.call_id].cost_usd
-    tagged = await ledger_report(client, "ledger", tag="run")
+    tagged = await ledger_report(LedgerWindow(client, "ledger", tag="run"))
     assert (tagged.requests, tagged.money.calls_cost_usd, tagged.money.unexplained_usd) == (1, ENDED.cost_usd, 0)
     assert {call.call_id for call in tagged.listed} == {STARTED.call_id, AGAIN}
-    empty = await ledger_report(client, "ledger", since=BASE + timedelta(days=1))
+    empty = await ledger_report(LedgerWindow(client, "ledger", since=BASE + timedelta(days=1)))
     assert (empty.requests, empty.calls, empty.listed, empty.money.calls_cost_usd) == (0, (), (), 0)

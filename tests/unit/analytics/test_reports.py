@@ -1,29 +1,46 @@
 """The reports' figures against the same figures computed in Python, on the real engine."""
 
+import json
+import re
 import statistics
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
+from importlib import import_module
+from inspect import get_annotations, isfunction
+from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 from support.ledger_records import BASE, call_pair, hops, result, shared_call
 
+import analytics
 from analytics.clickhouse import AsyncClient, open_client
 from analytics.ledger import Entry, Ledger, SinkStats
+from analytics.ledger_window import LedgerWindow
 from analytics.migrate import migrate
-from analytics.reports import SharingSummary, cost_total, summary, trace
+from analytics.reports import REPORTS, SharingSummary, summary, trace
 from analytics.rows import Position, rows_of
+from streams.config.settings import load
 from tierstream.cli.render.ledger import show_summary
+from tierstream.cli.render.report import show_figures, show_report
 from topics.journal import Purpose
 from topics.results import Result
 
+ROOT = Path(__file__).parents[3]
+BY_VIEW = ("ledger_rows", "ledger_twice")
+"""Queries of `verify`, one for each view that it compares."""
 FRONTIER = (Decimal(5), Decimal(25), Decimal("0.5"))
 RESULTS = [result(n, tags=("run-7", "even") if n % 2 == 0 else ("run-7",)) for n in range(40)]
 CALLS = [call for n in range(40) if n % 5 != 4 for call in call_pair(n)]
 JUDGED = [call for n in range(0, 40, 4) if n % 5 != 4 for call in call_pair(n, purpose=Purpose.JUDGE)]
 LOST = [call_pair(3, failed=True)[0]]
 ENDED = [*CALLS[1::2], *JUDGED[1::2]]
+
+
+def window(client: AsyncClient, database: str = "ledger", **bounds) -> LedgerWindow:
+    return LedgerWindow(client, database, frontier_rates=lambda: FRONTIER, **bounds)
 
 
 @pytest.fixture
@@ -43,7 +60,7 @@ async def client(module_clickhouse_url: str) -> AsyncIterator[AsyncClient]:
 
 
 async def test_summary_adds_up(client):
-    report = await summary(client, "ledger", frontier_rates=FRONTIER)
+    report = await summary(window(client))
     answered = [r for r in RESULTS if r.usage]
     assert report.requests == 40
     assert report.statuses == Counter(r.status.value for r in RESULTS)
@@ -66,7 +83,7 @@ async def test_summary_adds_up(client):
 
 
 async def test_summary_by_tier_and_user(client):
-    report = await summary(client, "ledger", frontier_rates=FRONTIER, top=1)
+    report = await summary(window(client), top=1)
     assert [tier.tier for tier in report.tiers] == [1, 2, None]
     for tier in report.tiers:
         mine = [r for r in RESULTS if r.tier == tier.tier]
@@ -91,22 +108,14 @@ async def test_summary_by_tier_and_user(client):
 
 async def test_a_tag_and_a_window_restrict_the_summary(client):
     even = {r.request_id for r in RESULTS if "even" in r.tags}
-    tagged = await summary(client, "ledger", frontier_rates=FRONTIER, tag="even")
+    tagged = await summary(window(client, tag="even"))
     assert tagged.requests == len(even)
     assert tagged.total_cost_usd == sum(call.cost_usd for call in ENDED if call.request_id in even)
     assert tagged.unknown_calls == 0
-    early = await summary(client, "ledger", BASE, BASE + timedelta(milliseconds=10), frontier_rates=FRONTIER)
+    early = await summary(window(client, since=BASE, until=BASE + timedelta(milliseconds=10)))
     assert early.requests == 10
-    nothing = await summary(client, "ledger", until=BASE, frontier_rates=FRONTIER)
+    nothing = await summary(window(client, until=BASE))
     assert (nothing.requests, nothing.total_cost_usd, nothing.saved_share, nothing.tiers) == (0, 0, None, ())
-
-
-async def test_cost_total_is_exact(client):
-    expected = sum(call.cost_usd for call in ENDED)
-    total = await cost_total(client, "ledger")
-    assert isinstance(total, Decimal)
-    assert total == expected
-    assert await cost_total(client, "ledger", tag="no such tag") == 0
 
 
 async def test_sharing_and_batches_are_added_up(module_clickhouse_url, capsys):
@@ -122,7 +131,7 @@ async def test_sharing_and_batches_are_added_up(module_clickhouse_url, capsys):
             position = Position("cluster", topic, 0, offset % len(records), int(BASE.timestamp() * 1000))
             await ledger.insert([Entry(position, rows_of(record, position, "none"))])
         await ledger.close()
-        report = await summary(client, "sharing", frontier_rates=FRONTIER)
+        report = await summary(window(client, "sharing"))
         assert report.total_cost_usd == whole + call_pair(8)[1].cost_usd
         assert [(p.purpose, p.calls) for p in report.purposes] == [("infer", 2)]
         assert report.sharing == SharingSummary(shared_calls=1, saved_calls=2, saved_cost_usd=2 * whole)
@@ -136,7 +145,7 @@ async def test_sharing_and_batches_are_added_up(module_clickhouse_url, capsys):
                 "first_token_p50_ms": 80.0,
             }
         ]
-        tagged = await summary(client, "sharing", frontier_rates=FRONTIER, tag="some")
+        tagged = await summary(window(client, "sharing", tag="some"))
         alone = 2 * whole - ended[0].cost_usd - ended[1].cost_usd
         assert tagged.sharing == SharingSummary(shared_calls=1, saved_calls=1, saved_cost_usd=alone)
         show_summary(report, "groq/small")
@@ -146,7 +155,7 @@ async def test_sharing_and_batches_are_added_up(module_clickhouse_url, capsys):
 
 
 async def test_without_sharing_nothing_is_saved(client):
-    report = await summary(client, "ledger", frontier_rates=FRONTIER)
+    report = await summary(window(client))
     assert report.sharing == SharingSummary(shared_calls=0, saved_calls=0, saved_cost_usd=Decimal(0))
     assert [(tier.batch_size, tier.streamed, tier.first_token_p50_ms) for tier in report.departures] == [(1, 0, None)]
 
@@ -168,3 +177,31 @@ async def test_trace_tells_the_story_in_order(client):
     }
     assert [(r.status, r.latency_ms, r.own_ms) for r in story.results] == [("ok", 264, 106)]
     assert await trace(client, "ledger", "nobody") is None
+
+
+@pytest.mark.parametrize("name", REPORTS)
+@pytest.mark.parametrize("bounds", [{}, {"until": BASE}], ids=["filled", "empty"])
+async def test_every_report_can_be_asked_and_shown(client, name, bounds, capsys):
+    found = await REPORTS[name](window(client, **bounds))
+    assert json.loads(found.model_dump_json())
+    show_report(name, found, load())
+    show_figures(found)
+    assert capsys.readouterr().out
+
+
+def test_every_report_is_listed_and_every_query_is_asked():
+    written = {
+        function.__name__
+        for module in iter_modules(analytics.__path__)
+        for function in vars(import_module(f"analytics.{module.name}")).values()
+        if isfunction(function) and next(iter(get_annotations(function).values()), None) is LedgerWindow
+    }
+    forgotten = written - {report.__name__ for report in REPORTS.values()}
+    assert not forgotten, f"analytics/reports.py: no command asks {forgotten}: a line in REPORTS"
+    sources = "".join(path.read_text() for root in ("analytics", "tierstream") for path in (ROOT / root).rglob("*.py"))
+    names = set(re.findall(r'"(\w+)"', sources)) | {
+        f"{kind}_{view}" for kind in BY_VIEW for view in ("requests", "calls", "hops")
+    }
+    queries = {path.stem for path in (ROOT / "analytics" / "queries").glob("*.sql")}
+    unasked = queries - names
+    assert not unasked, f"analytics/queries: nobody asks {unasked}"

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from support.bad_records import REQUEST_MAX_BYTES, SERVED, page, rows
+from support.bad_records import FIELDS, REQUEST_MAX_BYTES, SERVED, page, rows
+from support.request_fields import request_fields
 
 from topics.codec import DecodeError, decode
 from topics.registry import all_topics
@@ -32,6 +33,11 @@ def test_a_record_is_read_or_refused_as_the_table_says(row):
     assert refusal.message.startswith(row.names)
     assert "bad-000" not in refusal.message
     assert len(refusal.message) < 400
+
+
+def test_each_field_of_a_request_has_values_that_it_must_not_have():
+    missing = {name for name, _ in request_fields()} - FIELDS.keys() - {"request_id"}
+    assert not missing, f"tests/support/bad_records.py: FIELDS has no bad values of {missing}"
 
 
 def test_the_page_is_the_table():

@@ -48,7 +48,8 @@ def attempt(spec, value: bytes, headers: Headers = ()) -> DecodeError | None:
 
 
 def test_every_record_of_the_registry_is_covered():
-    assert {model.__name__ for model in SPECS} == {model.__name__ for model in by_record} | {"DeadLetter"}
+    without = {model.__name__ for model in SPECS} - {model.__name__ for model in by_record} - {"DeadLetter"}
+    assert not without, f"tests/support/record_strategies.py: by_record has no strategy for {without}"
 
 
 @pytest.mark.parametrize("model", by_record, ids=lambda model: model.__name__)

@@ -131,7 +131,7 @@ def test_tries_are_counted_for_each_stage():
 
 def test_topics_have_names_of_their_own_and_every_record_its_schema():
     specs: list[TopicSpec] = list(all_topics(4))
-    assert len({spec.name for spec in specs}) == len(specs) == 17
+    assert len({spec.name for spec in specs}) == len(specs)
     schemas = {model.SCHEMA: model for spec in specs for model in spec.records}
     assert all(schema.endswith("/1") for schema in schemas)
     assert len(schemas) == len({model for spec in specs for model in spec.records})

@@ -6,14 +6,14 @@ from typing import Annotated, Final, Literal
 import typer
 
 from streams.config.settings import Settings
-from streams.control.control_topic import read_control
+from streams.control.control_follower import read_control
+from streams.kafka.admin import require_topics
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import Output, Publisher
 from tierstream.cli.connection import load_with_kafka, operator_name
 from tierstream.cli.help_text import examples
 from tierstream.cli.render.breakers import show_breakers
 from tierstream.cli.render.results import show_json
-from tierstream.client.client import require_topics
 from tierstream.operations.breakers import TargetReport, known_targets, target_reports
 from topics.control import BreakerOrder
 from topics.registry import CONTROL

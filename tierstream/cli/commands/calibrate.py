@@ -9,13 +9,22 @@ import typer
 
 from streams.kafka.clock import utc_now
 from tierstream.cli.commands.evaluate import INTERRUPTED, CrossValidate, Folds, scores_of, warn_of_seen
-from tierstream.cli.commands.train import AsJson, ModelFile, Outcomes, Seed, load_model, require_directory
+from tierstream.cli.commands.train import (
+    AsJson,
+    ModelFile,
+    Outcomes,
+    Seed,
+    load_model,
+    require_directory,
+    require_scikit_learn,
+)
 from tierstream.cli.connection import load_settings
 from tierstream.cli.help_text import examples
 from tierstream.cli.progress import progress_bar
 from tierstream.cli.render.evaluation import show_thresholds
 from tierstream.cli.render.results import show_json
 from tierstream.client.request_file import InputError
+from tierstream.training import TrainingError
 from tierstream.training.outcome_file import read_outcomes
 
 if TYPE_CHECKING:
@@ -78,6 +87,8 @@ def calibrate(
     each pair of tiers that there are outcomes of. For a model that was trained on these very outcomes take
     --cross-validate, or the threshold will be too high.
     """
+    if cross_validate:
+        require_scikit_learn()
     if out is not None:
         require_directory(out)
     settings = load_settings(ctx)
@@ -93,7 +104,6 @@ def calibrate(
         raise InputError(f"{outcomes}: no outcome of benchmark {benchmark!r}")
     from tierstream.training import routing_report  # noqa: PLC0415
     from tierstream.training.evaluation import Ranking  # noqa: PLC0415 - NumPy takes a while to import
-    from tierstream.training.fit_model import TrainingError  # noqa: PLC0415
     from tierstream.training.threshold import pick_thresholds  # noqa: PLC0415
 
     found = routing_report.Outcomes(rows)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from streams.config.settings import Settings
+from streams.kafka.admin import require_topics
 from tierstream.cli.connection import load_with_kafka, operator_name
 from tierstream.cli.errors import FAILED, show_error
 from tierstream.cli.help_text import examples
@@ -22,7 +23,6 @@ from tierstream.cli.render.dead_letters import (
     table,
 )
 from tierstream.cli.render.results import show_json
-from tierstream.client.client import require_topics
 from tierstream.operations.dead_letter_log import Entry, LetterId, LetterState
 from tierstream.operations.dead_letters import DeadLetterError, DeadLetters, Problem
 

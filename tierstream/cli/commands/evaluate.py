@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tierstream.cli.commands.train import AsJson, ModelFile, Outcomes, Seed, load_model
+from tierstream.cli.commands.train import AsJson, ModelFile, Outcomes, Seed, load_model, require_scikit_learn
 from tierstream.cli.errors import show_warning
 from tierstream.cli.help_text import examples
 from tierstream.cli.progress import progress_bar
 from tierstream.cli.render.evaluation import show_control, show_slices
 from tierstream.cli.render.results import show_json
 from tierstream.client.request_file import InputError
+from tierstream.training import TrainingError
 from tierstream.training.outcome_file import read_outcomes
 
 if TYPE_CHECKING:
@@ -71,16 +72,17 @@ def evaluate(
     on shuffled labels, which has to give an APGR of 0.5, or on swapped ones, which has to give less.
     """
     _check(cross_validate, control, model, baseline_outcomes)
+    if cross_validate or baseline_outcomes is not None:
+        require_scikit_learn()
     classifier = None if cross_validate else load_model(model)
     rows = read_outcomes(outcomes)
     trained = read_outcomes(baseline_outcomes) if baseline_outcomes else None
-    from tierstream.training import routing_report  # noqa: PLC0415
-    from tierstream.training.fit_model import TrainingError  # noqa: PLC0415 - NumPy takes a while to import
+    from tierstream.training import routing_report  # noqa: PLC0415 - NumPy takes a while to import
 
     found = routing_report.Outcomes(rows)
     try:
         if control is not None:
-            _control(found, routing_report.Control(control), folds, repeats, seed, as_json)
+            _control(found, control, folds, repeats, seed, as_json)
             return
         if classifier is None:
             scored = _cross_validated(found, folds, seed)
@@ -118,18 +120,22 @@ def _cross_validated(found: "routing_report.Outcomes", folds: int, seed: int) ->
     """Score by passage, and by subject where there are enough of them."""
     from tierstream.training import routing_report  # noqa: PLC0415
 
-    with progress_bar("scoring", INTERRUPTED) as progress:
-        dealt = found.passage_folds(folds, seed)
-        scores = found.out_of_fold(dealt, seed, progress)
-        baseline = found.baseline_out_of_fold(dealt)
-    scored = [(name, rows, scores, baseline) for name, rows in found.slices().items()]
-    by_subject = found.subject_folds(folds, seed)
+    by_passage, by_subject = found.passage_folds(folds, seed), found.subject_folds(folds, seed)
+    scores = _out_of_fold(found, by_passage, seed, "scoring")
+    scored = [(name, rows, *scores) for name, rows in found.slices().items()]
     if by_subject is not None:
-        with progress_bar("scoring unseen subjects", INTERRUPTED) as progress:
-            scores = found.out_of_fold(by_subject, seed, progress)
-            baseline = found.baseline_out_of_fold(by_subject)
-        scored.append((routing_report.UNSEEN, (by_subject >= 0).nonzero()[0], scores, baseline))
+        scores = _out_of_fold(found, by_subject, seed, "scoring unseen subjects")
+        scored.append((routing_report.UNSEEN, (by_subject >= 0).nonzero()[0], *scores))
     return scored
+
+
+def _out_of_fold(found: "routing_report.Outcomes", dealt: Any, seed: int, title: str) -> tuple[Any, Any]:  # noqa: ANN401
+    """Score by models and baselines that were fitted without the fold."""
+    from tierstream.training.cross_validation import out_of_fold_baseline  # noqa: PLC0415
+
+    with progress_bar(title, INTERRUPTED) as progress:
+        scores = _model_out_of_fold(found, dealt, seed, progress)
+        return scores, out_of_fold_baseline(found.prompts, found.strong - found.weak, dealt)
 
 
 def _judged(
@@ -142,7 +148,9 @@ def _judged(
         scores = found.scores_of(classifier, progress)
     if training is None:
         return [(name, rows, scores, None) for name, rows in found.slices().items()]
-    baseline = found.baseline_from(training)
+    from tierstream.training.estimators import baseline_scores  # noqa: PLC0415
+
+    baseline = baseline_scores(training.prompts, training.strong - training.weak, found.prompts)
     if shared := found.shared_with(training):
         show_warning(
             f"{shared} of these {len(found.prompts)} prompts are among --baseline-outcomes, so the figures of the "
@@ -155,18 +163,13 @@ def _judged(
 
 
 def _control(
-    found: "routing_report.Outcomes",
-    control: "routing_report.Control",
-    folds: int,
-    repeats: int,
-    seed: int,
-    as_json: bool,
+    found: "routing_report.Outcomes", control: str, folds: int, repeats: int, seed: int, as_json: bool
 ) -> None:
-    from tierstream.training import routing_report  # noqa: PLC0415
+    from tierstream.training.cross_validation import Control, evaluate_control  # noqa: PLC0415
 
     with progress_bar(f"training on {control} labels", INTERRUPTED) as progress:
-        slices = routing_report.evaluate_control(
-            found, control, folds=folds, repeats=repeats, seed=seed, on_progress=progress
+        slices = evaluate_control(
+            found, Control(control), folds=folds, repeats=repeats, seed=seed, on_progress=progress
         )
     if as_json:
         show_json({"control": control, "outcomes": len(found.prompts), "slices": [*map(asdict, slices)]})
@@ -184,7 +187,20 @@ def scores_of(
     """Score by the classifier, or by others that were trained without the prompt."""
     if classifier is not None:
         return outcomes.scores_of(classifier, progress)
-    return outcomes.out_of_fold(outcomes.passage_folds(folds, seed), seed, progress)
+    return _model_out_of_fold(outcomes, outcomes.passage_folds(folds, seed), seed, progress)
+
+
+def _model_out_of_fold(
+    outcomes: "routing_report.Outcomes",
+    dealt: Any,  # noqa: ANN401 - as above
+    seed: int,
+    progress: Callable[[float], None],
+) -> Any:  # noqa: ANN401
+    from tierstream.training.cross_validation import out_of_fold_scores  # noqa: PLC0415 - needs the extra `train`
+    from tierstream.training.fit_model import TrainingOptions  # noqa: PLC0415
+
+    options = TrainingOptions(seed=seed)
+    return out_of_fold_scores(outcomes.prompts, outcomes.weak, outcomes.strong, dealt, options, progress)
 
 
 def warn_of_seen(seen: int, outcomes: int) -> None:

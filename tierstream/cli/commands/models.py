@@ -9,9 +9,11 @@ from typing import Annotated, Final
 import typer
 
 from streams.config.settings import Settings
-from streams.control.control_topic import ControlState, read_control
-from streams.control.model_store import MissingModelError, ModelStore, withdraw
+from streams.control.control_follower import read_control
+from streams.control.control_state import ControlState
+from streams.control.model_store import MissingModelError, ModelStore
 from streams.control.rollout import Activation, Step, next_order, steps_of
+from streams.kafka.admin import require_topics
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import Output, Publisher
 from streams.routing.classifier_loading import UnusableModelError, published_model, uses_models
@@ -20,7 +22,6 @@ from tierstream.cli.errors import show_warning
 from tierstream.cli.help_text import examples
 from tierstream.cli.render.models import show_activation, show_models, show_workers
 from tierstream.cli.render.results import show_json
-from tierstream.client.client import require_topics
 from tierstream.client.request_file import InputError
 from tierstream.operations.model_versions import BUILT_IN, PublishedModel, model_reports, steps_now, worker_models
 from topics.base import MAX_ID_LENGTH, from_millis
@@ -259,7 +260,7 @@ async def _order(settings: Settings, state: ControlState, version: str, after: f
         [delivered] = await publisher.publish([Output(CONTROL, order)])
         # A process that never spoke of the order before this one has ended without taking its word back.
         gone = [worker.status.partition_key for worker in worker_models(state) if not worker.is_current]
-        await withdraw(settings.kafka, publisher, *gone)
+        await publisher.withdraw(CONTROL, *gone)
     return steps_of(Activation(order, delivered.timestamp_ms))[-1]
 
 
@@ -290,7 +291,7 @@ async def _delete(settings: Settings, version: str) -> None:
                 "activate others first, and wait delivery.dedup_window_s where it is recent"
             )
     async with Publisher(settings.kafka) as publisher:
-        await withdraw(settings.kafka, publisher, model_key(version))
+        await publisher.withdraw(CONTROL, model_key(version))
 
 
 def _unknown(state: ControlState, version: str) -> typer.BadParameter:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from streams.config.settings import Settings
+from streams.kafka.admin import require_topics
 from streams.kafka.clock import utc_now
 from tierstream.cli.connection import load_with_kafka
 from tierstream.cli.errors import FAILED, show_error
@@ -13,7 +14,8 @@ from tierstream.cli.follow import follow_all, follow_one, run_until_interrupted
 from tierstream.cli.help_text import examples
 from tierstream.cli.moments import parse_duration
 from tierstream.cli.render.results import show_answer, show_result
-from tierstream.client.client import ResultReader, Start, find_result, require_topics
+from tierstream.client.record_reader import RecordReader, Start, find_result
+from topics.registry import RESULTS
 
 
 def register(app: typer.Typer) -> None:
@@ -96,7 +98,7 @@ async def _wait_for(settings: Settings, request_id: str, timeout_s: float, *, st
 async def _read(settings: Settings, start: Start, *, follow: bool, limit: int | None, as_json: bool) -> None:
     await require_topics(settings.kafka)
     shown = 0
-    async with ResultReader(settings.kafka, start=start) as reader:
+    async with RecordReader(RESULTS, settings.kafka, start=start) as reader:
         async for result in aiter(reader) if follow else reader.until_end():
             show_result(result, as_json=as_json)
             shown += 1

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from streams.config.settings import Settings
+from streams.kafka.admin import require_topics
 from streams.kafka.clock import utc_now
 from tierstream.cli.connection import load_with_kafka
 from tierstream.cli.errors import FAILED, show_error, show_warning
@@ -16,8 +17,8 @@ from tierstream.cli.follow import run_until_interrupted, send_and_follow
 from tierstream.cli.help_text import examples
 from tierstream.cli.piped_prompt import piped_prompt
 from tierstream.cli.render.results import name_some, show_answer, show_json, show_result
-from tierstream.client.client import RequestProducer, require_topics
 from tierstream.client.request_file import InputError, UnknownFields, open_lines, parse_request, random_id, read_lines
+from tierstream.client.request_producer import RequestProducer
 from tierstream.client.request_run import Resume, run_requests
 from topics.requests import DataClass, Impact, Request, ServiceClass, Tolerance
 from topics.results import Result, ResultStatus

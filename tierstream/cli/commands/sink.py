@@ -2,9 +2,6 @@
 
 import asyncio
 import logging
-import os
-import signal
-from pathlib import Path
 
 import typer
 
@@ -45,14 +42,17 @@ async def _run(settings: Settings) -> None:
     import streams.kafka.damaged_batches  # noqa: F401, PLC0415 - changes what aiokafka does
     from analytics.sink import Sink  # noqa: PLC0415 - other commands need not wait for it
     from streams.kafka.admin import retention_ms  # noqa: PLC0415
-    from tierstream.stack.dependencies import Dependency, Need, kafka_is_away  # noqa: PLC0415
+    from tierstream.stack.dependencies import Dependency, kafka_is_away  # noqa: PLC0415
     from tierstream.stack.deployment import prepare_ledger  # noqa: PLC0415
+    from tierstream.stack.service_process import announce_ready, stop_signal  # noqa: PLC0415
 
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_signal()
     await prepare_ledger(settings, stop)
     kafka, clickhouse = settings.kafka, settings.clickhouse
+
+    def on_ready() -> None:
+        log.info("ready")
+        announce_ready()
 
     async def write() -> None:
         # What a sink knows is in ClickHouse, so one that lost Kafka is replaced by a new one.
@@ -66,17 +66,8 @@ async def _run(settings: Settings) -> None:
             flush_interval_s=clickhouse.flush_interval_s,
             retention_ms=retention_ms(settings),
         )
-        await sink.run(stop, _announce)
+        await sink.run(stop, on_ready)
 
-    broker = Dependency(Need.kafka(kafka.bootstrap_servers or ""))
-    watching = asyncio.create_task(broker.watch())
-    try:
+    broker = Dependency.kafka(kafka)
+    async with broker.watched():
         await broker.attempt(write, is_away=kafka_is_away, stop=stop)
-    finally:
-        watching.cancel()
-
-
-def _announce() -> None:
-    log.info("ready")
-    if path := os.environ.get("TIERSTREAM_READY_FILE"):
-        Path(path).write_text(str(os.getpid()), encoding="ascii")

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, TypeVar
@@ -16,6 +17,7 @@ from tierstream.cli.help_text import examples
 from tierstream.cli.progress import progress_bar
 from tierstream.cli.render.results import show_json
 from tierstream.client.request_file import InputError
+from tierstream.training import TrainingError
 from tierstream.training.outcome_file import read_outcomes, read_prompts
 
 if TYPE_CHECKING:
@@ -66,9 +68,10 @@ def train(
     never given to the model. 10,000 outcomes take about ten seconds of computing. How well it does on prompts that it
     has not seen says `tierstream evaluate --cross-validate`.
     """
+    require_scikit_learn()
     require_directory(out)
     found = read_outcomes(outcomes)
-    from tierstream.training import fit_model  # noqa: PLC0415 - NumPy takes a while to import
+    from tierstream.training import fit_model  # noqa: PLC0415 - scikit-learn takes a while to import
 
     started = time.monotonic()
     with progress_bar(f"training on {len(found)} outcomes") as progress:
@@ -80,7 +83,7 @@ def train(
                 fit_model.TrainingOptions(seed=seed, attribution=attribution),
                 progress,
             )
-        except fit_model.TrainingError as error:
+        except TrainingError as error:
             raise InputError(f"{outcomes}: {error}") from None
         model.save(out)
     size, seconds = out.stat().st_size, round(time.monotonic() - started, 1)
@@ -146,6 +149,16 @@ def load_model(path: Path | None) -> "LearnedClassifier":
         return LearnedClassifier.shipped() if path is None else LearnedClassifier.load(path)
     except ModelError as error:
         raise InputError(str(error)) from None
+
+
+def require_scikit_learn() -> None:
+    """Find out before the work that a model can be fitted.
+
+    Raises:
+        InputError: The extra `train` is not installed.
+    """
+    if find_spec("sklearn") is None:
+        raise InputError("training needs scikit-learn: pip install 'tierstream[train]'")
 
 
 def require_directory(out: Path) -> None:

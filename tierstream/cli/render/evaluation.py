@@ -11,8 +11,9 @@ from tierstream.cli.console import output, show_table
 from tierstream.cli.render.results import printable
 
 if TYPE_CHECKING:
+    from tierstream.training.cross_validation import ControlSlice
     from tierstream.training.evaluation import Interval, Lead, MetricIntervals, Metrics
-    from tierstream.training.routing_report import ControlSlice, Slice
+    from tierstream.training.routing_report import Slice
     from tierstream.training.threshold import Thresholds
 
 _METRICS = {"apgr": "APGR", "cpt50": "CPT(50 %)", "cpt80": "CPT(80 %)", "share95": "calls at 95 % quality"}

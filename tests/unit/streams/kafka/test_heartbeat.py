@@ -11,7 +11,7 @@ from aiokafka.errors import (
 )
 
 from streams.kafka.heartbeat import GroupHeartbeat
-from streams.runtime import faust_runtime
+from streams.runtime import faust_app
 
 SESSION_S = 10.0
 
@@ -92,13 +92,13 @@ def client(time):
 @pytest.fixture
 def coordinator(monkeypatch, heartbeat, time, client):
     """aiokafka's own, without a connection, as the consumer thread gives it to the heartbeat."""
-    monkeypatch.setattr(faust_runtime.time, "monotonic", time)
+    monkeypatch.setattr(faust_app.time, "monotonic", time)
     made = GroupCoordinator.__new__(GroupCoordinator)
     made.group_id, made.generation, made.member_id, made.coordinator_id = "g", 1, "m", 1
     made._group_instance_id = None
     made._send_req = client
     made.coordinator_dead = made.reset_generation = made.request_rejoin = lambda: None
-    faust_runtime._listen(heartbeat, made)
+    faust_app._listen(heartbeat, made)
     return made
 
 

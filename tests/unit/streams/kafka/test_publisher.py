@@ -1,6 +1,8 @@
-"""What leaves in a record: its size is known before, and it carries no trace that is none."""
+"""What leaves in a record: its size is known before, it carries no trace that is none, and nothing is left open."""
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError
 from support.in_memory import new_request, new_task
 
 from streams.config.settings_sections import KafkaSettings
@@ -41,3 +43,18 @@ def test_headers_count_too():
 )
 def test_a_trace_is_passed_on_unless_it_is_too_long(headers, trace):
     assert trace_of(headers) == trace
+
+
+async def test_a_producer_that_can_not_connect_is_closed(monkeypatch):
+    stopped = []
+
+    class Counted(AIOKafkaProducer):
+        async def stop(self):
+            await super().stop()
+            stopped.append(self)
+
+    monkeypatch.setattr("streams.kafka.publisher.AIOKafkaProducer", Counted)
+    with pytest.raises(KafkaConnectionError):
+        async with Publisher(KafkaSettings(bootstrap_servers="127.0.0.1:1")):
+            pass
+    assert len(stopped) == 1

@@ -1,6 +1,8 @@
 """The learned classifier: features of any text, training, scores, observing, and model files."""
 
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,10 +20,11 @@ from streams.routing.learned.features import SURFACE_NAMES, features_digest, par
 from streams.routing.learned.model_file import ModelError
 from streams.routing.learned.router_classifier import LearnedRouterClassifier
 from streams.routing.query_type import query_type
+from tierstream.training import TrainingError
 from tierstream.training.cross_validation import out_of_fold_scores
+from tierstream.training.estimators import Growth
 from tierstream.training.evaluation import Ranking
-from tierstream.training.fit_forest import Growth
-from tierstream.training.fit_model import TrainingError, TrainingOptions, train
+from tierstream.training.fit_model import TrainingOptions, train
 from tierstream.training.folds import deal_groups
 
 SMALL = TrainingOptions(growth=Growth(trees=20, depth=5), dimensions=4)
@@ -285,6 +288,27 @@ def test_the_shipped_model(shipped):
     recall = "Which element has the symbol Fe?\nA. Iron\nB. Lead\nC. Tin\nD. Zinc\nAnswer:"
     steps = "A shop sells 12 pens for $3 each and 7 books for $9 each. Half of it is cost. What is left after 20 % tax?"
     assert shipped.read(steps).score > shipped.read(recall).score
+
+
+SERVING = """
+import sys
+from streams.config.context_windows import ContextWindows
+from streams.config.settings import load
+from tierstream.worker import new_router
+from topics.requests import Request
+
+settings = load(overrides={"routing": {"classifier": "learned"}})
+request = Request.model_validate({"request_id": "a", "messages": [{"role": "user", "content": "What is a queue?"}]})
+print(new_router(settings, ContextWindows(settings)).draft(request, request.digest(), 0).decision.classifier)
+print(sorted({name.partition(".")[0] for name in sys.modules} & {"numpy", "scipy", "sklearn", "joblib"}))
+"""
+
+
+def test_serving_needs_numpy_alone(tmp_path, shipped):
+    done = subprocess.run([sys.executable, "-c", SERVING], cwd=tmp_path, capture_output=True, text=True, check=True)
+    classifier, imported = done.stdout.splitlines()
+    assert shipped.version in classifier
+    assert imported == "['numpy']"
 
 
 QUESTIONS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=300)

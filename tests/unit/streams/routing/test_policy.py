@@ -7,7 +7,7 @@ from support.in_memory import new_request
 from support.record_strategies import requests
 
 from streams.config.settings_sections import LimitSettings, RuleCondition, RuleSettings
-from streams.routing.policy import Classified, Policy
+from streams.routing.policy import _TESTS, Classified, Policy
 from topics.requests import Message, Request
 
 
@@ -52,6 +52,13 @@ def test_each_condition(when, matching, other):
     if "query_type" not in when:
         assert bounds(only, **other).tier is None
         assert bounds(only, query_type="code", **matching).tier is None
+
+
+def test_every_condition_is_tested_on_requests():
+    forgotten = RuleCondition.model_fields.keys() - _TESTS.keys()
+    assert not forgotten, (
+        f"streams/routing/policy.py: without {forgotten} in _TESTS such a rule applies to every request"
+    )
 
 
 def test_query_type_is_the_one_that_was_decided():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from streams.config.settings import load
 from streams.config.settings_sections import KafkaSettings
 from streams.control.active_models import ActiveModels
-from streams.control.control_topic import ControlState, ModelPlace, Withdrawn
+from streams.control.control_state import ControlState, ModelPlace, Withdrawn
 from streams.control.model_store import ModelStore
 from streams.control.rollout import CONFIGURED, Activation, Step, in_force, needed, next_order, steps_of
 from streams.routing.versions import KEPT, ClassifierVersions

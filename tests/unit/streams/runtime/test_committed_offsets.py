@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from streams.config.settings import Settings
 from streams.kafka.heartbeat import GroupHeartbeat
-from streams.runtime.faust_runtime import _Consumer, _ConsumerThread, _Fetched, _new_app
+from streams.runtime.faust_app import _Consumer, _ConsumerThread, _Fetched, new_app
 
 TOPIC = TP("requests", 0)
 
@@ -54,7 +54,7 @@ class Reader:
     committing: "asyncio.Task[bool] | None" = None
 
     def __post_init__(self) -> None:
-        self.app = _new_app(Settings(kafka={"bootstrap_servers": "127.0.0.1:1"}), "classify", GroupHeartbeat(10.0))
+        self.app = new_app(Settings(kafka={"bootstrap_servers": "127.0.0.1:1"}), "classify", GroupHeartbeat(10.0))
         self.app.finalize()
         self.app._producer = SimpleNamespace(flush=lambda: asyncio.sleep(0))
         self.app.topics.acks_enabled_for = lambda _: True

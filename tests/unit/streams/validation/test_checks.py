@@ -5,45 +5,54 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.in_memory import new_request
 
-from streams.validation.checks import failed_check, matches_schema, schema_problem, unfenced
+from streams.validation import checks
+from streams.validation.checks import CHECKS, Finished, failed_check, matches_schema, schema_problem, unfenced
 
 PERSON = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 
 
-@pytest.mark.parametrize(
-    ("content", "finish_reason", "request_fields", "expected"),
-    [
-        ("4", "stop", {}, None),
-        ("", "stop", {}, "empty"),
-        (" \n\t", "length", {}, "empty"),
-        ("no", "content_filter", {}, "filtered"),
-        ("half a sen", "length", {}, "truncated"),
-        ("half a sen", "length", {"params": {"max_tokens": 5}}, None),
-        ("I don't know, as", "length", {"params": {"max_tokens": 5}}, None),
-        ('{"name": "A"}', "stop", {"response_schema": PERSON}, None),
-        ('```json\n{"name": "A"}\n```', "stop", {"response_schema": PERSON}, None),
-        ('{"name": 1}', "stop", {"response_schema": PERSON}, "schema"),
-        ("I don't know", "stop", {"response_schema": PERSON}, "schema"),
-        ('{"name": "A"', "length", {"response_schema": PERSON, "params": {"max_tokens": 5}}, "schema"),
-        ('{"name": "I don\'t know"}', "stop", {"response_schema": PERSON}, None),
-        ("I'm not sure about that.", "stop", {}, "hedge"),
-        ("I’m unable to help with this.", "stop", {}, "hedge"),
-        ("As an AI language model I have no opinions.", "stop", {}, "hedge"),
-        ("Das weiß ich leider nicht.", "stop", {}, "hedge"),
-        ("我不知道。", "stop", {}, "hedge"),
-        ("The limit is unknown; " + "details follow. " * 40 + "I don't know more.", "stop", {}, None),
-        ("I know the answer: 4", "stop", {}, None),
-    ],
-)
+CASES = [
+    ("4", "stop", {}, None),
+    ("", "stop", {}, "empty"),
+    (" \n\t", "length", {}, "empty"),
+    ("no", "content_filter", {}, "filtered"),
+    ("half a sen", "length", {}, "truncated"),
+    ("half a sen", "length", {"params": {"max_tokens": 5}}, None),
+    ("I don't know, as", "length", {"params": {"max_tokens": 5}}, None),
+    ('{"name": "A"}', "stop", {"response_schema": PERSON}, None),
+    ('```json\n{"name": "A"}\n```', "stop", {"response_schema": PERSON}, None),
+    ('{"name": 1}', "stop", {"response_schema": PERSON}, "schema"),
+    ("I don't know", "stop", {"response_schema": PERSON}, "schema"),
+    ('{"name": "A"', "length", {"response_schema": PERSON, "params": {"max_tokens": 5}}, "schema"),
+    ('{"name": "I don\'t know"}', "stop", {"response_schema": PERSON}, None),
+    ("I'm not sure about that.", "stop", {}, "hedge"),
+    ("I’m unable to help with this.", "stop", {}, "hedge"),
+    ("As an AI language model I have no opinions.", "stop", {}, "hedge"),
+    ("Das weiß ich leider nicht.", "stop", {}, "hedge"),
+    ("我不知道。", "stop", {}, "hedge"),
+    ("The limit is unknown; " + "details follow. " * 40 + "I don't know more.", "stop", {}, None),
+    ("I know the answer: 4", "stop", {}, None),
+]
+
+
+@pytest.mark.parametrize(("content", "finish_reason", "request_fields", "expected"), CASES)
 def test_the_first_failed_check_is_named(content, finish_reason, request_fields, expected):
     assert failed_check(new_request(**request_fields), content, finish_reason) == expected
+
+
+def test_every_check_is_registered_and_has_a_case():
+    written = [one for one in vars(checks).values() if getattr(one, "__annotations__", {}).get("answer") is Finished]
+    forgotten = [one.__name__ for one in written if one not in CHECKS.values()]
+    assert not forgotten, f"streams/validation/checks.py: nobody asks {forgotten}: put @_check(...) above them"
+    untested = CHECKS.keys() - {expected for *_, expected in CASES}
+    assert not untested, f"no answer in CASES fails {untested}"
 
 
 @given(st.text(max_size=200), st.sampled_from(("stop", "length", "content_filter", "other")), st.booleans())
 def test_any_answer_can_be_checked(content, finish_reason, with_schema):
     request = new_request(response_schema=PERSON if with_schema else None)
     found = failed_check(request, content, finish_reason)
-    assert found in {None, "empty", "filtered", "truncated", "schema", "hedge"}
+    assert found is None or found in CHECKS
 
 
 @pytest.mark.parametrize(

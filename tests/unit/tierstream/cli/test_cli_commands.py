@@ -5,20 +5,21 @@ import json
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
 from aiokafka.errors import KafkaTimeoutError
+from support.shipped_providers import KEYS
 from typer.testing import CliRunner
 
 from streams.config.settings import load
-from tierstream.cli import app
+from tierstream.cli import _COMMANDS, app, commands
 from tierstream.cli.commands.config import without_password
 from tierstream.cli.errors import _EXPLAINED, _KAFKA_ERROR, _SETTINGS_ERROR, explain
 from tierstream.cli.log_output import configure_logging
 from tierstream.cli.moments import parse_duration
 
-KEYS = ("GROQ_API_KEY", "TOGETHER_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 NOBODY = "127.0.0.1:1"
 
 
@@ -52,22 +53,38 @@ def assert_refused(result, *words):
         assert word in line
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "",
-        *("topics", "topics create", "topics check", "topics docs", "config check"),
-        *("up", "down", "status", "worker", "sink", "simulator"),
-        *("demo", "send", "results", "run", "trace", "report summary", "report ledger", "verify", "chaos"),
-        *("dead-letters", "dead-letters list", "dead-letters show", "dead-letters retry", "dead-letters purge"),
-    ],
-)
-def test_help(command):
-    result = run(*command.split(), "--help")
-    assert result.exit_code == 0
-    assert "Usage" in result.stdout
-    if command not in {"", "topics", "dead-letters"}:
-        assert "Example" in result.stdout
+def every_command(group=None, context=None, *above):
+    """The words of each command and group, and whether it is a group."""
+    group = group or typer.main.get_command(app)
+    context = context or group.make_context("tierstream", ["up"])
+    yield above, True
+    for name in group.list_commands(context):
+        command = group.resolve_command(context, [name])[1]
+        if hasattr(command, "list_commands"):
+            yield from every_command(command, context, *above, name)
+        else:
+            yield (*above, name), False
+
+
+def test_every_command_has_a_help_with_an_example():
+    for words, is_group in every_command():
+        result = run(*words, "--help")
+        assert (result.exit_code, "Usage" in result.stdout) == (0, True), words
+        assert is_group or "Example" in result.stdout, f"`tierstream {' '.join(words)} --help` has no example: epilog="
+
+
+def test_every_command_is_listed():
+    files = {path.stem for path in Path(commands.__file__).parent.glob("*.py")} - {"__init__"}
+    for module in sorted(files):
+        made = typer.Typer()
+        importlib.import_module(f"{commands.__name__}.{module}").register(made)
+        listed = {one.name for one in _COMMANDS if one.module == module}
+        unlisted = typer.main.get_group(made).commands.keys() - listed
+        assert not unlisted, (
+            f"nobody can call {unlisted} of commands/{module}.py: _COMMANDS in tierstream/cli/__init__.py"
+        )
+    missing = {one.module for one in _COMMANDS} - files
+    assert not missing, f"_COMMANDS in tierstream/cli/__init__.py names {missing}, which are no files in commands/"
 
 
 def test_the_list_of_commands_says_what_each_says_of_itself():
@@ -84,7 +101,8 @@ def test_what_needs_no_command_imports_none(arguments):
     heavy = {"pydantic", "aiohttp", "aiokafka", "faust", "numpy", "tierstream.cli.commands.send"}
     code = f"""
 import sys
-from tierstream.cli import app
+from pathlib import Path
+from tierstream.cli import _COMMANDS, app, commands
 try:
     app({arguments!r})
 except SystemExit as end:
@@ -267,7 +285,7 @@ def test_config_check_shows_no_secret(monkeypatch):
 def test_config_check_tells_what_would_be_simulated(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     found = json.loads(run("config", "check", "--json").stdout)
-    simulated = {row["name"]: row["simulated"] for row in found["providers"]}
+    simulated = {row["name"]: row["simulated"] for row in found["providers"] if row["used"]}
     assert simulated == {"groq": True, "together": True, "openai": False, "anthropic": True}
     assert found["problems"] == []
     assert len(found["warnings"]) == 3

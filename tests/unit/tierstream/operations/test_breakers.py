@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from streams.config.settings import Settings
 from streams.config.settings_sections import KafkaSettings
-from streams.control.control_topic import REPEAT_AFTER, STALE_AFTER, ControlState, worker_name
+from streams.control.control_state import ControlState
+from streams.control.status_publisher import REPEAT_AFTER, STALE_AFTER, worker_name
 from tierstream.cli import app
 from tierstream.cli.render.breakers import _span, show_breakers, show_noteworthy
 from tierstream.operations.breakers import FORGOTTEN_AFTER, known_targets, target_reports

@@ -11,7 +11,7 @@ from aiokafka import errors as kafka_errors
 from analytics.clickhouse import ClickHouseUnavailable, is_away, open_client
 from streams.kafka.admin import BrokerAwayError, TopicError
 from streams.kafka.publisher import DeliveryError
-from tierstream.stack.dependencies import Dependency, Need, kafka_is_away, until_stopped
+from tierstream.stack.dependencies import Dependency, Need, kafka_is_away
 from tierstream.stack.health import HealthCheck, kafka_answers
 from tierstream.stack.ports import free_port
 
@@ -116,22 +116,6 @@ async def test_a_stop_ends_the_waiting_at_once() -> None:
         raise BrokerAwayError("away")
 
     assert await kafka.attempt(operation, is_away=kafka_is_away, stop=stop) is None
-
-
-async def test_work_is_cancelled_by_a_stop() -> None:
-    stop = asyncio.Event()
-    ended = asyncio.Event()
-
-    async def work() -> str:
-        try:
-            stop.set()
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-        return "never"
-
-    assert await until_stopped(stop, work()) is None
-    assert ended.is_set()
 
 
 async def test_clickhouse_that_refuses_a_password_is_not_away() -> None:

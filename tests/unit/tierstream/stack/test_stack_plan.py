@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.shipped_providers import KEYS
 
 from streams.config.settings import load
 from tierstream.stack.errors import StackError
@@ -14,7 +15,7 @@ from tierstream.stack.plan import make_plan
 from tierstream.stack.ports import claim_port, free_port, hold_port
 from tierstream.stack.services import Services
 
-ALL_KEYS = dict.fromkeys(("GROQ_API_KEY", "TOGETHER_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"), "k")
+ALL_KEYS = dict.fromkeys(KEYS, "k")
 FREE_PORTS = {"kafka_port": 0, "kafka_controller_port": 0, "clickhouse_port": 0, "simulator_port": 0}
 
 
@@ -52,9 +53,22 @@ def test_a_port_in_use_names_the_setting() -> None:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         port = busy.getsockname()[1]
-        expected = f"port {port} .kafka. is in use: .*kafka_port / TIERSTREAM_STACK__KAFKA_PORT"
+        expected = f"port {port} .kafka. is in use: stop .*kafka_port / TIERSTREAM_STACK__KAFKA_PORT"
         with pytest.raises(StackError, match=expected):
             claim_port(port, service="kafka", setting="kafka_port")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a closed connection holds no port")
+def test_a_port_that_a_client_had_as_its_own_end_is_not_said_to_have_a_listener() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as client:
+        client.connect(server.getsockname())
+        port = client.getsockname()[1]
+        client.close()
+        # Whoever closes first keeps the port for a while.
+        server.accept()[0].close()
+    expected = f"port {port} .kafka. is in use, though nothing listens there: .*TIERSTREAM_STACK__KAFKA_PORT"
+    with pytest.raises(StackError, match=expected):
+        claim_port(port, service="kafka", setting="kafka_port")
 
 
 def test_a_port_is_handed_out_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +19,7 @@ from tierstream.stack.dependencies import Need
 from tierstream.stack.errors import StackError
 from tierstream.stack.health import HealthCheck, wait_healthy
 from tierstream.stack.process import Child, ProcessIdentity, rotate, stop_stale
+from tierstream.stack.services import Services
 from tierstream.stack.stack import Stack
 from tierstream.stack.state import (
     Addresses,
@@ -124,8 +126,9 @@ async def test_five_crashes_in_a_minute_are_fatal_and_name_the_log(watched: Watc
     program = f"{READY}; first = not os.path.exists(sys.argv[1] + '.again')"
     program += "; open(sys.argv[1] + '.again', 'w').close(); time.sleep(0.3 if first else 0); sys.exit(3)"
     await watched.supervisor.start(service(tmp_path, "worker", program))
-    error = await watched.supervisor.failure()
-    assert str(error) == (f"worker stopped 5 times within a minute (exit code 3): see {tmp_path / 'worker.log'}")
+    with pytest.raises(StackError) as raised:
+        await watched.supervisor.failure()
+    assert str(raised.value) == (f"worker stopped 5 times within a minute (exit code 3): see {tmp_path / 'worker.log'}")
 
 
 async def test_what_ends_while_its_need_is_away_has_not_crashed(watched: Watched, tmp_path: Path) -> None:
@@ -160,14 +163,20 @@ async def test_a_start_takes_no_time_while_its_need_is_away(watched: Watched, tm
         await start
 
 
-async def test_a_start_that_waits_ends_when_another_service_is_given_up(watched: Watched, tmp_path: Path) -> None:
+async def test_a_start_that_waits_ends_when_another_service_is_given_up(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("tierstream.stack.stack.Supervisor", partial(Supervisor, backoff_s=0.001))
     started = tmp_path / "started"
     crashes = f"import os, sys, time; first = not os.path.exists({str(started)!r}); open({str(started)!r}, 'w').close()"
     crashes += f"; {READY}; time.sleep(0.3 if first else 0); sys.exit(3)"
-    stack = Stack(load(overrides={"stack": {"data_dir": tmp_path}}))
-    await watched.supervisor.start(service(tmp_path, "kafka", crashes))
+
+    class Waiting(Stack):
+        async def _start_services(self, supervisor: Supervisor, services: Services) -> None:
+            await supervisor.start(service(tmp_path, "kafka", crashes))
+            await asyncio.Event().wait()
+
+    ports = dict.fromkeys(("kafka_port", "kafka_controller_port", "clickhouse_port", "simulator_port"), 0)
     with pytest.raises(StackError, match="kafka stopped 5 times within a minute"):
-        await stack._unless_it_fails(watched.supervisor, asyncio.Event().wait())
+        await Waiting(load(overrides={"stack": {"data_dir": tmp_path, **ports}})).start()
 
 
 async def test_a_service_that_ends_while_starting_is_an_error(watched: Watched, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """The metrics of routing: cases computed by hand, invariants, folds and thresholds."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,7 +16,6 @@ from tierstream.training.evaluation import (
     random_metrics,
 )
 from tierstream.training.folds import deal_groups, deal_subjects, number_consecutively, passage_groups
-from tierstream.training.tfidf_ridge import count_terms, tfidf_ridge_scores
 from tierstream.training.threshold import pick_thresholds
 
 # Ten prompts; the weaker model fails the last four, the stronger one none.
@@ -65,11 +62,15 @@ def test_a_full_curve_between_the_ten_percent_steps():
     assert found.share95 == pytest.approx(0)
 
 
+def drawn_intervals(ranking, groups, draws, seed):
+    return intervals([found for (found,) in draw_metrics([ranking], groups, draws, seed)])
+
+
 @pytest.mark.parametrize(("weak", "strong"), [([1, 1], [1, 1]), ([1, 0], [0, 0]), ([0, 0], [0, 0])])
 def test_without_a_gap_there_are_no_metrics(weak, strong):
     with pytest.raises(NoGapError):
         Ranking([1, 2], weak, strong).metrics()
-    assert Ranking([1, 2], weak, strong).intervals(np.array([0, 1]), 20, 0) is None
+    assert drawn_intervals(Ranking([1, 2], weak, strong), np.array([0, 1]), 20, 0) is None
 
 
 @pytest.mark.parametrize("columns", [([], [], []), ([1], [1, 0], [1, 1])])
@@ -111,10 +112,10 @@ def test_intervals_hold_the_figure_and_repeat_with_the_seed():
     rng = np.random.default_rng(1)
     weak = rng.integers(0, 2, 400).astype(float)
     ranking = Ranking(-weak + rng.normal(size=400), weak, np.ones(400))
-    found = ranking.intervals(np.arange(400), 100, 3)
+    found = drawn_intervals(ranking, np.arange(400), 100, 3)
     assert found.apgr.low < ranking.metrics().apgr < found.apgr.high
-    assert found == ranking.intervals(np.arange(400), 100, 3)
-    one_group = ranking.intervals(np.zeros(400, dtype=int), 20, 3)
+    assert found == drawn_intervals(ranking, np.arange(400), 100, 3)
+    one_group = drawn_intervals(ranking, np.zeros(400, dtype=int), 20, 3)
     assert one_group.apgr.low == pytest.approx(one_group.apgr.high)
 
 
@@ -132,37 +133,10 @@ def test_leads_are_drawn_in_pairs():
     # Not one draw tells them apart, which intervals of each alone would not show.
     level = lead(one, same, [(d[0], d[2]) for d in drawn])
     assert (level.apgr, level.interval.low, level.interval.high, level.verdict) == (0, 0, 0, "no worse")
-    assert intervals([d[0] for d in drawn]) == rankings[0].intervals(groups, 60, 0)
+    assert intervals([d[0] for d in drawn]) == drawn_intervals(rankings[0], groups, 60, 0)
     assert lead(one, other, []) is None
     assert lead(one, other, [(one, other), (other, one)]).verdict == "no worse"
     assert lead(other, one, [(one, other), (other, one)]).verdict == "unclear"
-
-
-def test_the_baseline_solves_the_ridge_regression():
-    rng = np.random.default_rng(0)
-    words = np.array([f"w{i}" for i in range(30)])
-    prompts = [" ".join(rng.choice(words, 12)) for _ in range(80)]
-    gain = rng.normal(size=60) + [("w3" in prompt.split()) * 2 for prompt in prompts[:60]]
-    train, held = np.arange(60), np.arange(60, 80)
-    found = tfidf_ridge_scores(count_terms(prompts), train, gain, held)
-    # The same from its definition, with a dense matrix.
-    bags = [[*(w := p.split()), *(f"{a} {b}" for a, b in pairwise(w))] for p in prompts]
-    df = {term: sum(term in bag for bag in bags[:60]) for bag in bags for term in bag}
-    terms = sorted(term for term in df if df[term] >= 2)
-    counts = np.array([[bag.count(term) for term in terms] for bag in bags], dtype=float)
-    rows = np.where(counts > 0, 1 + np.log(np.maximum(counts, 1)), 0) * [np.log(61 / (1 + df[t])) + 1 for t in terms]
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    centre = rows[:60].mean(axis=0)
-    x = rows[:60] - centre
-    weights = np.linalg.solve(x.T @ x + 10 * np.eye(len(terms)), x.T @ (gain - gain.mean()))
-    assert found == pytest.approx(gain.mean() + (rows[60:] - centre) @ weights, abs=1e-6)
-
-
-def test_the_baseline_reads_any_prompt():
-    prompts = ["", "?", "日本語 日本語", "river stone", "river stone", "x" * 100_000]
-    found = tfidf_ridge_scores(count_terms(prompts), np.arange(5), np.array([0, 0, 0, 1, 1.0]), np.arange(6))
-    assert np.isfinite(found).all()
-    assert found[3] > found[0] == found[5]
 
 
 def test_interval():

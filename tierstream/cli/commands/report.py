@@ -1,0 +1,68 @@
+"""`tierstream report`: a command for each report of `analytics.reports`, all with the same options."""
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from pydantic import BaseModel
+
+from analytics.clickhouse import open_client
+from analytics.ledger_window import LedgerWindow, Rates
+from analytics.reports import REPORTS
+from streams.config.settings import Settings
+from streams.kafka.clock import utc_now
+from tierstream.cli.connection import load_settings, with_clickhouse
+from tierstream.cli.help_text import examples
+from tierstream.cli.moments import Since, parse_moment
+from tierstream.cli.render.report import show_report
+from tierstream.cli.render.results import show_json
+
+Until = Annotated[datetime | None, typer.Option(parser=parse_moment, metavar="WHEN", help="Up to then.")]
+Tag = Annotated[str | None, typer.Option(help="Only requests that carry it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True)
+    for name, report in REPORTS.items():
+        about, *_ = inspect.cleandoc(report.__doc__ or "").split("\n\n")
+        call = f"tierstream report {name}"
+        epilog = examples(f"{call} --since 24h", f"{call} --tag nightly --json")
+        group.command(name, help=about, epilog=epilog)(_command(name))
+    app.add_typer(group, name="report")
+
+
+def _command(name: str) -> Callable[..., None]:
+    def ask(
+        ctx: typer.Context, since: Since = None, until: Until = None, tag: Tag = None, as_json: AsJson = False
+    ) -> None:
+        settings = with_clickhouse(load_settings(ctx))
+        found = asyncio.run(_found(name, settings, since, until, tag))
+        if as_json:
+            show_json(found.model_dump(mode="json"))
+        else:
+            show_report(name, found, settings)
+
+    return ask
+
+
+async def _found(
+    name: str, settings: Settings, since: datetime | None, until: datetime | None, tag: str | None
+) -> BaseModel:
+    async with open_client(settings.clickhouse.url or "") as client:
+        window = LedgerWindow(
+            client, settings.clickhouse.database, since, until, tag, frontier_rates=lambda: _frontier_rates(settings)
+        )
+        return await REPORTS[name](window)
+
+
+def _frontier_rates(settings: Settings) -> Rates:
+    from streams.calls.pricing import PriceBook  # noqa: PLC0415 - brings the price list, which few reports need
+
+    provider, model = settings.frontier_ref.split("/", 1)
+    rates = PriceBook(settings.prices, settings.providers).rates(provider, model, utc_now())
+    return rates.input, rates.output, rates.cached
