@@ -13,7 +13,7 @@ from tierstream.demo.corpus import sample
 from tierstream.worker import new_router
 from topics.codec import decode, encode
 from topics.registry import REQUESTS
-from topics.requests import Request
+from topics.requests import Message, Request
 
 
 def corpus_requests() -> list[Request]:
@@ -53,6 +53,12 @@ async def test_the_whole_path(deployment, rate, count):
     """One worker, the broker and the simulator (which answers at once) on this machine."""
     worker = await deployment.start_worker()
     process = psutil.Process(worker.pid)
+    # A vendor's SDK is imported when a call first needs it.
+    first = [
+        Request(request_id=f"first-{tier}", messages=(Message(role="user", content="Hello"),), min_tier=tier)
+        for tier in (1, 2, 3)
+    ]
+    await run_requests(deployment.settings, first, timeout_s=60)
     requests = [
         Request.model_validate({**entry.request_fields(), "request_id": f"bench-{number}"})
         for number, entry in enumerate(sample(count, 1))
