@@ -58,7 +58,7 @@ async def test_the_whole_path(deployment, rate, count):
         Request(request_id=f"first-{tier}", messages=(Message(role="user", content="Hello"),), min_tier=tier)
         for tier in (1, 2, 3)
     ]
-    await run_requests(deployment.settings, first, timeout_s=60)
+    await run_requests(deployment.settings, first, on_result=lambda _: None, timeout_s=60)
     requests = [
         Request.model_validate({**entry.request_fields(), "request_id": f"bench-{number}"})
         for number, entry in enumerate(sample(count, 1))
