@@ -241,7 +241,8 @@ async def test_empty_answer(sim: RunningSimulator, client: Client) -> None:
 async def test_hang_until_the_client_gives_up(sim: RunningSimulator, client: Client, stream: bool) -> None:
     sim.set_behaviour(client.provider, rate_hang=1)
     with pytest.raises(client.errors.APITimeoutError):
-        await client.send(stream=stream, timeout=0.05)
+        # Long enough to be there before it gives up, also on a busy machine: else nothing would be served.
+        await client.send(stream=stream, timeout=1)
     (call,) = await sim.served(1)
     assert (call["status"], call["usage"]) == ("hang", None)
 
