@@ -139,7 +139,7 @@ class ModelCaller:
         """Return what a call costs in US dollars at the rates of a moment."""
         return self._prices.rates(model.provider, model.model, at, usage).cost(usage)
 
-    def priced(self, result: CallResult, model: ModelSettings, n: int) -> tuple[Rates | None, list[Part]]:
+    def priced(self, result: CallResult, provider: str, model: str, n: int) -> tuple[Rates | None, list[Part]]:
         """Price a call at the rates of its day, and split tokens and cost among the `n` requests that it was made for.
 
         Raises:
@@ -147,7 +147,7 @@ class ModelCaller:
         """
         if result.usage is None:
             return None, [(None, Decimal(0))] * n
-        rates = self._prices.rates(model.provider, model.model, result.sent_at, result.usage)
+        rates = self._prices.rates(provider, model, result.sent_at, result.usage)
         return rates, list(split(result.usage, rates, n))
 
 

@@ -165,7 +165,7 @@ class PaidCalls:
                 if was_open and (earlier := await self._journal.recall_anew(call.attempt)) is not None:
                     return earlier
                 result = await self._send(call, started.call_id, admission, shared)
-        return await self._record(_Departure(call, started), result, batch, shared)
+        return await self._record(started, result, batch, shared)
 
     async def _journal_batch(self, departures: Sequence[_Departure]) -> None:
         """Journal the calls of a batch that are still ours; the others find out before they leave."""
@@ -185,41 +185,37 @@ class PaidCalls:
         )
 
     async def _record(
-        self, departure: _Departure, result: CallResult, batch: Batch, shared: _Shared | None
+        self, started: CallStarted, result: CallResult, batch: Batch, shared: _Shared | None
     ) -> CallEnded:
         """Journal how the call came out, for each request that shares it."""
         if shared is not None and not shared.is_sent:
             # Whoever waits for it has journalled nothing, and may do better.
             shared.fail(SharedCallCancelledError())
             shared = None
-        members = await shared.close() if shared is not None else (departure.started,)
-        ends = await self._journal_end(departure.call.model, members, result, batch)
+        members = await shared.close() if shared is not None else (started,)
+        ends = await self._journal_end(members, result, batch)
         if shared is not None:
             shared.finish(ends)
         return ends[0]
 
-    async def _journal_end(
-        self, model: ModelSettings, members: Sequence[CallStarted], result: CallResult, batch: Batch
-    ) -> list[CallEnded]:
+    async def _journal_end(self, members: Sequence[CallStarted], result: CallResult, batch: Batch) -> list[CallEnded]:
         """Journal the end of a call in any case: it was paid for, and one without an end would hide that."""
         try:
-            ends = self._ends(model, members, result, batch)
+            ends = self._ends(members, result, batch)
             await self._journal.ended(ends)
         except Exception as failure:
             unrecorded = result.without(failure)
             if unrecorded is None or isinstance(failure, DeliveryError):
                 raise
             message = "an answer of %s could not be recorded: %s"
-            log.error(message, model.model, crash_of(failure))  # noqa: TRY400 - texts stay out of the log
-            return await self._journal_end(model, members, unrecorded, batch)
+            log.error(message, members[0].model, crash_of(failure))  # noqa: TRY400 - texts stay out of the log
+            return await self._journal_end(members, unrecorded, batch)
         return ends
 
-    def _ends(
-        self, model: ModelSettings, members: Sequence[CallStarted], result: CallResult, batch: Batch
-    ) -> list[CallEnded]:
+    def _ends(self, members: Sequence[CallStarted], result: CallResult, batch: Batch) -> list[CallEnded]:
         """Make the end of the call for each request that shares it, with its part of tokens and cost."""
-        reply = result.reply
-        rates, parts = self._caller.priced(result, model, len(members))
+        reply, leader = result.reply, members[0]
+        rates, parts = self._caller.priced(result, leader.provider, leader.model, len(members))
         return [
             member.end(
                 started_at=result.sent_at,

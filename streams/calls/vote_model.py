@@ -114,7 +114,8 @@ class VoteModel:
             leave.visit.succeeded()
         elif result.has_left:
             leave.visit.failed(ErrorKind.MALFORMED if result.error is None else result.error.kind)
-        return VoteReply(result, votes, *self._caller.priced(result, self.settings, len(texts)))
+        model = self.settings
+        return VoteReply(result, votes, *self._caller.priced(result, model.provider, model.model, len(texts)))
 
     def _prompt(self, texts: Sequence[str]) -> Prompt:
         n = len(texts)
