@@ -20,7 +20,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
 
 import aiohttp
 from pydantic import ValidationError
@@ -125,6 +125,31 @@ class _ServerSentEvent(Protocol):
 _ReadEvents = Callable[[StreamedHttpResponse], AsyncGenerator[_ServerSentEvent, None]]
 
 
+_Loaded = TypeVar("_Loaded")
+
+
+class _Import(Generic[_Loaded]):
+    """What is imported in a thread when it is first asked for."""
+
+    def __init__(self, load: Callable[[], _Loaded]) -> None:
+        self._load = load
+        self._loaded: _Loaded | None = None
+        self._loading = asyncio.Lock()
+
+    async def get(self) -> _Loaded:
+        async with self._loading:
+            if self._loaded is None:
+                self._loaded = await asyncio.to_thread(self._import)
+        return self._loaded
+
+    def _import(self) -> _Loaded:
+        with _importing:
+            loaded = self._load()
+        # An SDK is up to a hundred thousand objects that stay; each look through them for garbage stops all threads.
+        gc.freeze()
+        return loaded
+
+
 class SdkProvider(ABC):
     """Makes calls through a vendor's SDK; a subclass knows the SDK and the wire format."""
 
@@ -140,9 +165,8 @@ class SdkProvider(ABC):
     def __init__(self, connection: Connection) -> None:
         self.name = connection.name
         self._connection = connection
-        self._sdk: Sdk | None = None
-        self._read_events: _ReadEvents | None = None
-        self._loading = asyncio.Lock()
+        self._sdk = _Import(self._load_silent_sdk)
+        self._event_reader = _Import(_load_event_reader)
         self._client: SdkClient | None = None
 
     @abstractmethod
@@ -167,7 +191,7 @@ class SdkProvider(ABC):
 
     async def prepare(self) -> None:
         """Import the SDK, unless it is; see `Provider.prepare`."""
-        await self._loaded()
+        await self._sdk.get()
 
     async def complete(self, call: ChatCall) -> ChatReply:
         """Make the call; see `Provider.complete`."""
@@ -175,7 +199,7 @@ class SdkProvider(ABC):
         body = _merge({**self.request_body(call), **(self.stream_fields if call.on_text else {})}, call.model.extra)
         answer = None
         if call.on_text is not None:
-            await self._event_reader()
+            await self._event_reader.get()
             answer = self.streamed_answer(call)
         reply = await self._make(call, body, answer)
         if not reply.content.strip():
@@ -194,18 +218,10 @@ class SdkProvider(ABC):
         if client is not None:
             await client.close()
 
-    async def _loaded(self) -> Sdk:
-        async with self._loading:
-            if self._sdk is None:
-                self._sdk = await _imported(self.load_sdk)
-                _silence(self._sdk.status_error_type)
-        return self._sdk
-
-    async def _event_reader(self) -> _ReadEvents:
-        async with self._loading:
-            if self._read_events is None:
-                self._read_events = await _imported(_load_event_reader)
-        return self._read_events
+    def _load_silent_sdk(self) -> Sdk:
+        sdk = self.load_sdk()
+        _silence(sdk.status_error_type)
+        return sdk
 
     async def _make(self, call: ChatCall, body: dict[str, Any], answer: StreamedAnswer | None) -> ChatReply:
         """Make the call within its time."""
@@ -261,7 +277,7 @@ class SdkProvider(ABC):
     ) -> AsyncGenerator[str, None]:
         """Yield the text of the stream's events; errors carry what the provider may bill by then."""
         failure = ProviderError(ErrorKind.CUT, f"{self.name} ended the stream before the answer was complete")
-        sdk, read_events = await self._loaded(), await self._event_reader()
+        sdk, read_events = await self._sdk.get(), await self._event_reader.get()
         try:
             if response.headers.get("content-type", "").startswith("application/json"):
                 # Some compatible servers don't stream.
@@ -285,7 +301,7 @@ class SdkProvider(ABC):
             raise failure
 
     async def _post(self, call: ChatCall, body: dict[str, Any], *, stream: bool) -> Any:  # noqa: ANN401 - of each SDK's own
-        sdk = await self._loaded()
+        sdk = await self._sdk.get()
         if self._client is None:
             self._client = sdk.open_client(self._connection)
         options = {"timeout": call.timeout_s, "headers": {CALL_ID_HEADER: str(call.call_id)}}
@@ -313,22 +329,6 @@ class SdkProvider(ABC):
     def _malformed(self, detail: str) -> ProviderError:
         message = f"{self.name} sent a response that is not in the protocol's form: {detail}"
         return ProviderError(ErrorKind.MALFORMED, message)
-
-
-_Loaded = TypeVar("_Loaded")
-
-
-async def _imported(load: Callable[[], _Loaded]) -> _Loaded:
-    """Import in a thread."""
-
-    def importing() -> _Loaded:
-        with _importing:
-            loaded = load()
-        # An SDK is up to a hundred thousand objects that stay; each look through them for garbage stops all threads.
-        gc.freeze()
-        return loaded
-
-    return await asyncio.to_thread(importing)
 
 
 def _load_event_reader() -> _ReadEvents:
