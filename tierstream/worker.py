@@ -39,6 +39,7 @@ from streams.routing.router import ASK_ALWAYS, Router
 from streams.routing.versions import ClassifierVersions
 from streams.runtime.engine import Engine
 from streams.runtime.settled_requests import SettledRequests
+from streams.runtime.stage import StageInstance
 from streams.runtime.unless import unless
 from tierstream.stack.dependencies import Dependency, kafka_is_away
 from tierstream.stack.service_process import announce_ready, stop_signal
@@ -60,7 +61,11 @@ class WorkerError(Exception):
 
 def stage_names(settings: Settings) -> list[str]:
     """List every stage that a worker can run, in the order in which a request meets them."""
-    return [instance.name for stage in STAGES for instance in stage.instances(settings)] + [PARKED, SETTLE]
+    return [instance.name for instance in _on_faust(settings)] + [PARKED, SETTLE]
+
+
+def _on_faust(settings: Settings) -> list[StageInstance[Any]]:
+    return [instance for stage in STAGES for instance in stage.instances(settings)]
 
 
 def choose_stages(wanted: Sequence[str], settings: Settings) -> list[str]:
@@ -216,7 +221,7 @@ async def _followed(
 
 def _asks_and_pays(settings: Settings, stages: Sequence[str]) -> tuple[bool, bool]:
     """Whether any of these stages asks for votes by these settings, and whether any makes paid calls."""
-    instances = [instance for stage in STAGES for instance in stage.instances(settings) if instance.name in stages]
+    instances = [instance for instance in _on_faust(settings) if instance.name in stages]
     asks = settings.routing.asks_llm and any(one.votes for one in instances)
     return asks, asks or any(one.pays for one in instances)
 
@@ -263,7 +268,7 @@ def _run_stage(name: str, engine: Engine) -> _Run:
         return Settle(engine.settings, engine.settled, engine.clock).run
     from streams.runtime.stage_runner import StageRunner  # noqa: PLC0415 - Faust is for these stages alone
 
-    instance = next(i for stage in STAGES for i in stage.instances(engine.settings) if i.name == name)
+    instance = next(instance for instance in _on_faust(engine.settings) if instance.name == name)
     journal = Journal(engine.publisher, engine.attempts, engine.settings.kafka.partitions)
     return StageRunner(instance, engine, journal).run
 
