@@ -12,13 +12,13 @@ from streams.kafka.clock import utc_now
 from streams.kafka.publisher import Output, Publisher
 from tierstream.cli.connection import load_with_kafka, operator_name
 from tierstream.cli.help_text import examples
+from tierstream.cli.options import AsJson
 from tierstream.cli.render.breakers import show_breakers
 from tierstream.cli.render.results import show_json
 from tierstream.operations.breakers import TargetReport, known_targets, target_reports
 from topics.control import BreakerOrder
 from topics.registry import CONTROL
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Target = Annotated[str, typer.Argument(help="`provider/model`, `tier:N` or `classify`, as the list shows it.")]
 Order = Literal["open", "closed", "auto"]
 

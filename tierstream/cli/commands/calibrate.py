@@ -10,7 +10,6 @@ import typer
 from streams.kafka.clock import utc_now
 from tierstream.cli.commands.evaluate import INTERRUPTED, CrossValidate, Folds, scores_of, warn_of_seen
 from tierstream.cli.commands.train import (
-    AsJson,
     ModelFile,
     Outcomes,
     Seed,
@@ -20,6 +19,7 @@ from tierstream.cli.commands.train import (
 )
 from tierstream.cli.connection import load_settings
 from tierstream.cli.help_text import examples
+from tierstream.cli.options import AsJson
 from tierstream.cli.progress import progress_bar
 from tierstream.cli.render.evaluation import show_thresholds
 from tierstream.cli.render.results import show_json

@@ -20,6 +20,7 @@ from tierstream.cli.connection import load_settings
 from tierstream.cli.console import output, show_table
 from tierstream.cli.errors import FAILED
 from tierstream.cli.help_text import examples
+from tierstream.cli.options import AsJson
 from tierstream.cli.render.results import show_json
 from tierstream.operations.settings_files import file_problems
 
@@ -54,7 +55,7 @@ def check(
     require_keys: Annotated[
         bool, typer.Option("--require-keys", help="A missing key is a problem: no provider may be simulated.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the settings as they were put together, with keys, prices and what is known of the models.
 

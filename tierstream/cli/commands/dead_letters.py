@@ -14,6 +14,7 @@ from tierstream.cli.connection import load_with_kafka, operator_name
 from tierstream.cli.errors import FAILED, show_error
 from tierstream.cli.help_text import examples
 from tierstream.cli.moments import Since, parse_moment
+from tierstream.cli.options import AsJson
 from tierstream.cli.render.dead_letters import (
     bytes_as_json,
     description,
@@ -41,7 +42,6 @@ def parse_letter(text: str) -> LetterId:
         raise typer.BadParameter(str(error)) from None
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Stage = Annotated[str | None, typer.Option(metavar="NAME", help="Only letters of this stage.")]
 Reason = Annotated[str | None, typer.Option(metavar="NAME", help="Only letters with this reason.")]
 Letters = Annotated[

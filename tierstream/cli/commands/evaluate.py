@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tierstream.cli.commands.train import AsJson, ModelFile, Outcomes, Seed, load_model, require_scikit_learn
+from tierstream.cli.commands.train import ModelFile, Outcomes, Seed, load_model, require_scikit_learn
 from tierstream.cli.errors import show_warning
 from tierstream.cli.help_text import examples
+from tierstream.cli.options import AsJson
 from tierstream.cli.progress import progress_bar
 from tierstream.cli.render.evaluation import show_control, show_slices
 from tierstream.cli.render.results import show_json

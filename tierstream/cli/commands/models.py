@@ -20,6 +20,7 @@ from streams.routing.classifier_loading import UnusableModelError, published_mod
 from tierstream.cli.connection import load_with_kafka, operator_name
 from tierstream.cli.errors import show_warning
 from tierstream.cli.help_text import examples
+from tierstream.cli.options import AsJson
 from tierstream.cli.render.models import show_activation, show_models, show_workers
 from tierstream.cli.render.results import show_json
 from tierstream.client.request_file import InputError
@@ -36,7 +37,6 @@ _IGNORED: Final = (
     "for the workers and here"
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Version = Annotated[str, typer.Argument(help="As the list shows it; also `shipped` and `configured`.")]
 After = Annotated[
     float,

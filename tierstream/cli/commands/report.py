@@ -17,12 +17,12 @@ from streams.kafka.clock import utc_now
 from tierstream.cli.connection import load_settings, with_clickhouse
 from tierstream.cli.help_text import examples
 from tierstream.cli.moments import Since, parse_moment
+from tierstream.cli.options import AsJson
 from tierstream.cli.render.report import show_report
 from tierstream.cli.render.results import show_json
 
 Until = Annotated[datetime | None, typer.Option(parser=parse_moment, metavar="WHEN", help="Up to then.")]
 Tag = Annotated[str | None, typer.Option(help="Only requests that carry it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -15,6 +15,7 @@ from tierstream.cli.connection import load_with_kafka
 from tierstream.cli.errors import FAILED, show_error, show_warning
 from tierstream.cli.follow import run_until_interrupted, send_and_follow
 from tierstream.cli.help_text import examples
+from tierstream.cli.options import AsJson
 from tierstream.cli.piped_prompt import piped_prompt
 from tierstream.cli.render.results import name_some, show_answer, show_json, show_result
 from tierstream.client.request_file import InputError, UnknownFields, open_lines, parse_request, random_id, read_lines
@@ -70,7 +71,7 @@ def send(
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the results and print them.")] = False,
     timeout: Annotated[float, typer.Option(min=0, metavar="S", help="How long to wait with --wait.")] = 150.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Send a request, or a file of requests, and print the request ids.
 

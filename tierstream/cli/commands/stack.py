@@ -19,6 +19,7 @@ from tierstream.cli.connection import invocation, load_settings, with_kafka
 from tierstream.cli.console import output, show_table
 from tierstream.cli.errors import FAILED, USAGE
 from tierstream.cli.help_text import examples
+from tierstream.cli.options import AsJson
 from tierstream.cli.render.breakers import show_noteworthy
 from tierstream.cli.render.results import show_json
 from tierstream.operations.breakers import TargetReport
@@ -66,9 +67,7 @@ def stop(ctx: typer.Context) -> None:
     typer.echo(f"stopped {', '.join(stopped)}" if stopped else "nothing runs here")
 
 
-def show_status(
-    ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
-) -> None:
+def show_status(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Show the parts of the stack, and breakers that are not closed; exit code 1 unless all parts run."""
     settings = load_settings(ctx)
     data_dir = settings.stack.data_dir.absolute()

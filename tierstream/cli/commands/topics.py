@@ -13,10 +13,9 @@ from streams.kafka.admin import check_topics, create_topics, topic_config
 from tierstream.cli.connection import load_settings, load_with_kafka
 from tierstream.cli.errors import FAILED
 from tierstream.cli.help_text import examples
+from tierstream.cli.options import AsJson
 from tierstream.cli.render.results import show_json
 from topics.asyncapi import asyncapi_document, described_topics, json_schemas
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -9,6 +9,7 @@ from streams.config.settings import Settings
 from tierstream.cli.connection import load_settings, with_clickhouse
 from tierstream.cli.errors import FAILED, show_error
 from tierstream.cli.help_text import examples
+from tierstream.cli.options import AsJson
 from tierstream.cli.render.ledger import show_trace
 from tierstream.cli.render.results import show_json
 
@@ -24,7 +25,7 @@ def register(app: typer.Typer) -> None:
 def trace(
     ctx: typer.Context,
     request_id: Annotated[str, typer.Argument(metavar="ID", help="The request's id.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the hops of a request: where it went, how long each step took and what it cost.
 

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from tierstream.cli.help_text import examples
+from tierstream.cli.options import AsJson
 from tierstream.cli.progress import progress_bar
 from tierstream.cli.render.results import show_json
 from tierstream.client.request_file import InputError
@@ -33,7 +34,6 @@ Outcomes = Annotated[
 ModelFile = Annotated[
     Path | None, typer.Option("--model", metavar="MODEL", help="Model file; default: the one that ships.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="The same seed gives the same figures.")]
 
 
