@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 # Test processes; each starts a broker of its own.
 JOBS := 2
 TESTS := tests/unit tests/contract tests/delivery tests/e2e
-# Who is done takes over what is left of the others. A worker that dies is not replaced, so that a hanging test ends.
-PYTEST := $(BIN)/pytest -n $(JOBS) --max-worker-restart 0 --dist worksteal
+# Files stay whole: the tests of some share a deployment, and each relies on what those before it have left there.
+# A worker that dies is not replaced, so that a hanging test ends.
+PYTEST := $(BIN)/pytest -n $(JOBS) --max-worker-restart 0 --dist loadfile
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 # Hundreds of processes are started; what one of them compiles is for all others.
@@ -47,7 +48,7 @@ test: $(VENV)/.dev ## run the tests on a real broker and the real ClickHouse eng
 	@$(PYTEST) --durations 15 -m "not slow" $(TESTS)
 
 test-slow: $(VENV)/.dev ## run the tests that wait for crashes, outages and rebalances
-	@$(PYTEST) --durations 15 -m slow $(TESTS)
+	@$(PYTEST) --dist load --durations 15 -m slow $(TESTS)
 
 coverage: $(VENV)/.dev ## run the tests that need no broker, and show which lines and branches they miss
 	@$(PYTEST) --cov --cov-report term:skip-covered -m "not slow" tests/unit tests/contract
