@@ -167,7 +167,7 @@ class CircuitBreaker:
     def record(self, ticket: Ticket, effect: CallEffect, now: float) -> None:
         """Take a ticket back, with what the call says about the target.
 
-        An unknown outcome gives the place of a probe back: it can neither close nor open.
+        An unknown signal gives the place of a probe back: it can neither close nor open.
         """
         self._advance(now)
         current = ticket.generation == self._generation

@@ -19,7 +19,7 @@ async def _settle() -> None:
         await asyncio.sleep(0)
 
 
-class LaneTestError(Exception):
+class FlushFailedError(Exception):
     """What a flush or a call fails with here."""
 
 
@@ -35,8 +35,8 @@ class Harness:
     flushing: list[asyncio.Future[None]] = field(default_factory=list)
     hold: bool = False
     """Whether a flush goes on until the test ends it."""
-    boardings: dict[int, Batch] = field(default_factory=dict)
-    passengers: dict[int, "asyncio.Task[None]"] = field(default_factory=dict)
+    left_in: dict[int, Batch] = field(default_factory=dict)
+    joins: dict[int, "asyncio.Task[None]"] = field(default_factory=dict)
     joined_at: dict[int, float] = field(default_factory=dict)
     landed: dict[int, asyncio.Event] = field(default_factory=dict)
 
@@ -56,11 +56,11 @@ class Harness:
         for item in items:
             self.landed[item] = asyncio.Event()
             self.joined_at[item] = self.now
-            self.passengers[item] = asyncio.create_task(self._travel(item))
+            self.joins[item] = asyncio.create_task(self._travel(item))
 
     async def _travel(self, item: int) -> None:
         async with self.batcher.join(item) as batch:
-            self.boardings[item] = batch
+            self.left_in[item] = batch
             await self.landed[item].wait()
 
     async def pass_time(self, milliseconds: float) -> None:
@@ -79,7 +79,7 @@ async def test_a_full_batch_leaves_and_the_next_one_starts():
     await _settle()
     assert harness.batches == [[0, 1, 2], [3, 4, 5]]
     assert harness.batcher.waiting == 1
-    assert harness.boardings[5] == Batch(batch_size=3, wait_ms=0)
+    assert harness.left_in[5] == Batch(batch_size=3, wait_ms=0)
 
 
 async def test_a_batch_leaves_when_its_oldest_has_waited_long_enough():
@@ -91,11 +91,11 @@ async def test_a_batch_leaves_when_its_oldest_has_waited_long_enough():
     assert harness.batches == []
     await harness.pass_time(1)
     assert harness.batches == [[1, 2]]
-    assert harness.boardings[1].wait_ms == pytest.approx(100)
-    assert harness.boardings[2].wait_ms == pytest.approx(40)
+    assert harness.left_in[1].wait_ms == pytest.approx(100)
+    assert harness.left_in[2].wait_ms == pytest.approx(40)
 
 
-async def test_an_idle_lane_waits_for_nothing_but_takes_who_comes_in_the_same_turn():
+async def test_an_idle_batcher_waits_for_nothing_but_takes_who_comes_in_the_same_turn():
     harness = Harness(max_size=10, idle_below=1)
     harness.join(1, 2)
     await _settle()
@@ -105,7 +105,7 @@ async def test_an_idle_lane_waits_for_nothing_but_takes_who_comes_in_the_same_tu
     assert harness.batches == [[1, 2]]
 
 
-async def test_what_waits_leaves_as_soon_as_the_lane_is_idle():
+async def test_what_waits_leaves_as_soon_as_the_batcher_is_idle():
     harness = Harness(max_size=10, idle_below=2)
     harness.join(1, 2)
     await _settle()
@@ -154,21 +154,21 @@ async def test_several_flushes_are_in_progress_at_a_time():
     assert harness.batches == [[1, 2], [3, 4]]
     harness.flushing[1].set_result(None)
     await _settle()
-    assert set(harness.boardings) == {3, 4}
+    assert set(harness.left_in) == {3, 4}
     harness.flushing[0].set_result(None)
     await _settle()
-    assert set(harness.boardings) == {1, 2, 3, 4}
+    assert set(harness.left_in) == {1, 2, 3, 4}
 
 
 async def test_a_failed_flush_is_raised_in_every_join_of_its_batch_alone():
     harness = Harness(max_size=2, hold=True)
     harness.join(1, 2, 3, 4)
     await _settle()
-    harness.flushing[0].set_exception(LaneTestError("no broker"))
+    harness.flushing[0].set_exception(FlushFailedError("no broker"))
     harness.flushing[1].set_result(None)
     await _settle()
-    assert [type(harness.passengers[item].exception()) for item in (1, 2)] == [LaneTestError, LaneTestError]
-    assert set(harness.boardings) == {3, 4}
+    assert [type(harness.joins[item].exception()) for item in (1, 2)] == [FlushFailedError, FlushFailedError]
+    assert set(harness.left_in) == {3, 4}
     assert harness.batcher.on_the_wire == 2
 
 
@@ -178,7 +178,7 @@ async def test_a_cancelled_join_is_taken_out_of_its_batch_and_the_next_oldest_se
     await harness.pass_time(90)
     harness.join(2)
     await _settle()
-    harness.passengers[1].cancel()
+    harness.joins[1].cancel()
     await harness.pass_time(10)
     assert harness.batches == []
     await harness.pass_time(90)
@@ -189,7 +189,7 @@ async def test_the_last_to_be_cancelled_takes_the_departure_with_it():
     harness = Harness(max_wait_ms=100)
     harness.join(1)
     await _settle()
-    harness.passengers[1].cancel()
+    harness.joins[1].cancel()
     await harness.pass_time(50)
     harness.join(2)
     await harness.pass_time(50)
@@ -204,18 +204,18 @@ async def test_a_join_cancelled_in_its_flush_leaves_the_wire(flushed):
     if flushed:
         # The outcome and the cancellation arrive in the same turn of the loop.
         harness.flushing[0].set_result(None)
-    harness.passengers[1].cancel()
+    harness.joins[1].cancel()
     await _settle()
-    assert harness.passengers[1].cancelled()
+    assert harness.joins[1].cancelled()
     assert harness.batcher.on_the_wire == 0
     assert harness.batches == [[1]]
 
 
 async def test_an_error_in_the_call_leaves_the_wire():
     harness = Harness(max_size=1)
-    with pytest.raises(LaneTestError):
+    with pytest.raises(FlushFailedError):
         async with harness.batcher.join(1):
-            raise LaneTestError
+            raise FlushFailedError
     assert harness.batcher.on_the_wire == 0
 
 
@@ -238,46 +238,46 @@ def test_any_schedule_keeps_order_limits_and_waits(actions, max_wait_ms, max_siz
             _check(harness, cancelled)
         await harness.pass_time(max_wait_ms)
         assert harness.batcher.waiting == 0
-        assert set(harness.departed) | cancelled == set(harness.passengers)
+        assert set(harness.departed) | cancelled == set(harness.joins)
         for flush in harness.flushing:
             if not flush.done():
                 flush.set_result(None)
         for landed in harness.landed.values():
             landed.set()
-        await asyncio.gather(*harness.passengers.values(), return_exceptions=True)
+        await asyncio.gather(*harness.joins.values(), return_exceptions=True)
         assert harness.batcher.on_the_wire == 0
 
     asyncio.run(run())
 
 
 def _act(harness: Harness, action: str, number: int, cancelled: set[int]) -> None:
-    running = [item for item, task in harness.passengers.items() if not task.done()]
+    running = [item for item, task in harness.joins.items() if not task.done()]
     flushing = [flush for flush in harness.flushing if not flush.done()]
     if action == "join":
-        known = len(harness.passengers)
+        known = len(harness.joins)
         harness.join(*range(known, known + 1 + number % 4))
     elif action == "land" and running:
         if flushing:
             flushing[number % len(flushing)].set_result(None)
         harness.landed[running[number % len(running)]].set()
     elif action == "fail" and flushing:
-        flushing[number % len(flushing)].set_exception(LaneTestError("no broker"))
+        flushing[number % len(flushing)].set_exception(FlushFailedError("no broker"))
     elif action == "cancel" and running:
         item = running[number % len(running)]
         cancelled.add(item)
-        harness.passengers[item].cancel()
+        harness.joins[item].cancel()
 
 
 def _check(harness: Harness, cancelled: set[int]) -> None:
     assert harness.departed == sorted(set(harness.departed)), "not first in, first out, or twice"
     assert all(len(batch) <= harness.max_size for batch in harness.batches)
-    waiting = [item for item in harness.passengers if item not in cancelled and item not in harness.departed]
+    waiting = [item for item in harness.joins if item not in cancelled and item not in harness.departed]
     assert harness.batcher.waiting == len(waiting)
-    travelling = [item for item in harness.departed if not harness.passengers[item].done()]
+    travelling = [item for item in harness.departed if not harness.joins[item].done()]
     assert harness.batcher.on_the_wire == len(travelling)
     if waiting:
         assert harness.batcher.on_the_wire >= harness.idle_below, "waits in an idle batcher"
         assert len(waiting) < harness.max_size, "waits in a full batch"
         assert harness.now - harness.joined_at[waiting[0]] < harness.max_wait_ms / 1000, "waits for too long"
     sizes = {item: len(batch) for batch in harness.batches for item in batch}
-    assert {item: batch.batch_size for item, batch in harness.boardings.items()}.items() <= sizes.items()
+    assert {item: batch.batch_size for item, batch in harness.left_in.items()}.items() <= sizes.items()
