@@ -3,9 +3,13 @@
 Source: org.apache.kafka.common.utils.Utils.murmur2 and BuiltInPartitioner.partitionForKey.
 """
 
+from functools import lru_cache
+
 _M = 0x5BD1E995
 _SEED = 0x9747B28C
 _MASK = 0xFFFFFFFF
+_REMEMBERED = 10_000
+"""Keys: of those under way, each is asked for a dozen times."""
 
 
 def murmur2(data: bytes) -> int:
@@ -23,6 +27,7 @@ def murmur2(data: bytes) -> int:
     return h ^ (h >> 15)
 
 
+@lru_cache(_REMEMBERED)
 def partition_for(key: str, partitions: int) -> int:
     """Map a partition key to one of `partitions` partitions."""
     return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions

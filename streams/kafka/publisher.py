@@ -23,6 +23,8 @@ TRACE_HEADER = "traceparent"
 _LONGEST_TRACE = 256
 """Bytes. W3C's has 55; what follows from a request carries it in each record, so it must not be of any size."""
 _BATCH_BYTES = 131_072
+_MOST_AROUND_VALUE = 4096
+"""Bytes of key, headers and framing at the most: what has as much room to its limit need not be counted."""
 _LOG_APPEND_TIME = 1
 """The broker's timestamp; another type would be our own."""
 
@@ -110,6 +112,8 @@ class Publisher:
         """
         for output in outputs:
             encoded = output.encoded
+            if len(encoded.value) + _MOST_AROUND_VALUE <= self._kafka.record_max_bytes:
+                continue
             # Counted as the producer does, which is more than the broker counts. Asking the broker would be too late:
             # it refuses a batch with all that is in it, and whatever the producer sends to the partition afterwards.
             size = DefaultRecordBatchBuilder.estimate_size_in_bytes(encoded.key, encoded.value, _headers(output, trace))
@@ -127,11 +131,18 @@ class Publisher:
         """
         self.check_sizes(outputs, trace=trace)
         sent_at = time.monotonic()
+        pending: list[asyncio.Future[Any]] = []
         try:
-            pending = [await self._send(output, trace) for output in outputs]
-            acknowledged = await asyncio.gather(*pending)
-        except KafkaError as error:
-            raise DeliveryError(f"the broker did not acknowledge a record: {error!r}") from error
+            for output in outputs:
+                pending.append(await self._send(output, trace))  # noqa: PERF401 - those before a failure are looked after
+            # Most come with the first: one after the other wakes up once, where `gather` does for each of them.
+            acknowledged = [await one for one in pending]
+        except BaseException as error:
+            for one in pending:
+                one.add_done_callback(_retrieve)
+            if isinstance(error, KafkaError):
+                raise DeliveryError(f"the broker did not acknowledge a record: {error!r}") from error
+            raise
         told = [one.timestamp for one in acknowledged if one.timestamp_type == _LOG_APPEND_TIME]
         if self._clock is not None and told:
             self._clock.learn(max(told), sent_at)
@@ -152,14 +163,15 @@ class Publisher:
         except KafkaError as error:
             raise DeliveryError(f"the broker did not acknowledge a tombstone: {error!r}") from error
 
-    async def _send(self, output: Output, trace: bytes | None) -> Any:  # noqa: ANN401 - aiokafka is untyped
-        return await self.producer.send(
+    async def _send(self, output: Output, trace: bytes | None) -> "asyncio.Future[Any]":
+        sent: asyncio.Future[Any] = await self.producer.send(
             output.topic.full_name(self._kafka.prefix),
             output.encoded.value,
             key=output.encoded.key,
             partition=partition_for(output.record.partition_key, self._kafka.partitions),
             headers=_headers(output, trace),
         )
+        return sent
 
 
 async def started_producer(
@@ -200,6 +212,12 @@ def trace_of(headers: Headers) -> bytes | None:
     """Return the `traceparent` that what follows from a record carries too; None where there is none to pass on."""
     trace = dict(headers).get(TRACE_HEADER)
     return trace if trace is not None and len(trace) <= _LONGEST_TRACE else None
+
+
+def _retrieve(acknowledgement: "asyncio.Future[Any]") -> None:
+    """Look at a failure that nobody waits for any more, or the event loop would log it."""
+    if not acknowledgement.cancelled():
+        acknowledgement.exception()
 
 
 def _headers(output: Output, trace: bytes | None) -> list[tuple[str, bytes]]:
