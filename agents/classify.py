@@ -12,7 +12,7 @@ from streams.runtime.stage import Context, Outputs, RefusedError, stage
 from streams.validation.checks import schema_problem
 from topics.base import from_millis
 from topics.dead_letters import revision_of
-from topics.events import StatusEvent, StatusKind
+from topics.events import Hop, StatusEvent, StatusKind
 from topics.partitioning import partition_for
 from topics.registry import REQUESTS, tier_tasks
 from topics.requests import Request
@@ -47,16 +47,13 @@ async def classify(request: Request, ctx: Context) -> Outputs:
     task = _task(request, digest, ctx, deadline, decision, asked.attempts)
     if is_late:
         message = "the deadline passed before the request was routed"
-        return [
-            given_up(ctx.stage, task, task.attempts, ResultStatus.EXPIRED, "deadline", message),
-            _hop(task, ctx, "expired"),
-        ]
+        late = task.after(_hop(decision, ctx, "expired"))
+        return [given_up(ctx.stage, late, late.attempts, ResultStatus.EXPIRED, "deadline", message)]
     accepted = StatusEvent(kind=StatusKind.ACCEPTED, at=ctx.started_at, unknown_fields=ctx.unknown_fields)
     routed = StatusEvent(kind=StatusKind.ROUTED, at=ctx.now(), tier=task.tier, detail=task.why)
     return [
-        Output(tier_tasks(task.tier), task),
+        Output(tier_tasks(task.tier), task.after(_hop(decision, ctx, "routed", missing=asked.missing))),
         ctx.status(request.request_id, revision, accepted, routed),
-        _hop(task, ctx, "routed", missing=asked.missing),
     ]
 
 
@@ -108,14 +105,11 @@ def _why(decision: Decision) -> str:
     return f"rule {decision.rule}" if decision.rule else f"classifier {decision.classifier}"
 
 
-def _hop(task: TierTask, ctx: Context, outcome: str, *, missing: str | None = None) -> Output:
-    decision = task.decision
+def _hop(decision: Decision, ctx: Context, outcome: str, *, missing: str | None = None) -> Hop:
     reasons = [*decision.reasons, *([f"no vote: {missing}"] if missing else [])]
     return ctx.hop(
-        task.request.request_id,
-        task.revision,
         outcome,
-        tier=task.tier,
+        tier=decision.tier,
         rule=decision.rule,
         classifier=decision.classifier,
         scores=decision.scores,

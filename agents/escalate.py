@@ -13,15 +13,14 @@ from topics.tasks import Escalation
 async def escalate(escalation: Escalation, ctx: Context) -> Outputs:
     """Send the task up, or end it with its best answer where there is no higher tier for it."""
     task = escalation.task
-    identity = (task.request.request_id, task.revision)
     if task.tier >= task.decision.ceiling:
-        ending = given_up(ctx.stage, task, task.attempts, ResultStatus.FAILED, "no_good_answer", escalation.reason)
-        return [ending, ctx.hop(*identity, "exhausted", tier=task.tier, detail=escalation.reason)]
+        ended = task.after(ctx.hop("exhausted", tier=task.tier, detail=escalation.reason))
+        return [given_up(ctx.stage, ended, ended.attempts, ResultStatus.FAILED, "no_good_answer", escalation.reason)]
     why = f"escalated from tier {task.tier}: {escalation.reason}"
-    up = task.model_copy(update={"tier": task.tier + 1, "promoted_from": None, "why": why})
+    hop = ctx.hop("escalated", tier=task.tier + 1, detail=escalation.reason)
+    up = task.after(hop).model_copy(update={"tier": task.tier + 1, "promoted_from": None, "why": why})
     event = StatusEvent(kind=StatusKind.ESCALATED, at=ctx.now(), tier=up.tier, detail=escalation.reason)
     return [
         Output(tier_tasks(up.tier), up),
-        ctx.status(*identity, event),
-        ctx.hop(*identity, "escalated", tier=up.tier, detail=escalation.reason),
+        ctx.status(task.request.request_id, task.revision, event),
     ]

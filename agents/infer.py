@@ -7,9 +7,9 @@ from streams.kafka.publisher import Output
 from streams.runtime.outcomes import answered, given_up
 from streams.runtime.stage import Context, Outputs, stage
 from topics.base import MAX_ID_LENGTH
-from topics.events import StatusEvent, StatusKind
+from topics.events import Hop, Hops, StatusEvent, StatusKind
 from topics.journal import CallEnded
-from topics.registry import CHUNKS, ESCALATIONS, PARKED, VALIDATION, tier_tasks
+from topics.registry import CHUNKS, ESCALATIONS, HOPS, PARKED, VALIDATION, tier_tasks
 from topics.results import ResultStatus
 from topics.tasks import Answer, Completion, Escalation, Parked, TierTask
 
@@ -24,19 +24,18 @@ def _in_flight(settings: Settings, tier: int) -> int:
 async def infer(task: TierTask, ctx: Context) -> Outputs:
     """Get an answer from the tier, check it for free, and hand on what comes of it."""
     result = await ask_chain(task, ctx)
+    result.task = result.task.after(*_hops(result, ctx))
     if result.stopped is not None:
-        outputs = _ended(result, result.stopped, ctx)
-    elif result.answer is not None:
-        outputs = _answered(result, _completion(result.answer), ctx)
-    elif _may_be_promoted(result, ctx):
-        outputs = _promoted(result, ctx)
-    elif result.away is not None or task.promoted_from is not None:
-        outputs = _parked(result, ctx)
-    else:
-        attempts = result.task.calls_for_an_answer
-        message = f"no provider answered, {attempts} attempts" if attempts else _NOBODY
-        outputs = _ended(result, OutOfBounds(ResultStatus.FAILED, "no_provider", message), ctx)
-    return [*outputs, *_hops(result, ctx)]
+        return _ended(result, result.stopped, ctx)
+    if result.answer is not None:
+        return _answered(result, _completion(result.answer), ctx)
+    if _may_be_promoted(result, ctx):
+        return _promoted(result, ctx)
+    if result.away is not None or task.promoted_from is not None:
+        return _parked(result, ctx)
+    attempts = result.task.calls_for_an_answer
+    message = f"no provider answered, {attempts} attempts" if attempts else _NOBODY
+    return _ended(result, OutOfBounds(ResultStatus.FAILED, "no_provider", message), ctx)
 
 
 def _ended(result: ChainResult, why: OutOfBounds, ctx: Context) -> list[Output]:
@@ -83,36 +82,34 @@ def _promoted(result: ChainResult, ctx: Context) -> list[Output]:
         "why": f"promoted from tier {task.tier}: {reason}",
         "promoted_from": task.promoted_from or (task.tier if result.away else None),
     }
-    up = task.model_copy(update=update)
+    up = task.after(ctx.hop("promoted", tier=task.tier + 1, detail=reason)).model_copy(update=update)
     event = StatusEvent(kind=StatusKind.ESCALATED, at=ctx.now(), tier=up.tier, detail=up.why)
-    identity = (task.request.request_id, task.revision)
-    return [
-        Output(tier_tasks(up.tier), up),
-        ctx.status(*identity, event),
-        ctx.hop(*identity, "promoted", tier=up.tier, detail=reason),
-    ]
+    return [Output(tier_tasks(up.tier), up), ctx.status(task.request.request_id, task.revision, event)]
 
 
 def _parked(result: ChainResult, ctx: Context) -> list[Output]:
-    """Let the task rest until a provider may be back."""
+    """Let the task rest until a provider may be back.
+
+    It may rest again and again, so that its steps are published now: with the task they would grow without end.
+    """
     task, reason = result.task, result.away or "no provider answered"
     event = StatusEvent(kind=StatusKind.PARKED, at=ctx.now(), tier=task.tier, detail=reason)
     identity = (task.request.request_id, task.revision)
+    steps = (*task.hops, ctx.hop("parked", tier=task.tier, detail=reason))
+    resting = task.model_copy(update={"hops": ()})
     return [
-        Output(PARKED, Parked(task=task, reason=reason[:MAX_ID_LENGTH])),
+        Output(PARKED, Parked(task=resting, reason=reason[:MAX_ID_LENGTH])),
         ctx.status(*identity, event),
-        ctx.hop(*identity, "parked", tier=task.tier, detail=reason),
+        Output(HOPS, Hops(request_id=task.request.request_id, revision=task.revision, hops=steps)),
     ]
 
 
-def _hops(result: ChainResult, ctx: Context) -> list[Output]:
+def _hops(result: ChainResult, ctx: Context) -> list[Hop]:
     """Describe each call of this visit."""
     task = result.task
     attempts = task.attempts[len(task.attempts) - len(result.ended) :]
     return [
         ctx.hop(
-            task.request.request_id,
-            task.revision,
             attempt.outcome,
             tier=attempt.tier,
             attempt_id=attempt.attempt_id,

@@ -33,8 +33,8 @@ from streams.runtime.settled_requests import SettledRequests
 from streams.runtime.stage import Received
 from topics.base import from_millis
 from topics.codec import DecodeError
-from topics.events import Hop, Hops
-from topics.registry import HOPS, PARKED, tier_tasks
+from topics.events import Hop
+from topics.registry import PARKED, tier_tasks
 from topics.results import ResultStatus
 from topics.tasks import Parked, TierTask
 
@@ -191,7 +191,7 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         received, at = held.received, self._clock()
         trace = trace_of(received.headers)
         if held.task is not None and await self._settled.has_result(held.task, received.partition):
-            return await self._publisher.publish(self._settled.dropped(held.task), trace=trace)
+            return await self._publisher.publish(self._settled.dropped(held.task, STAGE), trace=trace)
         failed = FailedRecord(STAGE, received, at, kept_bytes=self._settings.kafka.kept_bytes)
         try:
             return await self._publisher.publish(self._outputs(held, failed, monotonic, at), trace=trace)
@@ -224,7 +224,6 @@ def outputs_of(held: Held, failed: FailedRecord, *, has_expired: bool, tiers: in
         return failed.undecodable(parked)
     task = parked.task
     try:
-        leaving = _expired(parked) if has_expired else _back(parked, tiers)
         hop = Hop(
             stage=STAGE,
             started_at=at,
@@ -234,10 +233,11 @@ def outputs_of(held: Held, failed: FailedRecord, *, has_expired: bool, tiers: in
             tier=home_tier(task),
             detail=parked.reason,
         )
+        stepped = parked.model_copy(update={"task": task.after(hop)})
+        return [_expired(stepped) if has_expired else _back(stepped, tiers)]
     except Exception as error:  # noqa: BLE001 - one record must not block a partition for ever
         log.error("%s: a record raised %s at %s", STAGE, type(error).__name__, held.received.source)  # noqa: TRY400 - the letter has the traceback
         return failed.raised(parked, error)
-    return [leaving, Output(HOPS, Hops(request_id=task.request.request_id, revision=task.revision, hops=(hop,)))]
 
 
 def home_tier(task: TierTask) -> int:

@@ -106,9 +106,10 @@ class PartitionOwner:
             )
             fresh.append((marker, record.timestamp))
             return self._fitting(outcome, marker, record)
+        in_vain = self._settled.paid_in_vain(STAGE, outcome.request_id, outcome.revision, outcome.route)
         if any(marker.digest == outcome.digest for marker in same_batch):
-            return []
-        return self._settled.resent(*identity, outcome.digest, outcome.tier)
+            return in_vain
+        return [*self._settled.resent(*identity, outcome.digest, outcome.tier), *in_vain]
 
     def _is_copy(self, outcome: Outcome, marker: Settled) -> bool:
         """Whether an outcome is of a copy of the request that is being settled with this marker."""
@@ -159,7 +160,7 @@ class PartitionOwner:
             Output(RESULTS, result),
             Output(SETTLED, marker),
             Output(STATUS, Status(request_id=outcome.request_id, revision=outcome.revision, events=(event,))),
-            Output(HOPS, Hops(request_id=outcome.request_id, revision=outcome.revision, hops=(hop,))),
+            Output(HOPS, Hops(request_id=outcome.request_id, revision=outcome.revision, hops=(*outcome.hops, hop))),
         ]
 
 

@@ -9,6 +9,7 @@ from streams.providers.base import Prompt
 from streams.runtime.outcomes import answered
 from streams.runtime.stage import Context, Outputs, stage
 from streams.validation.judge import Verdict, judge_messages, read_verdict, verdict_schema
+from topics.events import Hop
 from topics.journal import CallEnded, Purpose
 from topics.registry import ESCALATIONS, VALIDATION
 from topics.requests import Params
@@ -25,7 +26,7 @@ async def validate(answer: Answer, ctx: Context) -> Outputs:
 
     When no judge can be had in time the answer is published as it is: a missing verdict is no reason to withhold it.
     """
-    task, hops = answer.task, []
+    task = answer.task
     for model in _judges(task, ctx):
         is_over = ctx.now() >= task.deadline or task.is_spent
         # What was paid before a restart counts, also where the time is up by now.
@@ -37,16 +38,16 @@ async def validate(answer: Answer, ctx: Context) -> Outputs:
             continue
         verdict = read_verdict(ended.content) if ended.content is not None else None
         outcome = _name(ended, verdict)
-        task = task.model_copy(update={"attempts": (*task.attempts, attempt_of(ended, "judge", outcome))})
-        hops.append(_hop(task, ctx, ended, verdict, outcome))
+        attempts = (*task.attempts, attempt_of(ended, "judge", outcome))
+        task = task.after(_hop(task, ctx, ended, verdict, outcome)).model_copy(update={"attempts": attempts})
         if verdict is None:
             continue
         if verdict.verdict == "pass":
-            return [answered(ctx.stage, task, answer.completion, task.attempts), *hops]
+            return [answered(ctx.stage, task, answer.completion, task.attempts)]
         failed = task.model_copy(update={"best": answer.completion})
-        return [Output(ESCALATIONS, Escalation(task=failed, reason="judge: fail")), *hops]
-    unjudged = ctx.hop(task.request.request_id, task.revision, "unjudged", tier=task.tier)
-    return [answered(ctx.stage, task, answer.completion, task.attempts), *hops, unjudged]
+        return [Output(ESCALATIONS, Escalation(task=failed, reason="judge: fail"))]
+    unjudged = task.after(ctx.hop("unjudged", tier=task.tier))
+    return [answered(ctx.stage, unjudged, answer.completion, unjudged.attempts)]
 
 
 def _judges(task: TierTask, ctx: Context) -> list[ModelSettings]:
@@ -68,10 +69,8 @@ def _name(ended: CallEnded, verdict: Verdict | None) -> str:
     return f"judge_{verdict.verdict}" if verdict is not None else "judge_unreadable"
 
 
-def _hop(task: TierTask, ctx: Context, ended: CallEnded, verdict: Verdict | None, outcome: str) -> Output:
+def _hop(task: TierTask, ctx: Context, ended: CallEnded, verdict: Verdict | None, outcome: str) -> Hop:
     return ctx.hop(
-        task.request.request_id,
-        task.revision,
         outcome,
         tier=task.tier,
         attempt_id=ended.attempt_id,

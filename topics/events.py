@@ -1,12 +1,15 @@
 """What is told about the work: status for requesters, hops for the ledger, dead letters for operators."""
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 from uuid import UUID
 
 from pydantic import Base64Bytes, Field
 
 from topics.base import Identifier, Label, Money, Record, Tier, Timestamp
+
+DROPPED: Final = "dropped"
+"""Outcome of a hop: a copy that had made this attempt came to nothing, for its request has its result."""
 
 
 class StatusKind(StrEnum):

@@ -159,6 +159,8 @@ class Request(Record):
     timeout_ms: Annotated[int, Field(gt=0, le=_LONGEST_TIMEOUT_MS)] | None = None
     deadline: Moment | None = None
     stream: bool = False
+    progress: Annotated[bool | None, WHERE_GIVEN] = None
+    """Whether `llm.status` tells of each attempt, as it does of a request that streams."""
     min_tier: Tier | None = None
     max_tier: Tier | None = None
     max_cost_usd: Limit | None = None
@@ -168,6 +170,11 @@ class Request(Record):
     def partition_key(self) -> str:
         """The request id."""
         return self.request_id
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether somebody wants to hear of each attempt."""
+        return self.stream or bool(self.progress)
 
     @property
     def question(self) -> str:

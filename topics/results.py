@@ -5,6 +5,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from topics.base import Identifier, Millis, Money, Record, Tier, Timestamp
+from topics.events import Hop
 from topics.journal import Usage
 from topics.requests import Dimensions
 from topics.tasks import Attempt, Source
@@ -64,6 +65,8 @@ class Outcome(_Ending):
 
     digest: str
     stage: str
+    hops: tuple[Hop, ...] = ()
+    """The steps that led here and are not published yet."""
 
 
 class Result(_Ending):

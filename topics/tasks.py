@@ -1,12 +1,13 @@
 """Work in progress: what the stages hand to each other about one request."""
 
 from decimal import Decimal
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar, Final, Self
 from uuid import UUID
 
 from pydantic import Field
 
 from topics.base import Label, Millis, Money, Record, Tier, Timestamp
+from topics.events import Hop
 from topics.journal import Usage
 from topics.requests import Request
 
@@ -93,6 +94,8 @@ class TierTask(Record):
     attempts: tuple[Attempt, ...] = ()
     best: Completion | None = None
     """The answer to fall back on when no higher tier gives a better one."""
+    hops: tuple[Hop, ...] = ()
+    """Its steps so far; they are published with its result, or when it is parked."""
 
     @property
     def partition_key(self) -> str:
@@ -114,6 +117,10 @@ class TierTask(Record):
     def calls_for_an_answer(self) -> int:
         """How many attempts there were, judges included; asking which tier will do is none of them."""
         return len(self.attempts) - self.tries(CLASSIFY)
+
+    def after(self, *hops: Hop) -> Self:
+        """Return the task with further steps behind it."""
+        return self.model_copy(update={"hops": (*self.hops, *hops)})
 
     def tries(self, stage: str) -> int:
         """How many attempts the stage has made for this task."""

@@ -9,6 +9,7 @@ from streams.admission import TierVisit, UnavailableError
 from streams.calls.paid_calls import attempt_of
 from streams.config.settings_sections import ModelSettings
 from streams.fallback.bounds import OutOfBounds, out_of_bounds
+from streams.kafka.publisher import Output
 from streams.providers.base import ErrorKind, Prompt, Remedy, is_provider_failure, is_transient, remedy_of
 from streams.runtime.stage import Context
 from streams.validation.checks import failed_check
@@ -205,6 +206,17 @@ def _is_whole_chain(task: TierTask, ctx: Context) -> bool:
 
 
 async def _ask(task: TierTask, model: ModelSettings, ctx: Context) -> CallEnded:
+    return await ctx.pay(
+        task,
+        model,
+        Prompt.of(task.request),
+        Purpose.INFER,
+        stream=streams_text(task, ctx),
+        announce=(_announcement(task, model, ctx),) if task.request.is_followed else (),
+    )
+
+
+def _announcement(task: TierTask, model: ModelSettings, ctx: Context) -> Output:
     event = StatusEvent(
         kind=StatusKind.ATTEMPT_STARTED,
         at=ctx.now(),
@@ -213,14 +225,7 @@ async def _ask(task: TierTask, model: ModelSettings, ctx: Context) -> CallEnded:
         model=model.model,
         detail=task.why,
     )
-    return await ctx.pay(
-        task,
-        model,
-        Prompt.of(task.request),
-        Purpose.INFER,
-        stream=streams_text(task, ctx),
-        announce=(ctx.status(task.request.request_id, task.revision, event),),
-    )
+    return ctx.status(task.request.request_id, task.revision, event)
 
 
 def streams_text(task: TierTask, ctx: Context) -> bool:

@@ -127,5 +127,6 @@ def _end(stage: str, task: TierTask, attempts: tuple[Attempt, ...], **fields: An
         source=task.source,
         digest=task.digest,
         stage=stage,
+        hops=task.hops,
     )
     return Output(OUTCOMES, outcome)

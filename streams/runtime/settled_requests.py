@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 
 from aiokafka import TopicPartition
@@ -16,10 +17,10 @@ from streams.kafka.followed_log import FollowedLog
 from streams.kafka.publisher import Output
 from streams.kafka.topic_reader import RawRecord, TopicReader
 from topics.codec import SCHEMA_HEADER, DecodeError, decode, header
-from topics.events import Status, StatusEvent, StatusKind
-from topics.registry import OUTCOMES, SETTLED, STATUS
+from topics.events import DROPPED, Hop, Hops, Status, StatusEvent, StatusKind
+from topics.registry import HOPS, OUTCOMES, SETTLED, STATUS
 from topics.results import Settled
-from topics.tasks import TierTask
+from topics.tasks import Attempt, TierTask
 
 log = logging.getLogger(__name__)
 
@@ -136,11 +137,31 @@ class SettledRequests:
         event = StatusEvent(kind=StatusKind.ID_REUSED, at=self._clock(), tier=tier, detail=detail)
         return [Output(STATUS, Status(request_id=request_id, revision=revision, events=(event,)))]
 
-    def dropped(self, task: TierTask) -> list[Output]:
-        """Say what is published of a task that is dropped because its request has its result."""
-        return self.resent(
-            task.request.request_id, task.revision, task.source.timestamp_ms, task.digest, tier=task.tier
+    def dropped(self, task: TierTask, stage: str) -> list[Output]:
+        """Say what a stage publishes of a task that it drops because its request has its result."""
+        identity = (task.request.request_id, task.revision)
+        resent = self.resent(*identity, task.source.timestamp_ms, task.digest, tier=task.tier)
+        return [*resent, *self.paid_in_vain(stage, *identity, task.attempts)]
+
+    def paid_in_vain(self, stage: str, request_id: str, revision: int, attempts: Sequence[Attempt]) -> list[Output]:
+        """Tell the ledger which attempts a copy had made that a stage drops: they are in no route but its own."""
+        now = self._clock()
+        hops = tuple(
+            Hop(
+                stage=stage,
+                started_at=now,
+                ended_at=now,
+                queue_ms=0.0,
+                outcome=DROPPED,
+                tier=attempt.tier,
+                attempt_id=attempt.attempt_id,
+                provider=attempt.provider,
+                model=attempt.model,
+                detail="by a copy of a request that has its result",
+            )
+            for attempt in attempts
         )
+        return [Output(HOPS, Hops(request_id=request_id, revision=revision, hops=hops))] if hops else []
 
     def same_body(self, request_id: str, revision: int, asked_ms: int, digest: str) -> bool:
         """Whether the settled copy was asked with this body; False also where there is none."""

@@ -17,7 +17,7 @@ from streams.kafka.topic_reader import RawRecord
 from streams.providers.base import Prompt
 from streams.runtime.engine import Engine
 from topics.base import Record, from_millis
-from topics.events import Hop, Hops, Status, StatusEvent
+from topics.events import Hop, Status, StatusEvent
 from topics.journal import CallEnded, Purpose
 from topics.registry import DEAD_LETTERS, HOPS, OUTCOMES, STATUS, TopicSpec
 from topics.requests import Request
@@ -92,10 +92,10 @@ class Context:
         """Read the clock."""
         return self.engine.clock()
 
-    def hop(self, request_id: str, revision: int, outcome: str, **details: Any) -> Output:  # noqa: ANN401 - Hop's fields
-        """Describe this step for the ledger; `details` are further fields of `Hop`."""
+    def hop(self, outcome: str, **details: Any) -> Hop:  # noqa: ANN401 - Hop's fields
+        """Describe this step for the ledger; it travels with the task. `details` are further fields of `Hop`."""
         waited = (self.started_at - from_millis(self.received.timestamp)).total_seconds() * 1000
-        hop = Hop(
+        return Hop(
             stage=self.stage,
             started_at=self.started_at,
             ended_at=max(self.now(), self.started_at),
@@ -103,7 +103,6 @@ class Context:
             outcome=outcome,
             **details,
         )
-        return Output(HOPS, Hops(request_id=request_id, revision=revision, hops=(hop,)))
 
     def status(self, request_id: str, revision: int, *events: StatusEvent) -> Output:
         """Tell the requester what happened."""

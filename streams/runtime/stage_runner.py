@@ -169,7 +169,7 @@ class StageRunner(Generic[M]):
         task = task_of(decoded.record)
         settled = self._engine.settled
         if task is not None and await settled.has_result(task, received.partition):
-            await publish(settled.dropped(task))
+            await publish(settled.dropped(task, self.stage.name))
             return
         try:
             outputs = list(await self.stage.handler(decoded.record, self._context(received, decoded.unknown_fields)))

@@ -1,21 +1,12 @@
 """Paid calls that are in no route: a request that was delivered again explains them, and its hops tell. Pure."""
 
-from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final
 
-from agents import STAGES
-from streams.providers.base import ErrorKind
 from tierstream.verify.ended_calls import EndedCall
 from tierstream.verify.findings import Check, Findings
 from tierstream.verify.identity import Window, identity
-from topics.events import Hop, Hops
+from topics.events import DROPPED, Hop, Hops
 from topics.results import Result
-
-_PAYING: Final = frozenset(stage.name for stage in STAGES if stage.pays or stage.votes)
-_VALIDATE: Final = "validate"
-_NO_END: Final = frozenset({*ErrorKind, "judge_unreadable"})
-"""Outcomes of a call after which the stage goes on with the next model."""
 
 
 @dataclass(slots=True)
@@ -25,32 +16,12 @@ class _Suspect:
     request_id: str
     appended_ms: int
     calls: list[EndedCall] = field(default_factory=list)
-    attempts: Counter[bytes] = field(default_factory=Counter)
-    """Hops by attempt."""
-    endings: Counter[tuple[str, int | None]] = field(default_factory=Counter)
-    """How often a stage was done with the task."""
-    rests: int = 0
-    """How often it was parked: after each rest it visits a stage once more."""
+    dropped: set[bytes] = field(default_factory=set)
+    """Attempts that copies of it had made which came to nothing."""
 
     def add(self, hop: Hop) -> None:
-        if not _pays(hop.stage):
-            return
-        if hop.attempt_id is not None:
-            self.attempts[hop.attempt_id.bytes] += 1
-        self.rests += hop.outcome == "parked"
-        if hop.outcome not in _NO_END:
-            # A judge may see the answers of several tiers; every other stage that pays is one tier's or comes once.
-            self.endings[hop.stage, hop.tier if hop.stage == _VALIDATE else None] += 1
-
-    @property
-    def was_redelivered(self) -> bool:
-        """Whether a stage worked on the task more often than its way explains."""
-        once_more = any(count > 1 + self.rests for count in self.endings.values())
-        return once_more or any(count > 1 for count in self.attempts.values())
-
-
-def _pays(stage: str) -> bool:
-    return stage.partition(":")[0] in _PAYING
+        if hop.outcome == DROPPED and hop.attempt_id is not None:
+            self.dropped.add(hop.attempt_id.bytes)
 
 
 class UnroutedCalls:
@@ -96,7 +67,7 @@ class UnroutedCalls:
                     # By the result of another use of the id.
                     continue
                 about = f"request {suspect.request_id}, {call.ref}"
-                if suspect.was_redelivered:
+                if call.attempt in suspect.dropped:
                     detail = f"{about}: the request was delivered again and took another way"
                     self._findings.add(Check.REDELIVERED, call.name, detail)
                 else:
