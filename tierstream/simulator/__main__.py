@@ -1,11 +1,11 @@
 """`python -m tierstream.simulator`: the provider simulator as a process of its own."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tierstream.event_loop import run_service
 from tierstream.simulator.answers import Script, ScriptError
 from tierstream.simulator.behaviour import ConfigError, load_config
 from tierstream.simulator.server import serve
@@ -28,7 +28,7 @@ def main(
         if time_scale is not None:
             chosen = chosen.model_copy(update={"time_scale": time_scale})
         answers = Script.load(script or [])
-        asyncio.run(
+        run_service(
             serve(
                 chosen,
                 answers,

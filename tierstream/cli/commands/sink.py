@@ -1,6 +1,5 @@
 """`tierstream sink`: fill the ledger in ClickHouse."""
 
-import asyncio
 import logging
 
 import typer
@@ -10,6 +9,7 @@ from tierstream.cli.connection import invocation, load_with_kafka, with_clickhou
 from tierstream.cli.errors import FAILED, explain
 from tierstream.cli.help_text import examples
 from tierstream.cli.log_output import configure_logging
+from tierstream.event_loop import run_service
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def sink(ctx: typer.Context) -> None:
     configure_logging(invocation(ctx).verbose, service=True)
     settings = with_clickhouse(load_with_kafka(ctx))
     try:
-        asyncio.run(_run(settings))
+        run_service(_run(settings))
     except Exception as error:
         if explain(error) is not None:
             raise

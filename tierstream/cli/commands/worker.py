@@ -1,6 +1,5 @@
 """`tierstream worker`: run stages in this process."""
 
-import asyncio
 import gc
 import logging
 import os
@@ -15,6 +14,7 @@ from tierstream.cli.connection import invocation, load_with_kafka, simulator_env
 from tierstream.cli.errors import FAILED
 from tierstream.cli.help_text import examples
 from tierstream.cli.log_output import configure_logging
+from tierstream.event_loop import run_service
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def worker(
         os.environ.setdefault(name, value)
     wanted = choose_stages([name.strip() for name in stages.split(",") if name.strip()], settings)
     try:
-        asyncio.run(run_worker(settings, wanted))
+        run_service(run_worker(settings, wanted))
     except (WorkerError, TopicError, SettingsError, UnknownPriceError):
         raise
     except Exception as error:
