@@ -3,6 +3,8 @@
 One app, which is one consumer group, for each stage: a rebalance or a slow tier stops nobody else.
 """
 
+import asyncio
+import inspect
 import logging
 import time
 from collections.abc import Mapping
@@ -41,8 +43,41 @@ def _listen(heartbeat: GroupHeartbeat, coordinator: Any) -> None:  # noqa: ANN40
     coordinator._send_req = sending  # noqa: SLF001
 
 
-class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is untyped
-    """Faust's consumer thread: it reads committed records, and notes each answer of the coordinator."""
+class _ConsumerInLoop(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is untyped
+    """Faust's consumer thread without a thread: it reads committed records, and notes each answer of the coordinator.
+
+    In a thread of its own each fetch would be handed over twice, and each time a busy loop would keep the interpreter
+    for some milliseconds. Six of them also wake up twice a second to see whether the others are alive.
+    """
+
+    def __init__(self, consumer: Any, **options: Any) -> None:  # noqa: ANN401 - Faust's own
+        super().__init__(consumer, thread_loop=asyncio.get_running_loop(), **options)
+
+    async def start(self) -> None:
+        """Start here and now; a broker that can't be reached is an error here too."""
+        self._thread_started.set()
+        await self._default_start()
+
+    async def stop(self) -> None:
+        """Leave the group, once."""
+        if self._started.is_set() and not self._stopped.is_set():
+            self._stopped.set()
+            await self._shutdown_thread()
+
+    async def call_thread(self, fun: Any, *args: Any, **options: Any) -> Any:  # noqa: ANN401
+        """Call it: there is no thread to go to."""
+        result = fun(*args, **options)
+        return await result if inspect.isawaitable(result) else result
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ANN401
+        await self.consumer.on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:  # noqa: ANN401
+        await self.consumer.on_partitions_assigned(assigned, generation_id)
+
+    @mode.Service.task  # type: ignore[untyped-decorator] # Faust is untyped
+    async def _thread_keepalive(self) -> None:
+        """Do nothing: the loop is that of everybody."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:  # noqa: ANN401
         """Read committed records only, which Faust does in its exactly-once mode alone."""
@@ -110,8 +145,19 @@ class _Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped
         """The offset after all that was fetched and handed on, of each partition."""
         super().__init__(*args, **kwargs)
 
-    def _new_consumer_thread(self) -> _ConsumerThread:
-        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> _ConsumerInLoop:
+        return _ConsumerInLoop(self, loop=self.loop, beacon=self.beacon)
+
+    async def wait_first(self, *coros: Any, **options: Any) -> Any:  # noqa: ANN401
+        """Hand a record on, unless the flow is suspended first.
+
+        As long as the record's stream has room nothing has to be waited for, and two tasks a record are saved.
+        """
+        handing_on, suspension = coros
+        if options or self.suspend_flow.is_set() or any(topic.queue.full() for topic in self.app.topics):
+            return await super().wait_first(*coros, **options)
+        suspension.close()
+        return await handing_on
 
     async def getmany(self, timeout: float) -> Any:  # noqa: ANN401, ASYNC109 - Faust's signature
         self._forget_fetch()
@@ -169,7 +215,18 @@ class _App(faust.App):  # type: ignore[misc] # Faust is untyped
     def __init__(self, group: str, *, heartbeat: GroupHeartbeat, **conf: Any) -> None:  # noqa: ANN401 - Faust's settings
         self.heartbeat = heartbeat
         self.leaving = False
+        self.has_crashed = asyncio.Event()
         super().__init__(group, **conf)
+
+    def _crash(self, reason: BaseException) -> None:
+        """Tell whoever watches: Faust itself lives on."""
+        super()._crash(reason)
+        self.has_crashed.set()
+
+    async def on_first_start(self) -> None:
+        """Go without Faust's monitor, which counts each step of each record and is never asked."""
+        self.sensors.remove(self.monitor)
+        await super().on_first_start()
 
     def _create_directories(self) -> None:
         """Leave the working directory as it is: the folders are for tables, and there are none."""
@@ -181,7 +238,7 @@ class _App(faust.App):  # type: ignore[misc] # Faust is untyped
 
 
 # The services log under the module that defines them; what Faust says of its own workings is not our log.
-for _service in (_App, _Consumer, _ConsumerThread):
+for _service in (_App, _Consumer, _ConsumerInLoop):
     _service.logger = logging.getLogger("faust")
 
 

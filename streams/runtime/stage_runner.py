@@ -109,7 +109,7 @@ class StageRunner(Generic[M]):
                 task.cancel()
             await self._window.cancel()
             app.leaving = True
-            # With the broker away aiokafka may end Faust's thread in a way that its stop then waits for, for ever.
+            # With the broker away aiokafka may take for ever to leave the group.
             with contextlib.suppress(asyncio.CancelledError, TimeoutError):
                 async with asyncio.timeout(_STOP_S):
                     await app.stop()
@@ -223,10 +223,9 @@ class StageRunner(Generic[M]):
         on_ready()
 
     async def _watch(self, starting: "asyncio.Task[Any]") -> None:
-        """Return when the app has crashed: Faust notes it and lives on, so somebody has to look."""
+        """Return when the app has crashed; what its start raises is raised here."""
         await starting
-        while not self._app.crashed:  # noqa: ASYNC110 - Faust offers no event for it
-            await asyncio.sleep(0.2)
+        await self._app.has_crashed.wait()
 
 
 def _votes(engine: Engine) -> TierVotes | None:
