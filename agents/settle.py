@@ -14,7 +14,7 @@ counted from the moment at which the copy came in and not from now.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,12 +25,12 @@ from streams.config.settings import Settings
 from streams.kafka.clock import Clock
 from streams.kafka.group_consumer import commit_progress, group_consumer
 from streams.kafka.publisher import Output, Publisher, RecordTooLargeError, trace_of
+from streams.kafka.resting_fetcher import let_rest
 from streams.kafka.topic_reader import RawRecord
 from streams.runtime.failed_records import FailedRecord
 from streams.runtime.outcomes import without_answer
 from streams.runtime.settled_requests import SettledRequests
 from streams.runtime.stage import Received
-from streams.runtime.unless import unless
 from topics.base import from_millis
 from topics.codec import DecodeError, decode
 from topics.events import Hop, Hops, Status, StatusEvent, StatusKind
@@ -41,7 +41,9 @@ log = logging.getLogger(__name__)
 
 STAGE = "settle"
 _BATCH = 500
-_POLL_MS = 200
+_POLL_MS = 1_000
+_POLL_MS_OPENING = 50
+"""While others are about to be read too."""
 
 
 class PartitionOwner:
@@ -165,7 +167,11 @@ class PartitionOwner:
 
 
 class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
-    """The consumer of `llm.outcomes`: an owner for each partition that the group gives to this process."""
+    """The consumer of `llm.outcomes`: an owner for each partition that the group gives to this process.
+
+    The owners take turns, so that one transaction is under way at a time: the busier the process, the more results each
+    of them holds, and a process with time to spare settles each result as it comes.
+    """
 
     def __init__(self, settings: Settings, settled: SettledRequests, clock: Clock) -> None:
         self._settings = settings
@@ -173,6 +179,8 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         self._clock = clock
         self._topic = OUTCOMES.full_name(settings.kafka.prefix)
         self._owned: dict[TopicPartition, _Owned] = {}
+        self._opened = asyncio.Event()
+        self._settling = asyncio.Lock()
         self._assigned = asyncio.Event()
         self._closing = False
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -183,7 +191,9 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         self._consumer = group_consumer(self._settings, STAGE, max_partition_fetch_bytes=kafka.record_max_bytes)
         self._consumer.subscribe([self._topic], listener=self)
         await self._consumer.start()
-        stopping = asyncio.create_task(stop.wait())
+        let_rest(self._consumer)
+        stopping, settling = asyncio.create_task(stop.wait()), asyncio.create_task(self._settle())
+        settling.add_done_callback(self._note_failure)
         ends: list[asyncio.Future[Any]] = [stopping, self._failure]
         try:
             while not any(end.done() for end in ends):
@@ -196,53 +206,61 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
             # A rebalance may still come in between; an owner that it starts would outlive us.
             self._closing = True
             await self._let_go(list(self._owned))
+            settling.cancel()
             await self._consumer.stop()
         if self._failure.done():
             self._failure.result()
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Finish the transactions in work and commit, then let the partitions go."""
+        """Finish the transaction in work and commit, then let the partitions go."""
         await self._let_go(list(revoked))
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Start an owner for each partition."""
         for tp in () if self._closing else assigned:
-            stopping = asyncio.Event()
-            task = asyncio.create_task(self._own(tp, stopping))
-            task.add_done_callback(self._note_failure)
-            self._owned[tp] = _Owned(task, stopping)
+            owner = PartitionOwner(self._settings, tp, self._settled, self._clock)
+            opening = asyncio.create_task(self._open(owner))
+            opening.add_done_callback(self._note_failure)
+            self._owned[tp] = _Owned(owner, opening)
         self._assigned.set()
 
-    async def _own(self, tp: TopicPartition, stopping: asyncio.Event) -> None:
-        owner = PartitionOwner(self._settings, tp, self._settled, self._clock)
-        try:
-            await owner.open()
-            while not stopping.is_set():
-                if records := await self._poll(tp, stopping):
-                    await owner.settle(records)
-                    self._owned[tp].position = records[-1].offset + 1
-        finally:
-            await owner.close()
+    async def _open(self, owner: PartitionOwner) -> None:
+        await owner.open()
+        self._opened.set()
 
-    async def _poll(self, tp: TopicPartition, stopping: asyncio.Event) -> Sequence[RawRecord]:
-        """Return the next outcomes; none if nothing came, or if the owner is to stop.
+    async def _settle(self) -> None:
+        while True:
+            # In a rebalance this waits for the new assignment, whatever its timeout, and nobody waits for this.
+            for tp, records in (await self._poll()).items():
+                async with self._settling:
+                    # What came of a partition that was revoked meanwhile is its next owner's.
+                    if (owned := self._owned.get(tp)) is not None and owned.is_open:
+                        await owned.owner.settle(records)
+                        owned.position = records[-1].offset + 1
 
-        In a rebalance `getmany` waits for the new assignment, whatever its timeout, while the rebalance waits for
-        the owners to stop: only what ends the owner may end that wait.
-        """
-        polling = self._consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=_BATCH)
-        found: dict[TopicPartition, Sequence[RawRecord]] = await unless(stopping.wait(), polling) or {}
-        return found.get(tp, ())
+    async def _poll(self) -> Mapping[TopicPartition, Sequence[RawRecord]]:
+        """Return the next outcomes of the partitions whose owners are ready; none if nothing came."""
+        self._opened.clear()
+        ready = [tp for tp, owned in self._owned.items() if owned.is_open]
+        if not ready:
+            await self._opened.wait()
+            return {}
+        timeout_ms = _POLL_MS if len(ready) == len(self._owned) else _POLL_MS_OPENING
+        found: Mapping[TopicPartition, Sequence[RawRecord]]
+        found = await self._consumer.getmany(*ready, timeout_ms=timeout_ms, max_records=_BATCH)
+        return found
 
     async def _let_go(self, tps: list[TopicPartition]) -> None:
-        """Stop the owners of these partitions; a rebalance and our own end may both ask for the same one."""
-        leaving = {tp: self._owned[tp] for tp in tps if tp in self._owned}
-        for owned in leaving.values():
-            owned.stopping.set()
-        await asyncio.gather(*(owned.task for owned in leaving.values()), return_exceptions=True)
-        await self._commit()
-        for tp in leaving:
-            self._owned.pop(tp, None)
+        """Close the owners of these partitions; a rebalance and our own end may both ask for the same one."""
+        async with self._settling:
+            leaving = [self._owned[tp] for tp in tps if tp in self._owned]
+            for owned in leaving:
+                owned.opening.cancel()
+            await asyncio.gather(*(owned.opening for owned in leaving), return_exceptions=True)
+            await asyncio.gather(*(owned.owner.close() for owned in leaving), return_exceptions=True)
+            await self._commit()
+            for tp in tps:
+                self._owned.pop(tp, None)
 
     async def _commit(self) -> None:
         await commit_progress(self._consumer, self._owned, "the next owner recognises what is settled")
@@ -256,8 +274,13 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
 class _Owned:
     """A partition of ours: who settles it and how far it is."""
 
-    task: "asyncio.Task[None]"
-    stopping: asyncio.Event
+    owner: PartitionOwner
+    opening: "asyncio.Task[None]"
     position: int = 0
     """The next offset to settle; 0 before anything was."""
     committed: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its owner has fenced and remembers."""
+        return self.opening.done() and not self.opening.cancelled() and self.opening.exception() is None

@@ -1,5 +1,6 @@
 """Reading topics outside any consumer group: stretches of partitions, single records, and what comes from now on."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Protocol
@@ -8,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 import streams.kafka.damaged_batches  # noqa: F401 - changes what aiokafka does
 from streams.config.settings_sections import KafkaSettings
+from streams.kafka.resting_fetcher import let_rest
 from topics.dead_letters import Received
 from topics.registry import TopicSpec
 
@@ -17,7 +19,7 @@ _FOLLOWED_BYTES = 1024 * 1024
 """Fetched of a partition at a time while following; a larger record comes alone."""
 _IDLE_MS = 500
 """How long a broker keeps a question open while nothing is appended."""
-_FOLLOW_MS = 200
+_FOLLOW_MS = 250
 """How long markers of transactions, which wake nobody, may go unnoticed."""
 
 
@@ -169,7 +171,7 @@ class TopicReader:
             since_ms: From when on.
             lag_ms: How late a record may come for the sake of coming with others: to be woken costs more than to read.
         """
-        async with self.opened(tps, lag_ms=lag_ms) as cursor:
+        async with self.opened(tps, follows=True) as cursor:
             at = await cursor.offsets_at(since_ms, await cursor.ends())
             cursor.seek(at)
             for tp, start in at.items():
@@ -182,22 +184,20 @@ class TopicReader:
                     if position != at[tp]:
                         at[tp] = position
                         yield tp, found.get(tp, ()), position
+                if found and lag_ms:
+                    await asyncio.sleep(lag_ms / 1000)
 
     @asynccontextmanager
-    async def opened(self, tps: Iterable[TopicPartition], *, lag_ms: int | None = None) -> AsyncIterator[Cursor]:
+    async def opened(self, tps: Iterable[TopicPartition], *, follows: bool = False) -> AsyncIterator[Cursor]:
         """Open a cursor over partitions.
 
         Args:
             tps: The partitions.
-            lag_ms: As for `follow`; None: for a stretch that is read at one go.
+            follows: Whether it is read on and on; else it is a stretch that is read at one go.
         """
         fetching = {"fetch_max_wait_ms": _FETCH_WAIT_MS, "max_partition_fetch_bytes": self._kafka.record_max_bytes}
-        if lag_ms is not None:
-            fetching = {
-                "fetch_max_wait_ms": lag_ms or _IDLE_MS,
-                "fetch_min_bytes": _FOLLOWED_BYTES if lag_ms else 1,
-                "max_partition_fetch_bytes": _FOLLOWED_BYTES,
-            }
+        if follows:
+            fetching = {"fetch_max_wait_ms": _IDLE_MS, "max_partition_fetch_bytes": _FOLLOWED_BYTES}
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._kafka.bootstrap_servers,
             group_id=None,
@@ -209,6 +209,8 @@ class TopicReader:
         assigned = list(tps)
         try:
             await consumer.start()
+            if follows:
+                let_rest(consumer)
             consumer.assign(assigned)
             # What is fetched before it is known where to begin would be fetched for nothing.
             consumer.pause(*assigned)

@@ -20,9 +20,12 @@ from faust.transport.drivers import aiokafka as driver
 import streams.kafka.damaged_batches  # noqa: F401 - changes what aiokafka does
 from streams.config.settings import Settings
 from streams.kafka.heartbeat import GroupHeartbeat
+from streams.kafka.resting_fetcher import let_rest
 
 _BEATS = {HeartbeatRequest: (NoError, RebalanceInProgressError), SyncGroupRequest: (NoError,)}
 """What a member asks the coordinator, and with which answers it is one still."""
+
+_RECORD_OR_SUSPENSION = 2
 
 
 def _listen(heartbeat: GroupHeartbeat, coordinator: Any) -> None:  # noqa: ANN401 - aiokafka's, untyped
@@ -96,6 +99,7 @@ class _ConsumerInLoop(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Fa
 
     async def on_start(self) -> None:
         await super().on_start()
+        let_rest(self._consumer)
         heartbeat: GroupHeartbeat = self.app.heartbeat
         coordinator = self._consumer._coordinator  # noqa: SLF001 - aiokafka has no public hook for its group
         _listen(heartbeat, coordinator)
@@ -149,13 +153,15 @@ class _Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped
         return _ConsumerInLoop(self, loop=self.loop, beacon=self.beacon)
 
     async def wait_first(self, *coros: Any, **options: Any) -> Any:  # noqa: ANN401
-        """Hand a record on, unless the flow is suspended first.
+        """Await the first of several things.
 
-        As long as the record's stream has room nothing has to be waited for, and two tasks a record are saved.
+        Two are a record that is handed on, and that the flow is suspended. As long as the record's stream has room
+        nothing has to be waited for, and two tasks a record are saved.
         """
-        handing_on, suspension = coros
-        if options or self.suspend_flow.is_set() or any(topic.queue.full() for topic in self.app.topics):
+        is_record = len(coros) == _RECORD_OR_SUSPENSION and not options
+        if not is_record or self.suspend_flow.is_set() or any(topic.queue.full() for topic in self.app.topics):
             return await super().wait_first(*coros, **options)
+        handing_on, suspension = coros
         suspension.close()
         return await handing_on
 
@@ -226,6 +232,7 @@ class _App(faust.App):  # type: ignore[misc] # Faust is untyped
     async def on_first_start(self) -> None:
         """Go without Faust's monitor, which counts each step of each record and is never asked."""
         self.sensors.remove(self.monitor)
+        self.sensors.add(faust.Sensor())
         await super().on_first_start()
 
     def _create_directories(self) -> None:
