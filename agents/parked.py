@@ -26,6 +26,7 @@ from streams.config.settings import Settings
 from streams.kafka.clock import Clock
 from streams.kafka.group_consumer import commit_progress, group_consumer
 from streams.kafka.publisher import Delivered, Output, Publisher, RecordTooLargeError, trace_of
+from streams.kafka.resting_fetcher import let_rest
 from streams.runtime.failed_records import FailedRecord
 from streams.runtime.hold import Held, Hold
 from streams.runtime.outcomes import given_up
@@ -45,7 +46,7 @@ _AT_ONCE = 100
 """Records that are decoded, or leave, without a pause: the other stages of the process have their turn in between."""
 _STAYS = 5
 """Rests that a task stays in its place at least, however much it is in the way."""
-_POLL_S = 0.2
+_POLL_S = 1.0
 _IDLE_SLACK_S = 300.0
 
 
@@ -93,6 +94,7 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         self._consumer = group_consumer(self._settings, STAGE, max_poll_interval_ms=int(idle_s * 1000))
         self._consumer.subscribe([self._topic], listener=self)
         await self._consumer.start()
+        let_rest(self._consumer)
         stopping = asyncio.create_task(stop.wait())
         holding = asyncio.create_task(self._hold())
         ends: list[asyncio.Task[Any]] = [stopping, holding]

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Final, Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -16,6 +17,9 @@ STAGE_HEADER = "stage"
 ASKED_HEADER = "asked-ms"
 """Append time of the request as eight bytes, most significant first: it tells two uses of one id apart."""
 
+_REMEMBERED = 10_000
+"""Attempts: of those under way, each is named several times."""
+
 ABANDONED: Final = "abandoned"
 """Kind of error of an attempt that another process may still have on the wire, and that is given up for its sake."""
 UNAVAILABLE: Final = "unavailable"
@@ -26,6 +30,7 @@ Rate = Annotated[Decimal, Field(ge=0, decimal_places=6)]
 """US dollars a million tokens."""
 
 
+@lru_cache(_REMEMBERED)
 def attempt_id(request_id: str, revision: int, stage: str, n: int) -> UUID:
     """Name the n-th try of a stage, the same in every process and after every restart."""
     return uuid5(_ATTEMPTS, "\x1f".join((request_id, str(revision), stage, str(n))))

@@ -22,7 +22,6 @@ from streams.kafka.topic_reader import RawRecord, TopicReader
 from topics.codec import SCHEMA_HEADER, decode
 from topics.journal import ASKED_HEADER, ATTEMPT_HEADER, STAGE_HEADER, CallEnded
 from topics.registry import CALLS
-from topics.tasks import CLASSIFY
 
 _NONE = 2**63 - 1
 """Offset of a record that is not there: later than all."""
@@ -61,10 +60,8 @@ class AttemptLog:
         self._topic = CALLS.full_name(kafka.prefix)
         self._memory = AgedMemory(window, "qq")
         self._answers = _AnswerCache(delivery.answer_cache_bytes)
-        # Who asks for votes waits for its records to be read; others look at those of the time before alone.
-        lag_ms = 0 if CLASSIFY in stages and settings.routing.asks_llm else _LAG_MS
         self._log = FollowedLog(
-            self._reader, CALLS, settings, memory=self._memory, note=self._note, lag_ms=lag_ms, clock=clock
+            self._reader, CALLS, settings, memory=self._memory, note=self._note, lag_ms=_LAG_MS, clock=clock
         )
 
     def __len__(self) -> int:

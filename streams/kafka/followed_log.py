@@ -55,7 +55,7 @@ class FollowedLog:
         settings: The window, the deadlines, and how many partitions there are.
         memory: Of what was noted, which is cut where nobody asks.
         note: Takes note of a record; the same one may come again.
-        lag_ms: How late a record may be noted; 0: at once.
+        lag_ms: How late a record may be noted while nobody waits for one.
         clock: Current moment.
     """
 
@@ -81,6 +81,7 @@ class FollowedLog:
         self._clock = clock
         self._partitions: dict[int, _Partition] = {}
         self._waiting: dict[asyncio.Future[None], Callable[[], bool]] = {}
+        self._is_awaited = asyncio.Event()
         self._is_ready = asyncio.Event()
         self._oldest_wanted: float = math.inf
         self._trimmed_ms = 0
@@ -93,7 +94,9 @@ class FollowedLog:
         """
         since_ms = self._trimmed_ms = self._now_ms() - self._window_ms - _SLACK_MS - _STEP_MS
         ends = await self._reader.end_offsets(self._tps)
-        async for tp, records, next_offset in self._reader.follow(self._tps, since_ms=since_ms, lag_ms=self._lag_ms):
+        async for tp, records, next_offset in self._reader.follow(
+            self._tps, since_ms=since_ms, lag_ms=self._lag_ms, hurry=self._is_awaited
+        ):
             partition = self._partitions.get(tp.partition)
             if partition is None:
                 partition = self._partitions[tp.partition] = _Partition(next_offset, next_offset, since_ms)
@@ -155,11 +158,14 @@ class FollowedLog:
             return
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[waiting] = holds
+        self._is_awaited.set()
         try:
             async with asyncio.timeout(timeout_s):
                 await waiting
         finally:
             del self._waiting[waiting]
+            if not self._waiting:
+                self._is_awaited.clear()
 
     def _covers(self, partition: int, asked_ms: int) -> bool:
         """Whether all is known that may have been written about copies of a request that came in at that moment."""

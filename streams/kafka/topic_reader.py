@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -159,7 +159,7 @@ class TopicReader:
                 yield record
 
     async def follow(
-        self, tps: Sequence[TopicPartition], *, since_ms: int, lag_ms: int
+        self, tps: Sequence[TopicPartition], *, since_ms: int, lag_ms: int, hurry: asyncio.Event | None = None
     ) -> AsyncGenerator[tuple[TopicPartition, Sequence[RawRecord], int], None]:
         """Yield what was appended to partitions since a time (ms since the epoch), and is from now on, without end.
 
@@ -170,6 +170,7 @@ class TopicReader:
             tps: The partitions.
             since_ms: From when on.
             lag_ms: How late a record may come for the sake of coming with others: to be woken costs more than to read.
+            hurry: While it is set, nothing waits for others.
         """
         async with self.opened(tps, follows=True) as cursor:
             at = await cursor.offsets_at(since_ms, await cursor.ends())
@@ -185,7 +186,7 @@ class TopicReader:
                         at[tp] = position
                         yield tp, found.get(tp, ()), position
                 if found and lag_ms:
-                    await asyncio.sleep(lag_ms / 1000)
+                    await _rest(lag_ms / 1000, hurry)
 
     @asynccontextmanager
     async def opened(self, tps: Iterable[TopicPartition], *, follows: bool = False) -> AsyncIterator[Cursor]:
@@ -217,3 +218,12 @@ class TopicReader:
             yield Cursor(consumer, assigned)
         finally:
             await consumer.stop()
+
+
+async def _rest(seconds: float, hurry: asyncio.Event | None) -> None:
+    if hurry is None:
+        await asyncio.sleep(seconds)
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await hurry.wait()

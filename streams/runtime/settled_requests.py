@@ -24,7 +24,7 @@ from topics.tasks import Attempt, TierTask
 
 log = logging.getLogger(__name__)
 
-_LAG_MS = 100
+_LAG_MS = 250
 """How late the markers of other processes may be known; settle knows its own at once."""
 _KEY_BYTES = 16
 _DIGEST_BYTES = 8

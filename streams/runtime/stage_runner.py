@@ -152,19 +152,11 @@ class StageRunner(Generic[M]):
 
     async def _serve(self, received: Received) -> None:
         """Publish what the handler makes of a record; if it can't be made or published, the end of the request."""
-        failed = FailedRecord(
-            self.stage.name,
-            received,
-            self._engine.clock(),
-            rejects=self.stage.source.from_outside,
-            ends_requests=self.stage.ends_requests,
-            kept_bytes=self._settings.kafka.kept_bytes,
-        )
         publish = partial(self._engine.publisher.publish, trace=trace_of(received.headers))
         try:
             decoded = decode(self.stage.source, received.value, received.headers, max_bytes=self._max_bytes)
         except DecodeError as error:
-            await publish(failed.undecodable(error))
+            await publish(self._failed_record(received).undecodable(error))
             return
         task = task_of(decoded.record)
         settled = self._engine.settled
@@ -176,12 +168,22 @@ class StageRunner(Generic[M]):
             self.stage.check_declared(outputs)
             await publish(outputs)
         except RefusedError as error:
-            await publish(failed.refused(decoded.record, error))
+            await publish(self._failed_record(received).refused(decoded.record, error))
         except (PartitionLostError, asyncio.CancelledError, *_STOPS_THE_PROCESS):
             raise
         except Exception as error:  # noqa: BLE001 - one record must not block a partition for ever
             log.error("%s: a handler raised %s at %s", self.stage.name, type(error).__name__, received.source)  # noqa: TRY400
-            await publish(failed.raised(decoded.record, error))
+            await publish(self._failed_record(received).raised(decoded.record, error))
+
+    def _failed_record(self, received: Received) -> FailedRecord:
+        return FailedRecord(
+            self.stage.name,
+            received,
+            self._engine.clock(),
+            rejects=self.stage.source.from_outside,
+            ends_requests=self.stage.ends_requests,
+            kept_bytes=self._settings.kafka.kept_bytes,
+        )
 
     def _context(self, received: Received, unknown_fields: tuple[str, ...]) -> Context:
         return Context(
