@@ -8,7 +8,7 @@ from support.provider_calls import call_of
 
 from streams.providers.base import ErrorKind, ProviderError
 from streams.providers.groq import GroqProvider
-from streams.providers.sdk_provider import Connection, Sdk
+from streams.providers.vendor_sdk import Connection, Sdk
 
 
 class SlowToLoad(GroqProvider):
