@@ -61,6 +61,9 @@ class HttpRequest(Protocol):
     def headers(self) -> Any:  # noqa: ANN401 - of each library's own
         """Headers; `raw` lists them as they are sent."""
 
+    def read(self) -> bytes:
+        """Have the whole body at hand, and return it."""
+
 
 class HttpResponse(Protocol):
     """What their responses have in common."""
@@ -169,7 +172,6 @@ class RequestTemplate:
 
     def __init__(self, sdk: Sdk, written: HttpRequest) -> None:
         self.sdk = sdk
-        self._new_request = sdk.http.Request
         self._method = written.method
         self._url = written.url
         self._headers: list[tuple[bytes, bytes]] = [
@@ -205,16 +207,21 @@ class RequestTemplate:
 
     def fill(self, call_id: UUID, timeout_s: float, body: dict[str, Any]) -> HttpRequest:
         """Return the request of one call; `timeout_s` is told to the provider, and holds for each read."""
-        headers = self._headers.copy()
+        content = _encode(body).encode()
+        headers = [*self._headers, (b"Content-Length", b"%d" % len(content))]
         headers[self._id_at] = (headers[self._id_at][0], str(call_id).encode())
         for i in self._seconds_at:
             headers[i] = (headers[i][0], str(timeout_s).encode())
         timeout = dict.fromkeys(("connect", "read", "write", "pool"), timeout_s)
-        request: HttpRequest = self._new_request(
+        http = self.sdk.http
+        # Given as a stream the body adds no headers, which would be looked for among those that are there.
+        request: HttpRequest = http.Request(
             self._method,
             self._url,
             headers=headers,
-            content=_encode(body).encode(),
+            stream=http.ByteStream(content),
             extensions={"timeout": timeout},
         )
+        # The client sends what is read with its length, and anything else in chunks.
+        request.read()
         return request
