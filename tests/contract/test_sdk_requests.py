@@ -113,3 +113,19 @@ async def test_the_vendor_is_reached_whatever_the_environment_says(protocol, mon
     request = template.fill(uuid4(), 20, {})
     assert str(request.url) == speaker.vendor_url + speaker.path
     assert "sk-key" in str(request.headers.raw)
+
+
+@each
+@pytest.mark.parametrize("use_proxy", [True, False])
+async def test_proxies_of_the_environment_apply_where_they_may(protocol, wire, monkeypatch, use_proxy):
+    for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, wire.url)
+    speaker = speaker_of(protocol)(Connection("p", "sk-key", "http://vendor.invalid/root", use_proxy=use_proxy))
+    with pytest.raises(ProviderError) as caught:
+        await speaker.complete(call_of("m"))
+    await speaker.close()
+    assert caught.value.kind is (ErrorKind.SERVER_ERROR if use_proxy else ErrorKind.CONNECTION)
+    asked = [request.partition(b" HTTP/")[0].decode() for request in wire.requests]
+    assert asked == ([f"POST http://vendor.invalid/root{speaker.path}"] if use_proxy else [])

@@ -1,7 +1,8 @@
-"""When the SDK of a vendor is imported: in a thread, once, and before a call's time begins."""
+"""When a vendor's SDK is imported, and asked for its request: in a thread, once, and before a call's time begins."""
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 from support.provider_calls import call_of
@@ -75,3 +76,20 @@ async def test_who_gives_up_waiting_leaves_the_import_to_others(provider):
     await asyncio.wait([impatient])
     provider.allowed.set()
     await provider.prepare()
+
+
+async def test_the_sdk_is_asked_once_for_the_request_of_all_calls(provider):
+    made: list[str] = []
+    sdk = GroqProvider.load_sdk(provider)
+
+    class Counted(sdk.client_type):
+        async def post(self, path, **options):
+            made.append(path)
+            return await super().post(path, **options)
+
+    provider.allowed.set()
+    provider.load_sdk = lambda: replace(sdk, client_type=Counted)
+    for _ in range(3):
+        with pytest.raises(ProviderError):
+            await provider.complete(call_of("m"))
+    assert made == [GroqProvider.path]
