@@ -72,7 +72,7 @@ class SdkProvider(ABC):
         self._connection = connection
         self._template = Once(self._write_template)
         self._event_reader = Once(_load_event_reader)
-        self._http: HttpClient | None = None
+        self._http = Once(self._open_http)
 
     @abstractmethod
     def load_sdk(self) -> Sdk:
@@ -95,9 +95,9 @@ class SdkProvider(ABC):
         """
 
     async def prepare(self) -> None:
-        """Import the SDK, unless it is; see `Provider.prepare`."""
-        if self._template.made is None:
-            await self._template.get()
+        """Import the SDK and open its HTTP client, unless that is done; see `Provider.prepare`."""
+        await self._template.get()
+        await self._http.get()
 
     async def complete(self, call: ChatCall) -> ChatReply:
         """Make the call; see `Provider.complete`."""
@@ -120,7 +120,7 @@ class SdkProvider(ABC):
 
     async def close(self) -> None:
         """Close the connections; a later call would open new ones."""
-        http, self._http = self._http, None
+        http, self._http = self._http.made, Once(self._open_http)
         if http is not None:
             await http.aclose()
 
@@ -129,6 +129,11 @@ class SdkProvider(ABC):
         silence(sdk.client_type)
         base_url = self._connection.base_url or self.vendor_url
         return await RequestTemplate.written_by(sdk, self._connection, base_url, self.path)
+
+    async def _open_http(self) -> HttpClient:
+        """Open the client in a thread: it reads all certificates of the machine, once more for each proxy."""
+        template = await self._template.get()
+        return await asyncio.to_thread(template.sdk.http_client_type, trust_env=self._connection.use_proxy)
 
     async def _make(self, call: ChatCall, body: dict[str, Any], answer: StreamedAnswer | None) -> ChatReply:
         """Make the call within its time."""
@@ -209,12 +214,10 @@ class SdkProvider(ABC):
 
     async def _post(self, call: ChatCall, body: dict[str, Any], *, stream: bool) -> HttpResponse:
         """Send the call; only a response that says that it was served is returned."""
-        template = await self._template.get()
+        template, http = await self._template.get(), await self._http.get()
         request = template.fill(call.call_id, call.timeout_s, body)
-        if self._http is None:
-            self._http = template.sdk.http_client_type(trust_env=self._connection.use_proxy)
         try:
-            response = await self._http.send(request, stream=stream)
+            response = await http.send(request, stream=stream)
             if response.is_success:
                 return response
             try:

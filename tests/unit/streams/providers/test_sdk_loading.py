@@ -93,3 +93,28 @@ async def test_the_sdk_is_asked_once_for_the_request_of_all_calls(provider):
         with pytest.raises(ProviderError):
             await provider.complete(call_of("m"))
     assert made == [GroqProvider.path]
+
+
+async def test_certificates_are_read_once_and_not_in_the_event_loop(provider):
+    threads: list[threading.Thread] = []
+    sdk = GroqProvider.load_sdk(provider)
+
+    def opened(**options):
+        if "transport" not in options:
+            threads.append(threading.current_thread())
+        return sdk.http_client_type(**options)
+
+    provider.allowed.set()
+    provider.load_sdk = lambda: replace(sdk, http_client_type=opened)
+    await asyncio.gather(*(provider.prepare() for _ in range(3)))
+    [thread] = threads
+    assert thread is not threading.current_thread()
+
+
+async def test_a_call_after_the_end_opens_connections_anew(provider):
+    provider.allowed.set()
+    await provider.prepare()
+    await provider.close()
+    with pytest.raises(ProviderError) as caught:
+        await provider.complete(call_of("m"))
+    assert caught.value.kind is ErrorKind.CONNECTION
