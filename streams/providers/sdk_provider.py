@@ -131,9 +131,8 @@ class SdkProvider(ABC):
         return await RequestTemplate.written_by(sdk, self._connection, base_url, self.path)
 
     async def _open_http(self) -> HttpClient:
-        """Open the client in a thread: it reads all certificates of the machine, once more for each proxy."""
         template = await self._template.get()
-        return await asyncio.to_thread(template.sdk.http_client_type, trust_env=self._connection.use_proxy)
+        return await asyncio.to_thread(template.sdk.open_http_client, use_proxy=self._connection.use_proxy)
 
     async def _make(self, call: ChatCall, body: dict[str, Any], answer: StreamedAnswer | None) -> ChatReply:
         """Make the call within its time."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 import pytest
-from support.provider_calls import Listener, call_of
+from aiohttp import web
+from support.provider_calls import Listener, call_of, served
 
 from streams.config.protocols import PROTOCOLS
 from streams.providers.base import ErrorKind, ProviderError
@@ -129,3 +130,27 @@ async def test_proxies_of_the_environment_apply_where_they_may(protocol, wire, m
     assert caught.value.kind is (ErrorKind.SERVER_ERROR if use_proxy else ErrorKind.CONNECTION)
     asked = [request.partition(b" HTTP/")[0].decode() for request in wire.requests]
     assert asked == ([f"POST http://vendor.invalid/root{speaker.path}"] if use_proxy else [])
+
+
+@each
+async def test_redirects_are_followed_with_the_body(protocol):
+    seen: list[tuple[str, bytes, str | None]] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        seen.append((request.path, await request.read(), request.headers.get("Cookie")))
+        if request.path == "/elsewhere":
+            return web.json_response({}, status=500)
+        moved = web.HTTPTemporaryRedirect("/elsewhere")
+        moved.set_cookie("a", "b")
+        raise moved
+
+    async with served(handle) as url:
+        speaker = speaker_of(protocol)(Connection("p", "sk-key", url, use_proxy=False))
+        with pytest.raises(ProviderError) as caught:
+            await speaker.complete(call_of("m"))
+        await speaker.close()
+    assert caught.value.kind is ErrorKind.SERVER_ERROR
+    (path, body, before), (elsewhere, again, after) = seen
+    assert (path, elsewhere) == (speaker.path, "/elsewhere")
+    assert body == again != b""
+    assert (before, after) == (None, "a=b")

@@ -99,13 +99,14 @@ async def test_certificates_are_read_once_and_not_in_the_event_loop(provider):
     threads: list[threading.Thread] = []
     sdk = GroqProvider.load_sdk(provider)
 
-    def opened(**options):
-        if "transport" not in options:
-            threads.append(threading.current_thread())
-        return sdk.http_client_type(**options)
+    class Noted(sdk.http_client_type):
+        def __init__(self, **options):
+            if "transport" not in options:
+                threads.append(threading.current_thread())
+            super().__init__(**options)
 
     provider.allowed.set()
-    provider.load_sdk = lambda: replace(sdk, http_client_type=opened)
+    provider.load_sdk = lambda: replace(sdk, http_client_type=Noted)
     await asyncio.gather(*(provider.prepare() for _ in range(3)))
     [thread] = threads
     assert thread is not threading.current_thread()
