@@ -59,7 +59,13 @@ class SlidingCounts:
     def counts(self, now: float) -> Counts:
         """Add up what is in the window."""
         oldest = int(now // self._width) - WINDOW_BUCKETS
-        return sum((counts for index, counts in self._buckets if index > oldest), Counts())
+        calls = failures = slow = 0
+        for index, part in self._buckets:
+            if index > oldest:
+                calls += part.calls
+                failures += part.failures
+                slow += part.slow
+        return Counts(calls, failures, slow)
 
     def clear(self) -> None:
         """Forget everything."""

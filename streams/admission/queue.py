@@ -17,6 +17,8 @@ from streams.admission.rate_limit import Ahead, RateLimiter
 _SHORTEST_ALARM_S: Final = 0.001
 """Without it, a time that rounding puts just before the moment waited for would be waited for again and again."""
 
+_NOBODY: Final = Ahead()
+
 Unavailability = Literal["breaker_open", "rate_limited", "busy"]
 
 
@@ -118,8 +120,16 @@ class Queue:
         Raises:
             UnavailableError: As soon as it is known that the turn would not come within the patience.
         """
+        now = self._monotonic()
+        deadline = now + patience_s
+        if not self._waiting:
+            match self._turn_of(model, tokens, deadline, now, _NOBODY):
+                case Ticket() as ticket:
+                    return ticket
+                case UnavailableError() as error:
+                    raise error
         future: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
-        waiter = _Waiter(model, tokens, self._monotonic() + patience_s, future)
+        waiter = _Waiter(model, tokens, deadline, future)
         self._waiting.append(waiter)
         self.look()
         try:
@@ -146,7 +156,7 @@ class Queue:
             if waiter.turn.done():
                 continue  # cancelled, and not yet withdrawn
             before = ahead[waiter.model.target]
-            match self._turn_of(waiter, now, before):
+            match self._turn_of(waiter.model, waiter.tokens, waiter.deadline, now, before):
                 case Ticket() as ticket:
                     waiter.turn.set_result(ticket)
                 case UnavailableError() as error:
@@ -157,20 +167,21 @@ class Queue:
                     self._waiting.append(waiter)
         self._set_alarm(wake - now)
 
-    def _turn_of(self, waiter: _Waiter, now: float, ahead: Ahead) -> Ticket | UnavailableError | float:
-        """Decide on a waiter: its ticket, why it is turned away, or when to look again."""
-        model = waiter.model
+    def _turn_of(
+        self, model: GatedModel, tokens: int, deadline: float, now: float, ahead: Ahead
+    ) -> Ticket | UnavailableError | float:
+        """Decide on a call: its ticket, why it is turned away, or when to look again."""
         if not model.breaker.lets_through(now):
             return UnavailableError(model.target, "breaker_open", model.breaker.wait_s(now))
-        wait = model.limiter.wait_s(waiter.tokens, now, ahead)
+        wait = model.limiter.wait_s(tokens, now, ahead)
         if wait > 0:
             turn = now + wait
-            return turn if turn <= waiter.deadline else UnavailableError(model.target, "rate_limited", wait)
+            return turn if turn <= deadline else UnavailableError(model.target, "rate_limited", wait)
         if self._free and (ticket := model.breaker.admit(now)) is not None:
             self._free -= 1
-            model.limiter.take(waiter.tokens, now)
+            model.limiter.take(tokens, now)
             return ticket
-        return waiter.deadline if now < waiter.deadline else UnavailableError(model.target, "busy", None)
+        return deadline if now < deadline else UnavailableError(model.target, "busy", None)
 
     def _withdraw(self, waiter: _Waiter) -> None:
         """Undo what a cancelled call has taken; its turn may have come in the moment of its cancellation."""

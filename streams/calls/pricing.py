@@ -91,6 +91,8 @@ def split(usage: Usage, rates: Rates, n: int) -> list[tuple[Usage, Decimal]]:
     """
     if n < 1:
         raise ValueError("a call is shared by at least one request")
+    if n == 1:
+        return [(usage, rates.cost(usage))]
     fresh_input = usage.input - usage.cached - usage.cache_written
     plain_output = usage.output - usage.reasoning
     fresh, cached, written, plain, reasoning = _spread(

@@ -85,17 +85,15 @@ class ContextWindows:
         Raises:
             ContextTooLongError: There are models that may see it, and none has room.
         """
-        offered = [
-            (number, [model for model in self._settings.tiers[number - 1].models if self._may_see(model, request)])
-            for number in range(tier, ceiling + 1)
-        ]
-        offered = [(number, models) for number, models in offered if models]
-        for number, models in offered:
+        tried: list[ModelSettings] = []
+        for number in range(tier, ceiling + 1):
+            models = [model for model in self._settings.tiers[number - 1].models if self._may_see(model, request)]
             if any(self.holds(model, request) for model in models):
-                return tier if number == offered[0][0] else number
-        if not offered:
+                return number if tried else tier
+            tried += models
+        if not tried:
             return tier
-        raise ContextTooLongError(self._explained(request, [model for _, models in offered for model in models]))
+        raise ContextTooLongError(self._explained(request, tried))
 
     def _may_see(self, model: ModelSettings, request: Request) -> bool:
         return self._settings.may_see(model, request.context.data_class)
@@ -137,5 +135,6 @@ def _parts(request: Request) -> list[str]:
 
 
 def _most_tokens(request: Request) -> int:
-    size = sum(len(part.encode("utf-8", "surrogatepass")) for part in _parts(request))
+    # Whether a text is in ASCII is known without a look at it, and so is then how many bytes it has.
+    size = sum(len(part if part.isascii() else part.encode("utf-8", "surrogatepass")) for part in _parts(request))
     return size + _FRAME + _MESSAGE_FRAME * len(request.messages)

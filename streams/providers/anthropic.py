@@ -10,12 +10,11 @@ from typing import Any, ClassVar, Final
 from pydantic import BaseModel
 
 from streams.providers.base import ChatCall, ChatReply
-from streams.providers.sdk_provider import Connection, Sdk, SdkClient, SdkProvider
+from streams.providers.sdk_provider import SdkProvider
 from streams.providers.streamed import EventError, StreamedAnswer, estimate_usage
+from streams.providers.vendor_sdk import Sdk
 from topics.journal import Tokens, Usage
 
-# Named, or the SDK would take it from the environment, past the settings that say who may see the text.
-_BASE_URL: Final = "https://api.anthropic.com"
 # The answer is checked against the schema in any case; asking is better than giving up the provider.
 _SCHEMA_INSTRUCTION: Final = "Reply with one JSON value that satisfies this JSON Schema, and with nothing else: "
 _FINISH_REASONS: Final = {
@@ -113,23 +112,16 @@ class StreamedMessage(StreamedAnswer):
 class AnthropicProvider(SdkProvider):
     """Anthropic's API; its base URL is the host, without the path `/v1`."""
 
+    vendor_url: ClassVar = "https://api.anthropic.com"
     path: ClassVar = "/v1/messages"
     streamed_answer: ClassVar = StreamedMessage
 
     def load_sdk(self) -> Sdk:
         """Import the SDK."""
         import httpx2  # noqa: PLC0415
-        from anthropic import AnthropicError, APIStatusError, AsyncAnthropic, DefaultAioHttpClient  # noqa: PLC0415
+        from anthropic import AsyncAnthropic, DefaultAioHttpClient  # noqa: PLC0415
 
-        def open_client(connection: Connection) -> SdkClient:
-            return AsyncAnthropic(
-                api_key=connection.api_key,
-                base_url=connection.base_url or _BASE_URL,
-                max_retries=0,
-                http_client=DefaultAioHttpClient(trust_env=connection.use_proxy),
-            )
-
-        return Sdk(open_client, httpx2.Response, APIStatusError, (AnthropicError, httpx2.HTTPError))
+        return Sdk(AsyncAnthropic, DefaultAioHttpClient, httpx2)
 
     def request_body(self, call: ChatCall) -> dict[str, Any]:
         """Write a message request.

@@ -22,24 +22,28 @@ def read_limits(headers: Mapping[str, str], now: datetime) -> ProviderLimits | N
     """Read the headers of OpenAI, Groq and their like, or of Anthropic; what is not readable counts as not said.
 
     Args:
-        headers: Response headers; the lookup has to ignore case.
+        headers: Response headers, in any case.
         now: With a time zone; Anthropic names moments.
 
     Returns:
         None where nothing is said.
     """
+    # One pass: each look-up goes through all headers.
+    told = {lower: value for name, value in headers.items() if "ratelimit" in (lower := name.lower())}
+    if not told:
+        return None
     limits = ProviderLimits(
-        remaining_requests=_count(headers.get("x-ratelimit-remaining-requests")),
-        remaining_tokens=_count(headers.get("x-ratelimit-remaining-tokens")),
-        requests_reset_s=parse_duration(headers.get("x-ratelimit-reset-requests", "")),
-        tokens_reset_s=parse_duration(headers.get("x-ratelimit-reset-tokens", "")),
+        remaining_requests=_count(told.get("x-ratelimit-remaining-requests")),
+        remaining_tokens=_count(told.get("x-ratelimit-remaining-tokens")),
+        requests_reset_s=parse_duration(told.get("x-ratelimit-reset-requests", "")),
+        tokens_reset_s=parse_duration(told.get("x-ratelimit-reset-tokens", "")),
     )
     if limits == _NOTHING:
         limits = ProviderLimits(
-            remaining_requests=_count(headers.get("anthropic-ratelimit-requests-remaining")),
-            remaining_tokens=_count(headers.get("anthropic-ratelimit-tokens-remaining")),
-            requests_reset_s=_seconds_until(headers.get("anthropic-ratelimit-requests-reset"), now),
-            tokens_reset_s=_seconds_until(headers.get("anthropic-ratelimit-tokens-reset"), now),
+            remaining_requests=_count(told.get("anthropic-ratelimit-requests-remaining")),
+            remaining_tokens=_count(told.get("anthropic-ratelimit-tokens-remaining")),
+            requests_reset_s=_seconds_until(told.get("anthropic-ratelimit-requests-reset"), now),
+            tokens_reset_s=_seconds_until(told.get("anthropic-ratelimit-tokens-reset"), now),
         )
     return None if limits == _NOTHING else limits
 

@@ -8,10 +8,9 @@ from typing import Any, ClassVar, Final
 
 from streams.providers.base import ChatCall, ChatReply
 from streams.providers.chat_completions import StreamedCompletion, read_completion, write_request
-from streams.providers.sdk_provider import Connection, Sdk, SdkClient, SdkProvider
+from streams.providers.sdk_provider import SdkProvider
+from streams.providers.vendor_sdk import Sdk
 
-# Named, or the SDK would take it from the environment, past the settings that say who may see the text.
-_BASE_URL: Final = "https://api.openai.com/v1"
 _NOT_REASONING: Final = ("gpt-3", "gpt-4")
 
 
@@ -19,6 +18,7 @@ class OpenAIProvider(SdkProvider):
     """OpenAI's own API."""
 
     simulated_path: ClassVar = "/v1"
+    vendor_url: ClassVar = "https://api.openai.com/v1"
     path: ClassVar = "/chat/completions"
     streamed_answer: ClassVar = StreamedCompletion
     stream_fields: ClassVar = {"stream_options": {"include_usage": True}}
@@ -26,17 +26,9 @@ class OpenAIProvider(SdkProvider):
     def load_sdk(self) -> Sdk:
         """Import the SDK."""
         import httpx2  # noqa: PLC0415
-        from openai import APIStatusError, AsyncOpenAI, DefaultAioHttpClient, OpenAIError  # noqa: PLC0415
+        from openai import AsyncOpenAI, DefaultAioHttpClient  # noqa: PLC0415
 
-        def open_client(connection: Connection) -> SdkClient:
-            return AsyncOpenAI(
-                api_key=connection.api_key,
-                base_url=connection.base_url or _BASE_URL,
-                max_retries=0,
-                http_client=DefaultAioHttpClient(trust_env=connection.use_proxy),
-            )
-
-        return Sdk(open_client, httpx2.Response, APIStatusError, (OpenAIError, httpx2.HTTPError))
+        return Sdk(AsyncOpenAI, DefaultAioHttpClient, httpx2)
 
     def request_body(self, call: ChatCall) -> dict[str, Any]:
         """Write a chat completion request.

@@ -8,7 +8,8 @@ from streams.config.protocols import PROTOCOLS
 from streams.config.settings import Settings, SettingsError
 from streams.config.settings_sections import ProviderSettings
 from streams.providers.base import Provider
-from streams.providers.sdk_provider import Connection, SdkProvider
+from streams.providers.sdk_provider import SdkProvider
+from streams.providers.vendor_sdk import Connection
 
 _SIMULATED_KEY: Final = "simulated"
 

@@ -1,26 +1,20 @@
 """A provider on top of its vendor's SDK: connections, limits, time and errors, the same for every SDK.
 
-The SDKs' typed methods spend most of their CPU on checking parameters and building response objects. Their
-documented `client.post` does without: authentication, headers, transport and errors stay theirs, the bodies
-are ours. Measured over loopback, CPU a call: OpenAI 0.7 ms instead of 1.3, Groq 0.7 instead of 1.0, Anthropic
-0.6 instead of 0.7 (each instead of `with_raw_response`). Streams take a third of the CPU of the typed streams of
-OpenAI and Groq, and two thirds of Anthropic's.
+The SDKs write the requests and send them (`vendor_sdk.py`); the bodies are ours. What it costs is in
+docs/adr/0018-one-request-of-the-sdk.md.
 
 Importing an SDK takes longer than all else that a worker starts with, and most workers need some of them late or never.
 So each is imported when it is first needed, in a thread: the event loop goes on meanwhile.
 """
 
 import asyncio
-import gc
-import logging
-import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Final, Protocol, cast
 
 import aiohttp
 from pydantic import ValidationError
@@ -29,92 +23,25 @@ from streams.providers.base import ChatCall, ChatReply, ErrorKind, ProviderError
 from streams.providers.failures import event_error, status_error, transport_error
 from streams.providers.limits import read_limits
 from streams.providers.streamed import EventError, StreamedAnswer
-
-CALL_ID_HEADER: Final = "X-Client-Request-Id"
+from streams.providers.vendor_sdk import (
+    Connection,
+    HttpClient,
+    HttpResponse,
+    Once,
+    RequestTemplate,
+    Sdk,
+    imported,
+    silence,
+)
 
 _END_S: Final = 0.1
 
-_TRANSPORT_ERRORS: Final[tuple[type[Exception], ...]] = (aiohttp.ClientError,)
-"""What comes through the SDKs from below."""
 _STREAM_ERRORS: Final[tuple[type[Exception], ...]] = (
-    *_TRANSPORT_ERRORS,
+    aiohttp.ClientError,
     EventError,
     ValidationError,
     UnicodeDecodeError,
 )
-
-_importing: Final = threading.Lock()
-"""Held while an SDK is imported: they share packages, and two threads could meet in one that is half imported."""
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """How a provider is reached.
-
-    Attributes:
-        name: The provider's name in the settings.
-        api_key: Its key; never shown.
-        base_url: Root of its API; None for the vendor's own.
-        use_proxy: Whether the proxies of the environment apply.
-    """
-
-    name: str
-    api_key: str = field(repr=False)
-    base_url: str | None
-    use_proxy: bool
-
-
-class HttpResponse(Protocol):
-    """What all SDKs' HTTP responses have in common."""
-
-    @property
-    def status_code(self) -> int:
-        """HTTP status."""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Headers, looked up whatever their case."""
-
-    @property
-    def content(self) -> bytes:
-        """The body."""
-
-
-class StreamedHttpResponse(HttpResponse, Protocol):
-    """What they have in common while their body is still to be read."""
-
-    async def aread(self) -> bytes:
-        """Read the whole body."""
-
-    async def aclose(self) -> None:
-        """Let go of the connection; if the body was not read to its end, the connection is closed."""
-
-
-class SdkClient(Protocol):
-    """What all SDKs' asynchronous clients have in common."""
-
-    async def post(self, path: str, *, cast_to: Any, body: Any, options: Any, stream: bool) -> Any:  # noqa: ANN401 - of each SDK's own
-        """Send a JSON body; of a streamed response the body is left to be read."""
-
-    async def close(self) -> None:
-        """Close the connections."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sdk:
-    """A vendor's SDK, imported.
-
-    Attributes:
-        open_client: Makes its client, on aiohttp and without retries.
-        response_type: The raw HTTP response of its HTTP client.
-        status_error_type: What it raises for an error status; has the response as an attribute.
-        error_types: The roots of all that it and its HTTP client raise.
-    """
-
-    open_client: Callable[[Connection], SdkClient]
-    response_type: type
-    status_error_type: type[Exception]
-    error_types: tuple[type[Exception], ...]
 
 
 class _ServerSentEvent(Protocol):
@@ -122,32 +49,7 @@ class _ServerSentEvent(Protocol):
     def data(self) -> str: ...
 
 
-_ReadEvents = Callable[[StreamedHttpResponse], AsyncGenerator[_ServerSentEvent, None]]
-
-
-_Loaded = TypeVar("_Loaded")
-
-
-class _Import(Generic[_Loaded]):
-    """What is imported in a thread when it is first asked for."""
-
-    def __init__(self, load: Callable[[], _Loaded]) -> None:
-        self._load = load
-        self._loaded: _Loaded | None = None
-        self._loading = asyncio.Lock()
-
-    async def get(self) -> _Loaded:
-        async with self._loading:
-            if self._loaded is None:
-                self._loaded = await asyncio.to_thread(self._import)
-        return self._loaded
-
-    def _import(self) -> _Loaded:
-        with _importing:
-            loaded = self._load()
-        # An SDK is up to a hundred thousand objects that stay; each look through them for garbage stops all threads.
-        gc.freeze()
-        return loaded
+_ReadEvents = Callable[[HttpResponse], AsyncGenerator[_ServerSentEvent, None]]
 
 
 class SdkProvider(ABC):
@@ -155,6 +57,9 @@ class SdkProvider(ABC):
 
     simulated_path: ClassVar[str] = ""
     """What the base URL of a simulated provider ends with."""
+    vendor_url: ClassVar[str]
+    """Base URL of the vendor's own API. Or the SDK would take it from the environment, past the settings that say who
+    may see the text."""
     path: ClassVar[str]
     """Of the chat endpoint, below the base URL."""
     streamed_answer: ClassVar[type[StreamedAnswer]]
@@ -165,9 +70,9 @@ class SdkProvider(ABC):
     def __init__(self, connection: Connection) -> None:
         self.name = connection.name
         self._connection = connection
-        self._sdk = _Import(self._load_silent_sdk)
-        self._event_reader = _Import(_load_event_reader)
-        self._client: SdkClient | None = None
+        self._template = Once(self._write_template)
+        self._event_reader = Once(_load_event_reader)
+        self._http = Once(self._open_http)
 
     @abstractmethod
     def load_sdk(self) -> Sdk:
@@ -190,8 +95,9 @@ class SdkProvider(ABC):
         """
 
     async def prepare(self) -> None:
-        """Import the SDK, unless it is; see `Provider.prepare`."""
-        await self._sdk.get()
+        """Import the SDK and open its HTTP client, unless that is done; see `Provider.prepare`."""
+        await self._template.get()
+        await self._http.get()
 
     async def complete(self, call: ChatCall) -> ChatReply:
         """Make the call; see `Provider.complete`."""
@@ -214,14 +120,19 @@ class SdkProvider(ABC):
 
     async def close(self) -> None:
         """Close the connections; a later call would open new ones."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        http, self._http = self._http.made, Once(self._open_http)
+        if http is not None:
+            await http.aclose()
 
-    def _load_silent_sdk(self) -> Sdk:
-        sdk = self.load_sdk()
-        _silence(sdk.status_error_type)
-        return sdk
+    async def _write_template(self) -> RequestTemplate:
+        sdk = await imported(self.load_sdk)
+        silence(sdk.client_type)
+        base_url = self._connection.base_url or self.vendor_url
+        return await RequestTemplate.written_by(sdk, self._connection, base_url, self.path)
+
+    async def _open_http(self) -> HttpClient:
+        template = await self._template.get()
+        return await asyncio.to_thread(template.sdk.open_http_client, use_proxy=self._connection.use_proxy)
 
     async def _make(self, call: ChatCall, body: dict[str, Any], answer: StreamedAnswer | None) -> ChatReply:
         """Make the call within its time."""
@@ -243,7 +154,7 @@ class SdkProvider(ABC):
 
     async def _ask(self, call: ChatCall, body: dict[str, Any]) -> ChatReply:
         """Make a call whose answer comes in one."""
-        response: HttpResponse = await self._post(call, body, stream=False)
+        response = await self._post(call, body, stream=False)
         try:
             reply = self.read_reply(response.content, call)
         except ValidationError as error:
@@ -260,7 +171,7 @@ class SdkProvider(ABC):
     ) -> None:
         """Make a call whose answer is streamed, and pass its text on."""
         sent_at = time.monotonic()
-        response: StreamedHttpResponse = await self._post(call, {**body, "stream": True}, stream=True)
+        response = await self._post(call, {**body, "stream": True}, stream=True)
         try:
             answer.begun = True
             answer.limits = read_limits(response.headers, datetime.now(UTC))
@@ -273,11 +184,11 @@ class SdkProvider(ABC):
             await response.aclose()
 
     async def _pieces(
-        self, call: ChatCall, response: StreamedHttpResponse, answer: StreamedAnswer, limit: asyncio.Timeout
+        self, call: ChatCall, response: HttpResponse, answer: StreamedAnswer, limit: asyncio.Timeout
     ) -> AsyncGenerator[str, None]:
         """Yield the text of the stream's events; errors carry what the provider may bill by then."""
         failure = ProviderError(ErrorKind.CUT, f"{self.name} ended the stream before the answer was complete")
-        sdk, read_events = await self._sdk.get(), await self._event_reader.get()
+        template, read_events = await self._template.get(), await self._event_reader.get()
         try:
             if response.headers.get("content-type", "").startswith("application/json"):
                 # Some compatible servers don't stream.
@@ -291,7 +202,7 @@ class SdkProvider(ABC):
                         _hurry(limit)
                     if piece:
                         yield piece
-        except (*sdk.error_types, *_STREAM_ERRORS) as error:
+        except (template.sdk.http.HTTPError, *_STREAM_ERRORS) as error:
             failure = self._stream_failure(error)
         if not answer.is_whole:
             # An error event before any text is a refusal, and those are free.
@@ -300,21 +211,23 @@ class SdkProvider(ABC):
             failure.limits = answer.limits
             raise failure
 
-    async def _post(self, call: ChatCall, body: dict[str, Any], *, stream: bool) -> Any:  # noqa: ANN401 - of each SDK's own
-        sdk = await self._sdk.get()
-        if self._client is None:
-            self._client = sdk.open_client(self._connection)
-        options = {"timeout": call.timeout_s, "headers": {CALL_ID_HEADER: str(call.call_id)}}
+    async def _post(self, call: ChatCall, body: dict[str, Any], *, stream: bool) -> HttpResponse:
+        """Send the call; only a response that says that it was served is returned."""
+        template, http = await self._template.get(), await self._http.get()
+        request = template.fill(call.call_id, call.timeout_s, body)
         try:
-            return await self._client.post(
-                self.path, cast_to=sdk.response_type, body=body, options=options, stream=stream
-            )
-        # Without `from None` a traceback would show the SDK's message, which may quote the prompt.
-        except sdk.status_error_type as error:
-            answer: HttpResponse = getattr(error, "response")  # noqa: B009 - the attribute is each SDK's own
-            raise status_error(self.name, answer.status_code, answer.headers, answer.content) from None
-        except (*sdk.error_types, *_TRANSPORT_ERRORS) as error:
+            response = await http.send(request, stream=stream)
+            if response.is_success:
+                return response
+            try:
+                content = await response.aread()
+            finally:
+                await response.aclose()
+        # Whatever breaks a trip must not be taken for a call that never left. Without `from None` a traceback would
+        # show messages of the libraries, which may quote the prompt.
+        except Exception as error:  # noqa: BLE001
             raise transport_error(self.name, error) from None
+        raise status_error(self.name, response.status_code, response.headers, content)
 
     def _stream_failure(self, error: Exception) -> ProviderError:
         match error:
@@ -331,17 +244,17 @@ class SdkProvider(ABC):
         return ProviderError(ErrorKind.MALFORMED, message)
 
 
-def _load_event_reader() -> _ReadEvents:
+async def _load_event_reader() -> _ReadEvents:
     """Import the one public decoder of server-sent events among the SDKs'; it takes the response of any of them."""
-    from anthropic import AsyncStream  # noqa: PLC0415
 
-    _silence(AsyncStream)
-    return cast("_ReadEvents", AsyncStream.raw_events)
+    def load() -> type:
+        from anthropic import AsyncStream  # noqa: PLC0415
 
+        return AsyncStream
 
-def _silence(of_sdk: type) -> None:
-    """Keep an SDK from logging prompts: at DEBUG, which the environment can set when it is imported, it would."""
-    logging.getLogger(of_sdk.__module__.partition(".")[0]).setLevel(logging.INFO)
+    stream_type: Any = await imported(load)
+    silence(stream_type)
+    return cast("_ReadEvents", stream_type.raw_events)
 
 
 def _hurry(limit: asyncio.Timeout) -> None:

@@ -74,16 +74,21 @@ async def built(settings: Settings, url: str) -> AsyncIterator[dict[str, Provide
 
 
 @asynccontextmanager
-async def answering(settings: Settings, handler: Handler) -> AsyncIterator[dict[str, Provider]]:
-    """Providers whose every call gets what the handler makes of it; it is cancelled when the client leaves."""
+async def served(handler: Handler) -> AsyncIterator[str]:
+    """Root URL of a server whose every answer the handler makes; it is cancelled when the client leaves."""
     app = web.Application()
     app.router.add_post("/{path:.*}", handler)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        async with built(settings, f"http://{host}:{port}") as providers:
-            yield providers
+        yield f"http://localhost:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def answering(settings: Settings, handler: Handler) -> AsyncIterator[dict[str, Provider]]:
+    """Providers whose every call gets what the handler makes of it."""
+    async with served(handler) as url, built(settings, url) as providers:
+        yield providers

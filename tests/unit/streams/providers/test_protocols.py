@@ -16,7 +16,8 @@ from support.shipped_providers import SHIPPED
 import streams.providers
 from streams.config.protocols import PROTOCOLS
 from streams.providers.registry import speaker_of
-from streams.providers.sdk_provider import Connection, SdkProvider
+from streams.providers.sdk_provider import SdkProvider
+from streams.providers.vendor_sdk import Connection
 from topics.requests import Params
 
 ROOT = Path(__file__).parents[4]
@@ -56,7 +57,7 @@ def test_a_shipped_provider_speaks_it(protocol):
 @each
 def test_its_sdk_is_installed_wherever_a_worker_runs(protocol):
     sdk = speaker_of(protocol)(Connection("p", "key", None, use_proxy=False)).load_sdk()
-    modules = {one.__module__.partition(".")[0] for one in (sdk.status_error_type, sdk.response_type)}
+    modules = {one.__module__.partition(".")[0] for one in (sdk.client_type, sdk.http.Response)}
     for name in {packages_distributions()[module][0] for module in modules}:
         declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
         assert name in {re.split(r"[^\w-]", one)[0] for one in declared}, f"pyproject.toml: dependencies lack {name}"

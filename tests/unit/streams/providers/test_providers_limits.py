@@ -105,3 +105,8 @@ def test_what_is_not_readable_is_not_said(headers):
 def test_one_bad_header_spoils_no_other():
     headers = {"x-ratelimit-remaining-requests": "7", "x-ratelimit-reset-requests": "?"}
     assert read_limits(headers, NOW) == ProviderLimits(remaining_requests=7)
+
+
+@pytest.mark.parametrize("name", ["X-RateLimit-Remaining-Requests", "Anthropic-RateLimit-Requests-Remaining"])
+def test_names_are_read_in_any_case(name):
+    assert read_limits({"Content-Type": "text/plain", name: "3"}, NOW) == ProviderLimits(remaining_requests=3)

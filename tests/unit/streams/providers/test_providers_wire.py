@@ -13,7 +13,7 @@ from streams.providers.groq import GroqProvider
 from streams.providers.openai import OpenAIProvider
 from streams.providers.openai_compatible import OpenAICompatibleProvider
 from streams.providers.registry import build_providers
-from streams.providers.sdk_provider import Connection
+from streams.providers.vendor_sdk import Connection
 from topics.journal import Usage
 from topics.requests import Message, Params
 

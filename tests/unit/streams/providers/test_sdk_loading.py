@@ -1,14 +1,15 @@
-"""When the SDK of a vendor is imported: in a thread, once, and before a call's time begins."""
+"""When a vendor's SDK is imported, and asked for its request: in a thread, once, and before a call's time begins."""
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 from support.provider_calls import call_of
 
 from streams.providers.base import ErrorKind, ProviderError
 from streams.providers.groq import GroqProvider
-from streams.providers.sdk_provider import Connection, Sdk
+from streams.providers.vendor_sdk import Connection, Sdk
 
 
 class SlowToLoad(GroqProvider):
@@ -75,3 +76,46 @@ async def test_who_gives_up_waiting_leaves_the_import_to_others(provider):
     await asyncio.wait([impatient])
     provider.allowed.set()
     await provider.prepare()
+
+
+async def test_the_sdk_is_asked_once_for_the_request_of_all_calls(provider):
+    made: list[str] = []
+    sdk = GroqProvider.load_sdk(provider)
+
+    class Counted(sdk.client_type):
+        async def post(self, path, **options):
+            made.append(path)
+            return await super().post(path, **options)
+
+    provider.allowed.set()
+    provider.load_sdk = lambda: replace(sdk, client_type=Counted)
+    for _ in range(3):
+        with pytest.raises(ProviderError):
+            await provider.complete(call_of("m"))
+    assert made == [GroqProvider.path]
+
+
+async def test_certificates_are_read_once_and_not_in_the_event_loop(provider):
+    threads: list[threading.Thread] = []
+    sdk = GroqProvider.load_sdk(provider)
+
+    class Noted(sdk.http_client_type):
+        def __init__(self, **options):
+            if "transport" not in options:
+                threads.append(threading.current_thread())
+            super().__init__(**options)
+
+    provider.allowed.set()
+    provider.load_sdk = lambda: replace(sdk, http_client_type=Noted)
+    await asyncio.gather(*(provider.prepare() for _ in range(3)))
+    [thread] = threads
+    assert thread is not threading.current_thread()
+
+
+async def test_a_call_after_the_end_opens_connections_anew(provider):
+    provider.allowed.set()
+    await provider.prepare()
+    await provider.close()
+    with pytest.raises(ProviderError) as caught:
+        await provider.complete(call_of("m"))
+    assert caught.value.kind is ErrorKind.CONNECTION
