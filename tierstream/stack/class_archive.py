@@ -8,19 +8,23 @@ Nothing depends on it: a broker that finds no archive, or one that it can't use,
 """
 
 import asyncio
-import contextlib
 import hashlib
 import logging
 import os
+import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from tierstream.stack.threads import in_daemon_thread
 
 _PREFIX, _SUFFIX = "kafka-", ".jsa"
+_MAKING = ".making-"
 _KEPT = 3
 """An installation that was replaced leaves its archive of 60 MB behind."""
-_LOWEST_PRIORITY = 19
+_LEFT_AFTER_S = 3600.0
+"""Older than that is what a process that was killed had begun."""
+_AT_LOWEST_PRIORITY = ("nice", "-n", "19")
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +79,7 @@ class ClassArchive:
 
     async def _make(self, class_list: Path) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".making-", dir=self._folder) as made_in:
+        with tempfile.TemporaryDirectory(prefix=_MAKING, dir=self._folder) as made_in:
             classes, draft = Path(made_in, "classes"), Path(made_in, "archive")
             _copy_whole_lines(class_list, classes)
             if await self._dump(classes, draft):
@@ -85,6 +89,7 @@ class ClassArchive:
     async def _dump(self, classes: Path, draft: Path) -> bool:
         java, *options = self._java
         process = await asyncio.create_subprocess_exec(
+            *_AT_LOWEST_PRIORITY,
             java,
             "-Xshare:dump",
             f"-XX:SharedClassListFile={classes}",
@@ -94,11 +99,8 @@ class ClassArchive:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
         )
         try:
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, process.pid, _LOWEST_PRIORITY)
             output, _ = await process.communicate()
         finally:
             if process.returncode is None:
@@ -112,8 +114,11 @@ class ClassArchive:
     def _put_in_place(self, draft: Path) -> None:
         draft.replace(self.path)
         archives = self._folder.glob(f"{_PREFIX}*{_SUFFIX}")
-        for old in sorted(archives, key=lambda archive: archive.stat().st_mtime)[:-_KEPT]:
+        for old in sorted(archives, key=_changed_at)[:-_KEPT]:
             old.unlink(missing_ok=True)
+        for begun in self._folder.glob(f"{_MAKING}*"):
+            if _changed_at(begun) < time.time() - _LEFT_AFTER_S:
+                shutil.rmtree(begun, ignore_errors=True)
 
 
 def _user_cache() -> Path:
@@ -131,6 +136,10 @@ def _identity(file: Path) -> str:
     except OSError:
         return f"{file} is missing"
     return f"{file} {found.st_size} {found.st_mtime_ns}"
+
+
+def _changed_at(file: Path) -> float:
+    return file.stat().st_mtime
 
 
 def _copy_whole_lines(listed: Path, copy: Path) -> None:

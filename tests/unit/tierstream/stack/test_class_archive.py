@@ -102,6 +102,16 @@ async def test_who_is_cancelled_leaves_neither_a_process_nor_a_file(runtime: Run
     assert list(runtime.cache.iterdir()) == []
 
 
+async def test_what_a_killed_process_had_begun_goes_after_a_while(runtime: Runtime) -> None:
+    old, new = runtime.cache / ".making-old", runtime.cache / ".making-new"
+    for begun in (old, new):
+        begun.mkdir(parents=True)
+        (begun / "archive").write_text("half")
+    os.utime(old, (0, 0))
+    await runtime.archive().make(runtime.listed)
+    assert sorted(runtime.cache.iterdir()) == sorted([new, runtime.archive().path])
+
+
 async def test_the_archives_of_what_was_replaced_go(runtime: Runtime) -> None:
     made = []
     for age in range(5, 0, -1):
