@@ -177,7 +177,7 @@ def _java(jars: tuple[Path, ...]) -> tuple[str, ...]:
         "-Xms64m",
         # A concurrent collector's threads only take the two or four cores of a small machine from the others.
         "-XX:+UseSerialGC",
-        # Measured: starts in two thirds of the time, and takes a third of the CPU in the first minutes of load.
+        # Measured: two thirds of the CPU until it has served for three minutes, and none of that is won back by then.
         "-XX:TieredStopAtLevel=1",
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:-UsePerfData",
