@@ -99,13 +99,17 @@ async def create_topics(settings: Settings) -> list[str]:
             )
             for spec in missing
         ]
+        made = set()
         if new:
             response = await admin.create_topics(new)
             for name, code, *message in response.topic_errors:
                 error = for_code(code)
+                if not code:
+                    made.add(name)
                 if code and error is not TopicAlreadyExistsError:
                     raise TopicError(f"topic {name} can't be created: {error.__name__} {' '.join(map(str, message))}")
-    recorded = await partition_count(kafka)
+    # A topic that was just made can't be read for a while, and nothing is in it.
+    recorded = None if CONTROL.full_name(kafka.prefix) in made else await partition_count(kafka)
     if recorded is None:
         async with Publisher(kafka) as publisher:
             await publisher.publish([Output(CONTROL, PartitionCount(partitions=kafka.partitions))])

@@ -11,6 +11,7 @@ from streams.kafka.admin import create_topics
 from streams.runtime.unless import unless
 from tierstream.stack.dependencies import Dependency, Need, kafka_is_away
 from tierstream.stack.state import Addresses
+from tierstream.stack.together import all_of
 
 
 def with_addresses(settings: Settings, addresses: Addresses) -> Settings:
@@ -29,8 +30,8 @@ async def prepare(settings: Settings) -> None:
     """
     for_ever = asyncio.Event()
     kafka = Dependency.kafka(settings.kafka)
-    await kafka.attempt(partial(create_topics, settings), is_away=kafka_is_away, stop=for_ever)
-    await prepare_ledger(settings, for_ever)
+    topics = kafka.attempt(partial(create_topics, settings), is_away=kafka_is_away, stop=for_ever)
+    await all_of(topics, prepare_ledger(settings, for_ever))
 
 
 async def prepare_ledger(settings: Settings, stop: asyncio.Event) -> None:

@@ -15,15 +15,19 @@ from streams.runtime.unless import unless
 from tierstream.stack.errors import StackError, writing
 from tierstream.stack.health import http_answers, kafka_answers, ping_url
 from tierstream.stack.jars import KAFKA_VERSION
+from tierstream.stack.kafka import KafkaProcess
 from tierstream.stack.plan import make_plan
 from tierstream.stack.process import ProcessIdentity
 from tierstream.stack.services import SINK, Services
 from tierstream.stack.state import Addresses, StackState, clear_state, read_state, stop_leftovers, write_state
 from tierstream.stack.supervisor import StackEvent, Supervisor
+from tierstream.stack.together import all_of
 
 WORKER_COMMAND = (sys.executable, "-m", "tierstream", "worker")
 SINK_COMMAND = (sys.executable, "-m", "tierstream", "sink")
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SPEED_UP_AFTER_S = 15.0
+"""What the stack was started for comes first."""
 
 
 async def _nothing_to_prepare(addresses: Addresses) -> None:
@@ -68,6 +72,7 @@ class Stack:
         self._services: Services | None = None
         self._supervisor: Supervisor | None = None
         self._starting: asyncio.Task[None] | None = None
+        self._speeding_up: asyncio.Task[None] | None = None
         self._stop_asked = asyncio.Event()
 
     async def start(self) -> bool:
@@ -96,6 +101,8 @@ class Stack:
             raise
         finally:
             self._starting = None
+        if self._services and (process := self._services.kafka_process):
+            self._speeding_up = asyncio.create_task(_speed_up_later(process))
         return True
 
     async def wait(self) -> None:
@@ -109,6 +116,10 @@ class Stack:
 
     async def stop(self) -> None:
         """Stop what runs, in reverse order, and free the data folder; nothing to do if it is stopped."""
+        if self._speeding_up:
+            self._speeding_up.cancel()
+            await asyncio.wait([self._speeding_up])
+            self._speeding_up = None
         if self._supervisor:
             await self._supervisor.stop()
             self._supervisor = None
@@ -140,9 +151,9 @@ class Stack:
         await unless(self._supervisor.failure(), self._start_services(self._supervisor, services))
 
     async def _start_services(self, supervisor: Supervisor, services: Services) -> None:
-        await _all([self._start_kafka(supervisor, services), *self._start_http(supervisor, services)])
+        await all_of(self._start_kafka(supervisor, services), *self._start_http(supervisor, services))
         await self._prepare(services.addresses)
-        await _all([supervisor.start(services.stage(name, command)) for name, command in self._stages.items()])
+        await all_of(*(supervisor.start(services.stage(name, command)) for name, command in self._stages.items()))
 
     async def _start_kafka(self, supervisor: Supervisor, services: Services) -> None:
         if process := services.kafka_process:
@@ -192,6 +203,11 @@ class Stack:
             )
 
 
+async def _speed_up_later(process: KafkaProcess) -> None:
+    await asyncio.sleep(_SPEED_UP_AFTER_S)
+    await process.speed_up_next_start()
+
+
 def _lock(data_dir: Path) -> IO[str]:
     """Make the data folder and take it; the system frees it when the process ends, however it ends.
 
@@ -210,16 +226,3 @@ def _lock(data_dir: Path) -> IO[str]:
         who = f" (pid {state.supervisor.pid})" if state else ""
         raise StackError(f"already running{who}: tierstream status / tierstream down") from None
     return lock
-
-
-async def _all(starts: list[Coroutine[Any, Any, None]]) -> None:
-    """Await them together; the first failure cancels the others and is raised as it is."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for start in starts:
-                group.create_task(start)
-    except* StackError as failed:
-        first = failed.exceptions[0]
-    else:
-        return
-    raise first
