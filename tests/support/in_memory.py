@@ -128,7 +128,7 @@ class Log:
         return {tp: len(self.stored.get((tp.topic, tp.partition), [])) for tp in tps}
 
     async def follow(
-        self, tps: Sequence[Any], *, since_ms: int, lag_ms: int
+        self, tps: Sequence[Any], *, since_ms: int, lag_ms: int, hurry: asyncio.Event | None = None
     ) -> AsyncIterator[tuple[Any, Sequence[Stored], int]]:
         appended = asyncio.Event()
         appended.set()
