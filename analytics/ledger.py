@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Final
 
-from clickhouse_connect.driver.exceptions import DataError
-from clickhouse_connect.driver.insert import InsertContext
-
-from analytics.clickhouse import AsyncClient, checked_database, open_client
+from analytics.clickhouse import AsyncClient, ClickHouseRefused, checked_database, open_client
+from analytics.native_block import FORMAT, UNFIT, BlockFormat
 from analytics.rows import Position, Row, Table
 
 logger = logging.getLogger(__name__)
@@ -21,9 +19,6 @@ _SETTINGS: Final = {
     # One thread writes blocks in the order in which they came, so no hole can stay behind the highest offset.
     "max_insert_threads": 1,
 }
-
-_UNENCODABLE: Final = (DataError, ValueError, TypeError, OverflowError)
-"""What the client raises while it encodes a value that its column can't hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +53,7 @@ class Ledger:
         self._stats = stats
         self._open = AsyncExitStack()
         self._client: AsyncClient | None = None
-        self._contexts: dict[Table, InsertContext] = {}
+        self._formats: dict[Table, BlockFormat] = {}
 
     async def close(self) -> None:
         """Close the connections."""
@@ -88,7 +83,7 @@ class Ledger:
         """Insert entries; those that no column can hold are found by halving, counted and left out."""
         try:
             await self._write(entries)
-        except _UNENCODABLE as error:
+        except UNFIT as error:
             if len(entries) > 1:
                 middle = len(entries) // 2
                 await self._insert_month(entries[:middle])
@@ -112,15 +107,23 @@ class Ledger:
         self._stats.records += len(entries)
 
     async def _insert_rows(self, table: Table, rows: Sequence[Row]) -> None:
-        columns = list(rows[0])
+        block_format = self._formats.get(table) or await self._read_format(table, rows[0])
+        block = block_format.write(rows)
         client = await self._connected()
-        context = self._contexts.get(table)
-        if context is None:
-            context = await client.create_insert_context(
-                table.value, columns, self._database, column_oriented=True, settings=_SETTINGS
-            )
-            self._contexts[table] = context
-        await client.insert(context=context, data=[[row[column] for row in rows] for column in columns])
+        place = f"{self._database}.{table}"
+        await client.raw_insert(place, block_format.columns, block, settings=_SETTINGS, fmt=FORMAT)
+
+    async def _read_format(self, table: Table, row: Row) -> BlockFormat:
+        client = await self._connected()
+        found = await client.query(
+            "SELECT name, type FROM system.columns WHERE database = {database:String} AND table = {table:String}",
+            parameters={"database": self._database, "table": table.value},
+        )
+        if not found.result_rows:
+            raise ClickHouseRefused(f"ClickHouse has no table {self._database}.{table}")
+        types = {name: kind for name, kind in found.result_rows}  # noqa: C416 - dict() does not know rows of two
+        self._formats[table] = BlockFormat({column: types[column] for column in row})
+        return self._formats[table]
 
     async def _connected(self) -> AsyncClient:
         if self._client is None:
