@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Final
+from typing import Final, NamedTuple
 
 from analytics.clickhouse import AsyncClient, ClickHouseRefused, checked_database, open_client
 from analytics.native_block import FORMAT, UNFIT, BlockFormat
@@ -21,8 +21,7 @@ _SETTINGS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """The rows of one record."""
 
     position: Position
@@ -79,6 +78,13 @@ class Ledger:
         for _, run in groupby(entries, key=lambda entry: entry.position.month):
             await self._insert_month(list(run))
 
+    def skip(self, position: Position, error: Exception) -> None:
+        """Count a record with a value that fits no column, and name its place."""
+        self._stats.skip("out_of_range")
+        where = f"{position.topic}-{position.partition}@{position.offset}"
+        # Only the kind of error: its message could repeat the value.
+        logger.warning("Skipped %s: a value fits no column (%s)", where, type(error).__name__)
+
     async def _insert_month(self, entries: Sequence[Entry]) -> None:
         """Insert entries; those that no column can hold are found by halving, counted and left out."""
         try:
@@ -89,29 +95,26 @@ class Ledger:
                 await self._insert_month(entries[:middle])
                 await self._insert_month(entries[middle:])
                 return
-            position = entries[0].position
-            self._stats.skip("out_of_range")
-            where = f"{position.topic}-{position.partition}@{position.offset}"
-            # Only the kind of error: its message could repeat the value.
-            logger.warning("Skipped %s: a value fits no column (%s)", where, type(error).__name__)
+            self.skip(entries[0].position, error)
 
     async def _write(self, entries: Sequence[Entry]) -> None:
         by_table: dict[Table, list[Row]] = {}
         for entry in entries:
             for table, row in entry.rows:
                 by_table.setdefault(table, []).append(row)
+        # All are made before the first is sent: a value that does not fit is found before anything is there.
+        blocks = {table: await self._block(table, rows) for table, rows in by_table.items()}
+        client = await self._connected()
         # Bodies first: only the other tables are asked where to resume, and they must not run ahead.
-        for table in sorted(by_table, key=lambda table: table is not Table.BODIES):
-            await self._insert_rows(table, by_table[table])
+        for table in sorted(blocks, key=lambda table: table is not Table.BODIES):
+            columns, block = blocks[table]
+            await client.raw_insert(f"{self._database}.{table}", columns, block, settings=_SETTINGS, fmt=FORMAT)
         self._stats.rows += sum(map(len, by_table.values()))
         self._stats.records += len(entries)
 
-    async def _insert_rows(self, table: Table, rows: Sequence[Row]) -> None:
+    async def _block(self, table: Table, rows: Sequence[Row]) -> tuple[Sequence[str], bytes]:
         block_format = self._formats.get(table) or await self._read_format(table, rows[0])
-        block = block_format.write(rows)
-        client = await self._connected()
-        place = f"{self._database}.{table}"
-        await client.raw_insert(place, block_format.columns, block, settings=_SETTINGS, fmt=FORMAT)
+        return block_format.columns, block_format.write(rows)
 
     async def _read_format(self, table: Table, row: Row) -> BlockFormat:
         client = await self._connected()

@@ -41,8 +41,10 @@ _SOURCES: Final[tuple[tuple[TopicSpec[Record], Table], ...]] = (
     (HOPS, Table.HOPS),
     (CONTROL, Table.BREAKERS),
 )
-_POLL_RECORDS: Final = 500
+_POLL_RECORDS: Final = 2000
 _FETCH_BYTES: Final = 16 * 1024 * 1024
+_FETCH_MIN_BYTES: Final = 512 * 1024
+"""Less is waited for. Of one partition a fetch brings 1 MiB at most, so a backlog in one comes without a pause."""
 _LONGEST_WAIT_S: Final = 1.0
 _LAST_FLUSH_S: Final = 5.0
 _LEAVE_S: Final = 5.0
@@ -69,8 +71,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         clickhouse_url: See `analytics.clickhouse.open_client`.
         database: Migrated before the sink starts.
         log_bodies: What is kept of texts.
-        batch_rows: Records that make a batch due at once.
-        flush_interval_s: Seconds after which a smaller batch is due.
+        batch_rows: Rows that make a batch due at once.
+        flush_interval_s: Seconds between smaller batches, and the longest wait for records to come together.
         retention_ms: Of the topics; None: no warning about being late.
         batch_bytes: Bytes of records that make a batch due at once.
     """
@@ -83,8 +85,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         clickhouse_url: str,
         database: str,
         log_bodies: LogBodies = "none",
-        batch_rows: int = 5000,
-        flush_interval_s: float = 0.5,
+        batch_rows: int = 10_000,
+        flush_interval_s: float = 1.0,
         retention_ms: int | None = None,
         batch_bytes: int = 16 * 1024 * 1024,
     ) -> None:
@@ -106,8 +108,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         self._next: dict[TopicPartition, int] | None = None
         """Offset after the last record read, of each partition; None until the places are known."""
         self._buffer: list[Entry] = []
+        self._buffered_rows = 0
         self._buffered_bytes = 0
-        self._buffered_since = 0.0
+        self._flushed_at = 0.0
         self._flush: asyncio.Task[None] | None = None
         self._in_flight: Sequence[Entry] = ()
         self._lag_warned_at = 0.0
@@ -151,6 +154,11 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
             # Places come from ClickHouse; falling back to a guess would hide a gap.
             auto_offset_reset="none",
             fetch_max_bytes=_FETCH_BYTES,
+            # Every fetch costs as much as some ten records: few that bring many, and none for each record.
+            fetch_min_bytes=_FETCH_MIN_BYTES,
+            fetch_max_wait_ms=int(min(self._flush_interval_s, _LONGEST_WAIT_S) * 1000),
+            # How often its fetcher looks around although nothing has happened.
+            consumer_timeout_ms=int(_LONGEST_WAIT_S * 1000),
             # Not polling is how the sink waits for ClickHouse, for days if need be; heartbeats show that it lives.
             max_poll_interval_ms=2**31 - 1,
         )
@@ -179,8 +187,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
 
     def _forget_places(self) -> None:
         self._next = None
-        self._buffer = []
-        self._buffered_bytes = 0
+        self._take_buffer()
 
     async def _cluster_id(self) -> str:
         admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
@@ -251,7 +258,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
     async def _read(self) -> None:
         wait_s = self._flush_interval_s
         if self._buffer:
-            wait_s = max(self._buffered_since + self._flush_interval_s - time.monotonic(), 0.0)
+            wait_s = max(self._flushed_at + self._flush_interval_s - time.monotonic(), 0.0)
             if self._flush is not None:
                 wait_s = max(wait_s, 0.05)
         try:
@@ -276,20 +283,28 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
             return
         position = Position(self._cluster, tp.topic, tp.partition, record.offset, record.timestamp)
         try:
-            decoded = decode(spec, record.value, record.headers)
+            decoded = decode(spec, record.value, record.headers, name_unknown=False)
         except DecodeError as error:
             self.stats.skip(error.reason)
             where = f"{tp.topic}-{tp.partition}@{record.offset}"
             logger.warning("Skipped %s: %s (%s)", where, error.message, error.reason)
             return
-        if not self._buffer:
-            self._buffered_since = time.monotonic()
-        rows = rows_of(decoded.record, position, self._log_bodies)
+        try:
+            rows = rows_of(decoded.record, position, self._log_bodies)
+        except (ValueError, OverflowError) as error:
+            self._ledger.skip(position, error)
+            return
         self._buffer.append(Entry(position, rows))
+        self._buffered_rows += len(rows)
         self._buffered_bytes += len(record.value)
 
+    def _take_buffer(self) -> Sequence[Entry]:
+        entries, self._buffer = self._buffer, []
+        self._buffered_rows = self._buffered_bytes = 0
+        return entries
+
     def _is_full(self) -> bool:
-        return len(self._buffer) >= self._batch_rows or self._buffered_bytes >= self._batch_bytes
+        return self._buffered_rows >= self._batch_rows or self._buffered_bytes >= self._batch_bytes
 
     def _start_flush_if_due(self) -> None:
         if self._flush is not None:
@@ -300,8 +315,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
             self._in_flight = ()
         if not self._buffer or self._next is None:
             return
-        if self._is_full() or time.monotonic() >= self._buffered_since + self._flush_interval_s:
-            self._in_flight, self._buffer, self._buffered_bytes = self._buffer, [], 0
+        if self._is_full() or time.monotonic() >= self._flushed_at + self._flush_interval_s:
+            self._flushed_at = time.monotonic()
+            self._in_flight = self._take_buffer()
             self._flush = asyncio.create_task(self._write(self._in_flight, dict(self._next)))
 
     async def _write(self, entries: Sequence[Entry], next_offsets: dict[TopicPartition, int]) -> None:

@@ -1,5 +1,6 @@
 """Bytes to records and back: JSON values, with the name and version of the schema in a header."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -82,7 +83,14 @@ def header(headers: Iterable[tuple[str, bytes | None]], name: str) -> str | None
     return found
 
 
-def decode(spec: TopicSpec[M], value: bytes | None, headers: Headers, *, max_bytes: int | None = None) -> Decoded[M]:
+def decode(
+    spec: TopicSpec[M],
+    value: bytes | None,
+    headers: Headers,
+    *,
+    max_bytes: int | None = None,
+    name_unknown: bool = True,
+) -> Decoded[M]:
     """Read a record of a topic. Its fields have the types of JSON: a number is no text, and text no number.
 
     Args:
@@ -90,6 +98,8 @@ def decode(spec: TopicSpec[M], value: bytes | None, headers: Headers, *, max_byt
         value: The bytes, None for a tombstone.
         headers: As Kafka gives them.
         max_bytes: Largest value that is accepted, for topics that others write to.
+        name_unknown: Whether the fields are named that nobody reads. Without their names a good value is parsed once,
+            which takes two thirds of the time, and a bad number in such a field goes unseen.
 
     Raises:
         DecodeError: With reason `damaged`, `empty`, `too_large`, `not_json`, `unknown_schema` or `invalid`, and the
@@ -100,15 +110,21 @@ def decode(spec: TopicSpec[M], value: bytes | None, headers: Headers, *, max_byt
     if not value:
         raise DecodeError("empty", "the record has no value")
     try:
-        return _decode(spec, value, headers, max_bytes)
+        return _decode(spec, value, headers, max_bytes, name_unknown=name_unknown)
     except DecodeError as error:
         error.request_id = find_request_id(value, spec.records[0].REQUEST_ID_AT)
         raise
 
 
-def _decode(spec: TopicSpec[M], value: bytes, headers: Headers, max_bytes: int | None) -> Decoded[M]:
+def _decode(
+    spec: TopicSpec[M], value: bytes, headers: Headers, max_bytes: int | None, *, name_unknown: bool
+) -> Decoded[M]:
     if max_bytes is not None and len(value) > max_bytes:
         raise DecodeError("too_large", f"the value has {len(value)} bytes, at most {max_bytes} are accepted")
+    if not name_unknown:
+        # What is wrong with a bad one is found below.
+        with contextlib.suppress(ValidationError):
+            return Decoded(_model_for(spec, headers).model_validate_json(value, strict=True), ())
     try:
         data = from_json(value, allow_inf_nan=False)
     except ValueError as error:

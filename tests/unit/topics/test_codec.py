@@ -14,7 +14,7 @@ from support.examples import examples
 from support.in_memory import BASE, new_request, new_task
 from support.record_strategies import by_record, requests
 
-from topics.codec import SCHEMA_HEADER, DecodeError, Headers, decode, encode, header
+from topics.codec import SCHEMA_HEADER, Decoded, DecodeError, Headers, decode, encode, header
 from topics.dead_letters import KEPT_BYTES, RETRIES_HEADER, dead_letter
 from topics.registry import CALLS, DEAD_LETTERS, REQUESTS, all_topics, tier_tasks
 from topics.requests import Request
@@ -172,6 +172,22 @@ def test_too_large_with_its_id_even_if_it_is_invalid():
     assert (error.reason, error.request_id) == ("too_large", "r1")
     assert refusal(b"[" * 50, max_bytes=20).reason == "too_large"
     assert decode(REQUESTS, body(), [], max_bytes=len(body())).record.request_id == "r1"
+
+
+@pytest.mark.parametrize("model", by_record, ids=lambda model: model.__name__)
+@settings(max_examples=examples(20))
+@given(data=st.data())
+def test_without_the_names_of_unknown_fields_the_same_is_read_and_refused(model, data):
+    encoded, spec = encode(data.draw(by_record[model])), SPECS[model]
+    for value in (encoded.value, _mutated(encoded.value, data.draw(st.integers(0, 2**32)))):
+        error = attempt(spec, value, encoded.headers)
+        if error is None:
+            named = decode(spec, value, encoded.headers)
+            assert decode(spec, value, encoded.headers, name_unknown=False) == Decoded(named.record, ())
+        elif error.reason != "not_json":
+            with pytest.raises(DecodeError) as caught:
+                decode(spec, value, encoded.headers, name_unknown=False)
+            assert (caught.value.reason, caught.value.message) == (error.reason, error.message)
 
 
 def test_the_schema_header_chooses_the_record():
