@@ -43,8 +43,12 @@ _SOURCES: Final[tuple[tuple[TopicSpec[Record], Table], ...]] = (
 )
 _POLL_RECORDS: Final = 2000
 _FETCH_BYTES: Final = 16 * 1024 * 1024
-_FETCH_MIN_BYTES: Final = 512 * 1024
-"""Less is waited for. Of one partition a fetch brings 1 MiB at most, so a backlog in one comes without a pause."""
+_FETCH_WAIT_MS: Final = 50
+"""Short, because a fetch that waits on partitions without records keeps back those of all others."""
+_POLL_S: Final = 0.15
+"""More than a fetch takes on a busy machine: one that comes too late is read an interval later."""
+_BEHIND: Final = 500
+"""Records behind the ends of the partitions for which reading goes on without a rest."""
 _LONGEST_WAIT_S: Final = 1.0
 _LAST_FLUSH_S: Final = 5.0
 _LEAVE_S: Final = 5.0
@@ -72,7 +76,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         database: Migrated before the sink starts.
         log_bodies: What is kept of texts.
         batch_rows: Rows that make a batch due at once.
-        flush_interval_s: Seconds between smaller batches, and the longest wait for records to come together.
+        flush_interval_s: Seconds between smaller batches; up to 1 s of it passes between two readings of Kafka.
         retention_ms: Of the topics; None: no warning about being late.
         batch_bytes: Bytes of records that make a batch due at once.
     """
@@ -111,6 +115,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         self._buffered_rows = 0
         self._buffered_bytes = 0
         self._flushed_at = 0.0
+        self._awake_since = 0.0
         self._flush: asyncio.Task[None] | None = None
         self._in_flight: Sequence[Entry] = ()
         self._lag_warned_at = 0.0
@@ -154,9 +159,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
             # Places come from ClickHouse; falling back to a guess would hide a gap.
             auto_offset_reset="none",
             fetch_max_bytes=_FETCH_BYTES,
-            # Every fetch costs as much as some ten records: few that bring many, and none for each record.
-            fetch_min_bytes=_FETCH_MIN_BYTES,
-            fetch_max_wait_ms=int(min(self._flush_interval_s, _LONGEST_WAIT_S) * 1000),
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
             # How often its fetcher looks around although nothing has happened.
             consumer_timeout_ms=int(_LONGEST_WAIT_S * 1000),
             # Not polling is how the sink waits for ClickHouse, for days if need be; heartbeats show that it lives.
@@ -256,14 +259,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         return max(begin, held + 1)
 
     async def _read(self) -> None:
-        wait_s = self._flush_interval_s
-        if self._buffer:
-            wait_s = max(self._flushed_at + self._flush_interval_s - time.monotonic(), 0.0)
-            if self._flush is not None:
-                wait_s = max(wait_s, 0.05)
         try:
             polled = await self._consumer.getmany(
-                timeout_ms=int(min(wait_s, _LONGEST_WAIT_S) * 1000), max_records=min(_POLL_RECORDS, self._batch_rows)
+                timeout_ms=int(_POLL_S * 1000), max_records=min(_POLL_RECORDS, self._batch_rows)
             )
         except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
             logger.warning("The place in a topic is gone, looking for it again: %s", type(error).__name__)
@@ -276,6 +274,23 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
             for record in records:
                 self._take(tp, record)
             self._next[tp] = records[-1].offset + 1
+        if not polled or self._behind() < _BEHIND:
+            await self._rest()
+
+    def _behind(self) -> int:
+        """How many records are known to be there that are not read."""
+        places = self._next or {}
+        return sum(max((self._consumer.last_stable_offset(tp) or 0) - offset, 0) for tp, offset in places.items())
+
+    async def _rest(self) -> None:
+        """Let records come together: a fetch for each, and a batch of few, cost many times what the records do."""
+        self._start_flush_if_due(at_rest=True)
+        rest_s = self._awake_since + min(self._flush_interval_s, _LONGEST_WAIT_S) - time.monotonic()
+        if rest_s > 0:
+            self._consumer.pause(*self._consumer.assignment())
+            await asyncio.sleep(rest_s)
+            self._consumer.resume(*self._consumer.assignment())
+        self._awake_since = time.monotonic()
 
     def _take(self, tp: TopicPartition, record: ConsumerRecord) -> None:
         spec, _ = self._sources[tp.topic]
@@ -306,7 +321,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
     def _is_full(self) -> bool:
         return self._buffered_rows >= self._batch_rows or self._buffered_bytes >= self._batch_bytes
 
-    def _start_flush_if_due(self) -> None:
+    def _start_flush_if_due(self, *, at_rest: bool = False) -> None:
         if self._flush is not None:
             if not self._flush.done():
                 return
@@ -315,7 +330,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
             self._in_flight = ()
         if not self._buffer or self._next is None:
             return
-        if self._is_full() or time.monotonic() >= self._flushed_at + self._flush_interval_s:
+        if at_rest or self._is_full() or time.monotonic() >= self._flushed_at + self._flush_interval_s:
             self._flushed_at = time.monotonic()
             self._in_flight = self._take_buffer()
             self._flush = asyncio.create_task(self._write(self._in_flight, dict(self._next)))
