@@ -284,6 +284,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
 
     async def _rest(self) -> None:
         """Let records come together: a fetch for each, and a batch of few, cost many times what the records do."""
+        if self._flush is not None and self._buffer:
+            await asyncio.wait([self._flush], timeout=self._flush_interval_s)
         self._start_flush_if_due(at_rest=True)
         rest_s = self._awake_since + min(self._flush_interval_s, _LONGEST_WAIT_S) - time.monotonic()
         if rest_s > 0:
