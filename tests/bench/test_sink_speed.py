@@ -96,9 +96,9 @@ class Rows:
             await asyncio.sleep(0.5)
 
     async def until_some(self, wanted: int) -> None:
-        """Wait until so many rows are there, repeats included: to count those costs ClickHouse nothing."""
+        """Wait until so many rows are there, repeats included: to count those costs ClickHouse little."""
         while sum(await self._numbers("_log")) < wanted:  # noqa: ASYNC110 - ClickHouse tells nobody
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.25)
 
     async def held(self) -> int:
         return sum(await self._numbers(""))
