@@ -76,7 +76,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         database: Migrated before the sink starts.
         log_bodies: What is kept of texts.
         batch_rows: Rows that make a batch due at once.
-        flush_interval_s: Seconds between smaller batches; up to 1 s of it passes between two readings of Kafka.
+        flush_interval_s: Seconds between smaller batches. Kafka is read as often, and on and on while much is behind.
         retention_ms: Of the topics; None: no warning about being late.
         batch_bytes: Bytes of records that make a batch due at once.
     """
@@ -111,6 +111,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         self._assigned = asyncio.Event()
         self._next: dict[TopicPartition, int] | None = None
         """Offset after the last record read, of each partition; None until the places are known."""
+        self._places_lost = asyncio.Event()
+        """Ends a rest: set while the places are not known."""
         self._buffer: list[Entry] = []
         self._buffered_rows = 0
         self._buffered_bytes = 0
@@ -190,6 +192,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
 
     def _forget_places(self) -> None:
         self._next = None
+        self._places_lost.set()
         self._take_buffer()
 
     async def _cluster_id(self) -> str:
@@ -243,6 +246,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         for tp, offset in places.items():
             self._consumer.seek(tp, offset)
         self._next = places
+        self._places_lost.clear()
         logger.info("The sink reads %d partitions", len(places))
 
     def _place(self, tp: TopicPartition, held: int, begin: int, end: int) -> int:
@@ -287,10 +291,12 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         if self._flush is not None and self._buffer:
             await asyncio.wait([self._flush], timeout=self._flush_interval_s)
         self._start_flush_if_due(at_rest=True)
-        rest_s = self._awake_since + min(self._flush_interval_s, _LONGEST_WAIT_S) - time.monotonic()
+        rest_s = self._awake_since + self._flush_interval_s - time.monotonic()
         if rest_s > 0:
             self._consumer.pause(*self._consumer.assignment())
-            await asyncio.sleep(rest_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(rest_s):
+                    await self._places_lost.wait()
             self._consumer.resume(*self._consumer.assignment())
         self._awake_since = time.monotonic()
 

@@ -222,6 +222,17 @@ async def test_two_sinks_of_a_group_share_the_partitions(deployment):
         await deployment.assert_story(range(150))
 
 
+async def test_records_that_come_one_by_one_are_written_together(deployment):
+    count = 60
+    async with deployment.running(deployment.sink(flush_interval_s=1.0)) as sink:
+        async with AIOKafkaProducer(bootstrap_servers=deployment.bootstrap_servers) as producer:
+            for n in range(count):
+                await (await deployment._send(producer, "hops", hops(n)))
+        await deployment.until(0, 0, 2 * count)
+        # Even on a machine that takes a second for ten of them.
+        assert sink.stats.batches <= count / 5
+
+
 async def test_an_outage_of_clickhouse_delays_rows_and_loses_none(deployment, caplog):
     numbers = range(300)
     sink = deployment.sink(batch_rows=20, retention_ms=1)
