@@ -5,12 +5,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Final
+from typing import Final, NamedTuple
 
-from clickhouse_connect.driver.exceptions import DataError
-from clickhouse_connect.driver.insert import InsertContext
-
-from analytics.clickhouse import AsyncClient, checked_database, open_client
+from analytics.clickhouse import AsyncClient, ClickHouseRefused, checked_database, open_client
+from analytics.native_block import FORMAT, UNFIT, BlockFormat
 from analytics.rows import Position, Row, Table
 
 logger = logging.getLogger(__name__)
@@ -22,12 +20,8 @@ _SETTINGS: Final = {
     "max_insert_threads": 1,
 }
 
-_UNENCODABLE: Final = (DataError, ValueError, TypeError, OverflowError)
-"""What the client raises while it encodes a value that its column can't hold."""
 
-
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """The rows of one record."""
 
     position: Position
@@ -58,7 +52,7 @@ class Ledger:
         self._stats = stats
         self._open = AsyncExitStack()
         self._client: AsyncClient | None = None
-        self._contexts: dict[Table, InsertContext] = {}
+        self._formats: dict[Table, BlockFormat] = {}
 
     async def close(self) -> None:
         """Close the connections."""
@@ -84,43 +78,55 @@ class Ledger:
         for _, run in groupby(entries, key=lambda entry: entry.position.month):
             await self._insert_month(list(run))
 
+    def skip(self, position: Position, error: Exception) -> None:
+        """Count a record with a value that fits no column, and name its place."""
+        self._stats.skip("out_of_range")
+        where = f"{position.topic}-{position.partition}@{position.offset}"
+        # Only the kind of error: its message could repeat the value.
+        logger.warning("Skipped %s: a value fits no column (%s)", where, type(error).__name__)
+
     async def _insert_month(self, entries: Sequence[Entry]) -> None:
         """Insert entries; those that no column can hold are found by halving, counted and left out."""
         try:
             await self._write(entries)
-        except _UNENCODABLE as error:
+        except UNFIT as error:
             if len(entries) > 1:
                 middle = len(entries) // 2
                 await self._insert_month(entries[:middle])
                 await self._insert_month(entries[middle:])
                 return
-            position = entries[0].position
-            self._stats.skip("out_of_range")
-            where = f"{position.topic}-{position.partition}@{position.offset}"
-            # Only the kind of error: its message could repeat the value.
-            logger.warning("Skipped %s: a value fits no column (%s)", where, type(error).__name__)
+            self.skip(entries[0].position, error)
 
     async def _write(self, entries: Sequence[Entry]) -> None:
         by_table: dict[Table, list[Row]] = {}
         for entry in entries:
             for table, row in entry.rows:
                 by_table.setdefault(table, []).append(row)
+        # All are made before the first is sent: a value that does not fit is found before anything is there.
+        blocks = {table: await self._block(table, rows) for table, rows in by_table.items()}
+        client = await self._connected()
         # Bodies first: only the other tables are asked where to resume, and they must not run ahead.
-        for table in sorted(by_table, key=lambda table: table is not Table.BODIES):
-            await self._insert_rows(table, by_table[table])
+        for table in sorted(blocks, key=lambda table: table is not Table.BODIES):
+            columns, block = blocks[table]
+            await client.raw_insert(f"{self._database}.{table}", columns, block, settings=_SETTINGS, fmt=FORMAT)
         self._stats.rows += sum(map(len, by_table.values()))
         self._stats.records += len(entries)
 
-    async def _insert_rows(self, table: Table, rows: Sequence[Row]) -> None:
-        columns = list(rows[0])
+    async def _block(self, table: Table, rows: Sequence[Row]) -> tuple[Sequence[str], bytes]:
+        block_format = self._formats.get(table) or await self._read_format(table, rows[0])
+        return block_format.columns, block_format.write(rows)
+
+    async def _read_format(self, table: Table, row: Row) -> BlockFormat:
         client = await self._connected()
-        context = self._contexts.get(table)
-        if context is None:
-            context = await client.create_insert_context(
-                table.value, columns, self._database, column_oriented=True, settings=_SETTINGS
-            )
-            self._contexts[table] = context
-        await client.insert(context=context, data=[[row[column] for row in rows] for column in columns])
+        found = await client.query(
+            "SELECT name, type FROM system.columns WHERE database = {database:String} AND table = {table:String}",
+            parameters={"database": self._database, "table": table.value},
+        )
+        if not found.result_rows:
+            raise ClickHouseRefused(f"ClickHouse has no table {self._database}.{table}")
+        types = {name: kind for name, kind in found.result_rows}  # noqa: C416 - dict() does not know rows of two
+        self._formats[table] = BlockFormat({column: types[column] for column in row})
+        return self._formats[table]
 
     async def _connected(self) -> AsyncClient:
         if self._client is None:

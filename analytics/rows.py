@@ -2,10 +2,10 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any, Final, Literal, NamedTuple
 
 from topics.base import Record, from_millis
 from topics.control import ActiveModel, BreakerOrder, BreakerStatus, ModelFile, ModelStatus, PartitionCount
@@ -14,6 +14,8 @@ from topics.journal import CallEnded, CallStarted, Usage
 from topics.requests import Dimensions
 from topics.results import Result
 from topics.tasks import Attempt
+
+_DAY_MS: Final = 86_400_000
 
 LogBodies = Literal["none", "hash", "full"]
 Row = dict[str, Any]
@@ -30,8 +32,7 @@ class Table(StrEnum):
     BODIES = "bodies_log"
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """Where a record stands in Kafka; with an index it names a row for ever."""
 
     cluster: str
@@ -41,22 +42,31 @@ class Position:
     timestamp_ms: int
     """When the broker appended it, ms since the epoch."""
 
-    def identity(self, idx: int = 0) -> Row:
-        """The columns that every table starts with."""
+    def identity(self) -> Row:
+        """The columns that every table starts with, of the first row of a record.
+
+        Raises:
+            ValueError, OverflowError: The record was appended at a time that no calendar has.
+        """
         return {
             "cluster": self.cluster,
             "topic": self.topic,
             "partition": self.partition,
             "offset": self.offset,
-            "idx": idx,
+            "idx": 0,
             "at": from_millis(self.timestamp_ms),
         }
 
     @property
     def month(self) -> tuple[int, int]:
         """The partition of the table that the rows belong to."""
-        at = datetime.fromtimestamp(self.timestamp_ms / 1000, UTC)
-        return at.year, at.month
+        return _month(self.timestamp_ms // _DAY_MS)
+
+
+@lru_cache
+def _month(day: int) -> tuple[int, int]:
+    at = datetime.fromtimestamp(day * _DAY_MS / 1000, UTC)
+    return at.year, at.month
 
 
 def rows_of(record: Record, position: Position, log_bodies: LogBodies) -> list[tuple[Table, Row]]:
@@ -64,6 +74,7 @@ def rows_of(record: Record, position: Position, log_bodies: LogBodies) -> list[t
 
     Raises:
         TypeError: The record belongs to another topic.
+        ValueError, OverflowError: It names a time that no calendar has.
     """
     match record:
         case Result():
@@ -77,8 +88,9 @@ def rows_of(record: Record, position: Position, log_bodies: LogBodies) -> list[t
             message = record.error.message if record.error else None
             return rows + _bodies(record, position, log_bodies, record.content, message)
         case Hops():
+            identity = position.identity()
             return [
-                (Table.HOPS, position.identity(idx) | _hop_columns(record, hop)) for idx, hop in enumerate(record.hops)
+                (Table.HOPS, identity | {"idx": idx} | _hop_columns(record, hop)) for idx, hop in enumerate(record.hops)
             ]
         case BreakerStatus():
             return [(Table.BREAKERS, position.identity() | _breaker_columns(record))]
@@ -135,14 +147,19 @@ def _route_columns(route: Sequence[Attempt]) -> Row:
 
 
 def _usage_columns(usage: Usage | None) -> Row:
+    if usage is None:
+        return _NO_USAGE
     return {
-        "usage_source": usage.source if usage else "",
-        "input_tokens": usage.input if usage else 0,
-        "output_tokens": usage.output if usage else 0,
-        "cached_tokens": usage.cached if usage else 0,
-        "cache_written_tokens": usage.cache_written if usage else 0,
-        "reasoning_tokens": usage.reasoning if usage else 0,
+        "usage_source": usage.source,
+        "input_tokens": usage.input,
+        "output_tokens": usage.output,
+        "cached_tokens": usage.cached,
+        "cache_written_tokens": usage.cache_written,
+        "reasoning_tokens": usage.reasoning,
     }
+
+
+_NO_USAGE: Final = _usage_columns(Usage(input=0, output=0)) | {"usage_source": ""}
 
 
 def _call_columns(call: CallStarted | CallEnded) -> Row:

@@ -41,8 +41,14 @@ _SOURCES: Final[tuple[tuple[TopicSpec[Record], Table], ...]] = (
     (HOPS, Table.HOPS),
     (CONTROL, Table.BREAKERS),
 )
-_POLL_RECORDS: Final = 500
+_POLL_RECORDS: Final = 2000
 _FETCH_BYTES: Final = 16 * 1024 * 1024
+_FETCH_WAIT_MS: Final = 50
+"""Short, because a fetch that waits on partitions without records keeps back those of all others."""
+_POLL_S: Final = 0.15
+"""More than a fetch takes on a busy machine: one that comes too late is read an interval later."""
+_BEHIND: Final = 500
+"""Records behind the ends of the partitions for which reading goes on without a rest."""
 _LONGEST_WAIT_S: Final = 1.0
 _LAST_FLUSH_S: Final = 5.0
 _LEAVE_S: Final = 5.0
@@ -69,8 +75,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         clickhouse_url: See `analytics.clickhouse.open_client`.
         database: Migrated before the sink starts.
         log_bodies: What is kept of texts.
-        batch_rows: Records that make a batch due at once.
-        flush_interval_s: Seconds after which a smaller batch is due.
+        batch_rows: Rows that make a batch due at once.
+        flush_interval_s: Seconds between smaller batches. Kafka is read as often, and on and on while much is behind.
         retention_ms: Of the topics; None: no warning about being late.
         batch_bytes: Bytes of records that make a batch due at once.
     """
@@ -83,8 +89,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         clickhouse_url: str,
         database: str,
         log_bodies: LogBodies = "none",
-        batch_rows: int = 5000,
-        flush_interval_s: float = 0.5,
+        batch_rows: int = 10_000,
+        flush_interval_s: float = 1.0,
         retention_ms: int | None = None,
         batch_bytes: int = 16 * 1024 * 1024,
     ) -> None:
@@ -105,9 +111,13 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         self._assigned = asyncio.Event()
         self._next: dict[TopicPartition, int] | None = None
         """Offset after the last record read, of each partition; None until the places are known."""
+        self._places_lost = asyncio.Event()
+        """Ends a rest: set while the places are not known."""
         self._buffer: list[Entry] = []
+        self._buffered_rows = 0
         self._buffered_bytes = 0
-        self._buffered_since = 0.0
+        self._flushed_at = 0.0
+        self._awake_since = 0.0
         self._flush: asyncio.Task[None] | None = None
         self._in_flight: Sequence[Entry] = ()
         self._lag_warned_at = 0.0
@@ -151,6 +161,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
             # Places come from ClickHouse; falling back to a guess would hide a gap.
             auto_offset_reset="none",
             fetch_max_bytes=_FETCH_BYTES,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            # How often its fetcher looks around although nothing has happened.
+            consumer_timeout_ms=int(_LONGEST_WAIT_S * 1000),
             # Not polling is how the sink waits for ClickHouse, for days if need be; heartbeats show that it lives.
             max_poll_interval_ms=2**31 - 1,
         )
@@ -179,8 +192,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
 
     def _forget_places(self) -> None:
         self._next = None
-        self._buffer = []
-        self._buffered_bytes = 0
+        self._places_lost.set()
+        self._take_buffer()
 
     async def _cluster_id(self) -> str:
         admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
@@ -233,6 +246,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         for tp, offset in places.items():
             self._consumer.seek(tp, offset)
         self._next = places
+        self._places_lost.clear()
         logger.info("The sink reads %d partitions", len(places))
 
     def _place(self, tp: TopicPartition, held: int, begin: int, end: int) -> int:
@@ -249,14 +263,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         return max(begin, held + 1)
 
     async def _read(self) -> None:
-        wait_s = self._flush_interval_s
-        if self._buffer:
-            wait_s = max(self._buffered_since + self._flush_interval_s - time.monotonic(), 0.0)
-            if self._flush is not None:
-                wait_s = max(wait_s, 0.05)
         try:
             polled = await self._consumer.getmany(
-                timeout_ms=int(min(wait_s, _LONGEST_WAIT_S) * 1000), max_records=min(_POLL_RECORDS, self._batch_rows)
+                timeout_ms=int(_POLL_S * 1000), max_records=min(_POLL_RECORDS, self._batch_rows)
             )
         except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
             logger.warning("The place in a topic is gone, looking for it again: %s", type(error).__name__)
@@ -269,6 +278,27 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
             for record in records:
                 self._take(tp, record)
             self._next[tp] = records[-1].offset + 1
+        if not polled or self._behind() < _BEHIND:
+            await self._rest()
+
+    def _behind(self) -> int:
+        """How many records are known to be there that are not read."""
+        places = self._next or {}
+        return sum(max((self._consumer.last_stable_offset(tp) or 0) - offset, 0) for tp, offset in places.items())
+
+    async def _rest(self) -> None:
+        """Let records come together: a fetch for each, and a batch of few, cost many times what the records do."""
+        if self._flush is not None and self._buffer:
+            await asyncio.wait([self._flush], timeout=self._flush_interval_s)
+        self._start_flush_if_due(at_rest=True)
+        rest_s = self._awake_since + self._flush_interval_s - time.monotonic()
+        if rest_s > 0:
+            self._consumer.pause(*self._consumer.assignment())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(rest_s):
+                    await self._places_lost.wait()
+            self._consumer.resume(*self._consumer.assignment())
+        self._awake_since = time.monotonic()
 
     def _take(self, tp: TopicPartition, record: ConsumerRecord) -> None:
         spec, _ = self._sources[tp.topic]
@@ -282,16 +312,24 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
             where = f"{tp.topic}-{tp.partition}@{record.offset}"
             logger.warning("Skipped %s: %s (%s)", where, error.message, error.reason)
             return
-        if not self._buffer:
-            self._buffered_since = time.monotonic()
-        rows = rows_of(decoded.record, position, self._log_bodies)
+        try:
+            rows = rows_of(decoded.record, position, self._log_bodies)
+        except (ValueError, OverflowError) as error:
+            self._ledger.skip(position, error)
+            return
         self._buffer.append(Entry(position, rows))
+        self._buffered_rows += len(rows)
         self._buffered_bytes += len(record.value)
 
-    def _is_full(self) -> bool:
-        return len(self._buffer) >= self._batch_rows or self._buffered_bytes >= self._batch_bytes
+    def _take_buffer(self) -> Sequence[Entry]:
+        entries, self._buffer = self._buffer, []
+        self._buffered_rows = self._buffered_bytes = 0
+        return entries
 
-    def _start_flush_if_due(self) -> None:
+    def _is_full(self) -> bool:
+        return self._buffered_rows >= self._batch_rows or self._buffered_bytes >= self._batch_bytes
+
+    def _start_flush_if_due(self, *, at_rest: bool = False) -> None:
         if self._flush is not None:
             if not self._flush.done():
                 return
@@ -300,8 +338,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
             self._in_flight = ()
         if not self._buffer or self._next is None:
             return
-        if self._is_full() or time.monotonic() >= self._buffered_since + self._flush_interval_s:
-            self._in_flight, self._buffer, self._buffered_bytes = self._buffer, [], 0
+        if at_rest or self._is_full() or time.monotonic() >= self._flushed_at + self._flush_interval_s:
+            self._flushed_at = time.monotonic()
+            self._in_flight = self._take_buffer()
             self._flush = asyncio.create_task(self._write(self._in_flight, dict(self._next)))
 
     async def _write(self, entries: Sequence[Entry], next_offsets: dict[TopicPartition, int]) -> None:

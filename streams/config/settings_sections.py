@@ -58,8 +58,8 @@ class ClickHouseSettings(_Section):
     log_bodies: Literal["none", "hash", "full"] = "none"
     retention_days: Annotated[int, Field(ge=1)] = 400
     body_retention_days: Annotated[int, Field(ge=1)] = 30
-    flush_interval_s: Annotated[float, Field(gt=0)] = 0.5
-    batch_rows: Annotated[int, Field(ge=1)] = 5000
+    flush_interval_s: Annotated[float, Field(gt=0)] = 1.0
+    batch_rows: Annotated[int, Field(ge=1)] = 10_000
 
 
 class ProviderSettings(_Section):

@@ -29,7 +29,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from clickhouse_connect.driver.external import ExternalData
 from support.embedded_server import MODULE, EmbeddedServer
 
-from tierstream.stack.clickhouse_protocol import split_insert
+from tierstream.stack.clickhouse_protocol import ClickHouseError, split_insert
 
 COLUMNS = """
     id UUID, model LowCardinality(String), at DateTime64(6, 'UTC'), cost Decimal(38, 12), tokens UInt64,
@@ -430,6 +430,7 @@ def test_start_errors_are_one_line(tmp_path: Path, start: Callable[[], EmbeddedS
         (b"/* FORMAT x */ INSERT INTO t FORMAT TSV;", (b"/* FORMAT x */ INSERT INTO t ", "TSV", b"")),
         (b"INSERT INTO t VALUES ('FORMAT x')", None),
         (b"INSERT INTO t SELECT 1 FORMAT Null", None),
+        (b"INSERT INTO t SELECT input, 'input(' FROM (SELECT 1 AS input)", None),
         (b"SELECT 'INSERT INTO t FORMAT x'", None),
         (b"", None),
     ],
@@ -437,6 +438,14 @@ def test_start_errors_are_one_line(tmp_path: Path, start: Callable[[], EmbeddedS
 def test_split_insert(text: bytes, expected: tuple[bytes, str, bytes] | None) -> None:
     found = split_insert(text)
     assert (found and (found.statement, found.format, bytes(found.data))) == expected
+
+
+def test_data_that_the_engine_would_drop_without_a_word_is_refused() -> None:
+    with pytest.raises(
+        ClickHouseError, match="does not read the data of an INSERT through the function input"
+    ) as caught:
+        split_insert(b"INSERT INTO t (a) SELECT 2 * a FROM input ('a UInt8') FORMAT TSV\n1\n")
+    assert caught.value.code == 48
 
 
 def start_error(folder: Path, port: str) -> str:

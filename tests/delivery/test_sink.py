@@ -222,6 +222,17 @@ async def test_two_sinks_of_a_group_share_the_partitions(deployment):
         await deployment.assert_story(range(150))
 
 
+async def test_records_that_come_one_by_one_are_written_together(deployment):
+    count = 60
+    async with deployment.running(deployment.sink(flush_interval_s=1.0)) as sink:
+        async with AIOKafkaProducer(bootstrap_servers=deployment.bootstrap_servers) as producer:
+            for n in range(count):
+                await (await deployment._send(producer, "hops", hops(n)))
+        await deployment.until(0, 0, 2 * count)
+        # Even on a machine that takes a second for ten of them.
+        assert sink.stats.batches <= count / 5
+
+
 async def test_an_outage_of_clickhouse_delays_rows_and_loses_none(deployment, caplog):
     numbers = range(300)
     sink = deployment.sink(batch_rows=20, retention_ms=1)
@@ -312,3 +323,18 @@ async def test_unreadable_records_are_skipped_and_counted(deployment, caplog):
         await eventually(lambda: sum(sink.stats.skipped.values()) == 3)
     assert sink.stats.skipped == {"not_json": 1, "invalid": 1, "empty": 1}
     assert "secret" not in caplog.text
+
+
+async def test_a_time_that_no_calendar_has_costs_only_its_own_record(deployment, caplog):
+    """The first can't be a date at all, the second is one that no column holds."""
+    source = result(1).source
+    lost = [
+        result(n).model_copy(update={"source": source.model_copy(update={"timestamp_ms": timestamp_ms})})
+        for n, timestamp_ms in enumerate((2**63 - 1, 99_999_999_999_999))
+    ]
+    await deployment.produce_results([*lost, result(2)])
+    async with deployment.running(deployment.sink()) as sink:
+        await deployment.until(1, 0, 0)
+        await eventually(lambda: sum(sink.stats.skipped.values()) == len(lost))
+        assert sink.stats.skipped == {"out_of_range": len(lost)}
+    assert caplog.text.count("a value fits no column") == len(lost)

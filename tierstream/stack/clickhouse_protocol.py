@@ -196,6 +196,9 @@ def split_insert(text: bytes) -> InsertData | None:
     """Split `INSERT ... FORMAT Name <data>`; None for any other statement.
 
     VALUES, SELECT and FROM INFILE are left to the engine, which reads them from the statement itself.
+
+    Raises:
+        ClickHouseError: The data is to go through a SELECT from `input`.
     """
     depth = 0
     first = True
@@ -208,11 +211,28 @@ def split_insert(text: bytes) -> InsertData | None:
         if first and word != b"INSERT":
             return None
         first = False
-        if word in {b"VALUES", b"SELECT", b"WITH", b"INFILE"}:
+        if word in {b"SELECT", b"WITH"}:
+            _refuse_input(text, token.start())
+            return None
+        if word in {b"VALUES", b"INFILE"}:
             return None
         if word == b"FORMAT" and (name := _DATA_FORMAT.match(text, token.end())):
             return InsertData(text[: token.start()], name[1].decode(), memoryview(text)[name.end() :])
     return None
+
+
+def _refuse_input(text: bytes, start: int) -> None:
+    """Refuse what the engine takes for an empty table: it would insert nothing and say that all is well."""
+    before = b""
+    for token in _TOKEN.finditer(text, start):
+        if token["open"] and before.upper() == b"INPUT":
+            raise ClickHouseError.of(
+                48,
+                "NOT_IMPLEMENTED",
+                "The embedded ClickHouse does not read the data of an INSERT through the function input: send it as an "
+                "external table and select from that",
+            )
+        before = token["word"] or b""
 
 
 def engine_settings(arguments: Mapping[str, str], external_names: Iterable[str] = ()) -> dict[str, str]:
