@@ -22,6 +22,7 @@ from typing import IO, Final
 
 from aiohttp import BasicAuth, web
 
+from tierstream.event_loop import run_service
 from tierstream.stack.clickhouse_compression import (
     accepted_encoding,
     from_frames,
@@ -279,7 +280,7 @@ def run(port: int, folder: Path) -> None:
         except RuntimeError as error:
             raise StartError(f"the ClickHouse engine does not start: {error}") from error
         try:
-            asyncio.run(_serve(engine, listener, folder, InjectedFaults.if_allowed()))
+            run_service(_serve(engine, listener, folder, InjectedFaults.if_allowed()))
         finally:
             engine.close()
 
