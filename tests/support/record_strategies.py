@@ -103,6 +103,7 @@ requests = every_field(
     timeout_ms=maybe(st.integers(1, 10**9)),
     deadline=maybe(moments),
     stream=st.booleans(),
+    progress=maybe(st.booleans()),
     min_tier=maybe(tiers),
     max_tier=maybe(tiers),
     max_cost_usd=maybe(money),
@@ -187,6 +188,27 @@ completions = every_field(
     finish_reason=names,
     usage=usages,
 )
+hop = every_field(
+    Hop,
+    stage=names,
+    started_at=moments,
+    ended_at=moments,
+    queue_ms=millis,
+    outcome=names,
+    tier=maybe(tiers),
+    attempt_id=maybe(st.uuids()),
+    provider=maybe(names),
+    model=maybe(names),
+    provider_ms=millis,
+    cost_usd=maybe(money),
+    batch_size=maybe(positive),
+    batch_wait_ms=maybe(millis),
+    shares=maybe(positive),
+    rule=maybe(names),
+    classifier=maybe(names),
+    scores=some(shares),
+    detail=maybe(texts),
+)
 tasks = every_field(
     TierTask,
     request=requests,
@@ -200,6 +222,7 @@ tasks = every_field(
     why=texts,
     attempts=some(attempts),
     best=maybe(completions),
+    hops=some(hop),
 )
 answers = every_field(Answer, task=tasks, completion=completions)
 escalations = every_field(Escalation, task=tasks, reason=texts)
@@ -226,7 +249,7 @@ ending = {
     "query_type": maybe(texts),
     "service_class": maybe(st.sampled_from(ServiceClass)),
 }
-outcomes = every_field(Outcome, **ending, digest=names, stage=names)
+outcomes = every_field(Outcome, **ending, digest=names, stage=names, hops=some(hop))
 results = every_field(Result, **ending, latency_ms=millis, settled_at=moments)
 settled = every_field(
     Settled,
@@ -258,27 +281,6 @@ chunks = every_field(
     at=moments,
 )
 statuses = every_field(Status, request_id=ids, revision=revisions, events=some(status_events))
-hop = every_field(
-    Hop,
-    stage=names,
-    started_at=moments,
-    ended_at=moments,
-    queue_ms=millis,
-    outcome=names,
-    tier=maybe(tiers),
-    attempt_id=maybe(st.uuids()),
-    provider=maybe(names),
-    model=maybe(names),
-    provider_ms=millis,
-    cost_usd=maybe(money),
-    batch_size=maybe(positive),
-    batch_wait_ms=maybe(millis),
-    shares=maybe(positive),
-    rule=maybe(names),
-    classifier=maybe(names),
-    scores=some(shares),
-    detail=maybe(texts),
-)
 hops = every_field(Hops, request_id=ids, revision=revisions, hops=some(hop, least=1))
 notes = every_field(
     DeadLetterNote,

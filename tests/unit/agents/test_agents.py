@@ -23,7 +23,7 @@ from agents.infer import infer
 from agents.validate import validate
 from streams.kafka.publisher import Output
 from streams.runtime.stage import RefusedError
-from topics.events import Hops, Status, StatusKind
+from topics.events import Status, StatusKind
 from topics.results import Outcome, ResultStatus, Settled
 from topics.tasks import Answer, Escalation, TierTask
 
@@ -48,8 +48,9 @@ class TestClassify:
         accepted, routed = only(outputs, Status).events
         assert (accepted.kind, accepted.unknown_fields) == (StatusKind.ACCEPTED, ("min_teir",))
         assert (routed.kind, routed.tier) == (StatusKind.ROUTED, 1)
-        [hop] = only(outputs, Hops).hops
-        assert (hop.outcome, hop.tier, hop.scores) == ("routed", 1, task.decision.scores)
+        [hop] = task.hops
+        assert (hop.stage, hop.outcome, hop.tier, hop.scores) == ("classify", "routed", 1, task.decision.scores)
+        assert kinds(outputs) == [TierTask, Status]
 
     async def test_it_is_the_same_task_when_it_is_delivered_again(self, bench):
         first, second = [await run(classify, new_request(), bench, "classify") for _ in range(2)]
@@ -96,7 +97,8 @@ class TestClassify:
         outputs = await run(classify, new_request(**fields), bench, "classify")
         outcome = only(outputs, Outcome)
         assert (outcome.status, outcome.error.code, outcome.cost_usd) == (ResultStatus.EXPIRED, "deadline", 0)
-        assert only(outputs, Hops).hops[0].outcome == "expired"
+        assert [hop.outcome for hop in outcome.hops] == ["expired"]
+        assert kinds(outputs) == [Outcome]
 
     @pytest.mark.parametrize(
         ("fields", "message"),
@@ -142,34 +144,37 @@ class TestValidate:
         [sent] = bench.providers["trusted"].calls
         assert sent.prompt.params.temperature == 0
         assert sent.prompt.response_schema is not None
-        assert only(outputs, Hops).hops[0].detail == "confidence 0.90"
+        [hop] = outcome.hops
+        assert (hop.outcome, hop.cost_usd, hop.detail) == ("judge_pass", CALL_COST, "confidence 0.90")
 
     async def test_an_answer_that_fails_is_escalated(self):
         outputs = await self.validate(new(trusted=FakeProvider(FAIL)))
         escalation = only(outputs, Escalation)
         assert (escalation.reason, escalation.task.best) == ("judge: fail", completion())
         assert escalation.task.attempts[-1].outcome == "judge_fail"
+        assert outcomes_of(escalation.task) == ["judge_fail"]
 
     @pytest.mark.parametrize(("first", "name"), [("It looks fine.", "judge_unreadable"), (BUSY, "overloaded")])
     async def test_without_a_verdict_the_other_judge_is_asked(self, first, name):
         bench = new(trusted=FakeProvider(first), spare=FakeProvider(FAIL))
         outputs = await self.validate(bench)
-        assert [a.outcome for a in only(outputs, Escalation).task.attempts] == [name, "judge_fail"]
-        assert topics_of(outputs, Hops) == ["hops", "hops"]
+        task = only(outputs, Escalation).task
+        assert [a.outcome for a in task.attempts] == outcomes_of(task) == [name, "judge_fail"]
 
     async def test_without_any_verdict_the_answer_is_published(self):
         bench = new(trusted=FakeProvider(BUSY), spare=FakeProvider("?"))
         outputs = await self.validate(bench)
-        assert only(outputs, Outcome).status is ResultStatus.OK
-        hops = [output.record.hops[0].outcome for output in outputs if isinstance(output.record, Hops)]
-        assert hops == ["overloaded", "judge_unreadable", "unjudged"]
+        outcome = only(outputs, Outcome)
+        assert outcome.status is ResultStatus.OK
+        assert outcomes_of(outcome) == ["overloaded", "judge_unreadable", "unjudged"]
 
     async def test_a_judge_that_may_not_see_the_data_is_not_asked(self):
         validation = {"judge": {"provider": "fast", "model": "a"}, "fallback": {"provider": "spare", "model": "b"}}
         bench = new(SETTINGS | {"validation": validation})
         outputs = await self.validate(bench, request=new_request(context={"data_class": "restricted"}))
-        assert only(outputs, Outcome).status is ResultStatus.OK
-        assert only(outputs, Hops).hops[0].outcome == "unjudged"
+        outcome = only(outputs, Outcome)
+        assert outcome.status is ResultStatus.OK
+        assert outcomes_of(outcome) == ["unjudged"]
         assert bench.providers["fast"].calls == bench.providers["spare"].calls == []
 
     async def test_after_the_deadline_the_answer_is_published_unjudged(self, bench):
@@ -192,7 +197,8 @@ class TestEscalate:
         up = only(outputs, TierTask)
         assert (up.tier, up.why, up.best) == (2, "escalated from tier 1: check: hedge", completion())
         assert only(outputs, Status).events[0].kind is StatusKind.ESCALATED
-        assert only(outputs, Hops).hops[0].outcome == "escalated"
+        assert [(hop.outcome, hop.tier) for hop in up.hops] == [("escalated", 2)]
+        assert kinds(outputs) == [TierTask, Status]
 
     @pytest.mark.parametrize(("best", "status"), [(completion(), ResultStatus.DEGRADED), (None, ResultStatus.FAILED)])
     async def test_at_the_ceiling_it_ends(self, bench, best, status):
@@ -203,7 +209,11 @@ class TestEscalate:
         assert (outcome.content, outcome.error and outcome.error.code) == (
             ("an answer", None) if best else (None, "no_good_answer")
         )
-        assert only(outputs, Hops).hops[0].outcome == "exhausted"
+        assert outcomes_of(outcome) == ["exhausted"]
+
+
+def outcomes_of(carrier: TierTask | Outcome) -> list[str]:
+    return [hop.outcome for hop in carrier.hops]
 
 
 async def test_a_hard_case_from_tier_to_tier():
@@ -223,3 +233,13 @@ async def test_a_hard_case_from_tier_to_tier():
     assert (outcome.content, outcome.tier, outcome.status) == ("right", 3, ResultStatus.OK)
     assert [attempt.outcome for attempt in outcome.route] == ["hedge", "ok", "judge_fail", "ok"]
     assert outcome.cost_usd == 4 * CALL_COST
+    assert [(hop.stage, hop.outcome) for hop in outcome.hops] == [
+        ("classify", "routed"),
+        ("infer:1", "hedge"),
+        ("escalate", "escalated"),
+        ("infer:2", "ok"),
+        ("validate", "judge_fail"),
+        ("escalate", "escalated"),
+        ("infer:3", "ok"),
+    ]
+    assert sum(hop.cost_usd or 0 for hop in outcome.hops) == outcome.cost_usd

@@ -1,5 +1,6 @@
 """Records: exact money, stable identities, and what a value may be."""
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
@@ -14,11 +15,15 @@ from support.record_strategies import by_record, call_ended, money, rates, reque
 
 from topics.base import Timestamp, from_millis
 from topics.codec import decode, encode
+from topics.events import Hop
 from topics.journal import CallEnded, Rates, Usage, attempt_id
 from topics.registry import CALLS, TopicSpec, all_topics
 from topics.requests import Message, Request, TextPart
+from topics.results import Outcome
+from topics.tasks import TierTask
 
 tokens = st.integers(0, 10**9)
+HOP = Hop(stage="classify", started_at=BASE, ended_at=BASE, queue_ms=0, outcome="routed")
 
 
 class _Moment(BaseModel):
@@ -123,6 +128,32 @@ def test_records_are_frozen(model, data):
     record = data.draw(by_record[model])
     with pytest.raises(ValidationError):
         setattr(record, next(iter(model.model_fields)), None)
+
+
+@pytest.mark.parametrize("model", [TierTask, Outcome], ids=lambda model: model.__name__)
+@settings(max_examples=examples(10))
+@given(data=st.data())
+def test_what_was_under_way_before_steps_travelled_with_it_is_read(model, data):
+    record = data.draw(by_record[model])
+    older = {name: value for name, value in json.loads(encode(record).value).items() if name != "hops"}
+    [spec] = [spec for spec in all_topics(1) if model in spec.records]
+    read = decode(spec, json.dumps(older).encode(), encode(record).headers).record
+    assert read == record.model_copy(update={"hops": ()})
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_followed"),
+    [({}, False), ({"progress": False}, False), ({"progress": True}, True), ({"stream": True}, True)],
+)
+def test_attempts_are_told_to_who_streams_or_asks(fields, is_followed):
+    assert new_request(**fields).is_followed is is_followed
+
+
+def test_steps_are_added_behind_those_that_there_are():
+    first, second, third = (HOP.model_copy(update={"stage": stage}) for stage in ("classify", "infer:1", "escalate"))
+    task = new_task(hops=(first,))
+    assert task.after(second, third).hops == (first, second, third)
+    assert task.after().hops == task.hops == (first,)
 
 
 def test_tries_are_counted_for_each_stage():

@@ -29,7 +29,6 @@ from streams.kafka.lease import PartitionLostError
 from streams.kafka.publisher import Output
 from streams.providers.base import ErrorKind
 from topics.control import BreakerState
-from topics.events import Hops
 from topics.journal import ABANDONED, CallEnded, CallError, CallStarted, attempt_id
 from topics.registry import CALLS
 from topics.tasks import Source, TierTask
@@ -461,6 +460,5 @@ async def test_a_missing_vote_is_told_and_the_local_classifier_decides(process, 
     provider.script = [LATE]
     outputs = await classify.handler(new_request(), bench.context("classify", votes=process.votes))
     [task] = [output.record for output in outputs if isinstance(output.record, TierTask)]
-    [hops] = [output.record for output in outputs if isinstance(output.record, Hops)]
     assert (task.tier, task.attempts[0].outcome, "classify/1" in task.decision.classifier) == (1, "timeout", False)
-    assert "no vote: timeout" in hops.hops[0].detail
+    assert "no vote: timeout" in task.hops[0].detail

@@ -28,6 +28,7 @@ def check_identity(outcome: Outcome, task) -> None:
     assert (outcome.source, outcome.query_type) == (task.source, task.decision.query_type)
     assert (outcome.user_id, outcome.feature, outcome.tags) == (request.user_id, request.feature, request.tags)
     assert outcome.service_class == request.service_class
+    assert outcome.hops == task.hops
 
 
 @settings(max_examples=examples(40))

@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.in_memory import BASE_MS, SETTINGS, Bench, home_of, new_bench, new_task
+from support.in_memory import BASE_MS, CALL_COST, SETTINGS, Bench, home_of, new_bench, new_task
 from support.record_strategies import settled
 
 from streams.config.settings import Settings
 from streams.kafka.publisher import Output
 from streams.runtime.outcomes import given_up
 from streams.runtime.settled_requests import SettledRequests
-from topics.registry import SETTLED
+from topics.events import DROPPED
+from topics.journal import attempt_id
+from topics.registry import HOPS, SETTLED, STATUS
 from topics.results import ResultStatus, Settled
+from topics.tasks import Attempt
 
 WINDOW_MS = 3_600_000
 HOME = home_of("r1")
@@ -53,6 +56,43 @@ async def test_it_knows_pairs_and_bodies(bench):
     assert not bench.settled.knows("q", 0, BASE_MS)
     assert bench.settled.same_body("r1", 0, BASE_MS, "d")
     assert not bench.settled.same_body("r1", 0, BASE_MS, "other")
+
+
+def paid(n: int) -> Attempt:
+    return Attempt(
+        attempt_id=attempt_id("r1", 0, "infer:1", n),
+        stage="infer:1",
+        tier=1,
+        provider="fast",
+        model="a",
+        why="x",
+        outcome="hedge",
+        cost_usd=CALL_COST,
+        provider_ms=5.0,
+    )
+
+
+async def test_of_a_dropped_copy_the_ledger_learns_the_attempts_and_no_cost(bench):
+    task = new_task(attempts=(paid(0), paid(1)))
+    bench.settled.add(marker(digest=task.digest), 0)
+    [output] = bench.settled.dropped(task, "escalate")
+    assert output.topic is HOPS
+    assert (output.record.request_id, output.record.revision) == ("r1", 0)
+    assert [(hop.stage, hop.outcome, hop.attempt_id, hop.cost_usd) for hop in output.record.hops] == [
+        ("escalate", DROPPED, attempt.attempt_id, None) for attempt in task.attempts
+    ]
+
+
+async def test_of_a_dropped_copy_without_attempts_it_learns_nothing(bench):
+    task = new_task()
+    bench.settled.add(marker(digest=task.digest), 0)
+    assert bench.settled.dropped(task, "infer:1") == []
+
+
+async def test_another_body_is_told_besides(bench):
+    bench.settled.add(marker(digest="other"), 0)
+    told = bench.settled.dropped(new_task(attempts=(paid(0),)), "infer:2")
+    assert [output.topic for output in told] == [STATUS, HOPS]
 
 
 @pytest.mark.parametrize(("later_ms", "is_copy"), [(0, True), (WINDOW_MS, True), (WINDOW_MS + 1, False)])

@@ -9,11 +9,13 @@ from support.ledger_records import BASE, RATES, call_pair, result
 from support.verify_judge import CUT, LATER, judge, served_calls
 
 from tierstream.verify.findings import Check
-from topics.events import Hop, Hops
+from topics.events import DROPPED, Hop, Hops
 from topics.journal import Purpose, Rates, attempt_id
 from topics.results import ResultError, ResultStatus
 
 NUMBERS = (1, 2, 5, 7)
+IN_VAIN = attempt_id("r5", 0, "infer", 7)
+"""An attempt of request r5 that is in no route."""
 NO_ANSWER = {
     "status": ResultStatus.FAILED,
     "attempt_id": None,
@@ -63,7 +65,7 @@ def free_of_charge(world: World) -> dict[Check, list[str]]:
 def paid_for_nobody(world: World) -> dict[Check, list[str]]:
     """A further call of a request that is in no route."""
     started, ended = call_pair(5)
-    another = {"call_id": uuid4(), "n": 7, "attempt_id": attempt_id("r5", 0, "infer", 7)}
+    another = {"call_id": uuid4(), "n": 7, "attempt_id": IN_VAIN}
     world.calls += [started.model_copy(update=another), ended.model_copy(update=another)]
     served = {"input_tokens": ended.usage.input, "output_tokens": ended.usage.output}
     world.served.add({"call_id": str(another["call_id"]), "usage": {**served, "cached_tokens": ended.usage.cached}})
@@ -159,17 +161,14 @@ ONCE = [
     ("hops", "is_explained"),
     [
         (ONCE, False),
-        # A model was away at first, and answered when the task was delivered again.
-        ([*ONCE, hop("promoted", tier=2)], True),
-        ([*ONCE, hop("parked")], False),
-        ([*ONCE, hop("promoted", tier=2), hop("parked", stage="infer:2", tier=2)], False),
-        ([*ONCE, hop("ok", attempt=ATTEMPT)], True),
-        ([*ONCE, hop("routed", stage="classify", tier=2)], True),
-        ([*ONCE, hop("escalated", stage="escalate"), hop("escalated", stage="escalate")], False),
-        ([*ONCE, hop("judge_fail", stage="validate"), hop("judge_pass", stage="validate", tier=2)], False),
-        ([*ONCE, hop("judge_unreadable", stage="validate"), hop("unjudged", stage="validate")], False),
-        ([*ONCE, hop("judge_pass", stage="validate"), hop("unjudged", stage="validate")], True),
-        ([*ONCE, hop("routed", stage="classify", request_id="r7")], False),
+        ([*ONCE, hop(DROPPED, attempt=IN_VAIN)], True),
+        ([*ONCE, hop(DROPPED, stage="settle", attempt=IN_VAIN), hop(DROPPED, attempt=ATTEMPT)], True),
+        # Told of another attempt, of none, of another request, or of one that came to something.
+        ([*ONCE, hop(DROPPED, attempt=ATTEMPT)], False),
+        ([*ONCE, hop(DROPPED)], False),
+        ([*ONCE, hop(DROPPED, attempt=IN_VAIN, request_id="r7")], False),
+        ([*ONCE, hop("ok", attempt=IN_VAIN)], False),
+        ([*ONCE, hop("parked"), hop("promoted", tier=2)], False),
     ],
 )
 def test_a_redelivery_explains_a_call_that_is_in_no_route(hops, is_explained):
