@@ -1,0 +1,87 @@
+"""How the figures of a benchmark look on a terminal."""
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from tierstream.cli.console import output, show_table
+
+if TYPE_CHECKING:
+    from tierstream.bench.distribution import Distribution
+    from tierstream.bench.pipeline_report import LoadFigures, PipelineReport
+
+
+def show_pipeline(report: "PipelineReport") -> None:
+    """Print the loads of a run, then the stages and topics of the last one."""
+    console = output(markup=True)
+    machine = report.machine
+    latency = "" if report.provider_latency_ms is None else f" of {report.provider_latency_ms:g} ms"
+    console.print(f"{machine.cpus} CPUs, {machine.system}, Python {machine.python}, tierstream {machine.tierstream}")
+    console.print(f"provider: {report.provider}{latency}; workload: {report.workload}; times in ms, p50 / p95 / p99\n")
+    show_table(console, _loads(report))
+    console.print()
+    show_table(console, _processes(report))
+    if report.loads:
+        _show_details(console, report.loads[-1])
+    _show_limit(console, report)
+
+
+def _loads(report: "PipelineReport") -> Table:
+    table = _table("load", "requests/s", "results", "latency", "max", "added")
+    for load in report.loads:
+        worst = "-" if load.latency_ms is None else f"{load.latency_ms.max:.0f}"
+        results = f"{load.results} of {load.sent}"
+        if not load.complete:
+            results += f", {load.missing} missing, {load.duplicates} doubled"
+        table.add_row(
+            load.load, f"{load.achieved_per_s:.1f}", results, _spread(load.latency_ms), worst, _spread(load.added_ms)
+        )
+    return table
+
+
+def _processes(report: "PipelineReport") -> Table:
+    """CPU for a request and memory: a row a process, a column a load."""
+    table = _table("CPU ms a request", *(load.load for load in report.loads), "MiB")
+    names = list(dict.fromkeys(name for load in report.loads for name in load.cpu_ms))
+    for name in names:
+        spent = (f"{load.cpu_ms[name]:.2f}" if name in load.cpu_ms else "-" for load in report.loads)
+        table.add_row(name, *spent, f"{report.loads[-1].rss_mib.get(name, 0):.0f}")
+    table.add_row("CPUs busy elsewhere", *(f"{load.other_cpus:.2f}" for load in report.loads), "")
+    table.add_row("without client and mock", *(f"{load.own_cpu_ms:.2f}" for load in report.loads), "")
+    return table
+
+
+def _show_details(console: Console, load: "LoadFigures") -> None:
+    console.print(f"\nstages at {load.load}")
+    stages = _table("stage", "steps", "queued", "own")
+    for name, times in load.stages.items():
+        stages.add_row(name, str(times.steps), _spread(times.queue_ms), _spread(times.own_ms))
+    show_table(console, stages)
+    console.print(f"\ntopics at {load.load}, for a request")
+    topics = _table("topic", "records", "batches", "bytes")
+    for name, written in load.topics.items():
+        counts = (written.records, written.batches, written.bytes)
+        topics.add_row(name, *(f"{count / max(1, load.sent):.2f}" for count in counts))
+    show_table(console, topics)
+
+
+def _show_limit(console: Console, report: "PipelineReport") -> None:
+    if report.limit is None or report.ratio is None:
+        return
+    limit, ratio = report.limit, report.ratio
+    console.print(
+        f"\na plain aiokafka program: {limit.records_per_s:.0f} records/s, {limit.cpu_ms:.3f} ms of CPU a record; "
+        f"the worker's CPU for a request is that of {ratio.worker_records:.1f} of its records"
+    )
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    return table
+
+
+def _spread(found: "Distribution | None") -> str:
+    return "-" if found is None else f"{found.p50:.1f} / {found.p95:.1f} / {found.p99:.1f}"
