@@ -1,16 +1,10 @@
 """What a run of the pipeline came to, as it is printed and as JSON."""
 
-from decimal import Decimal
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict
 
-from tierstream.bench.broker_log import Written
-from tierstream.bench.distribution import Distribution
+from tierstream.bench.comparison import Comparison
 from tierstream.bench.limit import Limit
-from tierstream.bench.stage_times import StageTimes
-
-SATURATION: Literal["saturation"] = "saturation"
+from tierstream.bench.load_figures import LoadFigures
 
 
 class _Figures(BaseModel):
@@ -24,51 +18,6 @@ class Machine(_Figures):
     system: str
     python: str
     tierstream: str
-
-
-class LoadFigures(_Figures):
-    """One load. Times are in milliseconds."""
-
-    load: str
-    """Planned requests a second, or `saturation`."""
-    planned_per_s: float | None
-    """None: as many as were answered."""
-    sent: int
-    results: int
-    missing: int
-    duplicates: int
-    counted: int
-    """Requests that the figures below are of: at saturation those of the steady middle."""
-    achieved_per_s: float
-    by_status: dict[str, int]
-    by_tier: dict[str, int]
-    calls: float
-    """Paid calls of tiers for each request."""
-    cost_usd: Decimal
-    latency_ms: Distribution | None
-    """From the planned moment of sending to the arrival of the result at the consumer."""
-    added_ms: Distribution | None
-    """The same without the provider's time: of the mock what it was told to take for each call, of the simulator what
-    the result says."""
-    stages: dict[str, StageTimes]
-    cpu_ms: dict[str, float]
-    """CPU of each process for a request."""
-    other_cpus: float
-    """CPUs of the machine that were busy with anything else meanwhile: figures are good where it is near 0."""
-    rss_mib: dict[str, float]
-    """At the end of the load."""
-    topics: dict[str, Written]
-    """What was written for all `sent` requests; that of aiokafka's groups and transactions too."""
-
-    @property
-    def complete(self) -> bool:
-        """Whether each request has one result."""
-        return not self.missing and not self.duplicates
-
-    @property
-    def own_cpu_ms(self) -> float:
-        """CPU for a request of all that a deployment runs: worker, broker, ClickHouse and sink."""
-        return sum(spent for name, spent in self.cpu_ms.items() if name not in {"client", "mock"})
 
 
 class Ratio(_Figures):
@@ -92,6 +41,8 @@ class PipelineReport(_Figures):
     loads: tuple[LoadFigures, ...]
     ratio: Ratio | None
     """Of the last load to the limit."""
+    comparisons: tuple[Comparison, ...] = ()
+    """With a peer, one for each load."""
 
     @property
     def complete(self) -> bool:

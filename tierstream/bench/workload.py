@@ -1,10 +1,11 @@
 """What is asked in a run: requests that are written once as bytes, and get their ids as they are sent."""
 
+import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from tierstream.demo.corpus import sample
 from topics.codec import encode
@@ -16,6 +17,7 @@ _PLACE: Final = "bench-00000000-00000000"
 _MIXED_SAMPLE: Final = 500
 _SEED: Final = 1
 _DIGITS: Final = 8
+_TOP: Final = 3
 
 _QUESTIONS: Final = (
     "What is the capital of France?",
@@ -67,11 +69,13 @@ class Workload:
     def __init__(self, kind: Kind, partitions: int) -> None:
         self.run = f"bench-{uuid.uuid4().hex[:8]}"
         self._partitions = partitions
-        self._written = [encode(request) for request in _templates(kind)]
+        templates = _templates(kind)
+        self._written = [encode(request) for request, _ in templates]
+        self._chats = [_chat(request, tier) for request, tier in templates]
 
     def outgoing(self, number: int) -> Outgoing:
         """Write the request of a number."""
-        request_id = f"{self.run}-{number:0{_DIGITS}d}"
+        request_id = self._id(number)
         written, key = self._written[number % len(self._written)], request_id.encode()
         return Outgoing(
             key=key,
@@ -80,9 +84,12 @@ class Workload:
             partition=partition_for(request_id, self._partitions),
         )
 
-    def text(self, number: int) -> str:
-        """Return the last thing that the user says in the request of a number."""
-        return Request.model_validate_json(self.outgoing(number).value).question
+    def chat_body(self, number: int) -> bytes:
+        """Write the request of a number as chat completions have it, for the model `tier1`, `tier2` or `tier3`.
+
+        Nothing decides on the tier there, so the model is named by the tier that the request needs.
+        """
+        return self._chats[number % len(self._chats)].replace(_PLACE.encode(), self._id(number).encode())
 
     def number(self, key: bytes | None) -> int | None:
         """Return the number of the request of a key; None for requests of others."""
@@ -90,22 +97,27 @@ class Workload:
             return None
         return int(key[-_DIGITS:])
 
+    def _id(self, number: int) -> str:
+        return f"{self.run}-{number:0{_DIGITS}d}"
 
-def _templates(kind: Kind) -> Sequence[Request]:
+
+def _templates(kind: Kind) -> Sequence[tuple[Request, int]]:
+    """Return requests, each with the tier that it needs."""
     if kind is Kind.TIER1:
-        return [
-            Request.model_validate(
-                {
-                    "request_id": _PLACE,
-                    # In the text too: what is asked is new each time, and a call tells whose it is.
-                    "messages": [{"role": "user", "content": f"{question} ({_PLACE})"}],
-                    "user_id": f"user-{number}",
-                    "feature": "bench",
-                }
-            )
-            for number, question in enumerate(_QUESTIONS)
-        ]
-    return [_of_corpus(entry.request_fields()) for entry in sample(_MIXED_SAMPLE, _SEED)]
+        return [(_question(number, text), 1) for number, text in enumerate(_QUESTIONS)]
+    return [(_of_corpus(entry.request_fields()), entry.label or _TOP) for entry in sample(_MIXED_SAMPLE, _SEED)]
+
+
+def _question(number: int, text: str) -> Request:
+    return Request.model_validate(
+        {
+            "request_id": _PLACE,
+            # In the text too: what is asked is new each time, and a call tells whose it is.
+            "messages": [{"role": "user", "content": f"{text} ({_PLACE})"}],
+            "user_id": f"user-{number}",
+            "feature": "bench",
+        }
+    )
 
 
 def _of_corpus(fields: dict[str, object]) -> Request:
@@ -113,3 +125,14 @@ def _of_corpus(fields: dict[str, object]) -> Request:
     last = request.messages[-1]
     told = last.model_copy(update={"content": f"{last.text} ({_PLACE})"})
     return request.model_copy(update={"messages": (*request.messages[:-1], told)})
+
+
+def _chat(request: Request, tier: int) -> bytes:
+    body: dict[str, Any] = {
+        "model": f"tier{tier}",
+        "messages": [{"role": message.role, "content": message.text} for message in request.messages],
+    }
+    if request.response_schema is not None:
+        schema = {"name": "response", "schema": request.response_schema, "strict": False}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return json.dumps(body).encode()

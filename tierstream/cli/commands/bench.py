@@ -1,8 +1,6 @@
 """`tierstream bench`: what a request costs and how many there can be, measured on a stack of its own."""
 
 import asyncio
-import os
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
@@ -11,9 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.config.settings import Settings
-from tierstream.cli.commands.demo import started_stack
-from tierstream.cli.connection import load_settings
+from tierstream.cli.bench_stack import measured_stack
 from tierstream.cli.errors import FAILED
 from tierstream.cli.help_text import examples
 from tierstream.cli.options import AsJson
@@ -22,8 +18,10 @@ from tierstream.cli.render.bench import show_pipeline
 from tierstream.cli.render.results import show_json
 
 if TYPE_CHECKING:
-    from tierstream.bench.pipeline import PipelinePlan
+    from tierstream.bench.peer import PeerBench
+    from tierstream.bench.pipeline_plan import PipelinePlan
     from tierstream.bench.pipeline_report import PipelineReport
+    from tierstream.bench.provider_process import MockProcess
 
 _SATURATION = "saturation"
 
@@ -42,6 +40,12 @@ class WorkloadChoice(StrEnum):
     MIXED = "mixed"
 
 
+class PeerChoice(StrEnum):
+    """Which other system has the same loads."""
+
+    LITELLM = "litellm"
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True)
@@ -50,6 +54,7 @@ def register(app: typer.Typer) -> None:
             "tierstream bench pipeline",
             "tierstream bench pipeline --rates 20,60,saturation --duration 30 --json > figures.json",
             "tierstream bench pipeline --rates 20 --latency-ms 250 --workload mixed",
+            "tierstream bench pipeline --peer litellm --rates 20,saturation",
         )
     )(pipeline)
     app.add_typer(group, name="bench")
@@ -81,7 +86,7 @@ def pipeline(
     ] = "20,60,100,saturation",
     duration: Annotated[float, typer.Option(min=1, help="Seconds of each load.")] = 20.0,
     warm_up: Annotated[float, typer.Option(min=1, help="Seconds of load before, which is not counted.")] = 10.0,
-    in_flight: Annotated[int, typer.Option(min=1, help="Requests without a result at saturation.")] = 256,
+    in_flight: Annotated[int, typer.Option(min=1, help="Requests without a result at saturation.")] = 128,
     provider: Annotated[
         ProviderChoice,
         typer.Option(help="Who answers: a mock that costs next to nothing, or the simulator with its latencies."),
@@ -97,6 +102,13 @@ def pipeline(
     limit: Annotated[
         bool, typer.Option(help="Measure a plain consume-produce-commit program on the same broker first.")
     ] = True,
+    peer: Annotated[
+        PeerChoice | None,
+        typer.Option(
+            help="Put the same loads on LiteLLM's proxy, in turns, twice each. It is installed into a virtual "
+            "environment of its own in the user's cache, which takes minutes the first time."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Put load on a stack with one worker and show throughput, latency and CPU by process.
@@ -105,9 +117,11 @@ def pipeline(
     Latency counts from the planned moment of sending to the arrival of the result. Exit code 1 if a result is missing
     or doubled.
     """
-    from tierstream.bench.pipeline import PipelinePlan  # noqa: PLC0415 - the clients take a second to import
+    from tierstream.bench.pipeline_plan import PipelinePlan  # noqa: PLC0415 - the clients take a second to import
     from tierstream.bench.workload import Kind  # noqa: PLC0415
 
+    if peer is not None and provider is not ProviderChoice.MOCK:
+        raise typer.BadParameter("a peer is measured with the mock alone", param_hint="--peer")
     plan = PipelinePlan(
         rates=[None if rate.strip() == _SATURATION else float(rate) for rate in rates.split(",")],
         seconds=duration,
@@ -117,7 +131,7 @@ def pipeline(
         latency_ms=latency_ms if provider is ProviderChoice.MOCK else None,
         limit=limit,
     )
-    report = asyncio.run(_run_pipeline(ctx, plan))
+    report = asyncio.run(_run_pipeline(ctx, plan, peer))
     if as_json:
         show_json(report.model_dump(mode="json"))
     else:
@@ -126,54 +140,36 @@ def pipeline(
         raise typer.Exit(FAILED)
 
 
-async def _run_pipeline(ctx: typer.Context, plan: "PipelinePlan") -> "PipelineReport":
+async def _run_pipeline(ctx: typer.Context, plan: "PipelinePlan", peer: PeerChoice | None) -> "PipelineReport":
+    from tierstream.bench.litellm_install import installed_litellm  # noqa: PLC0415
     from tierstream.bench.pipeline import PipelineBench  # noqa: PLC0415
+    from tierstream.bench.pipeline_run import run_pipeline  # noqa: PLC0415
 
-    async with (
-        _measured_stack(ctx, plan.latency_ms) as (settings, mock),
-        PipelineBench.opened(settings, settings.stack.data_dir, plan, mock=mock) as bench,
-    ):
-        return await bench.run(_tell)
+    programs = None if peer is None else await installed_litellm(_tell)
+    async with AsyncExitStack() as running:
+        stack = await running.enter_async_context(measured_stack(ctx, latency_ms=plan.latency_ms))
+        other = None
+        if programs is not None and stack.mock is not None:
+            _tell("starting LiteLLM's proxy")
+            other = await running.enter_async_context(_peer(programs, stack.folder, stack.mock, plan))
+        mock = stack.mock.pid if stack.mock else None
+        bench = await running.enter_async_context(PipelineBench.opened(stack.settings, stack.folder, plan, mock=mock))
+        return await run_pipeline(bench, other, plan, _tell)
 
 
 @asynccontextmanager
-async def _measured_stack(ctx: typer.Context, latency_ms: float | None) -> AsyncIterator[tuple[Settings, int | None]]:
-    """Run a stack with one worker in a folder of its own; yields its settings and the pid of the mock, if there is one.
+async def _peer(programs: Path, folder: Path, mock: "MockProcess", plan: "PipelinePlan") -> AsyncIterator["PeerBench"]:
+    from tierstream.bench.litellm_proxy import proxy_process  # noqa: PLC0415
+    from tierstream.bench.peer import PeerBench  # noqa: PLC0415
 
-    Args:
-        ctx: Says which settings.
-        latency_ms: Of the mock; None: the simulator answers.
-    """
-    from tierstream.bench.provider_process import mock_process  # noqa: PLC0415
-    from tierstream.stack.deployment import with_addresses  # noqa: PLC0415
-
-    async with AsyncExitStack() as running:
-        folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="tierstream-bench-")))
-        (folder / "logs").mkdir()
-        settings = _own_stack(load_settings(ctx), folder)
-        mock = None
-        if latency_ms is None:
-            for one in settings.providers.values():
-                os.environ.pop(one.api_key_env, None)
-        else:
-            mock = await running.enter_async_context(mock_process(folder / "logs", latency_ms=latency_ms))
-            # Workers get the environment of this process.
-            os.environ.update(mock.environment(settings))
-        addresses = await running.enter_async_context(started_stack(ctx, settings))
-        yield with_addresses(settings, addresses), mock.pid if mock else None
-
-
-def _own_stack(settings: Settings, folder: Path) -> Settings:
-    """Have nothing of another deployment measured: whatever the settings name, broker and ledger are embedded."""
-    free = dict.fromkeys(("kafka_port", "kafka_controller_port", "clickhouse_port", "simulator_port"), 0)
-    return settings.model_copy(
-        update={
-            "kafka": settings.kafka.model_copy(update={"bootstrap_servers": None}),
-            "clickhouse": settings.clickhouse.model_copy(update={"url": None}),
-            "stack": settings.stack.model_copy(update={**free, "data_dir": folder, "workers": 1}),
-        }
-    )
+    own = folder / "litellm"
+    own.mkdir()
+    async with (
+        proxy_process(programs, own, mock.url) as proxy,
+        PeerBench.opened(proxy, plan, mock=mock.pid) as bench,
+    ):
+        yield bench
 
 
 def _tell(what: str) -> None:
-    progress_console().print(what, highlight=False)
+    progress_console().print(what, highlight=False, soft_wrap=True)

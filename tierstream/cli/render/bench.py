@@ -1,5 +1,6 @@
 """How the figures of a benchmark look on a terminal."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -9,7 +10,8 @@ from tierstream.cli.console import output, show_table
 
 if TYPE_CHECKING:
     from tierstream.bench.distribution import Distribution
-    from tierstream.bench.pipeline_report import LoadFigures, PipelineReport
+    from tierstream.bench.load_figures import LoadFigures
+    from tierstream.bench.pipeline_report import PipelineReport
 
 
 def show_pipeline(report: "PipelineReport") -> None:
@@ -21,10 +23,13 @@ def show_pipeline(report: "PipelineReport") -> None:
     console.print(f"provider: {report.provider}{latency}; workload: {report.workload}; times in ms, p50 / p95 / p99\n")
     show_table(console, _loads(report))
     console.print()
-    show_table(console, _processes(report))
-    if report.loads:
-        _show_details(console, report.loads[-1])
+    show_table(console, _processes(report.loads))
+    own = [load for load in report.loads if load.stages]
+    if own:
+        _show_details(console, own[-1])
     _show_limit(console, report)
+    if report.comparisons:
+        _show_comparisons(console, report)
 
 
 def _loads(report: "PipelineReport") -> Table:
@@ -34,21 +39,23 @@ def _loads(report: "PipelineReport") -> Table:
         results = f"{load.results} of {load.sent}"
         if not load.complete:
             results += f", {load.missing} missing, {load.duplicates} doubled"
-        table.add_row(
-            load.load, f"{load.achieved_per_s:.1f}", results, _spread(load.latency_ms), worst, _spread(load.added_ms)
-        )
+        rate = f"{load.achieved_per_s:.1f}"
+        table.add_row(_name(load), rate, results, _spread(load.latency_ms), worst, _spread(load.added_ms))
     return table
 
 
-def _processes(report: "PipelineReport") -> Table:
-    """CPU for a request and memory: a row a process, a column a load."""
-    table = _table("CPU ms a request", *(load.load for load in report.loads), "MiB")
-    names = list(dict.fromkeys(name for load in report.loads for name in load.cpu_ms))
-    for name in names:
-        spent = (f"{load.cpu_ms[name]:.2f}" if name in load.cpu_ms else "-" for load in report.loads)
-        table.add_row(name, *spent, f"{report.loads[-1].rss_mib.get(name, 0):.0f}")
-    table.add_row("CPUs busy elsewhere", *(f"{load.other_cpus:.2f}" for load in report.loads), "")
-    table.add_row("without client and mock", *(f"{load.own_cpu_ms:.2f}" for load in report.loads), "")
+def _name(load: "LoadFigures") -> str:
+    return load.load if load.system == "tierstream" else f"{load.load}, {load.system}"
+
+
+def _processes(loads: "Sequence[LoadFigures]") -> Table:
+    """CPU for a request, a row a process, and the most memory of each; a column a load."""
+    table = _table("CPU ms a request", *(_name(load) for load in loads), "MiB")
+    for name in dict.fromkeys(name for load in loads for name in load.cpu_ms):
+        spent = (f"{load.cpu_ms[name]:.2f}" if name in load.cpu_ms else "-" for load in loads)
+        table.add_row(name, *spent, f"{max(load.rss_mib.get(name, 0) for load in loads):.0f}")
+    table.add_row("without client and mock", *(f"{load.own_cpu_ms:.2f}" for load in loads), "")
+    table.add_row("CPUs busy elsewhere", *(f"{load.other_cpus:.2f}" for load in loads), "")
     return table
 
 
@@ -74,6 +81,27 @@ def _show_limit(console: Console, report: "PipelineReport") -> None:
         f"\na plain aiokafka program: {limit.records_per_s:.0f} records/s, {limit.cpu_ms:.3f} ms of CPU a record; "
         f"the worker's CPU for a request is that of {ratio.worker_records:.1f} of its records"
     )
+
+
+def _show_comparisons(console: Console, report: "PipelineReport") -> None:
+    console.print(f"\ntierstream and {report.comparisons[0].peer}, means of the rounds; above 1 is better")
+    table = _table("load", "requests/s", "ratio", "CPU ms: worker", "all ours", "peer", "ratio: worker", "all ours")
+    for one in report.comparisons:
+        table.add_row(
+            one.load,
+            f"{one.per_s:.1f} / {one.peer_per_s:.1f}",
+            _times(one.throughput_ratio),
+            f"{one.worker_cpu_ms:.2f}",
+            f"{one.own_cpu_ms:.2f}",
+            f"{one.peer_cpu_ms:.2f}",
+            _times(one.worker_cpu_ratio),
+            _times(one.own_cpu_ratio),
+        )
+    show_table(console, table)
+
+
+def _times(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.2f}"
 
 
 def _table(*columns: str) -> Table:

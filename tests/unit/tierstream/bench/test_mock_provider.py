@@ -88,7 +88,7 @@ async def test_calls_are_counted_by_the_request_that_they_are_for():
     connection._transport = transport
     workload = Workload(Kind.TIER1, 3)
     for number in (0, 1, 1):
-        connection.data_received(request_bytes(asked(workload.text(number))))
+        connection.data_received(request_bytes(workload.chat_body(number)))
     transport.written = b""
     connection.data_received(b"GET /calls HTTP/1.1\r\n\r\n")
     counted = json.loads(transport.written.partition(b"\r\n\r\n")[2])
