@@ -39,6 +39,50 @@ async def test_the_pipeline_under_a_little_load(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
+async def test_a_worker_that_is_killed_loses_nothing(tmp_path):
+    options = ("--rates", "20", "--duration", "4", "--warm-up", "1", "--latency-ms", "100", "--no-limit", "--json")
+    code, stdout, stderr = await bench(tmp_path, "pipeline", "--kill", *options)
+    assert code == 0, stderr
+    [found] = json.loads(stdout)["durability"]
+    assert (found["sent"], found["answered"], found["lost"], found["doubled"]) == (80, 80, 0, 0)
+    assert found["billed"] == 80
+    # Only what was on the wire may be called again, and somebody can ask what it cost.
+    assert found["repeated"] <= found["unbilled"] <= found["unknown"]
+
+
+@pytest.mark.slow
+async def test_a_sink_that_is_killed_loses_and_doubles_nothing(tmp_path):
+    code, stdout, stderr = await bench(tmp_path, "sink", "--requests", "2000", "--kill", "--json")
+    assert code == 0, stderr
+    found = json.loads(stdout)
+    assert (found["killed"], found["lost"], found["doubled"]) == (True, 0, 0)
+    assert found["rows"] >= found["records"] >= 3 * 2000
+
+
+@pytest.mark.slow
+async def test_a_start_and_a_stack_that_nobody_uses(tmp_path):
+    code, stdout, stderr = await bench(tmp_path, "start", "--starts", "1", "--json")
+    assert code == 0, stderr
+    [start] = json.loads(stdout)["starts"]
+    assert 0 < start["ready_wall_s"] < start["first_result_wall_s"]
+    code, stdout, stderr = await bench(tmp_path, "idle", "--seconds", "1", "--settle", "0", "--json")
+    assert code == 0, stderr
+    assert {"worker", "broker", "clickhouse", "sink"} <= json.loads(stdout)["rss_mib"].keys()
+
+
+async def test_decisions_need_no_stack(tmp_path):
+    code, stdout, stderr = await bench(tmp_path, "classify", "--seconds", "0.1", "--json")
+    assert (code, stderr) == (0, "")
+    assert json.loads(stdout)["per_s"] > 0
+
+
+async def test_a_peer_needs_the_mock(tmp_path):
+    code, stdout, stderr = await bench(tmp_path, "pipeline", "--peer", "litellm", "--provider", "simulator")
+    assert (code, stdout) == (2, "")
+    assert "--peer" in stderr
+
+
 @pytest.mark.parametrize("rates", ["", "0", "20,fast", "-1", "inf"])
 async def test_a_rate_that_is_none_is_refused_before_anything_starts(tmp_path, rates):
     code, stdout, stderr = await bench(tmp_path, "pipeline", "--rates", rates)

@@ -106,7 +106,8 @@ class LiteLlmProxy:
             await self._child.stop(_STOP_S)
 
     def write_files(self) -> None:
-        """Write its configuration and its callback."""
+        """Make its folder, and write its configuration and its callback there."""
+        self._folder.mkdir(exist_ok=True)
         models = [
             {"model_name": name, "litellm_params": {"model": f"openai/{model}", **self._upstream(), **_RATES}}
             for name, model in _MODELS.items()

@@ -61,6 +61,9 @@ class Load(ABC):
 
     Args:
         give_up_s: Seconds without any answer after which those that are left count as missing.
+
+    Attributes:
+        trial: The load that goes on, or the last one.
     """
 
     def __init__(self, give_up_s: float) -> None:
@@ -68,7 +71,7 @@ class Load(ABC):
         self._next = 0
         self._planned: dict[int, float] = {}
         self._answered: set[int] = set()
-        self._trial = Trial(began=0.0)
+        self.trial = Trial(began=0.0)
         self._slots: asyncio.Semaphore | None = None
         self._progress = asyncio.Event()
         self._failure: BaseException | None = None
@@ -130,8 +133,8 @@ class Load(ABC):
 
     def _begin(self, at: float) -> Trial:
         self._planned.clear()
-        self._trial = Trial(began=at)
-        return self._trial
+        self.trial = Trial(began=at)
+        return self.trial
 
     async def _send_for_ever(self, slots: asyncio.Semaphore) -> None:
         loop = asyncio.get_running_loop()
@@ -143,26 +146,26 @@ class Load(ABC):
         self._check()
         number, self._next = self._next, self._next + 1
         self._planned[number] = planned
-        self._trial.sent += 1
+        self.trial.sent += 1
         await self.submit(number)
 
     def take(self, number: int, value: bytes, at: float) -> None:
         """Take the answer to a request; a second one is counted as a duplicate."""
         if number in self._answered:
-            self._trial.duplicates += 1
+            self.trial.duplicates += 1
             return
         self._answered.add(number)
         planned = self._planned.pop(number, None)
         if planned is None:
             # Of an earlier load, and given up there.
             return
-        self._trial.answered.append(Answered(number, planned, at, value))
+        self.trial.answered.append(Answered(number, planned, at, value))
         self._release()
 
     def refuse(self, number: int, why: str) -> None:
         """Take note that a request will have no answer."""
         if self._planned.pop(number, None) is not None:
-            self._trial.refused[why] += 1
+            self.trial.refused[why] += 1
             self._release()
 
     def fail(self, failure: BaseException) -> None:
@@ -194,4 +197,4 @@ class Load(ABC):
             except TimeoutError:
                 break
             self._check()
-        self._trial.missing = len(self._planned) + self._trial.refused.total()
+        self.trial.missing = len(self._planned) + self.trial.refused.total()

@@ -11,6 +11,9 @@ from tierstream.bench.measured import Measured
 from tierstream.bench.stage_times import StageTimes
 
 SATURATION: Final = "saturation"
+TIERSTREAM: Final = "tierstream"
+LITELLM: Final = "litellm"
+"""The systems, as figures name them; a peer's process has the name of the peer."""
 
 
 class LoadFigures(BaseModel):

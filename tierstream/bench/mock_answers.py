@@ -46,6 +46,11 @@ class MockAnswers:
         return self._plain[key]
 
 
+def asks_for_answer(body: bytes) -> bool:
+    """Whether a call is for the answer to a request, and not for votes or for a verdict."""
+    return _JUDGED not in body and _VOTE.search(body) is None
+
+
 def http_response(value: object) -> bytes:
     """Return a response of a JSON value."""
     return _http(json.dumps(value).encode())

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
-from tierstream.bench.mock_answers import REFERENCE, MockAnswers, http_response
+from tierstream.bench.mock_answers import REFERENCE, MockAnswers, asks_for_answer, http_response
 from tierstream.stack.service_process import stop_signal
 
 _HEAD_END: Final = b"\r\n\r\n"
@@ -25,7 +25,7 @@ class MockProvider:
 
     Args:
         latency_s: From a whole call to its answer.
-        counts: Whether calls are counted by the request that they are for.
+        counts: Whether calls for answers are counted by the request that they are for; votes and verdicts are not.
     """
 
     def __init__(self, *, latency_s: float = 0.0, counts: bool = False) -> None:
@@ -42,7 +42,7 @@ class MockProvider:
             transport.write(http_response({"calls": self._total, "by_request": self._calls}))
             return
         self._total += 1
-        if self._counts and (found := REFERENCE.search(body)):
+        if self._counts and asks_for_answer(body) and (found := REFERENCE.search(body)):
             self._calls[found[0].decode()] += 1
         response = self._answers.response(path, body)
         if self._latency_s:

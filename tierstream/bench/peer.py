@@ -6,28 +6,33 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Final
 
 import psutil
 
 from tierstream.bench.distribution import Distribution
 from tierstream.bench.http_load import HttpLoad
-from tierstream.bench.litellm_proxy import LiteLlmProxy
-from tierstream.bench.load_figures import LoadFigures, shared_figures
+from tierstream.bench.litellm_proxy import LiteLlmProxy, proxy_process
+from tierstream.bench.load_figures import LITELLM, LoadFigures, shared_figures
 from tierstream.bench.measured import measured_at, measured_saturation
 from tierstream.bench.pipeline_plan import GIVE_UP_S, WARM_UP_RATE, PipelinePlan
 from tierstream.bench.processes import ProcessMeter
+from tierstream.bench.provider_process import MockProcess
 from tierstream.bench.workload import Workload
 
-LITELLM: Final = "litellm"
 _ANY_PARTITIONS: Final = 1
 
 
 class PeerBench:
-    """Puts loads on a proxy, one after the other. Open it with `opened`."""
+    """Puts loads on a proxy, one after the other. Open it with `opened`.
+
+    Attributes:
+        proxy: Which runs.
+    """
 
     def __init__(self, proxy: LiteLlmProxy, plan: PipelinePlan, load: HttpLoad, mock: int) -> None:
-        self._proxy = proxy
+        self.proxy = proxy
         self._plan = plan
         self._load = load
         self._meter = ProcessMeter(
@@ -54,13 +59,13 @@ class PeerBench:
 
     async def load(self, rate: float | None) -> LoadFigures:
         """Put one load on the proxy and wait until it is answered; at None, saturate it."""
-        plan, billed = self._plan, sum(1 for _ in self._proxy.spent())
+        plan, billed = self._plan, sum(1 for _ in self.proxy.spent())
         if rate is None:
             found = await measured_saturation(self._load, self._meter, plan.in_flight, plan.seconds)
         else:
             found = await measured_at(self._load, self._meter, rate, plan.seconds)
         answers = [json.loads(one.value) for one in found.trial.answered]
-        costs = [line["cost_usd"] or 0 for line in list(self._proxy.spent())[billed:]]
+        costs = [line["cost_usd"] or 0 for line in list(self.proxy.spent())[billed:]]
         return LoadFigures(
             **shared_figures(rate, found),
             system=LITELLM,
@@ -71,6 +76,26 @@ class PeerBench:
             added_ms=Distribution.of(one.latency_ms - (plan.latency_ms or 0.0) for one in found.answered),
             rss_mib=self._meter.rss_mib(),
         )
+
+
+@asynccontextmanager
+async def started_peer(programs: Path, folder: Path, mock: MockProcess, plan: PipelinePlan) -> AsyncIterator[PeerBench]:
+    """Run a proxy for as long as the context lasts, ready for loads.
+
+    Args:
+        programs: Of `installed_litellm`.
+        folder: The proxy gets one of its own in it.
+        mock: Which answers its calls.
+        plan: What is to be measured.
+
+    Raises:
+        StackError: It does not start.
+    """
+    async with (
+        proxy_process(programs, folder / LITELLM, mock.url) as proxy,
+        PeerBench.opened(proxy, plan, mock=mock.pid) as bench,
+    ):
+        yield bench
 
 
 def _tier(model: str) -> str:

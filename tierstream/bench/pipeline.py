@@ -15,7 +15,7 @@ from tierstream.bench.distribution import Distribution
 from tierstream.bench.kafka_load import KafkaLoad
 from tierstream.bench.limit import Limit, measure_limit
 from tierstream.bench.load import Answered
-from tierstream.bench.load_figures import LoadFigures, shared_figures
+from tierstream.bench.load_figures import TIERSTREAM, LoadFigures, shared_figures
 from tierstream.bench.measured import Measured, measured_at, measured_saturation
 from tierstream.bench.pipeline_plan import GIVE_UP_S, WARM_UP_RATE, PipelinePlan
 from tierstream.bench.processes import ProcessMeter
@@ -27,7 +27,12 @@ _RECORD_BYTES: Final = 1024
 
 
 class PipelineBench:
-    """Puts loads on a running stack, one after the other. Open it with `opened`."""
+    """Puts loads on a running stack, one after the other. Open it with `opened`.
+
+    Attributes:
+        client: Sends what is asked.
+        meter: Of the stack's processes.
+    """
 
     def __init__(
         self,
@@ -39,10 +44,10 @@ class PipelineBench:
         meter: ProcessMeter,
     ) -> None:
         self._plan = plan
-        self._client = client
+        self.client = client
         self._workload = workload
         self._kafka = settings.kafka
-        self._meter = meter
+        self.meter = meter
         self._log = BrokerLog(data_dir / "kafka" / "log")
         self._hops = HopReader(settings.kafka)
 
@@ -67,29 +72,29 @@ class PipelineBench:
 
     async def limit(self) -> Limit:
         """Measure what a plain aiokafka program does on this broker."""
-        return await measure_limit(self._kafka, self._meter, records=_LIMIT_RECORDS, record_bytes=_RECORD_BYTES)
+        return await measure_limit(self._kafka, self.meter, records=_LIMIT_RECORDS, record_bytes=_RECORD_BYTES)
 
     async def warm_up(self) -> None:
         """Put load on the stack that is not counted: SDKs are imported, and the broker compiles what it needs."""
-        await self._client.open_loop(WARM_UP_RATE, self._plan.warm_up_s)
+        await self.client.open_loop(WARM_UP_RATE, self._plan.warm_up_s)
 
     async def load(self, rate: float | None) -> LoadFigures:
         """Put one load on the stack and wait until it is answered; at None, saturate it."""
         mark, hops = self._log.mark(), await self._hops.here()
         plan = self._plan
         if rate is None:
-            found = await measured_saturation(self._client, self._meter, plan.in_flight, plan.seconds)
+            found = await measured_saturation(self.client, self.meter, plan.in_flight, plan.seconds)
         else:
-            found = await measured_at(self._client, self._meter, rate, plan.seconds)
+            found = await measured_at(self.client, self.meter, rate, plan.seconds)
         return await self._figures(rate, found, mark, hops)
 
     async def _figures(self, rate: float | None, found: Measured, mark: Mark, hops: Offsets) -> LoadFigures:
-        topics, rss_mib = self._log.since(mark), self._meter.rss_mib()
+        topics, rss_mib = self._log.since(mark), self.meter.rss_mib()
         stages = await self._hops.since(hops, self._workload.run)
         results = [json.loads(one.value) for one in found.trial.answered]
         return LoadFigures(
             **shared_figures(rate, found),
-            system="tierstream",
+            system=TIERSTREAM,
             by_status=dict(Counter(result["status"] for result in results)),
             by_tier={str(tier): n for tier, n in sorted(Counter(result["tier"] or 0 for result in results).items())},
             calls=round(sum(len(result["route"]) for result in results) / max(1, len(results)), 3),

@@ -24,6 +24,9 @@ class PipelinePlan:
         kind: Which requests.
         latency_ms: Of the mock; None where the simulator answers.
         limit: Whether the plain program is measured first.
+        kill: Whether there is one more load at the end, in which the worker is killed.
+        soak_minutes: How long a run at a share of the saturation lasts; None: there is none.
+        share: Of the saturation.
     """
 
     rates: Sequence[float | None]
@@ -33,3 +36,11 @@ class PipelinePlan:
     kind: Kind = Kind.TIER1
     latency_ms: float | None = 0.0
     limit: bool = True
+    kill: bool = False
+    soak_minutes: float | None = None
+    share: float = 0.7
+
+    @property
+    def kill_rate(self) -> float:
+        """Requests a second of the load in which something is killed: the first rate, else a modest one."""
+        return next((rate for rate in self.rates if rate is not None), WARM_UP_RATE / 2)

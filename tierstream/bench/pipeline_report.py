@@ -3,8 +3,10 @@
 from pydantic import BaseModel, ConfigDict
 
 from tierstream.bench.comparison import Comparison
+from tierstream.bench.durability import Durability
 from tierstream.bench.limit import Limit
-from tierstream.bench.load_figures import LoadFigures
+from tierstream.bench.load_figures import TIERSTREAM, LoadFigures
+from tierstream.bench.soak import SoakReport
 
 
 class _Figures(BaseModel):
@@ -43,11 +45,16 @@ class PipelineReport(_Figures):
     """Of the last load to the limit."""
     comparisons: tuple[Comparison, ...] = ()
     """With a peer, one for each load."""
+    durability: tuple[Durability, ...] = ()
+    """What a SIGKILL left behind, of each system."""
+    soak: SoakReport | None = None
 
     @property
     def complete(self) -> bool:
-        """Whether each request has one result."""
-        return all(load.complete for load in self.loads)
+        """Whether each request to tierstream has one result."""
+        loads = all(load.complete for load in self.loads if load.system == TIERSTREAM)
+        killed = all(not one.lost and not one.doubled for one in self.durability if one.system == TIERSTREAM)
+        return loads and killed and (self.soak is None or not (self.soak.missing or self.soak.duplicates))
 
 
 def ratio_of(load: LoadFigures, limit: Limit) -> Ratio:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -64,3 +65,18 @@ async def mock_process(log_dir: Path, *, latency_ms: float, count: bool = False)
         yield MockProcess(url, child.pid)
     finally:
         await child.stop(_STOP_S)
+
+
+@dataclass(frozen=True)
+class StackUnderTest:
+    """A stack that runs to be measured.
+
+    Attributes:
+        settings: With its addresses.
+        folder: Its data folder; what a benchmark writes there goes with it.
+        mock: The mock provider; None where the simulator answers.
+    """
+
+    settings: Settings
+    folder: Path
+    mock: MockProcess | None

@@ -4,7 +4,6 @@ import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,28 +14,13 @@ from tierstream.cli.commands.demo import started_stack
 from tierstream.cli.connection import load_settings
 
 if TYPE_CHECKING:
-    from tierstream.bench.provider_process import MockProcess
-
-
-@dataclass(frozen=True)
-class MeasuredStack:
-    """A stack that runs to be measured.
-
-    Attributes:
-        settings: With its addresses.
-        folder: Its data folder; what a benchmark writes there goes with it.
-        mock: The mock provider; None where the simulator answers.
-    """
-
-    settings: Settings
-    folder: Path
-    mock: "MockProcess | None"
+    from tierstream.bench.provider_process import StackUnderTest
 
 
 @asynccontextmanager
 async def measured_stack(
     ctx: typer.Context, *, latency_ms: float | None, count: bool = False
-) -> AsyncIterator[MeasuredStack]:
+) -> AsyncIterator["StackUnderTest"]:
     """Run a stack with one worker in a folder of its own; stops it at the end.
 
     Args:
@@ -44,7 +28,7 @@ async def measured_stack(
         latency_ms: Of the mock; None: the simulator answers.
         count: Whether the mock counts the calls for each request.
     """
-    from tierstream.bench.provider_process import mock_process  # noqa: PLC0415
+    from tierstream.bench.provider_process import StackUnderTest, mock_process  # noqa: PLC0415
     from tierstream.stack.deployment import with_addresses  # noqa: PLC0415
 
     async with AsyncExitStack() as running:
@@ -60,7 +44,7 @@ async def measured_stack(
             # Workers get the environment of this process.
             os.environ.update(mock.environment(settings))
         addresses = await running.enter_async_context(started_stack(ctx, settings))
-        yield MeasuredStack(with_addresses(settings, addresses), folder, mock)
+        yield StackUnderTest(with_addresses(settings, addresses), folder, mock)
 
 
 def _own_stack(settings: Settings, folder: Path) -> Settings:

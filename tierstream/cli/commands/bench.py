@@ -1,27 +1,29 @@
 """`tierstream bench`: what a request costs and how many there can be, measured on a stack of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tierstream.cli.bench_stack import measured_stack
+from tierstream.cli.connection import load_settings
 from tierstream.cli.errors import FAILED
 from tierstream.cli.help_text import examples
 from tierstream.cli.options import AsJson
 from tierstream.cli.progress import progress_console
-from tierstream.cli.render.bench import show_pipeline
+from tierstream.cli.render.bench import show_figures, show_pipeline
 from tierstream.cli.render.results import show_json
 
 if TYPE_CHECKING:
-    from tierstream.bench.peer import PeerBench
+    from pydantic import BaseModel
+
+    from tierstream.bench.idle import Idle
+    from tierstream.bench.limit import Limit
     from tierstream.bench.pipeline_plan import PipelinePlan
     from tierstream.bench.pipeline_report import PipelineReport
-    from tierstream.bench.provider_process import MockProcess
+    from tierstream.bench.sink_speed import SinkSpeed
+    from tierstream.bench.start import StartReport
 
 _SATURATION = "saturation"
 
@@ -40,6 +42,16 @@ class WorkloadChoice(StrEnum):
     MIXED = "mixed"
 
 
+AskedFor = Annotated[
+    WorkloadChoice,
+    typer.Option(
+        "--workload",
+        help="tier1: simple questions, each of them new, nearly all answered by the first tier. "
+        "mixed: the demo's corpus, with schemas, judged answers and the dearer tiers.",
+    ),
+]
+
+
 class PeerChoice(StrEnum):
     """Which other system has the same loads."""
 
@@ -55,8 +67,17 @@ def register(app: typer.Typer) -> None:
             "tierstream bench pipeline --rates 20,60,saturation --duration 30 --json > figures.json",
             "tierstream bench pipeline --rates 20 --latency-ms 250 --workload mixed",
             "tierstream bench pipeline --peer litellm --rates 20,saturation",
+            "tierstream bench pipeline --rates 20 --kill --latency-ms 250",
+            "tierstream bench pipeline --rates saturation --soak 30 --share 0.7 --json > soak.json",
         )
     )(pipeline)
+    group.command(epilog=examples("tierstream bench sink", "tierstream bench sink --requests 100000 --kill --json"))(
+        sink
+    )
+    group.command(epilog=examples("tierstream bench classify", "tierstream bench classify --workload mixed"))(classify)
+    group.command(epilog=examples("tierstream bench start --starts 5"))(start)
+    group.command(epilog=examples("tierstream bench idle --seconds 60 --json"))(idle)
+    group.command(epilog=examples("tierstream bench limit", "tierstream bench limit --record-bytes 2048"))(limit)
     app.add_typer(group, name="bench")
 
 
@@ -92,15 +113,12 @@ def pipeline(
         typer.Option(help="Who answers: a mock that costs next to nothing, or the simulator with its latencies."),
     ] = ProviderChoice.MOCK,
     latency_ms: Annotated[float, typer.Option(min=0, help="How long the mock takes for each call.")] = 0.0,
-    workload: Annotated[
-        WorkloadChoice,
+    workload: AskedFor = WorkloadChoice.TIER1,
+    with_limit: Annotated[
+        bool,
         typer.Option(
-            help="tier1: simple questions, each of them new, nearly all answered by the first tier. "
-            "mixed: the demo's corpus, with schemas, judged answers and the dearer tiers."
+            "--limit/--no-limit", help="Measure a plain consume-produce-commit program on the same broker first."
         ),
-    ] = WorkloadChoice.TIER1,
-    limit: Annotated[
-        bool, typer.Option(help="Measure a plain consume-produce-commit program on the same broker first.")
     ] = True,
     peer: Annotated[
         PeerChoice | None,
@@ -109,6 +127,19 @@ def pipeline(
             "environment of its own in the user's cache, which takes minutes the first time."
         ),
     ] = None,
+    kill: Annotated[
+        bool,
+        typer.Option(
+            "--kill",
+            help="At the end, kill the worker (and the peer) in the middle of one more load, and count what was lost, "
+            "called twice or left unbilled. With --latency-ms 250 calls are on the wire then.",
+        ),
+    ] = False,
+    soak: Annotated[
+        float | None,
+        typer.Option(min=0.1, metavar="MINUTES", help="Go on for so long at a share of the saturation, with samples."),
+    ] = None,
+    share: Annotated[float, typer.Option(min=0.01, max=1, help="Of the saturation, for --soak.")] = 0.7,
     as_json: AsJson = False,
 ) -> None:
     """Put load on a stack with one worker and show throughput, latency and CPU by process.
@@ -120,8 +151,8 @@ def pipeline(
     from tierstream.bench.pipeline_plan import PipelinePlan  # noqa: PLC0415 - the clients take a second to import
     from tierstream.bench.workload import Kind  # noqa: PLC0415
 
-    if peer is not None and provider is not ProviderChoice.MOCK:
-        raise typer.BadParameter("a peer is measured with the mock alone", param_hint="--peer")
+    if provider is not ProviderChoice.MOCK and (peer is not None or kill):
+        raise typer.BadParameter("needs the mock as provider", param_hint="--kill" if kill else "--peer")
     plan = PipelinePlan(
         rates=[None if rate.strip() == _SATURATION else float(rate) for rate in rates.split(",")],
         seconds=duration,
@@ -129,7 +160,10 @@ def pipeline(
         in_flight=in_flight,
         kind=Kind(workload.value),
         latency_ms=latency_ms if provider is ProviderChoice.MOCK else None,
-        limit=limit,
+        limit=with_limit,
+        kill=kill,
+        soak_minutes=soak,
+        share=share,
     )
     report = asyncio.run(_run_pipeline(ctx, plan, peer))
     if as_json:
@@ -142,33 +176,105 @@ def pipeline(
 
 async def _run_pipeline(ctx: typer.Context, plan: "PipelinePlan", peer: PeerChoice | None) -> "PipelineReport":
     from tierstream.bench.litellm_install import installed_litellm  # noqa: PLC0415
-    from tierstream.bench.pipeline import PipelineBench  # noqa: PLC0415
     from tierstream.bench.pipeline_run import run_pipeline  # noqa: PLC0415
 
     programs = None if peer is None else await installed_litellm(_tell)
-    async with AsyncExitStack() as running:
-        stack = await running.enter_async_context(measured_stack(ctx, latency_ms=plan.latency_ms))
-        other = None
-        if programs is not None and stack.mock is not None:
-            _tell("starting LiteLLM's proxy")
-            other = await running.enter_async_context(_peer(programs, stack.folder, stack.mock, plan))
-        mock = stack.mock.pid if stack.mock else None
-        bench = await running.enter_async_context(PipelineBench.opened(stack.settings, stack.folder, plan, mock=mock))
-        return await run_pipeline(bench, other, plan, _tell)
+    async with measured_stack(ctx, latency_ms=plan.latency_ms, count=plan.kill) as stack:
+        return await run_pipeline(stack, plan, programs, _tell)
 
 
-@asynccontextmanager
-async def _peer(programs: Path, folder: Path, mock: "MockProcess", plan: "PipelinePlan") -> AsyncIterator["PeerBench"]:
-    from tierstream.bench.litellm_proxy import proxy_process  # noqa: PLC0415
-    from tierstream.bench.peer import PeerBench  # noqa: PLC0415
+def sink(
+    ctx: typer.Context,
+    requests: Annotated[int, typer.Option(min=1, help="Of how many requests records are written.")] = 20_000,
+    kill: Annotated[
+        bool,
+        typer.Option("--kill", help="Kill the sink in the middle, and start it again."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fill results, calls and hops with copies of real records, then show how fast the sink writes them to ClickHouse.
 
-    own = folder / "litellm"
-    own.mkdir()
-    async with (
-        proxy_process(programs, own, mock.url) as proxy,
-        PeerBench.opened(proxy, plan, mock=mock.pid) as bench,
-    ):
-        yield bench
+    Exit code 1 if a record has no row or a row is doubled.
+    """
+    from tierstream.bench.sink_speed import measure_sink  # noqa: PLC0415 - the clients take a second to import
+
+    async def run() -> "SinkSpeed":
+        async with measured_stack(ctx, latency_ms=0.0) as stack:
+            return await measure_sink(stack, requests, kill=kill, tell=_tell)
+
+    found = asyncio.run(run())
+    _show(found, as_json=as_json)
+    if found.lost or found.doubled:
+        raise typer.Exit(FAILED)
+
+
+def classify(
+    ctx: typer.Context,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Of decisions.")] = 5.0,
+    workload: AskedFor = WorkloadChoice.MIXED,
+    as_json: AsJson = False,
+) -> None:
+    """Decide on requests in this process: decisions a second and CPU of each, without votes of a language model."""
+    from tierstream.bench.decisions import measure_decisions  # noqa: PLC0415
+    from tierstream.bench.workload import Kind  # noqa: PLC0415
+
+    _show(measure_decisions(load_settings(ctx), Kind(workload.value), seconds), as_json=as_json)
+
+
+def start(
+    ctx: typer.Context,
+    starts: Annotated[int, typer.Option(min=1, help="How many, one after the other.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Start workers on a stack that runs: seconds and CPU until each is ready, and until its first result."""
+    from tierstream.bench.start import measure_starts  # noqa: PLC0415
+
+    async def run() -> "StartReport":
+        async with measured_stack(ctx, latency_ms=0.0) as stack:
+            return await measure_starts(stack, starts, _tell)
+
+    _show(asyncio.run(run()), as_json=as_json)
+
+
+def idle(
+    ctx: typer.Context,
+    seconds: Annotated[float, typer.Option(min=1, help="For how long.")] = 30.0,
+    settle: Annotated[float, typer.Option(min=0, help="Seconds before, which do not count.")] = 15.0,
+    as_json: AsJson = False,
+) -> None:
+    """Show what each process of a stack spends that nobody uses."""
+    from tierstream.bench.idle import measure_idle  # noqa: PLC0415
+
+    async def run() -> "Idle":
+        async with measured_stack(ctx, latency_ms=0.0) as stack:
+            return await measure_idle(stack.folder, settle_s=settle, seconds=seconds)
+
+    _show(asyncio.run(run()), as_json=as_json)
+
+
+def limit(
+    ctx: typer.Context,
+    records: Annotated[int, typer.Option(min=100, help="How many.")] = 50_000,
+    record_bytes: Annotated[int, typer.Option(min=1, help="Of each value.")] = 1024,
+    as_json: AsJson = False,
+) -> None:
+    """Consume, produce and commit records with aiokafka alone: the bound of any program on it, here."""
+    from tierstream.bench.limit import measure_limit  # noqa: PLC0415
+    from tierstream.bench.processes import ProcessMeter  # noqa: PLC0415
+
+    async def run() -> "Limit":
+        async with measured_stack(ctx, latency_ms=0.0) as stack:
+            meter = ProcessMeter.of_stack(stack.folder)
+            return await measure_limit(stack.settings.kafka, meter, records=records, record_bytes=record_bytes)
+
+    _show(asyncio.run(run()), as_json=as_json)
+
+
+def _show(figures: "BaseModel", *, as_json: bool) -> None:
+    if as_json:
+        show_json(figures.model_dump(mode="json"))
+    else:
+        show_figures(figures)
 
 
 def _tell(what: str) -> None:

@@ -1,7 +1,7 @@
 """How the figures of a benchmark look on a terminal."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -9,9 +9,13 @@ from rich.table import Table
 from tierstream.cli.console import output, show_table
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from tierstream.bench.distribution import Distribution
+    from tierstream.bench.durability import Durability
     from tierstream.bench.load_figures import LoadFigures
     from tierstream.bench.pipeline_report import PipelineReport
+    from tierstream.bench.soak import SoakReport
 
 
 def show_pipeline(report: "PipelineReport") -> None:
@@ -30,6 +34,31 @@ def show_pipeline(report: "PipelineReport") -> None:
     _show_limit(console, report)
     if report.comparisons:
         _show_comparisons(console, report)
+    if report.soak is not None:
+        _show_soak(console, report.soak)
+    if report.durability:
+        _show_durability(console, report.durability)
+
+
+def show_figures(figures: "BaseModel") -> None:
+    """Print figures as they are: a line each, those of a part below its name."""
+    console = output()
+    lines = list(_lines(figures.model_dump(mode="json")))
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        console.print(f"{name:<{width}}  {value}")
+
+
+def _lines(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        shown = f"{above}{name.replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            yield from _lines(value, f"{shown} ")
+        elif isinstance(value, list):
+            for number, one in enumerate(value, start=1):
+                yield from _lines(one, f"{shown} {number} ")
+        else:
+            yield shown, f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def _loads(report: "PipelineReport") -> Table:
@@ -97,6 +126,28 @@ def _show_comparisons(console: Console, report: "PipelineReport") -> None:
             _times(one.worker_cpu_ratio),
             _times(one.own_cpu_ratio),
         )
+    show_table(console, table)
+
+
+def _show_soak(console: Console, soak: "SoakReport") -> None:
+    console.print(
+        f"\nsoak: {soak.per_s:.1f} requests/s, {soak.share:.0%} of saturation; "
+        f"{soak.sent} sent, {soak.missing} missing, {soak.duplicates} doubled"
+    )
+    names = soak.samples[0].rss_mib if soak.samples else ()
+    table = _table("at, s", "latency", *(f"{name} MiB" for name in names), "lag")
+    for sample in soak.samples:
+        memory = (f"{mib:.0f}" for mib in sample.rss_mib.values())
+        table.add_row(f"{sample.at_s:.0f}", _spread(sample.latency_ms), *memory, str(sum(sample.lag.values())))
+    show_table(console, table)
+
+
+def _show_durability(console: Console, found: "Sequence[Durability]") -> None:
+    console.print(f"\nkilled in the middle of a load of {found[0].rate:g}/s")
+    columns = ("sent", "answered", "lost", "doubled", "calls", "repeated", "billed", "unbilled", "unknown")
+    table = _table("system", *columns)
+    for one in found:
+        table.add_row(one.system, *(str(getattr(one, column)) for column in columns))
     show_table(console, table)
 
 

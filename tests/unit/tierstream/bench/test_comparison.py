@@ -1,33 +1,13 @@
 """Two systems under the same loads."""
 
-from decimal import Decimal
+from support.bench_figures import load_figures
 
 from tierstream.bench.comparison import compared
 from tierstream.bench.distribution import Distribution
-from tierstream.bench.load_figures import LoadFigures
 
 
 def load(system, name, per_s, cpu_ms):
-    return LoadFigures(
-        system=system,
-        load=name,
-        planned_per_s=None,
-        sent=1,
-        results=1,
-        missing=0,
-        duplicates=0,
-        counted=1,
-        achieved_per_s=per_s,
-        by_status={},
-        by_tier={},
-        calls=1,
-        cost_usd=Decimal(0),
-        latency_ms=None,
-        added_ms=Distribution.of([per_s]),
-        cpu_ms=cpu_ms,
-        other_cpus=0,
-        rss_mib={},
-    )
+    return load_figures(system, name, per_s, cpu_ms=cpu_ms, added_ms=Distribution.of([per_s]))
 
 
 def test_ratios_are_of_the_means_over_the_rounds():
