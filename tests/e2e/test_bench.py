@@ -83,6 +83,13 @@ async def test_a_peer_needs_the_mock(tmp_path):
     assert "--peer" in stderr
 
 
+async def test_a_picture_of_an_unknown_format_is_refused_before_anything_starts(tmp_path):
+    code, stdout, stderr = await bench(tmp_path, "pipeline", "--plot", "figures.txt")
+    assert (code, stdout) == (2, "")
+    assert ".png" in stderr
+    assert "starting" not in stderr
+
+
 @pytest.mark.parametrize("rates", ["", "0", "20,fast", "-1", "inf"])
 async def test_a_rate_that_is_none_is_refused_before_anything_starts(tmp_path, rates):
     code, stdout, stderr = await bench(tmp_path, "pipeline", "--rates", rates)

@@ -64,7 +64,16 @@ def soak_report(samples=3):
 
 
 def durability(system="tierstream", **more):
-    counts = {"sent": 40, "answered": 40, "lost": 0, "doubled": 0, "calls": 41, "repeated": 1, "billed": 40}
+    counts = {
+        "sent": 40,
+        "answered": 40,
+        "lost": 0,
+        "doubled": 0,
+        "calls": 41,
+        "repeated": 1,
+        "billed": 40,
+        "refused": {},
+    }
     return Durability(**{"system": system, "rate": 20, **counts, "unbilled": 1, "unknown": 1, **more})
 
 

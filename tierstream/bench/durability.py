@@ -45,6 +45,8 @@ class Durability(BaseModel):
     answered: int
     lost: int
     """Requests without an answer; the client does not send again."""
+    refused: dict[str, int]
+    """Of these, by what came instead: a connection that broke was waiting at the kill, one that failed came later."""
     doubled: int
     """Second answers to a request."""
     calls: int
@@ -78,6 +80,7 @@ def durability_of(
         sent=trial.sent,
         answered=len(trial.answered),
         lost=trial.missing,
+        refused=dict(trial.refused),
         doubled=trial.duplicates,
         calls=sum(calls.values()),
         repeated=sum(count - 1 for count in calls.values() if count > 1),

@@ -2,6 +2,7 @@
 
 import asyncio
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tierstream.bench.start import StartReport
 
 _SATURATION = "saturation"
+_PICTURES = (".png", ".svg")
 
 
 class ProviderChoice(StrEnum):
@@ -68,7 +70,7 @@ def register(app: typer.Typer) -> None:
             "tierstream bench pipeline --rates 20 --latency-ms 250 --workload mixed",
             "tierstream bench pipeline --peer litellm --rates 20,saturation",
             "tierstream bench pipeline --rates 20 --kill --latency-ms 250",
-            "tierstream bench pipeline --rates saturation --soak 30 --share 0.7 --json > soak.json",
+            "tierstream bench pipeline --rates saturation --soak 30 --share 0.7 --plot soak.png",
         )
     )(pipeline)
     group.command(epilog=examples("tierstream bench sink", "tierstream bench sink --requests 100000 --kill --json"))(
@@ -93,6 +95,12 @@ def _is_rate(text: str) -> bool:
         return 0 < float(text) < float("inf")
     except ValueError:
         return False
+
+
+def _read_picture(file: Path | None) -> Path | None:
+    if file is not None and file.suffix not in _PICTURES:
+        raise typer.BadParameter(f"{file.name} does not end in {' or '.join(_PICTURES)}")
+    return file
 
 
 def pipeline(
@@ -137,9 +145,17 @@ def pipeline(
     ] = False,
     soak: Annotated[
         float | None,
-        typer.Option(min=0.1, metavar="MINUTES", help="Go on for so long at a share of the saturation, with samples."),
+        typer.Option(min=0.5, metavar="MINUTES", help="Go on for so long at a share of the saturation, with samples."),
     ] = None,
     share: Annotated[float, typer.Option(min=0.01, max=1, help="Of the saturation, for --soak.")] = 0.7,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            callback=_read_picture,
+            metavar="FILE",
+            help="Draw the figures, or the long run where there is one, as .png or .svg; needs tierstream[bench].",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Put load on a stack with one worker and show throughput, latency and CPU by process.
@@ -165,11 +181,19 @@ def pipeline(
         soak_minutes=soak,
         share=share,
     )
+    if plot is not None:
+        from tierstream.bench.plot import require_plotting  # noqa: PLC0415
+
+        require_plotting()
     report = asyncio.run(_run_pipeline(ctx, plan, peer))
     if as_json:
         show_json(report.model_dump(mode="json"))
     else:
         show_pipeline(report)
+    if plot is not None:
+        from tierstream.bench.plot import draw  # noqa: PLC0415
+
+        draw(report, plot)
     if not report.complete:
         raise typer.Exit(FAILED)
 
