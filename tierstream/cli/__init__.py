@@ -57,6 +57,7 @@ _COMMANDS = (
         "chaos",
         "Run load through a simulated stack while workers, broker, ClickHouse and providers are killed and stopped.",
     ),
+    Listed("bench", "bench", "Measure throughput, latency and CPU on a stack of its own."),
 )
 
 

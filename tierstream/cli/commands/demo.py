@@ -84,6 +84,13 @@ async def running_stack(ctx: typer.Context, settings: Settings) -> AsyncIterator
     for provider in settings.providers.values():
         # With its key in the environment a provider would be a real one, and the demo would cost money.
         os.environ.pop(provider.api_key_env, None)
+    async with started_stack(ctx, settings) as started:
+        yield started
+
+
+@asynccontextmanager
+async def started_stack(ctx: typer.Context, settings: Settings) -> AsyncIterator[Addresses]:
+    """Run a stack for as long as the context lasts."""
     typer.echo("starting the embedded stack", err=True)
     stack = new_stack(ctx, settings)
     if not await stack.start():

@@ -1,0 +1,110 @@
+"""Figures as pictures: what each load cost and how long it took, and how a long run went."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from tierstream.bench.load_figures import TIERSTREAM, LoadFigures
+from tierstream.bench.pipeline_report import PipelineReport
+from tierstream.bench.soak import SoakReport
+from tierstream.stack.errors import StackError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_PERCENTILES: Final = ("p50", "p95", "p99")
+_INCHES: Final = (11.0, 4.5)
+_DPI: Final = 120
+
+
+def require_plotting() -> None:
+    """Find out whether figures can be drawn, before anything is measured for them.
+
+    Raises:
+        StackError: The library is not installed; says what to do.
+    """
+    _new_figure(1)
+
+
+def draw(report: PipelineReport, file: Path) -> None:
+    """Draw a report: its long run where it has one, else its loads.
+
+    Args:
+        report: With one load at least.
+        file: Its ending says of which format, such as `.png` or `.svg`.
+
+    Raises:
+        StackError: The library is not installed.
+        OSError: The file can't be written.
+    """
+    figure = _drawn_loads(report) if report.soak is None else _drawn_soak(report.soak)
+    figure.savefig(file, dpi=_DPI)
+
+
+def _drawn_loads(report: PipelineReport) -> "Figure":
+    figure, (latency, cpu) = _new_figure(2)
+    # By number, for with a peer each load stands there twice.
+    places, names = range(len(report.loads)), [_name(load) for load in report.loads]
+    for percentile in _PERCENTILES:
+        values = [getattr(load.latency_ms, percentile, float("nan")) for load in report.loads]
+        latency.plot(places, values, marker="o", label=percentile)
+    _finish(latency, "ms", f"latency, {report.workload}", scale="log")
+    _stack_cpu(cpu, report.loads)
+    _finish(cpu, "ms of CPU", "CPU a request, by process")
+    for axes in (latency, cpu):
+        axes.set_xticks(places, names)
+    return figure
+
+
+def _stack_cpu(axes: "Axes", loads: Sequence[LoadFigures]) -> None:
+    below = [0.0] * len(loads)
+    for process in dict.fromkeys(process for load in loads for process in load.cpu_ms):
+        values = [load.cpu_ms.get(process, 0.0) for load in loads]
+        axes.bar(range(len(loads)), values, bottom=below, label=process)
+        below = [one + other for one, other in zip(below, values, strict=True)]
+
+
+def _drawn_soak(soak: SoakReport) -> "Figure":
+    figure, (latency, memory, lag) = _new_figure(3)
+    at = [sample.at_s / 60 for sample in soak.samples]
+    for percentile in ("p50", "p99"):
+        values = [getattr(sample.latency_ms, percentile, float("nan")) for sample in soak.samples]
+        latency.plot(at, values, label=percentile)
+    _finish(latency, "ms", f"latency at {soak.per_s:.0f} requests/s")
+    for process in dict.fromkeys(process for sample in soak.samples for process in sample.rss_mib):
+        memory.plot(at, [sample.rss_mib.get(process, float("nan")) for sample in soak.samples], label=process)
+    _finish(memory, "MiB", "resident memory")
+    lag.plot(at, [sum(sample.lag.values()) for sample in soak.samples], label="all groups")
+    _finish(lag, "records", "consumer lag")
+    for axes in (latency, memory, lag):
+        axes.set_xlabel("minutes")
+    return figure
+
+
+def _finish(axes: "Axes", unit: str, title: str, *, scale: Literal["linear", "log"] = "linear") -> None:
+    axes.set_ylabel(unit)
+    axes.set_title(title)
+    if scale == "log":
+        axes.set_yscale(scale)
+    else:
+        # Cut off at the bottom, what is flat would look as if it grew.
+        axes.set_ylim(bottom=0)
+    axes.grid(visible=True, alpha=0.3)
+    axes.tick_params(axis="x", labelrotation=30)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize="small")
+
+
+def _name(load: LoadFigures) -> str:
+    return load.load if load.system == TIERSTREAM else f"{load.load}\n{load.system}"
+
+
+def _new_figure(columns: int) -> "tuple[Figure, Any]":
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415 - an optional dependency
+    except ImportError:
+        raise StackError("--plot needs matplotlib: pip install 'tierstream[bench]'") from None
+    # Without pyplot, which would look for a display.
+    figure = Figure(figsize=_INCHES, layout="constrained")
+    return figure, figure.subplots(1, columns)
