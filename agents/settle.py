@@ -14,9 +14,9 @@ counted from the moment at which the copy came in and not from now.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -41,9 +41,11 @@ log = logging.getLogger(__name__)
 
 STAGE = "settle"
 _BATCH = 500
+_BATCH_BYTES = 8 * 1024 * 1024
 _POLL_MS = 1_000
-_POLL_MS_OPENING = 50
-"""While others are about to be read too."""
+_TRANSACTIONS = 2
+"""Under way at a time: with one, a quiet process would wait for the broker; with one for each partition, a busy one
+would open a transaction for nearly every result."""
 
 
 class PartitionOwner:
@@ -169,8 +171,8 @@ class PartitionOwner:
 class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
     """The consumer of `llm.outcomes`: an owner for each partition that the group gives to this process.
 
-    The owners take turns, so that one transaction is under way at a time: the busier the process, the more results each
-    of them holds, and a process with time to spare settles each result as it comes.
+    One reader hands out what comes, and few transactions are under way at a time: the busier the process, the more
+    results each of them holds, and a process with time to spare settles each result as it comes.
     """
 
     def __init__(self, settings: Settings, settled: SettledRequests, clock: Clock) -> None:
@@ -179,8 +181,8 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         self._clock = clock
         self._topic = OUTCOMES.full_name(settings.kafka.prefix)
         self._owned: dict[TopicPartition, _Owned] = {}
-        self._opened = asyncio.Event()
-        self._settling = asyncio.Lock()
+        self._turns = asyncio.Semaphore(_TRANSACTIONS)
+        self._has_room = asyncio.Event()
         self._assigned = asyncio.Event()
         self._closing = False
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -192,8 +194,8 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         self._consumer.subscribe([self._topic], listener=self)
         await self._consumer.start()
         let_rest(self._consumer)
-        stopping, settling = asyncio.create_task(stop.wait()), asyncio.create_task(self._settle())
-        settling.add_done_callback(self._note_failure)
+        stopping, reading = asyncio.create_task(stop.wait()), asyncio.create_task(self._read())
+        reading.add_done_callback(self._note_failure)
         ends: list[asyncio.Future[Any]] = [stopping, self._failure]
         try:
             while not any(end.done() for end in ends):
@@ -203,64 +205,65 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
                 await self._commit()
         finally:
             stopping.cancel()
+            reading.cancel()
             # A rebalance may still come in between; an owner that it starts would outlive us.
             self._closing = True
             await self._let_go(list(self._owned))
-            settling.cancel()
             await self._consumer.stop()
         if self._failure.done():
             self._failure.result()
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Finish the transaction in work and commit, then let the partitions go."""
+        """Finish the transactions in work and commit, then let the partitions go."""
         await self._let_go(list(revoked))
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Start an owner for each partition."""
         for tp in () if self._closing else assigned:
-            owner = PartitionOwner(self._settings, tp, self._settled, self._clock)
-            opening = asyncio.create_task(self._open(owner))
-            opening.add_done_callback(self._note_failure)
-            self._owned[tp] = _Owned(owner, opening)
+            owned = self._owned[tp] = _Owned()
+            owned.task = asyncio.create_task(self._own(tp, owned))
+            owned.task.add_done_callback(self._note_failure)
+        self._has_room.set()
         self._assigned.set()
 
-    async def _open(self, owner: PartitionOwner) -> None:
-        await owner.open()
-        self._opened.set()
-
-    async def _settle(self) -> None:
+    async def _read(self) -> None:
+        """Hand the outcomes to the owners of their partitions, as far as these have room."""
         while True:
+            self._has_room.clear()
+            wanted = [tp for tp, owned in self._owned.items() if owned.has_room]
+            if not wanted:
+                await self._has_room.wait()
+                continue
             # In a rebalance this waits for the new assignment, whatever its timeout, and nobody waits for this.
-            for tp, records in (await self._poll()).items():
-                async with self._settling:
-                    # What came of a partition that was revoked meanwhile is its next owner's.
-                    if (owned := self._owned.get(tp)) is not None and owned.is_open:
-                        await owned.owner.settle(records)
-                        owned.position = records[-1].offset + 1
+            found = await self._consumer.getmany(*wanted, timeout_ms=_POLL_MS, max_records=_BATCH)
+            for tp, records in found.items():
+                # What came of a partition that was revoked meanwhile is its next owner's.
+                if tp in self._owned and tp in wanted:
+                    self._owned[tp].take_in(records)
 
-    async def _poll(self) -> Mapping[TopicPartition, Sequence[RawRecord]]:
-        """Return the next outcomes of the partitions whose owners are ready; none if nothing came."""
-        self._opened.clear()
-        ready = [tp for tp, owned in self._owned.items() if owned.is_open]
-        if not ready:
-            await self._opened.wait()
-            return {}
-        timeout_ms = _POLL_MS if len(ready) == len(self._owned) else _POLL_MS_OPENING
-        found: Mapping[TopicPartition, Sequence[RawRecord]]
-        found = await self._consumer.getmany(*ready, timeout_ms=timeout_ms, max_records=_BATCH)
-        return found
+    async def _own(self, tp: TopicPartition, owned: "_Owned") -> None:
+        owner = PartitionOwner(self._settings, tp, self._settled, self._clock)
+        try:
+            await owner.open()
+            while await owned.is_wanted():
+                async with self._turns:
+                    records = owned.hand_out()
+                    self._has_room.set()
+                    await owner.settle(records)
+                    owned.position = records[-1].offset + 1
+        finally:
+            await owner.close()
 
     async def _let_go(self, tps: list[TopicPartition]) -> None:
-        """Close the owners of these partitions; a rebalance and our own end may both ask for the same one."""
-        async with self._settling:
-            leaving = [self._owned[tp] for tp in tps if tp in self._owned]
-            for owned in leaving:
-                owned.opening.cancel()
-            await asyncio.gather(*(owned.opening for owned in leaving), return_exceptions=True)
-            await asyncio.gather(*(owned.owner.close() for owned in leaving), return_exceptions=True)
-            await self._commit()
-            for tp in tps:
-                self._owned.pop(tp, None)
+        """Stop the owners of these partitions; a rebalance and our own end may both ask for the same one."""
+        leaving = {tp: self._owned[tp] for tp in tps if tp in self._owned}
+        for owned in leaving.values():
+            owned.stop()
+        await asyncio.gather(*(owned.task for owned in leaving.values() if owned.task), return_exceptions=True)
+        await self._commit()
+        for tp, owned in leaving.items():
+            if self._owned.get(tp) is owned:
+                del self._owned[tp]
 
     async def _commit(self) -> None:
         await commit_progress(self._consumer, self._owned, "the next owner recognises what is settled")
@@ -270,17 +273,43 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
             self._failure.set_exception(error)
 
 
-@dataclass(slots=True)
 class _Owned:
-    """A partition of ours: who settles it and how far it is."""
+    """A partition of ours: who settles it, what waits for that, and how far it is."""
 
-    owner: PartitionOwner
-    opening: "asyncio.Task[None]"
-    position: int = 0
-    """The next offset to settle; 0 before anything was."""
-    committed: int = 0
+    def __init__(self) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self.position = 0
+        """The next offset to settle; 0 before anything was."""
+        self.committed = 0
+        self._waiting: list[RawRecord] = []
+        self._bytes = 0
+        self._changed = asyncio.Event()
+        self._stopped = False
 
     @property
-    def is_open(self) -> bool:
-        """Whether its owner has fenced and remembers."""
-        return self.opening.done() and not self.opening.cancelled() and self.opening.exception() is None
+    def has_room(self) -> bool:
+        """Whether more may be read."""
+        return len(self._waiting) < _BATCH and self._bytes < _BATCH_BYTES and not self._stopped
+
+    def take_in(self, records: Sequence[RawRecord]) -> None:
+        """Keep what was read until it is settled."""
+        self._waiting.extend(records)
+        self._bytes += sum(len(record.value or b"") for record in records)
+        self._changed.set()
+
+    async def is_wanted(self) -> bool:
+        """Wait until something is to be settled, or nothing ever will: what waits then is the next owner's."""
+        while not self._waiting and not self._stopped:
+            self._changed.clear()
+            await self._changed.wait()
+        return not self._stopped
+
+    def hand_out(self) -> Sequence[RawRecord]:
+        """Return all that waits."""
+        waiting, self._waiting, self._bytes = self._waiting, [], 0
+        return waiting
+
+    def stop(self) -> None:
+        """Have the owner end after the transaction that is under way."""
+        self._stopped = True
+        self._changed.set()
