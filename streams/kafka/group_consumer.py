@@ -34,7 +34,6 @@ def group_consumer(settings: Settings, stage: str, **more: Any) -> AIOKafkaConsu
         auto_offset_reset="earliest",
         session_timeout_ms=int(kafka.session_timeout_s * 1000),
         heartbeat_interval_ms=int(kafka.session_timeout_s * 1000 / 6),
-        fetch_max_wait_ms=250,
         **more,
     )
 

@@ -206,6 +206,21 @@ class _Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped
         is_done = last is None or (reached is not None and reached > last)
         return max(read_to, reached or 0) if read_to and is_done else offset
 
+    async def sleep(self, n: Any, **options: Any) -> Any:  # noqa: ANN401 - Faust's own
+        """Sleep, or let others have their turn, for which Faust starts two tasks as well."""
+        return await (super().sleep(n, **options) if n else asyncio.sleep(0))
+
+    @mode.Service.task  # type: ignore[untyped-decorator] # Faust is untyped
+    async def _commit_handler(self) -> None:
+        """Commit what is acknowledged, now and then."""
+        while not self.should_stop:
+            await asyncio.sleep(self.commit_interval)
+            await self.commit()
+
+    @mode.Service.task  # type: ignore[untyped-decorator] # Faust is untyped
+    async def _commit_livelock_detector(self) -> None:
+        """Look after nothing: a partition without progress is what a provider's minute looks like here."""
+
     async def wait_empty(self) -> None:
         """Wait for the work of a rebalance; not at the end.
 
