@@ -104,7 +104,7 @@ class Hop(Record):
 
 
 class Hops(Record):
-    """Hops that left a stage together; a row each in ClickHouse."""
+    """Hops that were published together, in their order; a row each in ClickHouse."""
 
     SCHEMA: ClassVar[str] = "hops/1"
 

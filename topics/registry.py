@@ -107,7 +107,9 @@ SETTLED = TopicSpec(
     "Markers of published results.",
     public=False,
 )
-HOPS = TopicSpec("hops", (Hops,), "every stage", "the sink", "The steps of each request; a row each in ClickHouse.")
+HOPS = TopicSpec(
+    "hops", (Hops,), "every stage", "the sink", "The steps of a request, with its result; a row each in ClickHouse."
+)
 CONTROL = TopicSpec(
     "control",
     (PartitionCount, BreakerStatus, BreakerOrder, ModelFile, ActiveModel, ModelStatus),

@@ -103,8 +103,10 @@ async def test_tasks_come_back_to_their_tier_after_a_rest(deployment):
         [(second, at_second)] = await returned(deployment, 2, 1)
         [(first, at_first)] = await returned(deployment, 1, 1)
     why = "back from parking: no provider"
-    assert second == kept.model_copy(update={"why": why})
-    assert first == promoted.model_copy(update={"tier": 1, "promoted_from": None, "why": why})
+    assert second == kept.model_copy(update={"why": why, "hops": second.hops})
+    home = {"tier": 1, "promoted_from": None, "why": why}
+    assert first == promoted.model_copy(update={**home, "hops": first.hops})
+    assert [hop.outcome for task in (first, second) for hop in task.hops] == ["returned", "returned"]
     for at, since in zip((at_second, at_first), parked_at, strict=True):
         assert at - since >= REST_S * 1000 - GRID_MS - 1
 

@@ -22,7 +22,7 @@ from tierstream.cli import _Commands, app
 from tierstream.cli.root import Listed
 from topics.base import Record
 from topics.events import Hops
-from topics.registry import TopicSpec
+from topics.registry import HOPS, TopicSpec
 from topics.requests import Request
 from topics.tasks import TierTask
 
@@ -54,6 +54,7 @@ async def test_a_stage():
     # As the package has it, `agents.validate` is the stage and not the file.
     file = import_module("agents.validate")
     more = {"Record": Record, "ClassVar": ClassVar, "TopicSpec": TopicSpec, "TierTask": TierTask}
+    more |= {"HOPS": HOPS, "Hops": Hops}
     names = added_to(file, example("python", "stage"), **more)
     declared = names["shadow"]
     assert (declared.name, declared.ends_requests, declared.pays) == ("shadow", False, True)

@@ -29,6 +29,8 @@ def trace(
 ) -> None:
     """Show the hops of a request: where it went, how long each step took and what it cost.
 
+    They are there once the request has its result, or is parked; `llm.status` tells of it live.
+
     Exit code 1 if the ledger knows nothing of it; the sink writes about a second behind.
     """
     found = asyncio.run(_trace(with_clickhouse(load_settings(ctx)), request_id))
