@@ -16,7 +16,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import Any
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -40,6 +39,8 @@ from topics.results import Outcome, Result, ResultError, ResultStatus, Settled
 log = logging.getLogger(__name__)
 
 STAGE = "settle"
+_KEPT = tuple(name for name in Outcome.model_fields if name in Result.model_fields)
+"""What the result has from the outcome."""
 _BATCH = 500
 _BATCH_BYTES = 8 * 1024 * 1024
 _POLL_MS = 1_000
@@ -142,13 +143,9 @@ class PartitionOwner:
 
     def _settling(self, outcome: Outcome, marker: Settled, record: RawRecord) -> list[Output]:
         """Make the result of an outcome, and what goes with it."""
-        trace = trace_of(record.headers)
-        return [replace(output, trace=trace) for output in self._result(outcome, marker, record.timestamp)]
-
-    def _result(self, outcome: Outcome, marker: Settled, decided_ms: int) -> list[Output]:
-        now = self._clock()
+        trace, decided_ms, now = trace_of(record.headers), record.timestamp, self._clock()
         latency_ms = max(now.timestamp() * 1000 - outcome.source.timestamp_ms, 0.0)
-        fields = {name: getattr(outcome, name) for name in Outcome.model_fields if name in Result.model_fields}
+        fields = {name: getattr(outcome, name) for name in _KEPT}
         result = Result(**fields, latency_ms=round(latency_ms, 3), settled_at=now)
         hop = Hop(
             stage=STAGE,
@@ -161,10 +158,12 @@ class PartitionOwner:
         )
         event = StatusEvent(kind=StatusKind.SETTLED, at=now, tier=outcome.tier, detail=outcome.status)
         return [
-            Output(RESULTS, result),
-            Output(SETTLED, marker),
-            Output(STATUS, Status(request_id=outcome.request_id, revision=outcome.revision, events=(event,))),
-            Output(HOPS, Hops(request_id=outcome.request_id, revision=outcome.revision, hops=(*outcome.hops, hop))),
+            Output(RESULTS, result, trace),
+            Output(SETTLED, marker, trace),
+            Output(STATUS, Status(request_id=outcome.request_id, revision=outcome.revision, events=(event,)), trace),
+            Output(
+                HOPS, Hops(request_id=outcome.request_id, revision=outcome.revision, hops=(*outcome.hops, hop)), trace
+            ),
         ]
 
 

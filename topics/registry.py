@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Generic, Literal, TypeVar
 
 from topics.base import Record
@@ -128,6 +129,7 @@ DEAD_LETTERS = TopicSpec(
 )
 
 
+@cache
 def tier_tasks(tier: int) -> TopicSpec[TierTask]:
     """Return the topic of one tier; 1 is the cheapest."""
     return TopicSpec(

@@ -187,7 +187,15 @@ def _matcher(when: RuleCondition, top: int) -> _Matcher:
         for name, test in _TESTS.items()
         if (value := getattr(when, name)) is not None
     ]
-    return lambda subject: all(test(value, subject) for test, value in tests)
+
+    def matches(subject: _Subject) -> bool:
+        # A loop, and not `all`: every rule is tried on every request, and most fail their first test.
+        for test, value in tests:  # noqa: SIM110
+            if not test(value, subject):
+                return False
+        return True
+
+    return matches
 
 
 def _compiled(name: str, value: Any, top: int) -> Any:  # noqa: ANN401 - values of many types
