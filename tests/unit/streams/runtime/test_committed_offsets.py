@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from streams.config.settings import Settings
 from streams.kafka.heartbeat import GroupHeartbeat
-from streams.runtime.faust_app import _Consumer, _ConsumerThread, _Fetched, new_app
+from streams.runtime.faust_app import _Consumer, _ConsumerInLoop, _Fetched, new_app
 
 TOPIC = TP("requests", 0)
 
@@ -60,7 +60,7 @@ class Reader:
         self.app.topics.acks_enabled_for = lambda _: True
         self.consumer = _Consumer(self.app.transport, self._receive, _ignore, _ignore)
         self.consumer.app = self.app
-        thread: Any = _ConsumerThread(self.consumer)
+        thread: Any = _ConsumerInLoop(self.consumer)
         thread.call_thread = lambda function: function()
         thread._ensure_consumer = lambda: self.broker
         self.consumer._thread = thread
