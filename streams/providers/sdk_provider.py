@@ -30,8 +30,8 @@ from streams.providers.vendor_sdk import (
     Once,
     RequestTemplate,
     Sdk,
-    imported,
     silence,
+    with_imports,
 )
 
 _END_S: Final = 0.1
@@ -125,14 +125,17 @@ class SdkProvider(ABC):
             await http.aclose()
 
     async def _write_template(self) -> RequestTemplate:
-        sdk = await imported(self.load_sdk)
-        silence(sdk.client_type)
-        base_url = self._connection.base_url or self.vendor_url
-        return await RequestTemplate.written_by(sdk, self._connection, base_url, self.path)
+        def write() -> RequestTemplate:
+            sdk = self.load_sdk()
+            silence(sdk.client_type)
+            base_url = self._connection.base_url or self.vendor_url
+            return asyncio.run(RequestTemplate.written_by(sdk, self._connection, base_url, self.path))
+
+        return await with_imports(write)
 
     async def _open_http(self) -> HttpClient:
         template = await self._template.get()
-        return await asyncio.to_thread(template.sdk.open_http_client, use_proxy=self._connection.use_proxy)
+        return await with_imports(lambda: template.sdk.open_http_client(use_proxy=self._connection.use_proxy))
 
     async def _make(self, call: ChatCall, body: dict[str, Any], answer: StreamedAnswer | None) -> ChatReply:
         """Make the call within its time."""
@@ -252,7 +255,7 @@ async def _load_event_reader() -> _ReadEvents:
 
         return AsyncStream
 
-    stream_type: Any = await imported(load)
+    stream_type: Any = await with_imports(load)
     silence(stream_type)
     return cast("_ReadEvents", stream_type.raw_events)
 

@@ -21,7 +21,8 @@ from uuid import UUID
 CALL_ID_HEADER: Final = "X-Client-Request-Id"
 
 _importing: Final = threading.Lock()
-"""Held while an SDK is imported: they share packages, and two threads could meet in one that is half imported."""
+"""Held while an SDK is imported, and while its clients are made: they look at packages which they share, and which
+another thread may have half imported."""
 _SOME_ID: Final = UUID(int=0x5EED << 112)
 _SOME_SECONDS: Final = 86_399.5
 """Stands for the time of a call in the template's headers, where nothing else has this value."""
@@ -160,15 +161,15 @@ class Once(Generic[_Made]):
         return self.made
 
 
-async def imported(load: Callable[[], _Made]) -> _Made:
-    """Import what `load` imports in a thread, so that the event loop goes on."""
+async def with_imports(make: Callable[[], _Made]) -> _Made:
+    """Do in a thread what imports packages or looks at those that others import; the event loop goes on."""
 
     def locked() -> _Made:
         with _importing:
-            loaded = load()
+            made = make()
         # An SDK is up to a hundred thousand objects that stay; each look through them for garbage stops all threads.
         gc.freeze()
-        return loaded
+        return made
 
     return await asyncio.to_thread(locked)
 

@@ -1,6 +1,8 @@
 """When a vendor's SDK is imported, and asked for its request: in a thread, once, and before a call's time begins."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
@@ -119,3 +121,26 @@ async def test_a_call_after_the_end_opens_connections_anew(provider):
     with pytest.raises(ProviderError) as caught:
         await provider.complete(call_of("m"))
     assert caught.value.kind is ErrorKind.CONNECTION
+
+
+_TOGETHER = """
+import asyncio
+from streams.providers.anthropic import AnthropicProvider
+from streams.providers.groq import GroqProvider
+from streams.providers.openai import OpenAIProvider
+from streams.providers.vendor_sdk import Connection
+
+async def main():
+    connection = Connection("p", "key", "http://127.0.0.1:9", use_proxy=False)
+    providers = [kind(connection) for kind in (OpenAIProvider, GroqProvider, AnthropicProvider)]
+    await asyncio.gather(*(provider.prepare() for provider in providers))
+    await asyncio.gather(*(provider.close() for provider in providers))
+
+asyncio.run(main())
+"""
+
+
+def test_sdks_that_are_needed_at_the_same_time_do_not_meet_half_imported():
+    """In a process of its own: here they have all been imported."""
+    done = subprocess.run([sys.executable, "-c", _TOGETHER], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
