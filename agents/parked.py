@@ -26,7 +26,6 @@ from streams.config.settings import Settings
 from streams.kafka.clock import Clock
 from streams.kafka.group_consumer import commit_progress, group_consumer
 from streams.kafka.publisher import Delivered, Output, Publisher, RecordTooLargeError, trace_of
-from streams.kafka.resting_fetcher import let_rest
 from streams.runtime.failed_records import FailedRecord
 from streams.runtime.hold import Held, Hold
 from streams.runtime.outcomes import given_up
@@ -94,7 +93,6 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         self._consumer = group_consumer(self._settings, STAGE, max_poll_interval_ms=int(idle_s * 1000))
         self._consumer.subscribe([self._topic], listener=self)
         await self._consumer.start()
-        let_rest(self._consumer)
         stopping = asyncio.create_task(stop.wait())
         holding = asyncio.create_task(self._hold())
         ends: list[asyncio.Task[Any]] = [stopping, holding]

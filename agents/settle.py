@@ -24,7 +24,6 @@ from streams.config.settings import Settings
 from streams.kafka.clock import Clock
 from streams.kafka.group_consumer import commit_progress, group_consumer
 from streams.kafka.publisher import Output, Publisher, RecordTooLargeError, trace_of
-from streams.kafka.resting_fetcher import let_rest
 from streams.kafka.topic_reader import RawRecord
 from streams.runtime.failed_records import FailedRecord
 from streams.runtime.outcomes import without_answer
@@ -192,7 +191,6 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         self._consumer = group_consumer(self._settings, STAGE, max_partition_fetch_bytes=kafka.record_max_bytes)
         self._consumer.subscribe([self._topic], listener=self)
         await self._consumer.start()
-        let_rest(self._consumer)
         stopping, reading = asyncio.create_task(stop.wait()), asyncio.create_task(self._read())
         reading.add_done_callback(self._note_failure)
         ends: list[asyncio.Future[Any]] = [stopping, self._failure]

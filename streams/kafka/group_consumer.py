@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
@@ -13,6 +13,11 @@ from streams.config.settings import Settings
 log = logging.getLogger(__name__)
 
 _NOT_OURS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
+
+
+FETCHER_LOOKS_MS: Final = 5_000
+"""How often a fetcher looks around although nothing has happened. All that concerns it wakes it up, and a process has a
+dozen of them, which look five times a second by default."""
 
 
 class Progress(Protocol):
@@ -34,6 +39,7 @@ def group_consumer(settings: Settings, stage: str, **more: Any) -> AIOKafkaConsu
         auto_offset_reset="earliest",
         session_timeout_ms=int(kafka.session_timeout_s * 1000),
         heartbeat_interval_ms=int(kafka.session_timeout_s * 1000 / 6),
+        consumer_timeout_ms=FETCHER_LOOKS_MS,
         **more,
     )
 

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 import streams.kafka.damaged_batches  # noqa: F401 - changes what aiokafka does
 from streams.config.settings_sections import KafkaSettings
-from streams.kafka.resting_fetcher import let_rest
+from streams.kafka.group_consumer import FETCHER_LOOKS_MS
 from topics.dead_letters import Received
 from topics.registry import TopicSpec
 
@@ -198,7 +198,11 @@ class TopicReader:
         """
         fetching = {"fetch_max_wait_ms": _FETCH_WAIT_MS, "max_partition_fetch_bytes": self._kafka.record_max_bytes}
         if follows:
-            fetching = {"fetch_max_wait_ms": _IDLE_MS, "max_partition_fetch_bytes": _FOLLOWED_BYTES}
+            fetching = {
+                "fetch_max_wait_ms": _IDLE_MS,
+                "max_partition_fetch_bytes": _FOLLOWED_BYTES,
+                "consumer_timeout_ms": FETCHER_LOOKS_MS,
+            }
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._kafka.bootstrap_servers,
             group_id=None,
@@ -210,8 +214,6 @@ class TopicReader:
         assigned = list(tps)
         try:
             await consumer.start()
-            if follows:
-                let_rest(consumer)
             consumer.assign(assigned)
             # What is fetched before it is known where to begin would be fetched for nothing.
             consumer.pause(*assigned)

@@ -19,8 +19,8 @@ from faust.transport.drivers import aiokafka as driver
 
 import streams.kafka.damaged_batches  # noqa: F401 - changes what aiokafka does
 from streams.config.settings import Settings
+from streams.kafka.group_consumer import FETCHER_LOOKS_MS
 from streams.kafka.heartbeat import GroupHeartbeat
-from streams.kafka.resting_fetcher import let_rest
 
 _BEATS = {HeartbeatRequest: (NoError, RebalanceInProgressError), SyncGroupRequest: (NoError,)}
 """What a member asks the coordinator, and with which answers it is one still."""
@@ -83,9 +83,10 @@ class _ConsumerInLoop(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Fa
         """Do nothing: the loop is that of everybody."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:  # noqa: ANN401
-        """Read committed records only, which Faust does in its exactly-once mode alone."""
+        """Read committed records only, which Faust does in its exactly-once mode alone, and rest in between."""
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - read when the consumer starts
+        consumer._consumer_timeout = FETCHER_LOOKS_MS / 1000  # noqa: SLF001 - so is this
         return consumer
 
     async def _fetch_records(self, consumer: Any, *args: Any, **options: Any) -> Any:  # noqa: ANN401
@@ -99,7 +100,6 @@ class _ConsumerInLoop(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Fa
 
     async def on_start(self) -> None:
         await super().on_start()
-        let_rest(self._consumer)
         heartbeat: GroupHeartbeat = self.app.heartbeat
         coordinator = self._consumer._coordinator  # noqa: SLF001 - aiokafka has no public hook for its group
         _listen(heartbeat, coordinator)

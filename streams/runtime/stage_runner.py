@@ -114,6 +114,9 @@ class StageRunner(Generic[M]):
                 async with asyncio.timeout(_STOP_S):
                     await app.stop()
         failure = self._failure or app.crash_reason
+        if failure is None and starting.done() and not starting.cancelled():
+            # What keeps Faust from starting is raised by the start alone.
+            failure = starting.exception()
         if failure is not None:
             raise failure
 

@@ -80,7 +80,17 @@ def register(app: typer.Typer) -> None:
     group.command(epilog=examples("tierstream bench start --starts 5"))(start)
     group.command(epilog=examples("tierstream bench idle --seconds 60 --json"))(idle)
     group.command(epilog=examples("tierstream bench limit", "tierstream bench limit --record-bytes 2048"))(limit)
+    group.command(epilog=examples("tierstream bench scale", "tierstream bench scale --workers 10,100 --window-s 600"))(
+        scale
+    )
     app.add_typer(group, name="bench")
+
+
+def _read_workers(text: str) -> str:
+    for number in text.split(","):
+        if not number.strip().isdecimal() or not int(number):
+            raise typer.BadParameter(f"{number.strip()!r} is no number of workers")
+    return text
 
 
 def _read_rates(text: str) -> str:
@@ -292,6 +302,28 @@ def limit(
             return await measure_limit(stack.settings.kafka, meter, records=records, record_bytes=record_bytes)
 
     _show(asyncio.run(run()), as_json=as_json)
+
+
+def scale(
+    workers: Annotated[
+        str, typer.Option(callback=_read_workers, metavar="NUMBER,…", help="How many, each with all stages.")
+    ] = "1,10,100,1000",
+    request_ms: Annotated[float, typer.Option(min=0.01, help="CPU of a worker for a request at saturation.")] = 2.9,
+    broker_ms: Annotated[float, typer.Option(min=0, help="CPU of the brokers for it.")] = 0.95,
+    broker_bytes: Annotated[float, typer.Option(min=0, help="Written to the topics for it.")] = 8_900,
+    window_s: Annotated[float, typer.Option(min=1, help="How long requests are remembered.")] = 3600,
+    memory_mib: Annotated[float, typer.Option(min=200, help="That each worker may have.")] = 2048,
+    as_json: AsJson = False,
+) -> None:
+    """Reckon what many workers can do, from what one was measured to do, and what breaks first; nothing is started.
+
+    The defaults are the figures of docs/benchmarks.md: put your own in their place.
+    """
+    from tierstream.bench.scale import Costs, ScaleReport  # noqa: PLC0415
+
+    costs = Costs(request_ms=request_ms, broker_ms=broker_ms, broker_bytes=broker_bytes)
+    numbers = [int(number) for number in workers.split(",")]
+    _show(ScaleReport.of(numbers, costs, window_s=window_s, memory_mib=memory_mib), as_json=as_json)
 
 
 def _show(figures: "BaseModel", *, as_json: bool) -> None:
