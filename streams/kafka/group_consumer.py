@@ -15,9 +15,10 @@ log = logging.getLogger(__name__)
 _NOT_OURS = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 
 
-FETCHER_LOOKS_MS: Final = 5_000
-"""How often a fetcher looks around although nothing has happened. All that concerns it wakes it up, and a process has a
-dozen of them, which look five times a second by default."""
+FETCHER_LOOKS_MS: Final = 1_000
+"""How often a fetcher looks around although nothing has happened. Nearly all that concerns it wakes it up, and a
+process has a dozen of them, which look five times a second by default. Where partitions are paused and sought, as
+followers do at their start, a seek may go unnoticed until then: those keep the default."""
 
 
 class Progress(Protocol):

@@ -9,7 +9,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 import streams.kafka.damaged_batches  # noqa: F401 - changes what aiokafka does
 from streams.config.settings_sections import KafkaSettings
-from streams.kafka.group_consumer import FETCHER_LOOKS_MS
 from topics.dead_letters import Received
 from topics.registry import TopicSpec
 
@@ -198,11 +197,7 @@ class TopicReader:
         """
         fetching = {"fetch_max_wait_ms": _FETCH_WAIT_MS, "max_partition_fetch_bytes": self._kafka.record_max_bytes}
         if follows:
-            fetching = {
-                "fetch_max_wait_ms": _IDLE_MS,
-                "max_partition_fetch_bytes": _FOLLOWED_BYTES,
-                "consumer_timeout_ms": FETCHER_LOOKS_MS,
-            }
+            fetching = {"fetch_max_wait_ms": _IDLE_MS, "max_partition_fetch_bytes": _FOLLOWED_BYTES}
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._kafka.bootstrap_servers,
             group_id=None,
