@@ -1,6 +1,5 @@
 """LiteLLM's proxy in a virtual environment of its own: what it needs must not meet what we need."""
 
-import asyncio
 import os
 import shutil
 import sys
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from tierstream.stack.errors import StackError
+from tierstream.stack.process import run_to_end
+from tierstream.stack.user_cache import user_cache
 
 # Pinned for figures that can be repeated, and for safety: 1.107.0 was a compromised release.
 LITELLM_VERSION: Final = "1.108.7"
@@ -26,7 +27,7 @@ async def installed_litellm(tell: Callable[[str], None]) -> Path:
     Raises:
         StackError: It can't be installed.
     """
-    home = _cache() / "tierstream" / f"litellm-{LITELLM_VERSION}"
+    home = user_cache() / f"litellm-{LITELLM_VERSION}"
     programs = home / "bin"
     if (home / _DONE).exists():
         return programs
@@ -42,27 +43,11 @@ async def installed_litellm(tell: Callable[[str], None]) -> Path:
 
 
 async def _run(*command: str, checks: bool = True) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        env=_environment(),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        output, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-    if process.returncode and checks:
-        lines = output.decode(errors="replace").strip().splitlines() or ["no reason given"]
+    exit_code, output = await run_to_end(*command, env=_environment())
+    if exit_code and checks:
+        lines = output.strip().splitlines() or ["no reason given"]
         raise StackError(f"LiteLLM {LITELLM_VERSION} can't be installed: {lines[-1]}")
 
 
 def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-
-
-def _cache() -> Path:
-    configured = os.environ.get("XDG_CACHE_HOME")
-    return Path(configured) if configured else Path.home() / ".cache"

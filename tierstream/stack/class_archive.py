@@ -7,7 +7,6 @@ to the very runtime, jars and options that it was made with, so these are its ke
 Nothing depends on it: a broker that finds no archive, or one that it can't use, starts as it would without.
 """
 
-import asyncio
 import hashlib
 import logging
 import os
@@ -16,7 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from tierstream.stack.process import run_to_end
 from tierstream.stack.threads import in_daemon_thread
+from tierstream.stack.user_cache import user_cache
 
 _PREFIX, _SUFFIX = "kafka-", ".jsa"
 _MAKING = ".making-"
@@ -41,7 +42,7 @@ class ClassArchive:
     def __init__(self, java: tuple[str, ...], environment: dict[str, str], folder: Path | None = None) -> None:
         self._java = java
         self._environment = environment
-        self._folder = folder or _user_cache()
+        self._folder = folder or user_cache()
 
     def options(self, *, class_list: str | None = None) -> tuple[str, ...]:
         """Return what a JVM that is about to start needs to use the archive, or else to list what it loads.
@@ -88,7 +89,7 @@ class ClassArchive:
 
     async def _dump(self, classes: Path, draft: Path) -> bool:
         java, *options = self._java
-        process = await asyncio.create_subprocess_exec(
+        exit_code, output = await run_to_end(
             *_AT_LOWEST_PRIORITY,
             java,
             "-Xshare:dump",
@@ -96,18 +97,9 @@ class ClassArchive:
             f"-XX:SharedArchiveFile={draft}",
             *options,
             env=self._environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
         )
-        try:
-            output, _ = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode:
-            log.debug("no archive of Kafka's classes was made: %s", output.decode(errors="replace")[-1000:])
+        if exit_code:
+            log.debug("no archive of Kafka's classes was made: %s", output[-1000:])
             return False
         return True
 
@@ -119,10 +111,6 @@ class ClassArchive:
         for begun in self._folder.glob(f"{_MAKING}*"):
             if _changed_at(begun) < time.time() - _LEFT_AFTER_S:
                 shutil.rmtree(begun, ignore_errors=True)
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tierstream")  # noqa: PTH111 - never raises
 
 
 def _modules(java: str) -> Path:

@@ -1,6 +1,5 @@
 """Apache Kafka as one local process: KRaft, broker and controller in one, listening on the loopback interface."""
 
-import asyncio
 import base64
 import contextlib
 import os
@@ -14,6 +13,7 @@ from tierstream.stack.errors import StackError
 from tierstream.stack.health import HealthCheck
 from tierstream.stack.jars import kafka_jars
 from tierstream.stack.ports import HOST
+from tierstream.stack.process import run_to_end
 from tierstream.stack.threads import in_daemon_thread
 
 _BATCH_OVERHEAD_BYTES = 64 * 1024
@@ -84,23 +84,11 @@ class KafkaProcess:
         # A leading dash would be read as an option.
         cluster_id = "A" + cluster_id[1:]
         arguments = ("format", "-t", cluster_id, "-c", _PROPERTIES_FILE, "--ignore-formatted")
-        process = await asyncio.create_subprocess_exec(
-            *java,
-            _FORMATTER_CLASS,
-            *arguments,
-            cwd=self.data_dir,
-            env=java_environment(),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
+        exit_code, output = await run_to_end(
+            *java, _FORMATTER_CLASS, *arguments, cwd=self.data_dir, env=java_environment(), own_session=True
         )
-        try:
-            output, _ = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-        if process.returncode:
-            lines = output.decode(errors="replace").strip().splitlines()
+        if exit_code:
+            lines = output.strip().splitlines()
             # Of a stack trace the lines that name an error are not indented, and the last of them is the cause.
             cause = next((line for line in reversed(lines) if not line.startswith("\t")), "no reason given")
             raise StackError(f"kafka could not format its storage in {self.log_dir}: {cause}")

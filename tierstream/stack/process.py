@@ -44,6 +44,41 @@ class ProcessIdentity(BaseModel):
             return None
 
 
+async def run_to_end(
+    *command: str, env: Mapping[str, str], cwd: Path | None = None, own_session: bool = False
+) -> tuple[int, str]:
+    """Run a command without input; it is killed where the wait for it is cancelled.
+
+    Args:
+        command: The program and its arguments.
+        env: Its environment, as a whole.
+        cwd: Its working directory; None: ours.
+        own_session: Whether it gets a session of its own, which the terminal's Ctrl-C does not reach.
+
+    Returns:
+        Its exit code, and all that it printed.
+
+    Raises:
+        OSError: It can't be started.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env=env,
+        cwd=cwd,
+        start_new_session=own_session,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode or 0, output.decode(errors="replace")
+
+
 class Child:
     """A process that we started. It doesn't see the terminal's Ctrl-C, which is for the supervisor alone."""
 

@@ -3,7 +3,7 @@
 import asyncio
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -17,14 +17,16 @@ from tierstream.cli.render.bench import show_figures, show_pipeline
 from tierstream.cli.render.results import show_json
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from pydantic import BaseModel
 
-    from tierstream.bench.idle import Idle
     from tierstream.bench.limit import Limit
     from tierstream.bench.pipeline_plan import PipelinePlan
     from tierstream.bench.pipeline_report import PipelineReport
-    from tierstream.bench.sink_speed import SinkSpeed
-    from tierstream.bench.start import StartReport
+    from tierstream.bench.provider_process import StackUnderTest
+
+T = TypeVar("T")
 
 _SATURATION = "saturation"
 _PICTURES = (".png", ".svg")
@@ -232,11 +234,7 @@ def sink(
     """
     from tierstream.bench.sink_speed import measure_sink  # noqa: PLC0415 - the clients take a second to import
 
-    async def run() -> "SinkSpeed":
-        async with measured_stack(ctx, latency_ms=0.0) as stack:
-            return await measure_sink(stack, requests, kill=kill, tell=_tell)
-
-    found = asyncio.run(run())
+    found = _on_stack(ctx, lambda stack: measure_sink(stack, requests, kill=kill, tell=_tell))
     _show(found, as_json=as_json)
     if found.lost or found.doubled:
         raise typer.Exit(FAILED)
@@ -263,11 +261,7 @@ def start(
     """Start workers on a stack that runs: seconds and CPU until each is ready, and until its first result."""
     from tierstream.bench.start import measure_starts  # noqa: PLC0415
 
-    async def run() -> "StartReport":
-        async with measured_stack(ctx, latency_ms=0.0) as stack:
-            return await measure_starts(stack, starts, _tell)
-
-    _show(asyncio.run(run()), as_json=as_json)
+    _show(_on_stack(ctx, lambda stack: measure_starts(stack, starts, _tell)), as_json=as_json)
 
 
 def idle(
@@ -279,11 +273,8 @@ def idle(
     """Show what each process of a stack spends that nobody uses."""
     from tierstream.bench.idle import measure_idle  # noqa: PLC0415
 
-    async def run() -> "Idle":
-        async with measured_stack(ctx, latency_ms=0.0) as stack:
-            return await measure_idle(stack.folder, settle_s=settle, seconds=seconds)
-
-    _show(asyncio.run(run()), as_json=as_json)
+    found = _on_stack(ctx, lambda stack: measure_idle(stack.folder, settle_s=settle, seconds=seconds))
+    _show(found, as_json=as_json)
 
 
 def limit(
@@ -296,21 +287,20 @@ def limit(
     from tierstream.bench.limit import measure_limit  # noqa: PLC0415
     from tierstream.bench.processes import ProcessMeter  # noqa: PLC0415
 
-    async def run() -> "Limit":
-        async with measured_stack(ctx, latency_ms=0.0) as stack:
-            meter = ProcessMeter.of_stack(stack.folder)
-            return await measure_limit(stack.settings.kafka, meter, records=records, record_bytes=record_bytes)
+    async def measure(stack: "StackUnderTest") -> "Limit":
+        meter = ProcessMeter.of_stack(stack.folder)
+        return await measure_limit(stack.settings.kafka, meter, records=records, record_bytes=record_bytes)
 
-    _show(asyncio.run(run()), as_json=as_json)
+    _show(_on_stack(ctx, measure), as_json=as_json)
 
 
 def scale(
     workers: Annotated[
         str, typer.Option(callback=_read_workers, metavar="NUMBER,…", help="How many, each with all stages.")
     ] = "1,10,100,1000",
-    request_ms: Annotated[float, typer.Option(min=0.01, help="CPU of a worker for a request at saturation.")] = 2.9,
-    broker_ms: Annotated[float, typer.Option(min=0, help="CPU of the brokers for it.")] = 0.95,
-    broker_bytes: Annotated[float, typer.Option(min=0, help="Written to the topics for it.")] = 8_900,
+    request_ms: Annotated[float, typer.Option(min=0.01, help="CPU of a worker for a request at saturation.")] = 2.65,
+    broker_ms: Annotated[float, typer.Option(min=0, help="CPU of the brokers for it.")] = 0.73,
+    broker_bytes: Annotated[float, typer.Option(min=0, help="Written to the topics for it.")] = 9_200,
     window_s: Annotated[float, typer.Option(min=1, help="How long requests are remembered.")] = 3600,
     memory_mib: Annotated[float, typer.Option(min=200, help="That each worker may have.")] = 2048,
     as_json: AsJson = False,
@@ -324,6 +314,16 @@ def scale(
     costs = Costs(request_ms=request_ms, broker_ms=broker_ms, broker_bytes=broker_bytes)
     numbers = [int(number) for number in workers.split(",")]
     _show(ScaleReport.of(numbers, costs, window_s=window_s, memory_mib=memory_mib), as_json=as_json)
+
+
+def _on_stack(ctx: typer.Context, measure: "Callable[[StackUnderTest], Awaitable[T]]") -> T:
+    """Measure on a stack of its own, whose provider answers at once."""
+
+    async def run() -> T:
+        async with measured_stack(ctx, latency_ms=0.0) as stack:
+            return await measure(stack)
+
+    return asyncio.run(run())
 
 
 def _show(figures: "BaseModel", *, as_json: bool) -> None:
