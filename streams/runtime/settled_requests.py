@@ -144,7 +144,7 @@ class SettledRequests:
         return [*resent, *self.paid_in_vain(stage, *identity, task.attempts)]
 
     def paid_in_vain(self, stage: str, request_id: str, revision: int, attempts: Sequence[Attempt]) -> list[Output]:
-        """Tell the ledger which attempts a copy had made that a stage drops: they are in no route but its own."""
+        """Tell the ledger which attempts a copy had made that a stage drops; the result may have some of them too."""
         now = self._clock()
         hops = tuple(
             Hop(
