@@ -41,6 +41,7 @@ STAGE = "settle"
 _KEPT = tuple(name for name in Outcome.model_fields if name in Result.model_fields)
 """What the result has from the outcome."""
 _BATCH = 500
+"""Outcomes in a transaction at the most, and read at a time."""
 _BATCH_BYTES = 8 * 1024 * 1024
 _POLL_MS = 1_000
 _TRANSACTIONS = 2
@@ -291,7 +292,7 @@ class _Owned:
     def take_in(self, records: Sequence[RawRecord]) -> None:
         """Keep what was read until it is settled."""
         self._waiting.extend(records)
-        self._bytes += sum(len(record.value or b"") for record in records)
+        self._bytes += _bytes_of(records)
         self._changed.set()
 
     async def is_wanted(self) -> bool:
@@ -302,11 +303,16 @@ class _Owned:
         return not self._stopped
 
     def hand_out(self) -> Sequence[RawRecord]:
-        """Return all that waits."""
-        waiting, self._waiting, self._bytes = self._waiting, [], 0
-        return waiting
+        """Return what waits, as much of it as a transaction takes."""
+        batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+        self._bytes -= _bytes_of(batch)
+        return batch
 
     def stop(self) -> None:
         """Have the owner end after the transaction that is under way."""
         self._stopped = True
         self._changed.set()
+
+
+def _bytes_of(records: Sequence[RawRecord]) -> int:
+    return sum(len(record.value or b"") for record in records)
