@@ -9,7 +9,7 @@ WORKDIR /src
 
 # Dependencies in a layer of their own: they change less often than the sources.
 COPY requirements-worker.lock ./
-RUN /opt/tierstream/bin/pip install --require-hashes -r requirements-worker.lock
+RUN /opt/tierstream/bin/pip install --require-hashes --no-deps -r requirements-worker.lock
 
 COPY pyproject.toml README.md LICENSE ./
 COPY topics topics
@@ -17,7 +17,7 @@ COPY streams streams
 COPY agents agents
 COPY analytics analytics
 COPY tierstream tierstream
-RUN /opt/tierstream/bin/pip install --no-deps .
+RUN /opt/tierstream/bin/pip install --no-deps . && /opt/tierstream/bin/pip check
 
 FROM python:3.13.11-slim
 

@@ -9,6 +9,9 @@ TESTS := tests/unit tests/contract tests/delivery tests/e2e
 # A worker that dies is not replaced, so that a hanging test ends.
 PYTEST := $(BIN)/pytest -n $(JOBS) --max-worker-restart 0 --dist loadfile
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+# A lock names every package, so nothing is left to resolve. With dependencies pip would look at the index's newest
+# release of each package that is asked for with an extra, and refuse it for not being the one that is pinned.
+LOCKED := --require-hashes --no-deps -r
 
 # Hundreds of processes are started; what one of them compiles is for all others.
 unexport PYTHONDONTWRITEBYTECODE
@@ -23,13 +26,13 @@ $(VENV)/.runtime: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tierstream needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...")'
 	@echo "Installing tierstream into $(VENV) (about a minute the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) $(LOCKED) requirements.lock
 	@$(PIP) --no-deps -e .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	@echo "Installing the development tools into $(VENV)"
-	@$(PIP) --require-hashes -r requirements-dev.lock
+	@$(PIP) $(LOCKED) requirements-dev.lock
 	@touch $@
 
 demo: $(VENV)/.runtime ## route 500 requests through the embedded stack and show what it saved
@@ -54,6 +57,7 @@ coverage: $(VENV)/.dev ## run the tests that need no broker, and show which line
 	@$(PYTEST) --cov --cov-report term:skip-covered -m "not slow" tests/unit tests/contract
 
 check: $(VENV)/.dev ## lint, types and layers
+	@$(BIN)/pip check --disable-pip-version-check
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy

@@ -54,3 +54,11 @@ def test_every_version_that_is_promised_is_tested():
     jobs = load(GITHUB / "workflows" / "ci.yml")["jobs"]
     assert set(jobs["unit"]["strategy"]["matrix"]["python"]) == promised
     assert f">={min(promised, key=lambda version: int(version.partition('.')[2]))}" == PROJECT["requires-python"]
+
+
+@pytest.mark.parametrize("name", ["Makefile", "Dockerfile", ".github/workflows/release.yml"])
+def test_what_installs_a_lock_resolves_nothing(name):
+    # What is resolved against an index is another set of packages on the day of a release.
+    installs = [line for line in (ROOT / name).read_text().splitlines() if "--require-hashes" in line]
+    assert installs
+    assert [line for line in installs if "--no-deps" not in line] == []
