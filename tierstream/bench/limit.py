@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 import uuid
 from typing import Final
@@ -14,6 +15,7 @@ from streams.kafka.admin import admin_client
 from streams.kafka.publisher import started_producer
 from tierstream.bench.processes import ProcessMeter
 from tierstream.stack.errors import StackError
+from tierstream.stack.process import run_to_end
 
 _WARM_UP: Final = 0.2
 """Share of records that is moved before, so that the broker has compiled what it needs."""
@@ -91,16 +93,11 @@ async def _run_program(kafka: KafkaSettings, source: str, target: str, records: 
         "target": target,
         "records": records,
     }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tierstream.bench.plain_loop", json.dumps(arguments)),
-        stdout=asyncio.subprocess.PIPE,
+    exit_code, output = await run_to_end(
+        *(sys.executable, "-m", "tierstream.bench.plain_loop", json.dumps(arguments)), env=os.environ
     )
-    try:
-        output, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-    if process.returncode:
-        raise StackError(f"the plain program of the limit failed (exit code {process.returncode})")
-    found: dict[str, float] = json.loads(output)
+    lines = output.strip().splitlines() or ["no reason given"]
+    if exit_code:
+        raise StackError(f"the plain program of the limit failed (exit code {exit_code}): {lines[-1]}")
+    found: dict[str, float] = json.loads(lines[-1])
     return found
