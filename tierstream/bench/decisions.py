@@ -40,7 +40,7 @@ def measure_decisions(settings: Settings, kind: Kind, seconds: float) -> Decisio
         kind: Which requests.
         seconds: Of decisions; that requests are made ready does not count.
     """
-    router, workload = new_router(settings, ContextWindows(settings)), Workload(kind, 1)
+    router, workload = new_router(settings, ContextWindows(settings)), Workload(kind)
     # What is loaded with the first decision is not what a decision costs.
     _decide(router, _requests(workload, 0))
     spent_us: list[float] = []

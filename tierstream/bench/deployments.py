@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from streams.config.settings import Settings
 from streams.config.settings_problems import NESTED, VARIABLE_PREFIX
+from tierstream.bench.processes import cpu_seconds
 from tierstream.stack.deployment import prepare
 from tierstream.stack.health import HealthCheck, wait_healthy
 from tierstream.stack.process import Child
@@ -78,6 +81,10 @@ class SideProcess:
         """
         check = HealthCheck(kind="ready_file", target=str(self._ready_file))
         await wait_healthy(self.child, check, name=self.name, log_file=self._log_file, timeout_s=_START_S)
+
+    def cpu_s(self) -> float:
+        """Return the CPU seconds that it has spent since it began."""
+        return cpu_seconds(psutil.Process(self.child.pid))
 
     async def stop(self) -> None:
         """Ask it to end, and wait."""

@@ -116,7 +116,7 @@ async def kill_worker(settings: Settings, data_dir: Path, plan: PipelinePlan, ra
 
 async def kill_proxy(proxy: LiteLlmProxy, plan: PipelinePlan, rate: float, mock_url: str) -> Durability:
     """Kill LiteLLM's proxy under load, and start it again at once; see `kill_worker` for the arguments."""
-    workload = Workload(plan.kind, 1)
+    workload = Workload(plan.kind)
 
     async def kill() -> None:
         proxy.kill()

@@ -43,11 +43,12 @@ async def installed_litellm(tell: Callable[[str], None]) -> Path:
 
 
 async def _run(*command: str, checks: bool = True) -> None:
-    exit_code, output = await run_to_end(*command, env=_environment())
+    exit_code, output = await run_to_end(*command, env=litellm_environment())
     if exit_code and checks:
         lines = output.strip().splitlines() or ["no reason given"]
         raise StackError(f"LiteLLM {LITELLM_VERSION} can't be installed: {lines[-1]}")
 
 
-def _environment() -> dict[str, str]:
+def litellm_environment() -> dict[str, str]:
+    """Return our environment for processes of LiteLLM, which start from bytecode, whatever ours do."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}

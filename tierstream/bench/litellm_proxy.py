@@ -1,13 +1,13 @@
 """LiteLLM's proxy as a process: one worker, a model for each tier, cost and latency of each call in a file."""
 
 import json
-import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from tierstream.bench.litellm_install import litellm_environment
 from tierstream.stack.health import HealthCheck, wait_healthy
 from tierstream.stack.ports import HOST, free_port
 from tierstream.stack.process import Child
@@ -121,9 +121,8 @@ class LiteLlmProxy:
         return {"api_base": f"{self._mock_url}/v1", "api_key": "bench"}
 
     def _environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         return {
-            **kept,
+            **litellm_environment(),
             "LITELLM_MASTER_KEY": self._key,
             # Prices are in the configuration; it would fetch a list of all models at each start.
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",

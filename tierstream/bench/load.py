@@ -7,11 +7,12 @@ afterwards.
 import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from streams.kafka.publisher import DeliveryError
+from streams.runtime.unless import unless
 from tierstream.bench.distribution import planned_times
 
 _LEAD_S: Final = 0.05
@@ -94,7 +95,7 @@ class Load(ABC):
         await self._drain()
         return trial
 
-    async def closed_loop(self, in_flight: int, during: Callable[[Trial], Awaitable[None]]) -> Trial:
+    async def closed_loop(self, in_flight: int, during: Callable[[Trial], Coroutine[Any, Any, None]]) -> Trial:
         """Keep so many requests unanswered until `during` returns, and wait for the rest of the answers.
 
         Args:
@@ -107,15 +108,9 @@ class Load(ABC):
         loop = asyncio.get_running_loop()
         trial = self._begin(loop.time())
         self._slots = asyncio.Semaphore(in_flight)
-        sending = asyncio.create_task(self._send_for_ever(self._slots))
-        watching = asyncio.ensure_future(during(trial))
         try:
-            await asyncio.wait([sending, watching], return_when=asyncio.FIRST_COMPLETED)
-            await (sending if sending.done() else watching)
+            await unless(self._send_for_ever(self._slots), during(trial))
         finally:
-            for task in (sending, watching):
-                task.cancel()
-            await asyncio.gather(sending, watching, return_exceptions=True)
             self._slots = None
         await self._drain()
         return trial

@@ -40,12 +40,26 @@ class Measured:
         return {name: round(spent / max(1, len(self.answered)) * 1000, 3) for name, spent in self.spent.items()}
 
 
-async def measured_at(load: Load, meter: ProcessMeter, rate: float, seconds: float) -> Measured:
-    """Put an open loop on a system; all of it counts, until the last answer.
+async def measured(load: Load, meter: ProcessMeter, rate: float | None, *, in_flight: int, seconds: float) -> Measured:
+    """Put a load on a system.
+
+    Args:
+        load: Of the system.
+        meter: Of its processes.
+        rate: Requests a second; None: as many as are answered.
+        in_flight: Requests without an answer, where there is no rate.
+        seconds: That count.
 
     Raises:
         DeliveryError: Kafka failed under the load.
     """
+    if rate is None:
+        return await _saturated(load, meter, in_flight, seconds)
+    return await _paced(load, meter, rate, seconds)
+
+
+async def _paced(load: Load, meter: ProcessMeter, rate: float, seconds: float) -> Measured:
+    """Put an open loop on a system; all of it counts, until the last answer."""
     before = meter.cpu()
     trial = await load.open_loop(rate, seconds)
     after = meter.cpu()
@@ -55,12 +69,8 @@ async def measured_at(load: Load, meter: ProcessMeter, rate: float, seconds: flo
     return Measured(trial, took, after.since(before), after.others_since(before), trial.answered)
 
 
-async def measured_saturation(load: Load, meter: ProcessMeter, in_flight: int, seconds: float) -> Measured:
-    """Put a closed loop on a system, of which the steady middle counts.
-
-    Raises:
-        DeliveryError: Kafka failed under the load.
-    """
+async def _saturated(load: Load, meter: ProcessMeter, in_flight: int, seconds: float) -> Measured:
+    """Put a closed loop on a system, of which the steady middle counts."""
     readings: list[Spent] = []
 
     async def watch(trial: Trial) -> None:

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
 
 import psutil
 
@@ -15,13 +14,11 @@ from tierstream.bench.distribution import Distribution
 from tierstream.bench.http_load import HttpLoad
 from tierstream.bench.litellm_proxy import LiteLlmProxy, proxy_process
 from tierstream.bench.load_figures import LITELLM, LoadFigures, shared_figures
-from tierstream.bench.measured import measured_at, measured_saturation
+from tierstream.bench.measured import measured
 from tierstream.bench.pipeline_plan import GIVE_UP_S, WARM_UP_RATE, PipelinePlan
 from tierstream.bench.processes import ProcessMeter
 from tierstream.bench.provider_process import MockProcess
 from tierstream.bench.workload import Workload
-
-_ANY_PARTITIONS: Final = 1
 
 
 class PeerBench:
@@ -49,7 +46,7 @@ class PeerBench:
             plan: What is to be measured.
             mock: Pid of the mock provider.
         """
-        workload = Workload(plan.kind, _ANY_PARTITIONS)
+        workload = Workload(plan.kind)
         async with HttpLoad.opened(proxy.url, workload, headers=proxy.headers, give_up_s=GIVE_UP_S) as load:
             yield cls(proxy, plan, load, mock)
 
@@ -60,10 +57,7 @@ class PeerBench:
     async def load(self, rate: float | None) -> LoadFigures:
         """Put one load on the proxy and wait until it is answered; at None, saturate it."""
         plan, billed = self._plan, sum(1 for _ in self.proxy.spent())
-        if rate is None:
-            found = await measured_saturation(self._load, self._meter, plan.in_flight, plan.seconds)
-        else:
-            found = await measured_at(self._load, self._meter, rate, plan.seconds)
+        found = await measured(self._load, self._meter, rate, in_flight=plan.in_flight, seconds=plan.seconds)
         answers = [json.loads(one.value) for one in found.trial.answered]
         costs = [line["cost_usd"] or 0 for line in list(self.proxy.spent())[billed:]]
         return LoadFigures(

@@ -16,7 +16,7 @@ from tierstream.bench.kafka_load import KafkaLoad
 from tierstream.bench.limit import Limit, measure_limit
 from tierstream.bench.load import Answered
 from tierstream.bench.load_figures import TIERSTREAM, LoadFigures, shared_figures
-from tierstream.bench.measured import Measured, measured_at, measured_saturation
+from tierstream.bench.measured import Measured, measured
 from tierstream.bench.pipeline_plan import GIVE_UP_S, WARM_UP_RATE, PipelinePlan
 from tierstream.bench.processes import ProcessMeter
 from tierstream.bench.stage_times import HopReader, Offsets
@@ -82,10 +82,7 @@ class PipelineBench:
         """Put one load on the stack and wait until it is answered; at None, saturate it."""
         mark, hops = self._log.mark(), await self._hops.here()
         plan = self._plan
-        if rate is None:
-            found = await measured_saturation(self.client, self.meter, plan.in_flight, plan.seconds)
-        else:
-            found = await measured_at(self.client, self.meter, rate, plan.seconds)
+        found = await measured(self.client, self.meter, rate, in_flight=plan.in_flight, seconds=plan.seconds)
         return await self._figures(rate, found, mark, hops)
 
     async def _figures(self, rate: float | None, found: Measured, mark: Mark, hops: Offsets) -> LoadFigures:

@@ -61,7 +61,7 @@ class ProcessMeter:
 
     def cpu(self) -> Spent:
         """Read the CPU time of all; one that has ended is left out."""
-        cpu_s = {name: spent for name, one in self._alive() if (spent := _cpu_s(one))}
+        cpu_s = {name: spent for name, one in self._alive() if (spent := cpu_seconds(one))}
         busy = psutil.cpu_times()
         return Spent(time.monotonic(), cpu_s, busy.user + busy.nice + busy.system)
 
@@ -78,7 +78,8 @@ def reported_name(service: str) -> str:
     return _NAMES.get(service, "worker" if service == "worker-1" else service)
 
 
-def _cpu_s(process: psutil.Process) -> float:
+def cpu_seconds(process: psutil.Process) -> float:
+    """Return the CPU seconds (user and system) of a process and of those that it has started."""
     times = [one.cpu_times() for one in _family(process)]
     return sum(one.user + one.system for one in times)
 

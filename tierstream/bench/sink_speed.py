@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import psutil
 from pydantic import BaseModel, ConfigDict
 
 from analytics.clickhouse import AsyncClient, open_client
@@ -15,7 +14,7 @@ from analytics.rows import Table
 from streams.config.settings import Settings
 from streams.kafka.publisher import started_producer
 from streams.kafka.topic_reader import TopicReader, partitions_of
-from tierstream.bench.deployments import SideDeployment, SideProcess
+from tierstream.bench.deployments import SideDeployment
 from tierstream.bench.kafka_load import KafkaLoad
 from tierstream.bench.mock_answers import REFERENCE
 from tierstream.bench.pipeline_plan import GIVE_UP_S
@@ -146,13 +145,13 @@ async def _drain(side: SideDeployment, client: AsyncClient, written: dict[str, i
     sink = side.spawn("sink")
     try:
         await sink.ready()
-        began, before = time.monotonic(), _cpu_s(sink)
+        began, before = time.monotonic(), sink.cpu_s()
         if kill:
             await _stored(side, client, records // 2)
             sink.child.kill()
             sink, before = side.spawn("sink"), 0.0
         await _stored(side, client, records)
-        seconds, spent = time.monotonic() - began, _cpu_s(sink) - before
+        seconds, spent = time.monotonic() - began, sink.cpu_s() - before
     finally:
         await sink.stop()
     found = [await _counts(side, client, table) for _, table in _SOURCES]
@@ -199,8 +198,3 @@ async def _counts(side: SideDeployment, client: AsyncClient, table: Table) -> tu
 
 def _place(side: SideDeployment, table: Table) -> dict[str, str]:
     return {"database": side.settings.clickhouse.database, "table": table.value}
-
-
-def _cpu_s(sink: SideProcess) -> float:
-    spent = psutil.Process(sink.child.pid).cpu_times()
-    return float(spent.user + spent.system)

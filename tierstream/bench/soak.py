@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from streams.config.settings import Settings
 from streams.kafka.admin import admin_client
 from streams.kafka.topic_reader import Cursor, TopicReader, partitions_of
+from streams.runtime.unless import unless
 from tierstream.bench.distribution import Distribution
-from tierstream.bench.load import Load, Trial
+from tierstream.bench.load import Load
 from tierstream.bench.processes import ProcessMeter
 from tierstream.worker import stage_names
 from topics.registry import all_topics
@@ -105,15 +106,8 @@ async def soak(
         DeliveryError: Kafka failed under the load.
     """
     rate, samples = saturation * share, list[SoakSample]()
-    running = asyncio.create_task(load.open_loop(rate, minutes * _MINUTE_S))
-    sampling = asyncio.create_task(_sample(load, meter, lag, samples, tell))
-    try:
-        await asyncio.wait([running, sampling], return_when=asyncio.FIRST_COMPLETED)
-        trial: Trial = await (sampling if sampling.done() else running)
-    finally:
-        for task in (running, sampling):
-            task.cancel()
-        await asyncio.gather(running, sampling, return_exceptions=True)
+    await unless(_sample(load, meter, lag, samples, tell), load.open_loop(rate, minutes * _MINUTE_S))
+    trial = load.trial
     return SoakReport(
         per_s=round(rate, 2),
         share=share,
@@ -126,7 +120,7 @@ async def soak(
 
 async def _sample(
     load: Load, meter: ProcessMeter, lag: LagReader, samples: list[SoakSample], tell: Callable[[str], None]
-) -> Trial:
+) -> None:
     """Take samples until it is cancelled."""
     before = meter.cpu()
     began = before.at

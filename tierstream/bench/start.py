@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-import psutil
 from pydantic import BaseModel, ConfigDict
 
 from tierstream.bench.deployments import SideDeployment
@@ -65,8 +64,7 @@ async def _start(stack: StackUnderTest) -> Start:
     worker = side.spawn("worker")
     try:
         await worker.ready()
-        process = psutil.Process(worker.child.pid)
-        ready = time.monotonic() - began, _cpu_s(process)
+        ready = time.monotonic() - began, worker.cpu_s()
         workload = Workload(Kind.TIER1, side.settings.kafka.partitions)
         async with KafkaLoad.opened(side.settings.kafka, workload, give_up_s=_GIVE_UP_S) as load:
             # To connect took a moment that is not the worker's.
@@ -74,7 +72,7 @@ async def _start(stack: StackUnderTest) -> Start:
             trial = await load.open_loop(*_ONE_REQUEST)
         if not trial.answered:
             raise StackError(f"{worker.name} gave no result within {_GIVE_UP_S:g} s: see its log")
-        first = trial.answered[0].at - began - connected, _cpu_s(process)
+        first = trial.answered[0].at - began - connected, worker.cpu_s()
     finally:
         await worker.stop()
     return Start(
@@ -83,8 +81,3 @@ async def _start(stack: StackUnderTest) -> Start:
         first_result_wall_s=round(first[0], 3),
         first_result_cpu_s=round(first[1], 3),
     )
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    spent = process.cpu_times()
-    return float(spent.user + spent.system)

@@ -63,10 +63,10 @@ class Workload:
 
     Args:
         kind: Which requests.
-        partitions: Of the topics.
+        partitions: Of the topics; without meaning where nothing is sent over Kafka.
     """
 
-    def __init__(self, kind: Kind, partitions: int) -> None:
+    def __init__(self, kind: Kind, partitions: int = 1) -> None:
         self.run = f"bench-{uuid.uuid4().hex[:8]}"
         self._partitions = partitions
         templates = _templates(kind)
