@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
+import streams.kafka.closing_connections  # noqa: F401 - changes what aiokafka does
 from streams.config.settings import Settings
 from streams.config.settings_sections import KafkaSettings
 from streams.kafka.publisher import Output, Publisher

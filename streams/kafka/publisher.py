@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+import streams.kafka.closing_connections  # noqa: F401 - changes what aiokafka does
 from streams.config.settings_sections import KafkaSettings
 from streams.kafka.clock import BrokerClock
 from topics.base import Record

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+import streams.kafka.closing_connections  # changes what aiokafka does
 import streams.kafka.damaged_batches  # noqa: F401 - changes what aiokafka does
 from streams.config.settings_sections import KafkaSettings
 from topics.dead_letters import Received

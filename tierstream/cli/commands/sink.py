@@ -44,6 +44,7 @@ def sink(ctx: typer.Context) -> None:
 
 
 async def _run(settings: Settings) -> None:
+    import streams.kafka.closing_connections  # noqa: PLC0415 - changes what aiokafka does
     import streams.kafka.damaged_batches  # noqa: F401, PLC0415 - changes what aiokafka does
     from analytics.sink import Sink  # noqa: PLC0415 - other commands need not wait for it
     from streams.kafka.admin import retention_ms  # noqa: PLC0415
