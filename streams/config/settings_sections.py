@@ -280,12 +280,11 @@ class RoutingSettings(_Section):
 
     preset: Literal["two-tier", "three-tier", "max-savings", "max-quality"] | None = None
     """Shipped settings that this one starts from; what is set beside it wins."""
-    classifier: Literal["features", "learned", "llm", "cascade"] = "cascade"
-    """What scores requests between the rules: weighted features alone; the same, moved by a model that was `learned`
-    from outcomes; besides that a language model for every request that the rules leave open (`llm`), or only for those
-    of which the learned one is unsure (`cascade`)."""
+    classifier: Literal["learned", "llm", "cascade"] = "cascade"
+    """What scores requests between the rules: the `learned` model alone; besides that a language model for every
+    request that the rules leave open (`llm`), or only for those of which the learned one is unsure (`cascade`)."""
     model: Path | None = None
-    """A model file of `tierstream train`; None: the shipped one."""
+    """A model file of `tierstream train`, of requests or of outcomes; None: the shipped one, of requests."""
     llm: LlmClassifierSettings = LlmClassifierSettings()
     boundary: Band = (0.45, 0.55)
     rules: tuple[RuleSettings, ...] = ()

@@ -14,7 +14,7 @@ from streams.control.model_store import MissingModelError, ModelStore
 from streams.control.rollout import CONFIGURED, Activation, Step, millis, needed, steps_of
 from streams.kafka.clock import Clock
 from streams.routing.classifier import Classifier
-from streams.routing.classifier_loading import UnusableModelError, published_classifier, shipped_classifier, uses_models
+from streams.routing.classifier_loading import UnusableModelError, published_classifier, shipped_classifier
 from streams.routing.versions import ClassifierVersions
 from topics.control import ModelStatus
 
@@ -67,10 +67,6 @@ class ActiveModels:
         """
         activation = state.activation
         if activation is None or activation == self._done:
-            return
-        if not uses_models(self._settings):
-            self._done = activation
-            self._say(activation, "ignored", f"routing.classifier is {self._settings.routing.classifier}")
             return
         window = timedelta(seconds=self._settings.delivery.dedup_window_s)
         oldest_ms = millis(self._clock() - window)

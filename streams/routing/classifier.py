@@ -1,9 +1,42 @@
-"""Classifiers: how likely each tier is the lowest one that will do."""
+"""Classifiers: how likely each tier is the lowest one that will do, and what kind of request it is."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from topics.requests import Request
+
+
+class QueryType(StrEnum):
+    """The kinds that rules and reports tell apart, by what is to be done, whatever the subject."""
+
+    FAQ = "faq"
+    """A question to be answered from knowledge or from given facts."""
+    EXTRACTION = "extraction"
+    """Something to be pulled out of, or marked in, a given text."""
+    CODE = "code"
+    """Programs, queries, configuration, logs, and the design of software."""
+    SUPPORT = "support"
+    """Service to customers and the like: their problems, and replies to them."""
+    ANALYSIS = "analysis"
+    """Something to be worked out from figures, facts or a situation."""
+    OTHER = "other"
+    """Rewriting, translating, summarising, inventing, small talk, commands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a classifier makes of a request.
+
+    Attributes:
+        needs: For each tier but the last, the probability that the request needs a higher one. The values do not
+            increase: a request that needs more than tier 2 needs more than tier 1.
+        query_type: The producer's label, else what it looks like.
+    """
+
+    needs: Sequence[float]
+    query_type: str
 
 
 class Classifier(Protocol):
@@ -13,11 +46,8 @@ class Classifier(Protocol):
     def version(self) -> str:
         """Name and version, recorded with each decision."""
 
-    def needs_more_than(self, request: Request, query_type: str, tiers: int) -> Sequence[float]:
-        """Return, for each tier but the last, the probability that the request needs a higher one.
-
-        The values do not increase; a request that needs more than tier 2 needs more than tier 1.
-        """
+    def read(self, request: Request, tiers: int) -> Reading:
+        """Score a request for so many tiers."""
 
 
 def tier_probabilities(needs: Sequence[float]) -> tuple[float, ...]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from streams.config.context_windows import ContextTooLongError, ContextWindows
 from streams.routing.classifier import tier_probabilities
 from streams.routing.policy import Bounds, Classified, Policy
-from streams.routing.query_type import query_type
 from streams.routing.simhash import signature
 from streams.routing.versions import ClassifierVersions
 from topics.requests import Request
@@ -89,10 +88,10 @@ class Router:
             ContextTooLongError: No tier up to the ceiling has room for it.
         """
         classifier = self._classifiers.at(arrived_ms)
-        kind = query_type(request)
+        reading = classifier.read(request, self._tiers)
+        needs, kind = reading.needs, reading.query_type
         bounds = self._policy.bounds(request, kind)
         sampled = _sampled(digest, self._sample_rate)
-        needs = classifier.needs_more_than(request, kind, self._tiers)
         classified, _ = self._classified(needs, shifted(self._boundary, bounds.threshold_shift))
         return Draft(
             decision=self._decision(

@@ -1,4 +1,4 @@
-"""What scikit-learn fits, as the arrays that a model is served from; no other module imports scikit-learn."""
+"""What scikit-learn fits, as the arrays that a model is served from; no other module imports scikit-learn or SciPy."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,15 +7,18 @@ from itertools import chain
 from typing import Any, Final
 
 import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.sparse import csr_matrix, hstack
+from scipy.special import log_softmax
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils.extmath import randomized_svd
 
 from streams.routing.learned.forest import Floats, Forest
 from streams.routing.learned.projection import Projection
 from streams.routing.learned.word_weights import WordWeights
-from tierstream.training.evaluation import Array
+from tierstream.training.evaluation import Array, Ints
 
 Sparse = Any
 """A matrix of SciPy's, which has no types."""
@@ -30,6 +33,12 @@ _BASELINE_DOCUMENTS: Final = 2
 """The same for a term of the baseline."""
 _PENALTY: Final = 10.0
 """Of the squared weights; of 1, 3, 10 and 30 the best for the baseline by cross-validation on RouteLLM's outcomes."""
+
+
+_SOFTMAX_C, _SOFTMAX_STEPS = 10.0, 200
+"""Inverse of the penalty (of 3, 10 and 30 the best by cross-validation), and most steps of the fit."""
+_NEVER: Final = 20.0
+"""Minus the intercept of a class that does not occur."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,52 @@ def fit_forest(rows: Floats, targets: Array, growth: Growth, seed: int) -> Fores
         random_state=seed,
     ).fit(np.stack(binned, axis=1), targets)
     return _forest_of([estimator.tree_ for estimator in fitted.estimators_], edges, growth)
+
+
+def sparse_rows(columns: Sequence[Ints], values: Sequence[Array], width: int, dense: Array) -> Sparse:
+    """Make a sparse matrix of rows that name their columns; one that is named twice counts twice.
+
+    Args:
+        columns: Of each row.
+        values: Of each row, for its columns.
+        width: How many columns there are.
+        dense: (rows, more) Columns to put behind them.
+    """
+    ends = np.cumsum([0, *map(len, columns)])
+    matrix = csr_matrix((np.concatenate(values), np.concatenate(columns), ends), shape=(len(columns), width))
+    matrix.sum_duplicates()
+    return hstack([matrix, csr_matrix(dense)]).tocsr()
+
+
+def fit_softmax(rows: Sparse, labels: Ints, weight: Array, classes: int) -> tuple[Array, Array]:
+    """Fit a multinomial logistic regression.
+
+    Args:
+        rows: (rows, columns)
+        labels: (rows,) From 0 on; a class that does not occur gets no weights.
+        weight: (rows,) What each counts.
+        classes: How many there are.
+
+    Returns:
+        The weights (classes, columns) and the intercepts (classes,).
+    """
+    fitted = LogisticRegression(C=_SOFTMAX_C, max_iter=_SOFTMAX_STEPS, tol=1e-3).fit(rows, labels, sample_weight=weight)
+    weights, intercept = np.zeros((classes, rows.shape[1])), np.full(classes, -_NEVER)
+    if len(fitted.classes_) == 2:  # noqa: PLR2004 - one row of weights stands for both
+        weights[fitted.classes_] = np.concatenate((-fitted.coef_, fitted.coef_)) / 2
+        intercept[fitted.classes_] = np.concatenate((-fitted.intercept_, fitted.intercept_)) / 2
+    else:
+        weights[fitted.classes_], intercept[fitted.classes_] = fitted.coef_, fitted.intercept_
+    return weights, intercept
+
+
+def softmax_temperature(scores: Array, labels: Array) -> float:
+    """Return the factor that makes scores the best log probabilities of the labels' shares: both (rows, classes)."""
+
+    def loss(factor: float) -> float:
+        return -float((log_softmax(scores * factor, axis=1) * labels).sum(axis=1).mean())
+
+    return float(minimize_scalar(loss, bounds=(0.1, 3.0), method="bounded").x)
 
 
 def baseline_scores(prompts: Sequence[str], gain: Array, held: Sequence[str]) -> Array:

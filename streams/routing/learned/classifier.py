@@ -6,17 +6,13 @@ from importlib import resources
 from io import BytesIO
 from pathlib import Path
 from typing import Final
-from zlib import crc32
 
 import numpy as np
 
 from streams.routing.learned.features import Parsed, parse
 from streams.routing.learned.forest import Floats
 from streams.routing.learned.model import WORDS_SHARE, Model, Training, prompt_hashes, row_of
-from streams.routing.learned.model_file import digest, load, read, save
-
-_SHIPPED_PROMPTS: Final = 0x65C30B11
-"""CRC-32 of the checksums of the prompts that the shipped model was trained on."""
+from streams.routing.learned.model_file import digest, read, save
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +24,10 @@ class Reading:
             expected, 1 that only the stronger one will be right. `2 * score - 1` is the expected gain, P(only the
             stronger is right) - P(only the weaker is right).
         known: Share of the text's tokens that occurred in training, in [0, 1].
-        has_options: Whether it is a question with lettered options.
     """
 
     score: float
     known: float
-    has_options: bool
 
 
 class LearnedClassifier:
@@ -56,16 +50,16 @@ class LearnedClassifier:
         return self._model.training
 
     @property
-    def is_shipped(self) -> bool:
-        """Whether it was trained on what the shipped model was, and not on a deployment's own outcomes."""
-        return crc32(self._model.training.prompts.tobytes()) == _SHIPPED_PROMPTS
+    def examples(self) -> int:
+        """How many outcomes it was trained on."""
+        return self._model.training.outcomes
 
     def read(self, text: str) -> Reading:
         """Score a text, and say how far it is like those of the training; any is accepted, long ones are sampled."""
         parsed = parse(text)
         row, by_words = self._seen(parsed)
         known = sum(map(self._model.projection.rows.__contains__, parsed.tokens)) / max(len(parsed.tokens), 1)
-        return Reading(self._calibrated(self._forest.predict(row), by_words), known, parsed.has_options)
+        return Reading(self._calibrated(self._forest.predict(row), by_words), known)
 
     def score_many(self, texts: Sequence[str]) -> list[float]:
         """Return the scores of several prompts, at less cost for each."""
@@ -109,7 +103,7 @@ class LearnedClassifier:
             ModelError: It is no model file, or was made for other features; says what to do.
             OSError: It can't be read.
         """
-        return cls(load(path))
+        return cls.loads(path.read_bytes(), str(path))
 
     @classmethod
     def loads(cls, file: bytes, name: str) -> "LearnedClassifier":
@@ -123,8 +117,7 @@ class LearnedClassifier:
     @classmethod
     def shipped(cls) -> "LearnedClassifier":
         """Load the model that ships with the package."""
-        with resources.as_file(resources.files(__package__).joinpath("model.npz")) as path:
-            return cls.load(path)
+        return cls.loads(resources.files(__package__).joinpath("model.npz").read_bytes(), "the shipped model")
 
     def _seen(self, parsed: Parsed) -> tuple[Floats, float]:
         """Return what the forest sees of a text, and what its words come to."""

@@ -101,7 +101,6 @@ class Parsed:
 
     tokens: list[str]
     surface: list[float]
-    has_options: bool
 
 
 def parse(text: str) -> Parsed:
@@ -120,11 +119,11 @@ def parse(text: str) -> Parsed:
     ]
     if not options:
         surface += _NO_OPTIONS
-        return Parsed(tokens, surface, has_options=False)
+        return Parsed(tokens, surface)
     option_tokens = find_tokens("\n".join(options).lower())
     surface += _options(options, stem)
     surface += _option_categories(count_categories(option_tokens))
-    return Parsed(tokens + option_tokens, surface, has_options=True)
+    return Parsed(tokens + option_tokens, surface)
 
 
 @cache

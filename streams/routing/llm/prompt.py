@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, Final
 
-from streams.routing.query_type import QueryType
+from streams.routing.classifier import QueryType
 from topics.requests import Message, Request
 
 PROMPT_VERSION: Final = "classify/1"

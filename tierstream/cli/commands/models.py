@@ -16,7 +16,7 @@ from streams.control.rollout import Activation, Step, next_order, steps_of
 from streams.kafka.admin import require_topics
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import Output, Publisher
-from streams.routing.classifier_loading import UnusableModelError, published_model, uses_models
+from streams.routing.classifier_loading import UnusableModelError, published_model
 from tierstream.cli.connection import load_with_kafka, operator_name
 from tierstream.cli.errors import show_warning
 from tierstream.cli.help_text import examples
@@ -32,10 +32,6 @@ from topics.registry import CONTROL
 
 _RECORD_OVERHEAD: Final = 1024
 """Of key, headers and batch around a value, bytes."""
-_IGNORED: Final = (
-    'routing.classifier is "features", which uses no model: set it to "learned", "cascade" or "llm" '
-    "for the workers and here"
-)
 
 Version = Annotated[str, typer.Argument(help="As the list shows it; also `shipped` and `configured`.")]
 After = Annotated[
@@ -88,10 +84,6 @@ def publish(
     """
     settings = load_with_kafka(ctx)
     record = _record_of(file, note, settings)
-    if activate:
-        _require_models(settings)
-    elif not uses_models(settings):
-        show_warning(_IGNORED)
     asyncio.run(_publish(settings, record))
     published = PublishedModel.of(record)
     step = asyncio.run(_activate(settings, record.version, after)) if activate else None
@@ -121,14 +113,12 @@ def activate(ctx: typer.Context, version: Version, after: After = 5.0, as_json: 
     A worker that can't load it logs an error and stays with the version before; `tierstream models show` names it.
     """
     settings = load_with_kafka(ctx)
-    _require_models(settings)
     _say(asyncio.run(_activate(settings, version, after)), as_json=as_json)
 
 
 def rollback(ctx: typer.Context, after: After = 5.0, as_json: AsJson = False) -> None:
     """Go back to the version before the one that was activated last; twice undoes it."""
     settings = load_with_kafka(ctx)
-    _require_models(settings)
     _say(asyncio.run(_roll_back(settings, after)), as_json=as_json)
 
 
@@ -152,8 +142,6 @@ def show(ctx: typer.Context, as_json: AsJson = False) -> None:
         )
         return
     show_workers(reports, state.activation, workers)
-    if not uses_models(settings):
-        show_warning(_IGNORED)
 
 
 def delete(ctx: typer.Context, version: Version, as_json: AsJson = False) -> None:
@@ -171,11 +159,6 @@ def _say(step: Step, *, as_json: bool) -> None:
         show_json({"version": step.version, "active_since": from_millis(step.since_ms).isoformat()})
     else:
         show_activation(step, utc_now())
-
-
-def _require_models(settings: Settings) -> None:
-    if not uses_models(settings):
-        raise InputError(_IGNORED)
 
 
 def _window(settings: Settings) -> timedelta:
@@ -198,7 +181,7 @@ def _record_of(path: Path, note: str | None, settings: Settings) -> ModelFile:
         version=version_of(file),
         file=base64.b64encode(file),
         classifier=model.version,
-        outcomes=model.training.outcomes,
+        outcomes=model.examples,
         note=note,
         by=operator_name(),
         at=utc_now(),

@@ -143,7 +143,7 @@ def load_model(path: Path | None) -> "LearnedClassifier":
         OSError: It can't be read.
     """
     from streams.routing.learned.classifier import LearnedClassifier  # noqa: PLC0415
-    from streams.routing.learned.model_file import ModelError  # noqa: PLC0415
+    from streams.routing.model_archive import ModelError  # noqa: PLC0415
 
     try:
         return LearnedClassifier.shipped() if path is None else LearnedClassifier.load(path)

@@ -1,0 +1,227 @@
+"""Fits the classifier of requests to labelled requests: deterministic, a minute for 10,000 of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.routing.request_classifier.classifier import RequestClassifier
+from streams.routing.request_classifier.features import BUCKETS, FORM, Seen, parts_of, see, shares
+from streams.routing.request_classifier.model import LEVELS, TYPES, Model
+from tierstream.training import TrainingError
+from tierstream.training.estimators import Sparse, fit_softmax, softmax_temperature, sparse_rows
+from tierstream.training.evaluation import Array, Ints
+from tierstream.training.labelled_requests import LabelledRequest, RequestLabel
+
+FEWEST_REQUESTS: Final = 100
+_BINS: Final = 10
+"""Of each feature of the form, by quantiles."""
+_FORM_SHARE: Final = 0.3
+"""What a bin counts beside the words: less is penalised more."""
+_BASE_SHARE: Final = 3.0
+"""The same for the scores of a model that is added to: they are hardly penalised."""
+_SECOND_CHOICE: Final = 0.3
+"""Share of a tier that is acceptable, but not the lowest that should serve."""
+_CALIBRATION_FOLDS: Final = 5
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Labelled requests as a matrix.
+
+    Attributes:
+        rows: (requests, columns) Buckets; then the bins of the form; then the same for those that are steered; then
+            the scores of the model that is added to.
+        levels: (requests, levels) How far each tier is the lowest that should serve, by all that labelled the request.
+        types: (requests, types) The same for the query types.
+        steered: (requests,) Whether the form is made to mislead.
+    """
+
+    rows: Sparse
+    levels: Array
+    types: Array
+    steered: NDArray[np.bool_]
+
+
+def train(
+    requests: Sequence[LabelledRequest],
+    base: RequestClassifier | None = None,
+    attribution: str = "",
+    on_progress: Progress = lambda _: None,
+) -> RequestClassifier:
+    """Fit a classifier; the same requests in the same order give the same one.
+
+    Args:
+        requests: What to learn.
+        base: A model that they are added to: what it says is corrected by them; None: they are all there is.
+        attribution: Kept in the model file.
+        on_progress: Called with the share that is done.
+
+    Raises:
+        TrainingError: There are too few requests, or not all tiers among them.
+    """
+    if len(requests) < FEWEST_REQUESTS:
+        raise TrainingError(f"{len(requests)} requests are too few to train on: label at least {FEWEST_REQUESTS}")
+    missing = set(range(1, LEVELS + 1)) - {request.label.tier for request in requests}
+    if missing and base is None:
+        raise TrainingError(f"no request has tier {min(missing)}: label some, or add them to the shipped model")
+    seen = [see(request) for request in requests]
+    cuts = base.model.cuts if base is not None else _cuts(seen)
+    table = _table(requests, seen, cuts, base)
+    on_progress(0.2)
+    temperatures = _temperatures(requests, table, on_progress)
+    level_weights, level_intercept = _fit(table.rows, table.levels)
+    type_weights, type_intercept = _fit(table.rows, table.types)
+    weights = np.concatenate([level_weights * temperatures[0], type_weights * temperatures[1]])
+    intercept = np.concatenate([level_intercept * temperatures[0], type_intercept * temperatures[1]])
+    on_progress(1.0)
+    return RequestClassifier(_model(weights, intercept, requests, table, cuts, base, attribution).rounded())
+
+
+def out_of_fold(
+    requests: Sequence[LabelledRequest], folds: Ints, on_progress: Progress = lambda _: None
+) -> tuple[list[tuple[float, ...]], list[str]]:
+    """Score each request by a model that was trained without its fold: what it needs more than, and its type."""
+    needs: list[tuple[float, ...]] = [()] * len(requests)
+    types = [""] * len(requests)
+    parts = np.unique(folds)
+    for number, fold in enumerate(parts):
+        model = train([request for request, part in zip(requests, folds, strict=True) if part != fold])
+        for i in np.flatnonzero(folds == fold).tolist():
+            needs[i] = model.needs(requests[i])
+            types[i] = model.query_type(requests[i])
+        on_progress((number + 1) / len(parts))
+    return needs, types
+
+
+def deal(requests: Sequence[LabelledRequest], folds: int) -> Ints:
+    """Deal requests to folds by their questions; the same question is in the same fold whatever the file."""
+    return np.array([_hash(request) // 7 % folds for request in requests], dtype=np.intp)
+
+
+def _hash(request: LabelledRequest) -> int:
+    return crc32(request.question.encode("utf-8", "surrogatepass"))
+
+
+def _cuts(seen: Sequence[Seen]) -> NDArray[np.float32]:
+    """Cut each feature of the form at quantiles; where many requests share a value there are fewer cuts."""
+    form = np.stack([one.form for one in seen])
+    cuts = np.full((len(FORM), _BINS - 1), np.inf, dtype=np.float32)
+    for row, column in zip(cuts, form.T, strict=True):
+        found = np.unique(np.quantile(column, np.linspace(0, 1, _BINS + 1)[1:-1], method="lower"))
+        found = found[found < column.max()]
+        row[: len(found)] = found
+    return cuts
+
+
+def _table(
+    requests: Sequence[LabelledRequest], seen: Sequence[Seen], cuts: NDArray[np.float32], base: RequestClassifier | None
+) -> _Table:
+    bins = cuts.shape[1] + 1
+    width = len(FORM) * bins
+    starts = BUCKETS + np.arange(len(FORM)) * bins
+    columns: list[NDArray[np.intp]] = []
+    values: list[Array] = []
+    for request, one in zip(requests, seen, strict=True):
+        parts = [part for word in one.words for part in parts_of(word)]
+        of_text, of_edges, of_context = shares(one, len(parts))
+        form = starts + (cuts < one.form[:, None]).sum(axis=1) + (width if request.label.steered else 0)
+        columns.append(np.concatenate((parts, one.pairs, one.edges, one.context, form)).astype(np.intp))
+        values.append(
+            np.concatenate(
+                (
+                    np.full(len(parts) + len(one.pairs), of_text),
+                    np.full(len(one.edges), of_edges),
+                    np.full(len(one.context), of_context),
+                    np.full(len(form), _FORM_SHARE),
+                )
+            )
+        )
+    given = [[] if base is None else base.outputs(request).tolist() for request in requests]
+    return _Table(
+        rows=sparse_rows(columns, values, BUCKETS + 2 * width, np.array(given) * _BASE_SHARE),
+        levels=np.stack([_levels(request.label) for request in requests]),
+        types=np.stack([_types(request.label) for request in requests]),
+        steered=np.array([request.label.steered for request in requests]),
+    )
+
+
+def _levels(label: RequestLabel) -> Array:
+    found = np.zeros(LEVELS)
+    opinions = [(label.tier, label.tiers), *([label.second[:2]] if label.second else [])]
+    for tier, tiers in opinions:
+        others = [other for other in tiers if other != tier]
+        found[tier - 1] += 1 - _SECOND_CHOICE * len(others)
+        for other in others:
+            found[other - 1] += _SECOND_CHOICE
+    return found / len(opinions)
+
+
+def _types(label: RequestLabel) -> Array:
+    opinions = [label.query_type, *([label.second[2]] if label.second else [])]
+    return np.array([opinions.count(kind) / len(opinions) for kind in TYPES])
+
+
+def _fit(rows: Sparse, shares_of_classes: Array) -> tuple[Array, Array]:
+    """Fit weights (classes, columns) and intercepts (classes,); a row counts for each class by its share."""
+    at, labels = np.nonzero(shares_of_classes)
+    return fit_softmax(rows[at], labels, shares_of_classes[at, labels], shares_of_classes.shape[1])
+
+
+def _temperatures(requests: Sequence[LabelledRequest], table: _Table, on_progress: Progress) -> tuple[float, float]:
+    """Find by how much the scores of tiers and of types must be scaled to be probabilities, on held-out requests."""
+    folds = deal(requests, _CALIBRATION_FOLDS)
+    levels, types = np.zeros((len(folds), LEVELS)), np.zeros((len(folds), len(TYPES)))
+    for fold in range(_CALIBRATION_FOLDS):
+        chosen, held = folds != fold, folds == fold
+        for scores, labels in ((levels, table.levels), (types, table.types)):
+            weights, intercept = _fit(table.rows[chosen], labels[chosen])
+            scores[held] = table.rows[held] @ weights.T + intercept
+        on_progress(0.2 + 0.6 * (fold + 1) / _CALIBRATION_FOLDS)
+    plain = ~table.steered
+    return (
+        softmax_temperature(levels[plain], table.levels[plain]),
+        softmax_temperature(types[plain], table.types[plain]),
+    )
+
+
+def _model(
+    weights: Array,
+    intercept: Array,
+    requests: Sequence[LabelledRequest],
+    table: _Table,
+    cuts: NDArray[np.float32],
+    base: RequestClassifier | None,
+    attribution: str,
+) -> Model:
+    """Turn what was fitted into a model; what a base says is linear too, so that the two are one."""
+    bins = cuts.shape[1] + 1
+    width = len(FORM) * bins
+    words = weights[:, :BUCKETS].T
+    form = weights[:, BUCKETS : BUCKETS + width].T * _FORM_SHARE
+    trained_on = {_hash(request) for request in requests}
+    if base is not None:
+        of_base = weights[:, BUCKETS + 2 * width :].T * _BASE_SHARE
+        words = words + base.model.weights @ of_base
+        form = form + base.model.form.reshape(width, -1) @ of_base
+        intercept = intercept + base.model.intercept @ of_base
+        trained_on |= {*base.model.trained_on.tolist()}
+    form = form.reshape(len(FORM), bins, -1)
+    # Each feature's mean over the requests goes to the intercept, so that a bin says what is unusual.
+    plain = table.rows[~table.steered] if not table.steered.all() else table.rows
+    shares_of_bins = np.asarray(plain[:, BUCKETS : BUCKETS + width].mean(axis=0)).reshape(len(FORM), bins) / _FORM_SHARE
+    usual = np.einsum("fb,fbo->fo", shares_of_bins, form)
+    return Model(
+        weights=words.astype(np.float32),
+        cuts=cuts,
+        form=(form - usual[:, None, :]).astype(np.float32),
+        intercept=(intercept + usual.sum(axis=0)).astype(np.float32),
+        thresholds=np.full(LEVELS - 1, np.nan),
+        trained_on=np.array(sorted(trained_on), dtype=np.uint32),
+        attribution=attribution or ("" if base is None else base.model.attribution),
+    )
