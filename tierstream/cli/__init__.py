@@ -34,7 +34,11 @@ _COMMANDS = (
     ),
     Listed("dead-letters", "dead_letters", "Records that could not be served."),
     Listed("breakers", "breakers", "Circuit breakers of models and tiers."),
-    Listed("train", "train", "Train a learned classifier from labelled outcomes of a weaker and a stronger model."),
+    Listed(
+        "train",
+        "train",
+        "Train the classifier, from labelled requests or from labelled outcomes of a weaker and a stronger model.",
+    ),
     Listed("score", "train", "Score prompts: how much each needs the stronger model, from 0 to 1."),
     Listed(
         "evaluate",

@@ -117,7 +117,8 @@ def _arrays_of(model: Model) -> Arrays:
 
 def _model_of(arrays: Arrays) -> Model:
     return Model(
-        weights=arrays["weights"].astype(np.float32) * arrays["scale"],
+        # Rows next to each other, or every look-up would copy them all.
+        weights=np.ascontiguousarray(arrays["weights"] * arrays["scale"]),
         cuts=arrays["cuts"],
         form=arrays["bins"],
         intercept=arrays["intercept"],

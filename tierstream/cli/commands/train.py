@@ -1,10 +1,10 @@
-"""`tierstream train` and `tierstream score`: making a learned classifier, and asking it."""
+"""`tierstream train` and `tierstream score`: making a model of the classifier, and asking one of outcomes."""
 
 import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import islice
@@ -22,15 +22,15 @@ from tierstream.training import TrainingError
 from tierstream.training.outcome_file import read_outcomes, read_prompts
 
 if TYPE_CHECKING:
+    from streams.routing.classifier_loading import TrainedModel
     from streams.routing.learned.classifier import LearnedClassifier
 
 T = TypeVar("T")
 _SCORED_AT_ONCE = 256
 _STDOUT = Path("-")
 
-Outcomes = Annotated[
-    Path, typer.Option("--outcomes", metavar="FILE", help="Labelled outcomes as JSON, one a line; .gz will do.")
-]
+_OUTCOMES_HELP = "Labelled outcomes as JSON, one a line; .gz will do."
+Outcomes = Annotated[Path, typer.Option("--outcomes", metavar="FILE", help=_OUTCOMES_HELP)]
 ModelFile = Annotated[
     Path | None, typer.Option("--model", metavar="MODEL", help="Model file; default: the one that ships.")
 ]
@@ -41,8 +41,9 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(
         epilog=examples(
-            "tierstream train --outcomes outcomes.jsonl.gz --out model.npz",
-            "tierstream train --outcomes outcomes.jsonl --out model.npz --seed 7 --json",
+            "tierstream train --requests labelled.jsonl --out model.npz",
+            "tierstream train --requests labelled.jsonl.gz --from-scratch --out model.npz --json",
+            "tierstream train --outcomes outcomes.jsonl.gz --out model.npz --seed 7",
         )
     )(train)
     app.command(
@@ -54,26 +55,57 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    outcomes: Outcomes,
     out: Annotated[Path, typer.Option(metavar="MODEL", help="The model file to write.")],
-    seed: Seed = 0,
+    outcomes: Annotated[Path | None, typer.Option(metavar="FILE", help=_OUTCOMES_HELP)] = None,
+    requests: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Labelled requests as JSON, one a line; .gz will do. May be given again."),
+    ] = None,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="With --requests: instead of the shipped model, not added to it.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="With --outcomes; default 0.")] = None,
     attribution: Annotated[
-        str, typer.Option(metavar="TEXT", help="Kept in the file: whose outcomes, and under which licence.")
+        str, typer.Option(metavar="TEXT", help="Kept in the file: whose examples, and under which licence.")
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Train a learned classifier from labelled outcomes of a weaker and a stronger model.
+    """Train the classifier, from labelled requests or from labelled outcomes of a weaker and a stronger model.
 
-    A line has `id`, `prompt`, `weak_correct` and `strong_correct` (1 right, 0 wrong); `benchmark` and `subject` are
-    never given to the model. 10,000 outcomes take about ten seconds of computing. How well it does on prompts that it
-    has not seen says `tierstream evaluate --cross-validate`.
+    A line of --requests is a request as it is sent, with a `label`: its `tier` is the lowest that should serve it (1
+    for open-weight, 2 for small closed, 3 for frontier models), its `query_type` what is to be done, `acceptable` the
+    tiers that are no mistake. What the shipped model knows is kept and corrected, unless it is made --from-scratch.
+
+    A line of --outcomes has `id`, `prompt`, `weak_correct` and `strong_correct` (1 right, 0 wrong); `benchmark` and
+    `subject` are never given to the model. 10,000 outcomes take about ten seconds of computing, as many requests a
+    minute or two. How well it does on what it has not seen says `tierstream evaluate --cross-validate`.
     """
+    if (outcomes is None) == (not requests):
+        raise typer.BadParameter("give either --requests or --outcomes: they make models of two kinds")
+    if requests and seed is not None:
+        raise typer.BadParameter("--seed goes with --outcomes: nothing is random in a model of requests")
+    if outcomes is not None and from_scratch:
+        raise typer.BadParameter("--from-scratch goes with --requests: a model of outcomes is always made anew")
     require_scikit_learn()
     require_directory(out)
-    found = read_outcomes(outcomes)
+    started = time.monotonic()
+    if outcomes is not None:
+        trained, told = _of_outcomes(outcomes, seed or 0, attribution, out)
+    else:
+        trained, told = _of_requests(requests or [], attribution, out, from_scratch=from_scratch)
+    size, seconds = out.stat().st_size, round(time.monotonic() - started, 1)
+    if as_json:
+        figures = {"model": str(out), "version": trained.version, **told, "bytes": size, "seconds": seconds}
+        show_json(figures)
+    else:
+        about = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in told.items())
+        typer.echo(f"{out}: version {trained.version}, {about}, {size / 1e6:.1f} MB, {seconds} s")
+
+
+def _of_outcomes(path: Path, seed: int, attribution: str, out: Path) -> "tuple[TrainedModel, dict[str, float]]":
     from tierstream.training import fit_model  # noqa: PLC0415 - scikit-learn takes a while to import
 
-    started = time.monotonic()
+    found = read_outcomes(path)
     with progress_bar(f"training on {len(found)} outcomes") as progress:
         try:
             model = fit_model.train(
@@ -84,24 +116,27 @@ def train(
                 progress,
             )
         except TrainingError as error:
-            raise InputError(f"{outcomes}: {error}") from None
+            raise InputError(f"{path}: {error}") from None
         model.save(out)
-    size, seconds = out.stat().st_size, round(time.monotonic() - started, 1)
-    figures = {
-        "model": str(out),
-        "version": model.version,
-        "outcomes": len(found),
-        "mean_gain": round(model.training.mean_gain, 6),
-        "bytes": size,
-        "seconds": seconds,
-    }
-    if as_json:
-        show_json(figures)
-    else:
-        typer.echo(
-            f"{out}: version {model.version}, {len(found)} outcomes, mean gain {model.training.mean_gain:+.3f}, "
-            f"{size / 1e6:.1f} MB, {seconds} s"
-        )
+    return model, {"outcomes": len(found), "mean_gain": round(model.training.mean_gain, 6)}
+
+
+def _of_requests(
+    paths: Sequence[Path], attribution: str, out: Path, *, from_scratch: bool
+) -> "tuple[TrainedModel, dict[str, float]]":
+    from streams.routing.request_classifier.classifier import RequestClassifier  # noqa: PLC0415
+    from tierstream.training import fit_requests  # noqa: PLC0415 - scikit-learn takes a while to import
+    from tierstream.training.labelled_requests import read_labelled  # noqa: PLC0415
+
+    found = read_labelled(paths)
+    base = None if from_scratch else RequestClassifier.shipped()
+    with progress_bar(f"training on {len(found)} requests") as progress:
+        try:
+            model = fit_requests.train(found, base, attribution, progress)
+        except TrainingError as error:
+            raise InputError(f"{', '.join(map(str, paths))}: {error}") from None
+        model.save(out)
+    return model, {"requests": len(found), "added_to": 0 if base is None else base.examples}
 
 
 def score(
