@@ -117,7 +117,8 @@ def _arrays_of(model: Model) -> Arrays:
 
 def _model_of(arrays: Arrays) -> Model:
     return Model(
-        weights=arrays["weights"].astype(np.float32) * arrays["scale"],
+        # Rows in one piece: of a file written by columns, `take` would copy the whole for each word.
+        weights=np.ascontiguousarray(arrays["weights"].astype(np.float32) * arrays["scale"]),
         cuts=arrays["cuts"],
         form=arrays["bins"],
         intercept=arrays["intercept"],

@@ -64,7 +64,7 @@ def route(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the decision as JSON.")] = False,
 ) -> None:
-    """Show which tier a request, or each of a file of requests, would go to, without sending it.
+    """Show which tier a request would go to, without sending it.
 
     The same rules, limits, classifier and context windows decide as in a worker with these settings. Nothing leaves
     this machine and neither broker nor provider is needed: where a worker would ask a language model, it is said so.
