@@ -210,7 +210,7 @@ def test_a_line_that_can_not_be_decided_loses_none_of_the_others(tmp_path):
     assert found[-1]["request_id"]
     assert ["error" in line for line in found] == [False, True, True, True, True, True, False]
     assert all(set(line) == {"request_id", "error"} for line in found[1:-1])
-    assert found[1]["error"].startswith(f"{path} line 2: not JSON")
+    assert found[1]["error"] == f"{path} line 2: not JSON: EOF while parsing an object at column 1"
     assert found[4]["error"] == f"{path} line 6: min_tier: is above max_tier"
     assert result.stderr == f"error: {path}: 5 of 7 requests could not be decided\n"
 

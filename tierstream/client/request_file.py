@@ -125,7 +125,8 @@ def parse_line(text: bytes, number: int, place: str, new_id: Callable[[], str], 
         InputError: Naming the place and, where there is one, the field.
     """
     try:
-        data = from_json(text, allow_inf_nan=False)
+        # Without its end, or what is cut off there is said to be on the next line.
+        data = from_json(text.rstrip(), allow_inf_nan=False)
     except ValueError as error:
         raise InputError(f"{place}: not JSON: {str(error).replace('line 1 column', 'column')}") from None
     if not isinstance(data, dict):

@@ -68,9 +68,11 @@ def route(
 
     The same rules, limits, classifier and context windows decide as in a worker with these settings. Nothing leaves
     this machine and neither broker nor provider is needed: where a worker would ask a language model, it is said so.
+
     With --input each line of a file, plain or gzip, is decided by itself: with --json one object a line, else in
     columns, with the share of each tier at the end. A line that can't be decided is named in its place, and the others
     are decided. Of a labelled request the label is not looked at.
+
     Exit code 1 if no tier has room for the request, or a line of the file could not be decided; 2 if the request, the
     options or the settings can't be used.
     """
