@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from topics.requests import Request
 
@@ -48,6 +48,29 @@ class Classifier(Protocol):
 
     def read(self, request: Request, tiers: int) -> Reading:
         """Score a request for so many tiers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a word, a feature of the form or a model of outcomes did to the scores.
+
+    Attributes:
+        name: The word, the feature or the model.
+        kind: Which of them it is.
+        moved: By how much it raised the log odds of needing more than tier 1, 2 and so on, for each tier but the last.
+    """
+
+    name: str
+    kind: Literal["word", "form", "outcomes"]
+    moved: tuple[float, ...]
+
+
+@runtime_checkable
+class ExplainingClassifier(Classifier, Protocol):
+    """A classifier that says what moved its scores."""
+
+    def evidence(self, request: Request, tiers: int) -> list[Evidence]:
+        """Say what moved the scores for so many tiers, in no order."""
 
 
 def tier_probabilities(needs: Sequence[float]) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streams.config.context_windows import ContextTooLongError, ContextWindows
-from streams.routing.classifier import tier_probabilities
+from streams.routing.classifier import Evidence, ExplainingClassifier, tier_probabilities
 from streams.routing.policy import Bounds, Classified, Policy
 from streams.routing.simhash import signature
 from streams.routing.versions import ClassifierVersions
@@ -103,6 +103,11 @@ class Router:
             classified_tier=classified,
             sampled=sampled,
         )
+
+    def evidence(self, request: Request, arrived_ms: int) -> list[Evidence]:
+        """Say what moved the scores of the classifier that `draft` asks; nothing where it can't say."""
+        classifier = self._classifiers.at(arrived_ms)
+        return classifier.evidence(request, self._tiers) if isinstance(classifier, ExplainingClassifier) else []
 
     def decide(self, draft: Draft, vote: TierVote | None) -> Decision:
         """Let a vote move the draft by at most one tier, within what the policy leaves.

@@ -1,15 +1,22 @@
 """`tierstream route`: the decision for a prompt, a file or a whole request, explained, without anything running."""
 
+import gzip
 import json
+import os
+import select
+import signal
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
 
-from streams.routing.features_classifier import FeaturesClassifier
+from streams.routing.request_classifier.classifier import RequestClassifier
+from streams.routing.request_classifier.features import FORM
 from tierstream.cli import app
 from topics.tasks import Decision
 
-FEATURES = FeaturesClassifier.version
+SHIPPED = RequestClassifier.shipped().version
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +24,7 @@ def empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("KAFKA_BOOTSTRAP_SERVERS", "CLICKHOUSE_URL", "TIERSTREAM_CONFIG"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TIERSTREAM_ROUTING__CLASSIFIER", "features")
+    monkeypatch.setenv("TIERSTREAM_ROUTING__CLASSIFIER", "learned")
 
 
 def run(*arguments, code=0, **options):
@@ -37,17 +44,12 @@ def test_help():
 
 
 def test_one_line_says_where_and_why():
-    assert run("Do you ship to Norway?").stdout == f"T1 fast open-weight: classifier {FEATURES}\n"
+    assert run("--max-tier", 1, "Do you ship to Norway?").stdout.startswith("T1 fast open-weight: ")
+    assert f"classifier {SHIPPED}" in run("Do you ship to Norway?").stdout
     assert run("--role", "ceo", "Are our projections ok?").stdout == "T3 frontier: rule executive-finance\n"
 
 
-def test_the_learned_classifier_is_named_with_its_model(monkeypatch):
-    monkeypatch.setenv("TIERSTREAM_ROUTING__CLASSIFIER", "learned")
-    assert decision_of("Do you ship to Norway?").classifier.startswith("learned/")
-
-
 def test_a_model_that_can_not_be_used_is_one_line(monkeypatch, tmp_path):
-    monkeypatch.setenv("TIERSTREAM_ROUTING__CLASSIFIER", "learned")
     monkeypatch.setenv("TIERSTREAM_ROUTING__MODEL", str(tmp_path / "none.npz"))
     result = CliRunner().invoke(app, ["route", "x"])
     assert result.exit_code == 2
@@ -59,8 +61,7 @@ def test_explained():
     for words in (
         "T3 frontier: rule executive-finance",
         "0.45 to 0.55",
-        f"{FEATURES} came to T1",
-        "analysis",
+        f"{SHIPPED} came to T",
         "T1 to T3",
     ):
         assert words in shown
@@ -88,7 +89,6 @@ def test_whether_a_language_model_would_be_asked_and_with_what(classifier, monke
 @pytest.mark.parametrize(
     ("classifier", "arguments", "words"),
     [
-        ("features", (UNSURE,), "no language model is asked"),
         ("learned", (UNSURE,), "no language model is asked"),
         ("llm", ("--role", "ceo", "Are our projections ok?"), "is not asked: it could change nothing"),
         ("llm", ("--max-tier", 1, UNSURE), "is not asked: it could change nothing"),
@@ -120,15 +120,14 @@ def test_each_option_reaches_the_decision():
 
 def test_json_is_the_record_that_a_worker_writes():
     decision = decision_of("Where is order 17?")
-    assert (decision.tier, decision.classified_tier, decision.query_type) == (1, 1, "faq")
-    assert len(decision.scores) == 3
+    assert (decision.rule, decision.classifier, len(decision.scores)) == (None, SHIPPED, 3)
     assert decision.signature == decision_of("where is order 4711").signature
 
 
 def test_a_file_and_a_whole_request(tmp_path):
     path = tmp_path / "prompt.txt"
     path.write_text("Where is my order?\n", encoding="utf-8")
-    assert decision_of("--file", path).query_type == "faq"
+    assert decision_of("--file", path) == decision_of("Where is my order?\n")
     request = {"prompt": "Is it\nfine?", "context": {"user_role": "legal", "business_impact": "critical"}}
     assert decision_of("-", input=json.dumps(request, indent=2)).rule == "legal-review"
     odd = run("-", input='{"prompt": "hi", "min_teir": 2}')
@@ -168,3 +167,152 @@ def test_what_no_tier_has_room_for(tmp_path):
     path.write_text("word " * 150_000)
     result = run("--file", path, "--max-tier", 1, code=1)
     assert result.stderr.startswith("error: messages: about")
+
+
+def lines_of(shown):
+    return [json.loads(line) for line in shown.splitlines()]
+
+
+def write_lines(path, *lines):
+    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines) + "\n")
+    return path
+
+
+def test_a_file_is_decided_as_each_of_its_requests_alone(tmp_path):
+    requests = [
+        {"request_id": "b", "prompt": "Are our projections ok?", "context": {"user_role": "ceo"}},
+        {"request_id": "a", "prompt": "Where is order 17?", "label": {"tier": 1, "query_type": "faq"}},
+        {"request_id": "b", "prompt": "Translate this.", "min_tier": 2},
+    ]
+    result = run("--input", write_lines(tmp_path / "requests.jsonl", *requests), "--json")
+    alone = [json.loads(run("-", "--json", input=json.dumps(one | {"label": None})).stdout) for one in requests]
+    assert lines_of(result.stdout) == [
+        {"request_id": one["request_id"], **decision} for one, decision in zip(requests, alone, strict=True)
+    ]
+    assert result.stderr == ""
+
+
+def test_a_line_that_can_not_be_decided_loses_none_of_the_others(tmp_path):
+    path = write_lines(
+        tmp_path / "requests.jsonl",
+        {"request_id": "first", "prompt": "Hello"},
+        "{",
+        '{"request_id": "cut", "prompt": "Hel',
+        {"request_id": "empty", "messages": []},
+        "",
+        {"request_id": "crossed", "prompt": "Hello", "min_tier": 2, "max_tier": 1},
+        {"request_id": "long", "prompt": "word " * 150_000, "max_tier": 1},
+        {"prompt": "Hello"},
+    )
+    result = run("--input", path, "--json", code=1)
+    found = lines_of(result.stdout)
+    assert [line["request_id"] for line in found[:-1]] == ["first", None, "cut", "empty", "crossed", "long"]
+    assert found[-1]["request_id"]
+    assert ["error" in line for line in found] == [False, True, True, True, True, True, False]
+    assert all(set(line) == {"request_id", "error"} for line in found[1:-1])
+    assert found[1]["error"] == f"{path} line 2: not JSON: EOF while parsing an object at column 1"
+    assert found[4]["error"] == f"{path} line 6: min_tier: is above max_tier"
+    assert result.stderr == f"error: {path}: 5 of 7 requests could not be decided\n"
+
+    plain = run("--input", path, code=1)
+    *lines, last = plain.stdout.splitlines()
+    assert [line.split()[0] for line in lines[:-1]] == ["first", "-", "cut", "empty", "crossed", "long"]
+    assert "min_tier: is above max_tier" in lines[4]
+    assert last.startswith("2 decided: T1 fast open-weight ")
+    assert plain.stderr == result.stderr
+
+
+def test_fields_that_nobody_reads_are_named_once_and_a_label_never(tmp_path):
+    odd = [{"prompt": "Hello", "min_teir": 2, "label": {"tier": 1}}] * 3
+    result = run("--input", write_lines(tmp_path / "odd.jsonl", *odd), "--json")
+    assert len({line["request_id"] for line in lines_of(result.stdout)}) == 3
+    assert result.stderr.count("warning:") == 1
+    assert result.stderr.endswith("fields that nobody reads: min_teir (line 1 and 2 more)\n")
+
+
+def test_the_last_line_has_the_share_of_each_tier(tmp_path):
+    tiers = [{"request_id": f"r{tier}", "prompt": "Hello", "min_tier": tier, "max_tier": tier} for tier in (1, 3, 3, 3)]
+    *lines, last = run("--input", write_lines(tmp_path / "r.jsonl", *tiers)).stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [["r1", "T1"], ["r3", "T3"], ["r3", "T3"], ["r3", "T3"]]
+    assert last == "4 decided: T1 fast open-weight 25.0%, T2 small closed 0.0%, T3 frontier 75.0%"
+
+
+def test_a_packed_file_and_stdin_are_read_alike(tmp_path):
+    text = b'{"request_id": "a", "prompt": "Hello"}\n' * 3
+    path = tmp_path / "requests.jsonl.gz"
+    path.write_bytes(gzip.compress(text))
+    packed = run("--input", path, "--json").stdout
+    assert packed == run("--input", "-", "--json", input=text).stdout
+    assert len(lines_of(packed)) == 3
+
+
+def test_a_file_goes_with_explanations_as_json(tmp_path):
+    path = write_lines(tmp_path / "r.jsonl", {"prompt": UNSURE})
+    (line,) = lines_of(run("--input", path, "--json", "--explain").stdout)
+    assert line["evidence"] == json.loads(run("--json", "--explain", UNSURE).stdout)["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("hi",), "--input goes with --json and --explain only"),
+        (("-",), "--input goes with --json and --explain only"),
+        (("--file", "x"), "--input goes with --json and --explain only"),
+        (("--system", "Be brief."), "--input goes with --json and --explain only"),
+        (("--role", "ceo"), "--input goes with --json and --explain only"),
+        (("--self-validating",), "--input goes with --json and --explain only"),
+        (("--explain",), "with --input give --json too"),
+        ((), "r.jsonl: No such file"),
+    ],
+)
+def test_what_does_not_go_with_a_file(arguments, words):
+    result = run("--input", "r.jsonl", *arguments, code=2)
+    assert words in " ".join(result.stderr.replace("│", " ").split())
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"\n", "there is no request in it"), (b"\x1f\x8b\x08", "broken gzip")])
+def test_a_file_that_holds_nothing(content, words, tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(content)
+    assert words in run("--input", path, code=2).stderr
+
+
+def test_what_moved_the_scores_most_comes_first():
+    decision = json.loads(run("--explain", "--json", UNSURE).stdout)
+    evidence = decision.pop("evidence")
+    assert decision == json.loads(run("--json", UNSURE).stdout)
+    assert 0 < len(evidence) <= 8
+    strengths = [max(map(abs, one["moved"])) for one in evidence]
+    assert strengths == sorted(strengths, reverse=True)
+    for one in evidence:
+        assert len(one["moved"]) == 2
+        assert one["name"] in (UNSURE.lower() if one["kind"] == "word" else FORM)
+
+    shown = run("--explain", UNSURE).stdout
+    for one in evidence:
+        name = repr(one["name"]) if one["kind"] == "word" else one["name"]
+        row = next(line for line in shown.splitlines() if line.strip().startswith(f"{name} "))
+        assert row.split()[-2:] == [f"{by:+.2f}" for by in one["moved"]]
+
+
+def test_each_step_between_tiers_has_its_evidence(monkeypatch):
+    monkeypatch.setenv("TIERSTREAM_ROUTING__PRESET", "two-tier")
+    shown = run("--explain", UNSURE).stdout
+    assert "more than T1" in shown
+    assert "more than T2" not in shown
+
+
+def test_ctrl_c_ends_a_file_quietly():
+    command = [sys.executable, "-m", "tierstream", "route", "--input", "-", "--json"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ.copy()
+    ) as process:
+        process.stdin.write(b'{"request_id": "a", "prompt": "Hello"}\n')
+        process.stdin.flush()
+        assert select.select([process.stdout], [], [], 60)[0]
+        assert json.loads(process.stdout.readline())["request_id"] == "a"
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        assert process.stderr.read() == b"interrupted: the rest is undecided\n"
+    assert process.returncode == 130

@@ -26,20 +26,23 @@ def progress_console() -> Console:
 
 @contextmanager
 def progress_bar(
-    label: str, interrupted: str = "interrupted: nothing was written"
+    label: str, interrupted: str = "interrupted: nothing was written", *, hidden: bool = False
 ) -> Iterator[Callable[[float], None]]:
     """Show a bar while the body runs, where stderr is a terminal.
 
     Args:
         label: What is going on.
         interrupted: What to say after Ctrl-C, which ends the command with exit code 130.
+        hidden: Whether to show none, where the body writes to the terminal itself.
 
     Yields:
         What to call with the share that is done.
     """
     console = progress_console()
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+    disable = hidden or not console.is_terminal
+    # What the body writes to stdout belongs there and not beside the bar.
+    with Progress(*columns, console=console, transient=True, disable=disable, redirect_stdout=False) as shown:
         task = shown.add_task(label, total=1.0)
         try:
             yield lambda done: shown.update(task, completed=done)

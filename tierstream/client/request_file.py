@@ -114,17 +114,25 @@ def read_lines(lines: Iterable[bytes], name: str, line_id: Callable[[int], str],
         InputError: Naming line and field.
     """
     for number, text in enumerate(lines, 1):
-        if not text.strip():
-            continue
-        place = f"{name} line {number}"
-        try:
-            data = from_json(text, allow_inf_nan=False)
-        except ValueError as error:
-            raise InputError(f"{place}: not JSON: {str(error).replace('line 1 column', 'column')}") from None
-        if not isinstance(data, dict):
-            raise InputError(f"{place}: not a JSON object")
-        request, unknown = parse_request(data, place, partial(line_id, number), max_bytes)
-        yield Line(number, request, unknown)
+        if text.strip():
+            yield parse_line(text, number, f"{name} line {number}", partial(line_id, number), max_bytes)
+
+
+def parse_line(text: bytes, number: int, place: str, new_id: Callable[[], str], max_bytes: int) -> Line:
+    """Parse a line of JSON; see `parse_request`.
+
+    Raises:
+        InputError: Naming the place and, where there is one, the field.
+    """
+    try:
+        # Without its end, or what is cut off there is said to be on the next line.
+        data = from_json(text.rstrip(), allow_inf_nan=False)
+    except ValueError as error:
+        raise InputError(f"{place}: not JSON: {str(error).replace('line 1 column', 'column')}") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{place}: not a JSON object")
+    request, unknown = parse_request(data, place, new_id, max_bytes)
+    return Line(number, request, unknown)
 
 
 def parse_request(

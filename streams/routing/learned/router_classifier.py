@@ -2,9 +2,10 @@
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Final
 
-from streams.routing.classifier import Classifier, QueryType, Reading
+from streams.routing.classifier import Classifier, Evidence, ExplainingClassifier, QueryType, Reading
 from streams.routing.learned.classifier import LearnedClassifier
 from topics.requests import Request
 
@@ -45,9 +46,30 @@ class LearnedRouterClassifier:
     def read(self, request: Request, tiers: int) -> Reading:
         """Score a request for so many tiers."""
         found = self._requests.read(request, tiers)
+        needs = (
+            _moved(self._goes_up_from, 1.0, shift) if share is None else _moved(p, share, shift)
+            for p, (share, shift) in zip(found.needs, self._steps(request, found), strict=True)
+        )
+        # What needs more than tier 2 needs more than tier 1, however the two were calibrated.
+        return Reading([*itertools.accumulate(needs, min)], found.query_type)
+
+    def evidence(self, request: Request, tiers: int) -> list[Evidence]:
+        """Say what moved the scores: what moved those of the classifier of requests, and the model of outcomes."""
+        steps = self._steps(request, self._requests.read(request, tiers))
+        inner = self._requests.evidence(request, tiers) if isinstance(self._requests, ExplainingClassifier) else []
+        return [
+            Evidence("model of outcomes", "outcomes", tuple(shift for _, shift in steps)),
+            *(
+                replace(one, moved=tuple(by * (share or 0.0) for by, (share, _) in zip(one.moved, steps, strict=True)))
+                for one in inner
+            ),
+        ]
+
+    def _steps(self, request: Request, found: Reading) -> list[tuple[float | None, float]]:
+        """Return for each step the share of the log odds found that counts (None: calibrated), and what is added."""
         text = request.question
         if request.response_schema is not None or found.query_type == QueryType.EXTRACTION or not text.strip():
-            return found
+            return [(1.0, 0.0)] * len(found.needs)
         reading = self._learned.read(text)
         gain = 2 * reading.score - 1
         # 0 where it knows half of the words or fewer: a text in another language, say.
@@ -55,12 +77,8 @@ class LearnedRouterClassifier:
         share = 1 - familiarity * (1 - _REQUESTS_BESIDE)
         more = _STEEPNESS * (gain - self._learned.training.mean_gain)
         shift = familiarity * min(max(more, -_MOST), _MOST)
-        needs = (
-            _moved(p, share, shift) if cut is None else _moved(self._goes_up_from, 1.0, _STEEPNESS * (gain - cut))
-            for p, cut in zip(found.needs, itertools.chain(self._cuts, itertools.repeat(None)), strict=False)
-        )
-        # What needs more than tier 2 needs more than tier 1, however the two were calibrated.
-        return Reading([*itertools.accumulate(needs, min)], found.query_type)
+        cuts = itertools.islice(itertools.chain(self._cuts, itertools.repeat(None)), len(found.needs))
+        return [(share, shift) if cut is None else (None, _STEEPNESS * (gain - cut)) for cut in cuts]
 
 
 def _moved(p: float, share: float, shift: float) -> float:

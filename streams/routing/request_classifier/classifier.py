@@ -2,18 +2,18 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.routing.classifier import Reading
+from streams.routing.classifier import Evidence, Reading
 from streams.routing.request_classifier.features import FORM, Seen, parts_of, see, shares
 from streams.routing.request_classifier.model import LEVELS, OUTPUTS, TYPES, Floats, Model, digest, read, save
 from topics.requests import Request
@@ -21,19 +21,6 @@ from topics.requests import Request
 _REMEMBERED_WORDS: Final = 1 << 15
 _LEAST_LIKELY: Final = 1e-6
 """A boundary or threshold at 0 or 1 is read as this close to it: no evidence moves those."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What a word or a feature of the form did to a decision.
-
-    Attributes:
-        name: The word, or the feature.
-        moved: By how much it raised the log odds of needing more than the first tier, and than the second.
-    """
-
-    name: str
-    moved: tuple[float, ...]
 
 
 class RequestClassifier:
@@ -69,7 +56,7 @@ class RequestClassifier:
         """Score a request for so many tiers, of which the first and the last are those of the labels."""
         outputs = self._outputs(see(request))
         kind = request.query_type or TYPES[int(outputs[LEVELS:].argmax())]
-        return Reading(self._spread(self._log_odds_of_more(outputs), tiers), kind)
+        return Reading([1 / (1 + math.exp(-value)) for value in self._steps(outputs, tiers)], kind)
 
     def needs(self, request: Request) -> tuple[float, ...]:
         """Return the probabilities of needing more than each tier of the labels; no threshold moves them."""
@@ -84,18 +71,24 @@ class RequestClassifier:
         """Return the scores of tiers and types, before thresholds: (outputs,)."""
         return self._outputs(see(request))
 
-    def evidence(self, request: Request) -> list[Evidence]:
+    def evidence(self, request: Request, tiers: int) -> list[Evidence]:
         """Say what moved the scores: each word with its parts, and each feature of the form beside the usual one."""
         seen = see(request)
         outputs = self._outputs(seen)
         rows = self._rows_of(seen.words)
         scale = shares(seen, int(self._sums[rows, OUTPUTS].sum()))[0]
-        parts = [(word, self._sums[row, :OUTPUTS] * scale) for word, row in zip(seen.words, rows, strict=True)]
-        parts += [(name, self._form[row]) for name, row in zip(FORM, self._bins_of(seen), strict=True)]
-        before = self._log_odds_of_more(outputs)
+        found = self._steps(outputs, tiers)
+
+        def evidence(name: str, kind: Literal["word", "form"], part: Floats) -> Evidence:
+            without = self._steps(outputs - part, tiers)
+            return Evidence(name, kind, tuple(a - b for a, b in zip(found, without, strict=True)))
+
         return [
-            Evidence(name, tuple(a - b for a, b in zip(before, self._log_odds_of_more(outputs - part), strict=True)))
-            for name, part in parts
+            *(
+                evidence(word, "word", self._sums[row, :OUTPUTS] * scale)
+                for word, row in zip(seen.words, rows, strict=True)
+            ),
+            *(evidence(name, "form", self._form[row]) for name, row in zip(FORM, self._bins_of(seen), strict=True)),
         ]
 
     def with_thresholds(self, thresholds: Sequence[float]) -> "RequestClassifier":
@@ -157,15 +150,16 @@ class RequestClassifier:
         self._sums[row, OUTPUTS] = len(parts)
         return row
 
-    def _log_odds_of_more(self, outputs: Floats) -> list[float]:
-        found = _needs(outputs[:LEVELS].tolist())
-        return [value + shift for value, shift in zip(found, self._shifts, strict=True)]
+    def _steps(self, outputs: Floats, tiers: int) -> list[float]:
+        """Return the log odds of needing more than each tier but the last.
 
-    def _spread(self, log_odds: Sequence[float], tiers: int) -> list[float]:
-        """Spread the steps of the labels over those of a deployment; its only step is in the middle of them."""
+        The steps of the labels are spread over those of a deployment; its only step is in the middle of them.
+        """
+        found = _needs(outputs[:LEVELS].tolist())
+        log_odds = [value + shift for value, shift in zip(found, self._shifts, strict=True)]
         first, last = log_odds[0], min(log_odds)
         at = [i / (tiers - 2) for i in range(tiers - 1)] if tiers > 2 else [0.5] * (tiers - 1)  # noqa: PLR2004 - one step
-        return [1 / (1 + math.exp(-(first + (last - first) * x))) for x in at]
+        return [first + (last - first) * x for x in at]
 
 
 def _needs(outputs: Sequence[float]) -> list[float]:
