@@ -25,7 +25,7 @@ _BASE_SHARE: Final = 3.0
 """The same for the scores of a model that is added to: they are hardly penalised."""
 _SECOND_CHOICE: Final = 0.3
 """Share of a tier that is acceptable, but not the lowest that should serve."""
-_CALIBRATION_FOLDS: Final = 5
+_CALIBRATION_FOLDS: Final = 3
 
 Progress = Callable[[float], None]
 
