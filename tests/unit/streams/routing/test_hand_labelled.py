@@ -13,10 +13,8 @@ import pytest
 
 from streams.config.context_windows import ContextWindows
 from streams.config.settings import load
-from streams.routing.features_classifier import FeaturesClassifier
-from streams.routing.learned.classifier import LearnedClassifier
-from streams.routing.learned.router_classifier import LearnedRouterClassifier
 from streams.routing.policy import Policy
+from streams.routing.request_classifier.classifier import RequestClassifier
 from streams.routing.router import Router
 from streams.routing.versions import ClassifierVersions
 from topics.requests import Request
@@ -36,19 +34,16 @@ def request_of(entry) -> Request:
     return Request.model_validate({"request_id": entry["id"], "messages": [message], **fields})
 
 
-@pytest.fixture(scope="module", params=["features", "learned"])
-def decisions(request, tmp_path_factory):
-    """What the shipped settings decide with a local classifier."""
-    local = (
-        FeaturesClassifier() if request.param == "features" else LearnedRouterClassifier(LearnedClassifier.shipped())
-    )
+@pytest.fixture(scope="module")
+def decisions(tmp_path_factory):
+    """What the shipped settings decide with the shipped model, asking no other."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("empty"))
         patch.delenv("TIERSTREAM_CONFIG", raising=False)
         settings = load()
     router = Router(
         policy=Policy(settings.routing.rules, settings.top_tier, settings.routing.limits),
-        classifiers=ClassifierVersions(local),
+        classifiers=ClassifierVersions(RequestClassifier.shipped(settings.routing.boundary[0])),
         tiers=settings.top_tier,
         boundary=settings.routing.boundary,
         sample_rate=0.0,
