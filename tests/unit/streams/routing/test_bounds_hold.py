@@ -1,6 +1,8 @@
 """What a text asks for, poses as or talks a model into: the bounds of its request hold, and no pattern looks for it."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, example, given, settings
@@ -248,12 +250,16 @@ def test_a_long_text_goes_where_it_has_room_below_the_ceiling_or_nowhere(text, d
 
 def test_a_text_does_move_its_own_request_between_its_bounds(scene):
     """The price of reading texts at all: it is said in docs/routing.md, and ends at the bounds."""
-    plain, padded = "Do you ship to Norway?", f"Do you ship to Norway? {' '.join(WRITTEN)}"
-    low, high = (draft(scene.router, new_request(text)).decision for text in (plain, padded))
+    lines = Path(__file__).with_name("hand_labelled.jsonl").read_text(encoding="utf-8").splitlines()
+    found = {
+        text: draft(scene.router, new_request(text)).decision for text in (json.loads(one)["prompt"] for one in lines)
+    }
+    easy, hard = (pick(found, key=lambda text: found[text].tier) for pick in (min, max))
+    low, high = found[easy], found[hard]
     assert low.tier < high.tier
     for ceiling in range(1, scene.settings.top_tier + 1):
-        assert draft(scene.router, new_request(padded, max_tier=ceiling)).decision.tier == min(high.tier, ceiling)
-        assert draft(scene.router, new_request(plain, min_tier=ceiling)).decision.tier == max(low.tier, ceiling)
+        assert draft(scene.router, new_request(hard, max_tier=ceiling)).decision.tier == min(high.tier, ceiling)
+        assert draft(scene.router, new_request(easy, min_tier=ceiling)).decision.tier == max(low.tier, ceiling)
 
 
 GULLIBLE = ModelBehaviour(tier=1, classify_accuracy=1, classify_gullible=True)
