@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO, Final
 
 import numpy as np
@@ -125,7 +126,11 @@ class Layout:
         return None
 
 
-_DAMAGES = (zipfile.BadZipFile, zlib.error, ValueError, TypeError, EOFError, NotImplementedError, RuntimeError)
+_DAMAGES = (
+    zipfile.BadZipFile, zlib.error, ValueError, TypeError, EOFError, NotImplementedError, RuntimeError, SyntaxError,
+    TokenError,
+)  # fmt: skip
+"""What the libraries below raise; the last two on a damaged header, which NumPy parses before checksums are compared."""
 
 
 def kind_of(opened: BinaryIO, name: str) -> str:

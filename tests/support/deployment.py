@@ -61,7 +61,7 @@ class Deployment:
             folder: For the settings and the logs.
             simulator_url: Of the simulator that stands for all providers.
             kafka: Further settings of the section `kafka`.
-            config: Further sections, as TOML. Unless they name a classifier, no model decides or is asked where
+            config: Further sections, as TOML. Unless they name a classifier, no provider's model is asked where
                 requests go.
         """
         section = {
@@ -76,7 +76,7 @@ class Deployment:
         self.simulator_url = simulator_url
         self.config = folder / "tierstream.toml"
         self.config.write_text("\n".join(["[kafka]", *lines, config]))
-        self._classifier = None if re.search(r"^classifier\b", config, re.MULTILINE) else "features"
+        self._classifier = None if re.search(r"^classifier\b", config, re.MULTILINE) else "learned"
         overrides: dict[str, Any] = {"kafka": {"bootstrap_servers": bootstrap_servers}}
         if self._classifier:
             overrides["routing"] = {"classifier": self._classifier}

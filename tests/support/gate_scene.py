@@ -88,7 +88,7 @@ class Scene:
             },
             tiers=({"name": "one", "models": (FAST, OTHER)}, {"name": "two", "models": (LIMITED, BIG)}),
             validation={"judge": None, "fallback": None},
-            routing={"rules": (), "classifier": "features"},
+            routing={"rules": (), "classifier": "learned"},
             breakers={"window_s": 30, "min_calls": 4, "open_s": 5, "probes": 2},
         )
         self.gate = Gate(

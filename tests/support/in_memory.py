@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from support.fixed_classifiers import Fixed
+
 from streams.admission import Gate
 from streams.calls.attempt_log import AttemptLog
 from streams.calls.journal import Journal
@@ -23,7 +25,6 @@ from streams.kafka.heartbeat import GroupHeartbeat
 from streams.kafka.lease import Lease
 from streams.kafka.publisher import Delivered, Output
 from streams.providers.base import ChatCall, ChatReply, ProviderError
-from streams.routing.features_classifier import FeaturesClassifier
 from streams.routing.policy import Policy
 from streams.routing.router import ASK_ALWAYS, Router
 from streams.routing.versions import ClassifierVersions
@@ -55,7 +56,7 @@ SETTINGS: dict[str, Any] = {
         {"name": "three", "models": [{"provider": "trusted", "model": "d"}]},
     ],
     "prices": {f"{ref}": {"input": 1, "output": 10} for ref in ("fast/a", "spare/b", "trusted/c", "trusted/d")},
-    "routing": {"frontier": "trusted/d", "classifier": "features"},
+    "routing": {"frontier": "trusted/d", "classifier": "learned"},
     "validation": {
         "judge": {"provider": "trusted", "model": "c"},
         "fallback": {"provider": "spare", "model": "b"},
@@ -296,7 +297,7 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
     windows = ContextWindows(settings)
     router = Router(
         policy=Policy(settings.routing.rules, settings.top_tier, settings.routing.limits),
-        classifiers=ClassifierVersions(FeaturesClassifier()),
+        classifiers=ClassifierVersions(Fixed(0.1)),
         tiers=settings.top_tier,
         boundary=settings.routing.boundary,
         sample_rate=settings.validation.sample_rate,

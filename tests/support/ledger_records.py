@@ -163,7 +163,7 @@ def hops(n: int) -> Hops:
         outcome="routed",
         tier=1,
         rule="bulk",
-        classifier="features/1",
+        classifier="requests/1:0a1b2c3d",
         scores=(0.75, 0.25),
     )
     infer = Hop(

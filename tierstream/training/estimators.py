@@ -142,8 +142,11 @@ def fit_softmax(rows: Sparse, labels: Ints, weight: Array, classes: int) -> tupl
     Returns:
         The weights (classes, columns) and the intercepts (classes,).
     """
-    fitted = LogisticRegression(C=_SOFTMAX_C, max_iter=_SOFTMAX_STEPS, tol=1e-3).fit(rows, labels, sample_weight=weight)
     weights, intercept = np.zeros((classes, rows.shape[1])), np.full(classes, -_NEVER)
+    if len(only := np.unique(labels)) == 1:
+        intercept[only] = 0.0
+        return weights, intercept
+    fitted = LogisticRegression(C=_SOFTMAX_C, max_iter=_SOFTMAX_STEPS, tol=1e-3).fit(rows, labels, sample_weight=weight)
     if len(fitted.classes_) == 2:  # noqa: PLR2004 - one row of weights stands for both
         weights[fitted.classes_] = np.concatenate((-fitted.coef_, fitted.coef_)) / 2
         intercept[fitted.classes_] = np.concatenate((-fitted.intercept_, fitted.intercept_)) / 2

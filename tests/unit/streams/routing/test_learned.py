@@ -1,8 +1,6 @@
 """The learned classifier: features of any text, training, scores, observing, and model files."""
 
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,15 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
+from support.fixed_classifiers import Fixed
 from support.in_memory import new_request
 
-from streams.routing.features_classifier import FeaturesClassifier
 from streams.routing.learned import features
 from streams.routing.learned.classifier import LearnedClassifier
 from streams.routing.learned.features import SURFACE_NAMES, features_digest, parse
-from streams.routing.learned.model_file import ModelError
 from streams.routing.learned.router_classifier import LearnedRouterClassifier
-from streams.routing.query_type import query_type
+from streams.routing.model_archive import ModelError
 from tierstream.training import TrainingError
 from tierstream.training.cross_validation import out_of_fold_scores
 from tierstream.training.estimators import Growth
@@ -290,126 +287,113 @@ def test_the_shipped_model(shipped):
     assert shipped.read(steps).score > shipped.read(recall).score
 
 
-SERVING = """
-import sys
-from streams.config.context_windows import ContextWindows
-from streams.config.settings import load
-from tierstream.worker import new_router
-from topics.requests import Request
-
-settings = load(overrides={"routing": {"classifier": "learned"}})
-request = Request.model_validate({"request_id": "a", "messages": [{"role": "user", "content": "What is a queue?"}]})
-print(new_router(settings, ContextWindows(settings)).draft(request, request.digest(), 0).decision.classifier)
-print(sorted({name.partition(".")[0] for name in sys.modules} & {"numpy", "scipy", "sklearn", "joblib"}))
-"""
+EVEN = Fixed(0.5, 0.5, 0.5, 0.5, 0.5)
 
 
-def test_serving_needs_numpy_alone(tmp_path, shipped):
-    done = subprocess.run([sys.executable, "-c", SERVING], cwd=tmp_path, capture_output=True, text=True, check=True)
-    classifier, imported = done.stdout.splitlines()
-    assert shipped.version in classifier
-    assert imported == "['numpy']"
-
-
-QUESTIONS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=300)
-
-
-@given(question=QUESTIONS, tiers=st.integers(2, 6))
-def test_in_the_router_it_moves_the_features_within_bounds(shipped, question, tiers):
-    request = new_request(question)
-    kind = query_type(request)
-    plain = FeaturesClassifier().needs_more_than(request, kind, tiers)
-    found = LearnedRouterClassifier(shipped).needs_more_than(request, kind, tiers)
-    assert len(found) == tiers - 1
-    assert list(found) == sorted(found, reverse=True)
-    assert found == LearnedRouterClassifier(shipped).needs_more_than(request, kind, tiers)
-    for one, other in zip(plain, found, strict=True):
-        assert 0 <= other <= 1
-        if 0.01 < one < 0.99:
-            assert abs(np.log(other / (1 - other)) - np.log(one / (1 - one))) <= 2 + 1e-6
-
-
-def test_in_the_router_it_says_nothing_of_documents(shipped):
-    request = new_request("Extract the total.", response_schema={"type": "object"})
-    learned, plain = LearnedRouterClassifier(shipped), FeaturesClassifier()
-    assert learned.needs_more_than(request, "extraction", 3) == plain.needs_more_than(request, "extraction", 3)
-
-
-QUESTION = "Which of these is the third derivative of x, if two of them are the same?\nA. 1\nB. 2\nC. 3\nAnswer:"
+def in_router(learned: LearnedClassifier, requests: Fixed = EVEN, goes_up_from: float = 0.5) -> LearnedRouterClassifier:
+    return LearnedRouterClassifier(learned, requests, goes_up_from)
 
 
 def gaining(classifier: LearnedClassifier, more: float) -> LearnedClassifier:
-    """The same, but that it expects so much more gain of every prompt."""
+    """The same, but that it expects so much more gain of every prompt than was usual in its training."""
     model = classifier._model
     return LearnedClassifier(replace(model, intercept=model.intercept + more))
 
 
-def need(classifier: LearnedClassifier, text: str) -> float:
-    return LearnedRouterClassifier(classifier).needs_more_than(new_request(text), "faq", 3)[0]
+def needs(classifier: LearnedRouterClassifier, text: str, tiers: int = 3, **fields: object) -> list[float]:
+    return list(classifier.read(new_request(text, **fields), tiers).needs)
 
 
-def test_of_the_shipped_model_a_gain_below_zero_is_not_believed(shipped):
-    plain = FeaturesClassifier().needs_more_than(new_request(QUESTION), "faq", 3)[0]
-    assert need(gaining(shipped, -1), QUESTION) == plain != need(shipped, QUESTION)
+KNOWN = "river stone 123 + 456 = ?"
+"""The model knows all its words."""
+STEPS = st.lists(st.floats(0, 1), min_size=5, max_size=5).map(lambda found: sorted(found, reverse=True))
 
 
-def test_of_a_model_of_ones_own_it_is(model):
-    text = "river stone 123 + 456 = ?"
-    assert need(gaining(model, -1), text) < need(model, text)
+def log_odds(p: float) -> float:
+    return float(np.log(p / (1 - p)))
 
 
-def test_a_model_of_ones_own_has_the_main_say(model):
-    """Among texts that it knows, its order is all but kept, whatever the features say."""
-    assert not model.is_shipped
-    prompts, weak, strong = synthetic(400, seed=9)
-    prompts = [prompt if "=" in prompt else f"Explain, compare and derive: {prompt}" for prompt in prompts]
-    own = LearnedRouterClassifier(model)
-    needs = [own.needs_more_than(new_request(prompt), "other", 3)[0] for prompt in prompts]
-    features = [FeaturesClassifier().needs_more_than(new_request(prompt), "other", 3)[0] for prompt in prompts]
-    alone, routed, plain = (
-        Ranking(found, weak, strong).metrics().apgr for found in (model.score_many(prompts), needs, features)
-    )
-    assert routed > alone - 0.02
-    assert alone > 0.6
-    assert plain < 0.5
+@given(text=ANY_TEXT, steps=STEPS, tiers=st.integers(2, 6))
+def test_in_the_router_it_moves_what_the_classifier_of_requests_says_within_bounds(model, text, steps, tiers):
+    plain = Fixed(*steps, query_type="code")
+    found = in_router(model, plain).read(new_request(text), tiers)
+    assert found.query_type == "code"
+    assert len(found.needs) == tiers - 1
+    assert list(found.needs) == sorted(found.needs, reverse=True)
+    assert found == in_router(model, plain).read(new_request(text), tiers)
+    for one, other in zip(steps, found.needs, strict=False):
+        assert 0 <= other <= 1
+        if 0.01 < one < 0.99:
+            # Half of what the classifier of requests says may be left, and six be added.
+            assert abs(log_odds(other) - log_odds(one)) <= 6 + abs(log_odds(one)) / 2 + 1e-6
 
 
-def test_the_shipped_model_is_a_weak_prior_on_what_it_was_not_trained_on(shipped):
-    assert shipped.is_shipped
-    assert shipped.with_threshold(0.6).is_shipped
-    learned, plain = LearnedRouterClassifier(shipped), FeaturesClassifier()
-    for text in ("Order NW-559002 was lost, when may she have it?", "お店は何時に閉まりますか", "x" * 50):
-        request = new_request(text)
-        one, other = (found.needs_more_than(request, "other", 3)[0] for found in (learned, plain))
-        assert abs(np.log(one / (1 - one)) - np.log(other / (1 - other))) <= 2 / 3
-    request = new_request("お店は何時に閉まりますか")
-    assert learned.needs_more_than(request, "faq", 3) == pytest.approx(plain.needs_more_than(request, "faq", 3))
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [(KNOWN, {"response_schema": {}}), (KNOWN, {"query_type": "extraction"}), (" \n", {})],
+    ids=["schema", "extraction", "blank"],
+)
+def test_in_the_router_it_says_nothing_of_documents_and_of_nothing(model, text, fields):
+    plain = Fixed(0.8, 0.3)
+    assert needs(in_router(gaining(model, 1), plain), text, **fields) == [0.8, 0.3]
+
+
+def test_the_kind_is_that_of_the_classifier_of_requests(model):
+    extracting = Fixed(0.8, 0.3, query_type="extraction")
+    assert needs(in_router(gaining(model, 1), extracting), KNOWN) == [0.8, 0.3]
+    assert needs(in_router(gaining(model, 1), extracting), KNOWN, query_type="faq") != [0.8, 0.3]
+
+
+def test_it_says_nothing_of_texts_whose_words_it_does_not_know(model):
+    plain = Fixed(0.8, 0.3)
+    for text in ("お店は何時に閉まりますか", "quand ouvrez vous", "river quand ouvrez vous"):
+        assert model.read(text).known <= 0.5
+        assert needs(in_router(gaining(model, 1), plain), text) == pytest.approx([0.8, 0.3])
 
 
 def test_in_the_router_more_gain_needs_more(model):
-    text = "river stone why?"
-    assert need(gaining(model, 0.4), text) > need(model, text)
+    usual = gaining(model, model.training.mean_gain - (2 * model.read(KNOWN).score - 1))
+    low, same, high = (needs(in_router(gaining(usual, more)), KNOWN) for more in (-0.02, 0, 0.02))
+    assert same == pytest.approx([0.5, 0.5])
+    assert low[0] < same[0] < high[0]
 
 
-def test_the_version_names_what_was_learned(model):
-    versions = [LearnedRouterClassifier(found).version for found in (model, gaining(model, 0.1))]
-    assert all(version.startswith("learned/2:") for version in versions)
+def test_it_has_the_main_say_among_texts_that_it_knows(model):
+    """Its order is all but kept, however the classifier of requests errs."""
+
+    class Contrary(Fixed):
+        def read(self, request, tiers):
+            return Fixed(0.2 if "=" in request.question else 0.8).read(request, tiers)
+
+    prompts, weak, strong = synthetic(400, seed=9)
+    routed = [needs(in_router(model, Contrary()), prompt)[0] for prompt in prompts]
+    plain = [Contrary().read(new_request(prompt), 3).needs[0] for prompt in prompts]
+    alone, together, without = (
+        Ranking(found, weak, strong).metrics().apgr for found in (model.score_many(prompts), routed, plain)
+    )
+    assert together > alone - 0.02
+    assert alone > 0.6
+    assert without < 0.5
+
+
+def test_the_version_names_both_classifiers(model):
+    versions = [in_router(found).version for found in (model, gaining(model, 0.1))]
+    assert versions[0] == f"outcomes/1:{model.version}+fixed/1"
     assert versions[0] != versions[1]
 
 
 def test_a_calibrated_step_is_decided_by_the_score_alone(model):
-    request = new_request("river stone 123 + 456 = ?")
-    score = model.read(request.question).score
-    at = LearnedRouterClassifier(model.with_threshold(score, 1, 3)).needs_more_than(request, "faq", 3)
-    assert list(at) == pytest.approx([0.5, 0.5])
+    plain = Fixed(0.9, 0.6)
+    score = model.read(KNOWN).score
+    assert needs(in_router(model.with_threshold(score, 1, 3), plain), KNOWN) == pytest.approx([0.5, 0.5])
     # Whatever boundary the router has, the threshold is where requests begin to go up.
-    cautious = LearnedRouterClassifier(model.with_threshold(score), goes_up_from=0.75)
-    assert cautious.needs_more_than(request, "faq", 2)[0] == pytest.approx(0.75)
-    above = LearnedRouterClassifier(model.with_threshold(score - 0.05)).needs_more_than(request, "faq", 3)
+    cautious = in_router(model.with_threshold(score), plain, goes_up_from=0.75)
+    assert needs(cautious, KNOWN, tiers=2) == pytest.approx([0.75])
+    above = needs(in_router(gaining(model, -0.5).with_threshold(score - 0.3), plain), KNOWN)
     assert above[0] > 0.95
-    # The step above is left to the features, and to what the training outcomes are like.
-    assert above[1] == LearnedRouterClassifier(model).needs_more_than(request, "faq", 3)[1]
-    below = LearnedRouterClassifier(model.with_threshold(score + 0.05)).needs_more_than(request, "faq", 3)
+    # The step above is left to the classifier of requests, and to what the training outcomes are like.
+    assert above[1] == needs(in_router(gaining(model, -0.5), plain), KNOWN)[1]
+    below = needs(in_router(model.with_threshold(score + 0.05), plain), KNOWN)
     assert max(below) < 0.05
 
 
@@ -419,6 +403,5 @@ def test_thresholds_of_several_steps(model):
     assert model.with_threshold(0.7, 3, 4).thresholds == (None, None, 0.7)
     assert both.with_threshold(0.5, 1, 3).thresholds == (0.5, 0.5)
     # However much easier it was made to go above tier 2, nothing goes there that would not go above tier 1.
-    inverted = LearnedRouterClassifier(model.with_threshold(0.95).with_threshold(0.51, 2, 3))
-    needs = inverted.needs_more_than(new_request("river stone 123 + 456 = ?"), "faq", 3)
-    assert needs[1] <= needs[0]
+    inverted = needs(in_router(model.with_threshold(0.95).with_threshold(0.51, 2, 3)), KNOWN)
+    assert inverted[1] <= inverted[0]

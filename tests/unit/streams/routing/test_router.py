@@ -1,11 +1,10 @@
 """The decision: the account's own cases, the boundary, and that any text whatever gets a tier, always the same one."""
 
-import itertools
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
+from support.fixed_classifiers import Fixed
 from support.in_memory import new_request
 from support.record_strategies import requests
 
@@ -13,27 +12,14 @@ from streams.config.context_windows import ContextTooLongError
 from streams.config.settings import Settings, load
 from streams.config.settings_sections import LlmClassifierSettings, RuleCondition, RuleSettings
 from streams.routing.classifier import tier_probabilities
-from streams.routing.features_classifier import FeaturesClassifier
 from streams.routing.policy import Policy
-from streams.routing.query_type import QueryType, query_type
+from streams.routing.request_classifier.classifier import RequestClassifier
 from streams.routing.router import ASK_ALWAYS, Router, TierVote
 from streams.routing.simhash import signature
 from streams.routing.versions import ClassifierVersions
 from tierstream.worker import new_router as router_of
 from topics.requests import Request
 from topics.tasks import Decision
-
-
-class Fixed:
-    """A classifier that says what it was told to."""
-
-    version = "fixed/1"
-
-    def __init__(self, *needs: float) -> None:
-        self.needs = needs
-
-    def needs_more_than(self, request, query_type, tiers):
-        return self.needs
 
 
 class Roomy:
@@ -56,7 +42,7 @@ def new_router(
 ) -> Router:
     return Router(
         policy=Policy(rules, tiers, limits),
-        classifiers=ClassifierVersions(classifier or FeaturesClassifier()),
+        classifiers=ClassifierVersions(classifier or RequestClassifier.shipped()),
         tiers=tiers,
         boundary=boundary,
         sample_rate=sample_rate,
@@ -235,63 +221,12 @@ def test_any_request_gets_a_tier_always_the_same(request, tiers):
     assert sum(decision.scores) == pytest.approx(1, abs=1e-5)
 
 
-@settings(max_examples=examples(150))
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=300), st.integers(2, 5))
-def test_probabilities_do_not_increase_with_the_tier(text, tiers):
-    needs = list(FeaturesClassifier().needs_more_than(new_request(text), "other", tiers))
-    assert len(needs) == tiers - 1
-    assert all(0 <= low <= high <= 1 for high, low in itertools.pairwise(needs))
-
-
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=5).map(lambda values: sorted(values, reverse=True)))
 def test_tier_probabilities_are_a_distribution(needs):
     scores = tier_probabilities(needs)
     assert len(scores) == len(needs) + 1
     assert all(0 <= score <= 1 for score in scores)
     assert sum(scores) == pytest.approx(1, abs=1e-5)
-
-
-def test_harder_work_scores_higher():
-    classifier = FeaturesClassifier()
-    questions = [
-        "hi",
-        "Explain why the sky is blue",
-        "Explain why, and prove by step by step derivation with at least 3 scenarios",
-    ]
-    scores = [classifier.difficulty(new_request(question), "other") for question in questions]
-    assert scores == sorted(scores)
-
-
-LONG = [piece * 20_000 for piece in ("abcde", "why explain ", "\n\n\n", "\n\t", "1.1.1.", "return ", "💥\x00")]
-
-
-@pytest.mark.parametrize("text", LONG, ids=lambda text: repr(text[:6]))
-def test_of_a_long_text_only_the_ends_are_read(text):
-    classifier = FeaturesClassifier()
-    ends = text[:4000], text[-4000:]
-    scores = {classifier.difficulty(new_request(middle.join(ends)), "other") for middle in (text, "prove " * 9000)}
-    assert len(scores) == 1
-    assert decide(new_router(), new_request(text)).tier in {1, 2, 3}
-
-
-@pytest.mark.parametrize(
-    ("question", "kind"),
-    [
-        ("Extract the fields from this invoice", QueryType.EXTRACTION),
-        ("Write a regex in python", QueryType.CODE),
-        ("Analyse the churn by cohort", QueryType.ANALYSIS),
-        ("Draft a reply to this complaint", QueryType.SUPPORT),
-        ("Where are you?", QueryType.FAQ),
-        ("Tell me a story.", QueryType.OTHER),
-    ],
-)
-def test_query_types(question, kind):
-    assert query_type(new_request(question)) == kind
-
-
-def test_the_producers_label_and_the_schema_come_first():
-    assert query_type(new_request("Write a regex", query_type="mine", response_schema={})) == "mine"
-    assert query_type(new_request("Write a regex", response_schema={})) == QueryType.EXTRACTION
 
 
 def test_samples_are_chosen_by_the_digest():
@@ -455,7 +390,7 @@ def test_no_vote_gets_out_of_its_bounds(data, distribution, boundary, effects, l
 
 def test_the_settings_say_who_asks_and_whom():
     base = Settings()
-    for name, asks in (("features", False), ("learned", False), ("llm", True), ("cascade", True)):
+    for name, asks in (("learned", False), ("llm", True), ("cascade", True)):
         chosen = base.model_copy(update={"routing": base.routing.model_copy(update={"classifier": name})})
         router = router_of(chosen, Roomy())
         assert draft(router, new_request("Do you ship to Norway?")).asks is (name == "llm")

@@ -32,7 +32,7 @@ orders = st.lists(st.tuples(versions, st.integers(1, 5_000), st.integers(0, 10_0
 class Named:
     version: str
 
-    def needs_more_than(self, request, query_type, tiers):
+    def read(self, request, tiers):
         raise NotImplementedError
 
 
@@ -172,7 +172,7 @@ def test_the_list_has_every_version():
 
 
 def said(worker, ordered_at):
-    return ModelStatus(worker=worker, version=A, ordered_at=ordered_at, state="loaded", detail="learned/1", at=AT)
+    return ModelStatus(worker=worker, version=A, ordered_at=ordered_at, state="loaded", detail="requests/1", at=AT)
 
 
 def test_who_has_not_spoken_of_the_latest_order_comes_last():
@@ -184,11 +184,11 @@ def test_who_has_not_spoken_of_the_latest_order_comes_last():
     assert not state.models
 
 
-def active_models(versions, configured, told, classifier="learned"):
+def active_models(versions, configured, told):
     return ActiveModels(
         versions,
         configured,
-        settings=load(overrides={"routing": {"classifier": classifier}}),
+        settings=load(overrides={"routing": {"classifier": "learned"}}),
         store=ModelStore(KafkaSettings()),
         clock=lambda: AT,
         worker="w",
@@ -214,17 +214,6 @@ async def test_a_worker_loads_what_it_can_and_goes_on_with_the_rest():
     await active.follow(state_with(third))
     assert (told[-1].state, versions.at(third.latest.since_ms)) == ("loaded", configured)
     assert versions.at(third.latest.since_ms - 1) is shipped
-
-
-async def test_a_worker_without_a_learned_classifier_ignores_models():
-    configured, told = Named("features"), []
-    versions = ClassifierVersions(configured)
-    active = active_models(versions, configured, told, "features")
-    [activation] = ordered([("shipped", 1, 0)])
-    for _ in range(2):
-        await active.follow(state_with(activation))
-    assert [(one.state, one.detail) for one in told] == [("ignored", "routing.classifier is features")]
-    assert versions.at(10**15) is configured
 
 
 @pytest.mark.parametrize("version", ["", "A" * 12, "a" * 11, "latest", "../../x"])
