@@ -248,7 +248,7 @@ def test_evidence_is_what_the_scores_would_be_without_it(model, thresholds):
     request = saying("Why 12 of 40?\nProve it, why?", ("user", "Is it so?"), ("assistant", "No."), response_schema={})
     outputs, added = reference(model, request)
     assert classifier.outputs(request) == pytest.approx(outputs, abs=1e-4)
-    found = classifier.evidence(request)
+    found = classifier.evidence(request, 3)
     assert [one.name for one in found] == [*see(request).words, *FORM]
     for one in found:
         without = log_odds_of_more(outputs - added[one.name])
