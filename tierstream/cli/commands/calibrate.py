@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.kafka.clock import utc_now
 from tierstream.cli.commands.evaluate import INTERRUPTED, CrossValidate, Folds, scores_of, warn_of_seen
 from tierstream.cli.commands.train import (
     ModelFile,
@@ -28,7 +27,6 @@ from tierstream.training import TrainingError
 from tierstream.training.outcome_file import read_outcomes
 
 if TYPE_CHECKING:
-    from streams.config.settings import Settings
     from tierstream.training.threshold import Thresholds
     from topics.journal import Rates
 
@@ -97,7 +95,9 @@ def calibrate(
         weak_model or settings.tiers[lower - 1].models[0].ref,
         strong_model or (settings.frontier_ref if tiers is None else settings.tiers[upper - 1].models[0].ref),
     )
-    rates = [_rates(settings, ref) for ref in refs]
+    from tierstream.training.call_prices import rates_of  # noqa: PLC0415 - takes a while to import
+
+    rates = [rates_of(settings, ref) for ref in refs]
     classifier = load_model(model)
     rows = [row for row in read_outcomes(outcomes) if benchmark in {None, row.benchmark}]
     if not rows:
@@ -161,33 +161,13 @@ def _advice(out: Path | None, lower: int, upper: int, kept: str) -> str:
     )
 
 
-def _rates(settings: "Settings", ref: str) -> "Rates":
-    """Look up a model's prices.
-
-    Raises:
-        InputError: Nobody knows them.
-    """
-    from streams.calls.pricing import PriceBook, UnknownPriceError  # noqa: PLC0415
-
-    provider, _, name = ref.partition("/")
-    try:
-        return PriceBook(settings.prices, settings.providers).rates(provider, name, utc_now())
-    except UnknownPriceError as error:
-        raise InputError(str(error)) from None
-
-
 def _costs(
     rates: "list[Rates]", prompts: list[str], scores: list[float], picked: "Thresholds", answer_tokens: int
 ) -> dict[str, float]:
     """Return US dollars for 1,000 such prompts: all to one of the models, and routed by each threshold."""
-    from streams.config.tokens import Tokenizer, estimate  # noqa: PLC0415
-    from topics.journal import Usage  # noqa: PLC0415
+    from tierstream.training.call_prices import call_costs  # noqa: PLC0415 - NumPy takes a while to import
 
-    weak, strong = rates
-    usages = [
-        Usage(input=estimate(prompt, Tokenizer.OTHER), output=answer_tokens, source="estimated") for prompt in prompts
-    ]
-    each = [(weak.cost(usage), strong.cost(usage)) for usage in usages]
+    each = call_costs(rates, prompts, answer_tokens)
 
     def routed(threshold: float) -> Decimal:
         pairs = zip(each, scores, strict=True)
