@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tierstream.cli.commands.evaluate import INTERRUPTED, CrossValidate, Folds, scores_of, warn_of_seen
+from tierstream.cli.commands.labelled_requests import AnswerTokens, EitherOutcomes, LabelledRequests, require_one
 from tierstream.cli.commands.train import (
     ModelFile,
-    Outcomes,
     Seed,
     load_model,
     require_directory,
@@ -27,8 +27,11 @@ from tierstream.training import TrainingError
 from tierstream.training.outcome_file import read_outcomes
 
 if TYPE_CHECKING:
+    from streams.config.settings import Settings
     from tierstream.training.threshold import Thresholds
     from topics.journal import Rates
+
+_OF_OUTCOMES = ("target_quality", "benchmark", "tiers", "cautious", "weak_model", "strong_model")
 
 
 def register(app: typer.Typer) -> None:
@@ -38,13 +41,15 @@ def register(app: typer.Typer) -> None:
             "tierstream calibrate --outcomes outcomes.jsonl --target-quality 0.95",
             "tierstream calibrate --model model.npz --outcomes outcomes.jsonl --tiers 1:2 --out model.npz",
             "tierstream calibrate --outcomes outcomes.jsonl.gz --cross-validate --weak-model openai/gpt-5.4-mini",
+            "tierstream calibrate --requests labelled.jsonl --wrong-answer-usd 0.02 --out model.npz",
         )
     )(calibrate)
 
 
 def calibrate(
     ctx: typer.Context,
-    outcomes: Outcomes,
+    outcomes: EitherOutcomes = None,
+    requests: LabelledRequests = None,
     target_quality: Annotated[
         float, typer.Option(min=0.01, max=1, metavar="SHARE", help="Share of the stronger model's quality to keep.")
     ] = 0.95,
@@ -66,11 +71,12 @@ def calibrate(
     strong_model: Annotated[
         str | None, typer.Option(metavar="REF", help="The same for the stronger one; default: the upper tier's first.")
     ] = None,
-    answer_tokens: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Tokens of an answer, for the cost; both models alike.")
-    ] = 300,
+    wrong_answer_usd: Annotated[
+        float | None, typer.Option(min=0, metavar="USD", help="Of requests: what a wrong answer costs.")
+    ] = None,
+    answer_tokens: AnswerTokens = 300,
     out: Annotated[
-        Path | None, typer.Option(metavar="MODEL", help="Write the model with its threshold to this file.")
+        Path | None, typer.Option(metavar="MODEL", help="Write the model with what was picked to this file.")
     ] = None,
     cross_validate: CrossValidate = False,
     folds: Folds = 5,
@@ -84,12 +90,74 @@ def calibrate(
     kept in a model file, for every step between the two tiers, and the thresholds of other steps stay: run it once for
     each pair of tiers that there are outcomes of. For a model that was trained on these very outcomes take
     --cross-validate, or the threshold will be too high.
+
+    Of labelled requests it picks the probabilities from which a request goes up, so that calls and wrong answers
+    (from a tier below the lowest acceptable one) cost least: one for all steps, and one for each, which --out keeps.
     """
+    require_one(ctx, outcomes, requests, of_outcomes=_OF_OUTCOMES, of_requests=("wrong_answer_usd",))
     if cross_validate:
         require_scikit_learn()
     if out is not None:
         require_directory(out)
     settings = load_settings(ctx)
+    if requests is not None:
+        if wrong_answer_usd is None:
+            raise typer.BadParameter("--requests needs --wrong-answer-usd: what a wrong answer costs")
+        from tierstream.cli.commands.calibrate_requests import calibrate_requests  # noqa: PLC0415 - imports NumPy
+
+        calibrate_requests(
+            settings,
+            requests,
+            wrong_answer_usd=wrong_answer_usd,
+            model=model,
+            out=out,
+            cross_validate=cross_validate,
+            answer_tokens=answer_tokens,
+            folds=folds,
+            draws=bootstrap,
+            seed=seed,
+            as_json=as_json,
+        )
+    elif outcomes is not None:
+        _calibrate_outcomes(
+            settings,
+            outcomes,
+            target_quality=target_quality,
+            model=model,
+            benchmark=benchmark,
+            tiers=tiers,
+            cautious=cautious,
+            weak_model=weak_model,
+            strong_model=strong_model,
+            answer_tokens=answer_tokens,
+            out=out,
+            cross_validate=cross_validate,
+            folds=folds,
+            draws=bootstrap,
+            seed=seed,
+            as_json=as_json,
+        )
+
+
+def _calibrate_outcomes(
+    settings: "Settings",
+    outcomes: Path,
+    *,
+    target_quality: float,
+    model: Path | None,
+    benchmark: str | None,
+    tiers: str | None,
+    cautious: bool,
+    weak_model: str | None,
+    strong_model: str | None,
+    answer_tokens: int,
+    out: Path | None,
+    cross_validate: bool,
+    folds: int,
+    draws: int,
+    seed: int,
+    as_json: bool,
+) -> None:
     lower, upper = _steps(tiers, settings.top_tier)
     refs = (
         weak_model or settings.tiers[lower - 1].models[0].ref,
@@ -115,7 +183,7 @@ def calibrate(
         with progress_bar("scoring", INTERRUPTED) as progress:
             scores = scores_of(found, None if cross_validate else classifier, folds, seed, progress)
             ranking = Ranking(scores, found.weak, found.strong)
-            picked = pick_thresholds(ranking, found.groups, target=target_quality, draws=bootstrap, seed=seed)
+            picked = pick_thresholds(ranking, found.groups, target=target_quality, draws=draws, seed=seed)
     except TrainingError as error:
         raise InputError(f"{outcomes}: with a fold left out, {error}") from None
     costs = _costs(rates, found.prompts, scores.tolist(), picked, answer_tokens)
