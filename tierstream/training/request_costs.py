@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Final
 
 import numpy as np
@@ -98,10 +97,11 @@ class ExpectedCosts:
             needs: (requests, levels - 1) Probabilities of needing more than each tier.
             own_boundary: Of the settings, to compare with.
         """
-        steps = LEVELS - 1
-        boundary = self._least(needs, [(at,) * steps for at in GRID])
-        thresholds = self._least(needs, [*product(GRID, repeat=steps)])
-        own = (own_boundary,) * steps
+        totals = self._totals(needs)
+        both = int(totals.diagonal().argmin())
+        first, second = np.unravel_index(totals.argmin(), totals.shape)
+        boundary, thresholds = (GRID[both], GRID[both]), (GRID[int(first)], GRID[int(second)])
+        own = (own_boundary,) * len(boundary)
         count = len(needs)
         others = [self._decided("settings' boundary", decide(needs, own), own)]
         others += [
@@ -114,10 +114,14 @@ class ExpectedCosts:
             tuple(others),
         )
 
-    def _least(self, needs: Array, candidates: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    def _totals(self, needs: Array) -> Array:
+        """Return the mean expected cost of going up from these two probabilities: (grid, grid)."""
+        first, second = (needs[:, step, None] >= np.array(GRID) for step in range(needs.shape[1]))
+        low, middle, high = self._expected.T
+        up_once = (first * (middle - low)[:, None]).mean(axis=0)
+        up_twice = (first * (high - middle)[:, None]).T @ second / len(needs)
         # Rounded: what differs only by the order of a sum is equal.
-        rows = np.arange(len(needs))
-        return min(candidates, key=lambda at: round(float(self._expected[rows, decide(needs, at) - 1].mean()), 12))
+        return np.asarray(np.round(low.mean() + up_once[:, None] + up_twice, 12))
 
     def _decided(self, name: str, tiers: Ints, thresholds: tuple[float, ...] | None = None) -> Decided:
         rows = np.arange(len(tiers))

@@ -26,7 +26,8 @@ class Voted:
     Attributes:
         voter: How often the voter is right.
         share: Largest share of the requests to ask about.
-        half_width: How far from the threshold a probability that is asked about may lie; None: nothing is asked.
+        half_width: How far from the threshold a probability that is asked about may lie, both as `needs` has it;
+            None: nothing is asked.
         votes: How many requests were asked about.
         right: Share whose tier is acceptable after the votes.
         too_low: Share whose tier is below the lowest acceptable one.
