@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tierstream.cli.commands.evaluate import INTERRUPTED, CrossValidate, Folds, scores_of, warn_of_seen
-from tierstream.cli.commands.labelled_requests import AnswerTokens, EitherOutcomes, LabelledRequests, require_one
+from tierstream.cli.commands.evaluate import CrossValidate, Folds, scores_of
 from tierstream.cli.commands.train import (
     ModelFile,
     Seed,
@@ -18,6 +17,14 @@ from tierstream.cli.commands.train import (
 )
 from tierstream.cli.connection import load_settings
 from tierstream.cli.help_text import examples
+from tierstream.cli.labelled.inputs import (
+    INTERRUPTED,
+    AnswerTokens,
+    EitherOutcomes,
+    LabelledRequests,
+    require_one,
+    warn_of_seen,
+)
 from tierstream.cli.options import AsJson
 from tierstream.cli.progress import progress_bar
 from tierstream.cli.render.evaluation import show_thresholds
@@ -84,14 +91,14 @@ def calibrate(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Pick the score from which a prompt goes to the stronger model, so that the quality asked for is kept.
+    """Pick from which score a prompt or request goes to a stronger tier, for the quality or the cost that is asked for.
 
-    Says what share of calls, what quality and what cost that means, with 95 % intervals. With --out the threshold is
+    Of outcomes it says what share of calls, what quality and what cost that means, with 95 % intervals. With --out the threshold is
     kept in a model file, for every step between the two tiers, and the thresholds of other steps stay: run it once for
     each pair of tiers that there are outcomes of. For a model that was trained on these very outcomes take
     --cross-validate, or the threshold will be too high.
 
-    Of labelled requests it picks the probabilities from which a request goes up, so that calls and wrong answers
+    Of requests it picks the probabilities from which a request goes up, so that calls and wrong answers
     (from a tier below the lowest acceptable one) cost least: one for all steps, and one for each, which --out keeps.
     """
     require_one(ctx, outcomes, requests, of_outcomes=_OF_OUTCOMES, of_requests=("wrong_answer_usd",))
@@ -103,7 +110,7 @@ def calibrate(
     if requests is not None:
         if wrong_answer_usd is None:
             raise typer.BadParameter("--requests needs --wrong-answer-usd: what a wrong answer costs")
-        from tierstream.cli.commands.calibrate_requests import calibrate_requests  # noqa: PLC0415 - imports NumPy
+        from tierstream.cli.labelled.calibrate_requests import calibrate_requests  # noqa: PLC0415 - imports NumPy
 
         calibrate_requests(
             settings,

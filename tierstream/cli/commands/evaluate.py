@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tierstream.cli.commands.labelled_requests import AnswerTokens, EitherOutcomes, LabelledRequests, require_one
 from tierstream.cli.commands.train import ModelFile, Seed, load_model, require_scikit_learn
 from tierstream.cli.connection import load_settings
 from tierstream.cli.errors import show_warning
 from tierstream.cli.help_text import examples
+from tierstream.cli.labelled.inputs import (
+    INTERRUPTED,
+    AnswerTokens,
+    EitherOutcomes,
+    LabelledRequests,
+    require_one,
+    warn_of_seen,
+)
 from tierstream.cli.options import AsJson
 from tierstream.cli.progress import progress_bar
 from tierstream.cli.render.evaluation import show_control, show_slices
@@ -27,7 +34,6 @@ if TYPE_CHECKING:
 _Scored = tuple[str, Any, Any, Any]
 """A slice: its name, its rows, the model's scores and the baseline's."""
 
-INTERRUPTED = "interrupted: nothing was finished"
 _CONTROLS = ("shuffled", "swapped")
 _OF_OUTCOMES = ("baseline_outcomes", "control", "repeats")
 _OF_REQUESTS = ("boundary", "votes", "answer_tokens")
@@ -84,13 +90,14 @@ def evaluate(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a classifier on labelled outcomes, with the metrics of the RouteLLM paper, or on labelled requests.
+    """Evaluate a classifier on labelled outcomes or requests.
 
-    APGR, CPT(50 %), CPT(80 %) and the share of strong calls that keeps 95 % of the stronger model's quality, for each
-    benchmark, beside a tf-idf ridge regression, prompt length, chance, the oracle and the paper's own rows, with the
-    model's lead over them. With --cross-validate the outcomes themselves are trained on, in folds: prompts that quote
-    one passage stay together, and a second pass holds out whole subjects; the model file is not used. A control trains
-    on shuffled labels, which has to give an APGR of 0.5, or on swapped ones, which has to give less.
+    Of outcomes it says, with the metrics of the RouteLLM paper, APGR, CPT(50 %), CPT(80 %) and the share of strong
+    calls that keeps 95 % of the stronger model's quality, for each benchmark, beside a tf-idf ridge regression, prompt
+    length, chance, the oracle and the paper's own rows, with the model's lead over them. With --cross-validate the
+    outcomes themselves are trained on, in folds: prompts that quote one passage stay together, and a second pass holds
+    out whole subjects; the model file is not used. A control trains on shuffled labels, which has to give an APGR of
+    0.5, or on swapped ones, which has to give less.
 
     Of requests it says which share is on an acceptable tier, too low and too high, how well the probabilities tell the
     tiers apart and how true they are, in all, by language, query type, slice and turns, and by the second labels.
@@ -100,7 +107,7 @@ def evaluate(
     if cross_validate or baseline_outcomes is not None:
         require_scikit_learn()
     if requests is not None:
-        from tierstream.cli.commands.evaluate_requests import evaluate_requests  # noqa: PLC0415 - imports NumPy
+        from tierstream.cli.labelled.evaluate_requests import evaluate_requests  # noqa: PLC0415 - imports NumPy
 
         evaluate_requests(
             load_settings(ctx),
@@ -270,12 +277,3 @@ def _model_out_of_fold(
 
     options = TrainingOptions(seed=seed)
     return out_of_fold_scores(outcomes.prompts, outcomes.weak, outcomes.strong, dealt, options, progress)
-
-
-def warn_of_seen(seen: int, count: int, *, judged: str = "prompts", others: str = "outcomes") -> None:
-    """Say so where something is judged that the model was trained on."""
-    if seen:
-        show_warning(
-            f"the model was trained on {seen} of these {count} {judged}, so the figures flatter it: "
-            f"use other {others}, or --cross-validate"
-        )

@@ -6,8 +6,7 @@ from pathlib import Path
 import typer
 
 from streams.config.settings import Settings
-from tierstream.cli.commands.evaluate import INTERRUPTED, warn_of_seen
-from tierstream.cli.commands.labelled_requests import load_request_model, scores_of_requests
+from tierstream.cli.labelled.inputs import INTERRUPTED, load_request_model, scores_of_requests, warn_of_seen
 from tierstream.cli.progress import progress_bar
 from tierstream.cli.render.labelled_requests import show_choice
 from tierstream.cli.render.results import show_json

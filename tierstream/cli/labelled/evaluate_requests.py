@@ -7,8 +7,7 @@ from pathlib import Path
 from streams.config.settings import Settings
 from streams.routing.request_classifier.classifier import RequestClassifier
 from streams.routing.request_classifier.model import LEVELS
-from tierstream.cli.commands.evaluate import INTERRUPTED, warn_of_seen
-from tierstream.cli.commands.labelled_requests import load_request_model, scores_of_requests
+from tierstream.cli.labelled.inputs import INTERRUPTED, load_request_model, scores_of_requests, warn_of_seen
 from tierstream.cli.progress import progress_bar
 from tierstream.cli.render.labelled_requests import show_report, show_votes
 from tierstream.cli.render.results import show_json

@@ -1,4 +1,4 @@
-"""What the commands on labelled requests share: which options are theirs, and what is judged."""
+"""What commands on labelled outcomes or requests share: which options are whose, and what is judged."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tierstream.cli.errors import show_warning
 from tierstream.cli.progress import progress_bar
 from tierstream.client.request_file import InputError
 from tierstream.training import TrainingError
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from streams.routing.request_classifier.classifier import RequestClassifier
     from tierstream.training.labelled_requests import LabelledRequest
     from tierstream.training.request_report import Scores
+
+INTERRUPTED = "interrupted: nothing was finished"
 
 EitherOutcomes = Annotated[
     Path | None,
@@ -81,7 +84,6 @@ def scores_of_requests(
     """
     import numpy as np  # noqa: PLC0415 - takes a while to import
 
-    from tierstream.cli.commands.evaluate import INTERRUPTED  # noqa: PLC0415 - it imports this module
     from tierstream.training.request_report import Scores  # noqa: PLC0415
 
     with progress_bar("scoring", INTERRUPTED) as progress:
@@ -99,3 +101,12 @@ def scores_of_requests(
                 types.append(classifier.query_type(request))
                 progress(number / len(requests))
     return Scores(np.array(needs, dtype=np.float64), np.array([str(kind) for kind in types]))
+
+
+def warn_of_seen(seen: int, count: int, *, judged: str = "prompts", others: str = "outcomes") -> None:
+    """Say so where something is judged that the model was trained on."""
+    if seen:
+        show_warning(
+            f"the model was trained on {seen} of these {count} {judged}, so the figures flatter it: "
+            f"use other {others}, or --cross-validate"
+        )
