@@ -40,7 +40,7 @@ _COMMANDS = (
     Listed(
         "calibrate",
         "calibrate",
-        "Pick from which score a prompt or request goes to a stronger tier, for the quality or the cost that is asked for.",
+        "Pick from which score a prompt or request goes to a stronger tier, for a quality or the least cost.",
     ),
     Listed("models", "models", "Versions of the classifier's model: publish, activate, roll back."),
     Listed("topics", "topics", "Create, check and describe the topics."),

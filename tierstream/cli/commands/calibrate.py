@@ -91,11 +91,11 @@ def calibrate(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Pick from which score a prompt or request goes to a stronger tier, for the quality or the cost that is asked for.
+    """Pick from which score a prompt or request goes to a stronger tier, for a quality or the least cost.
 
-    Of outcomes it says what share of calls, what quality and what cost that means, with 95 % intervals. With --out the threshold is
-    kept in a model file, for every step between the two tiers, and the thresholds of other steps stay: run it once for
-    each pair of tiers that there are outcomes of. For a model that was trained on these very outcomes take
+    Of outcomes it says what share of calls, what quality and what cost that means, with 95 % intervals. With --out the
+    threshold is kept in a model file, for every step between the two tiers, and the thresholds of other steps stay: run
+    it once for each pair of tiers that there are outcomes of. For a model that was trained on these very outcomes take
     --cross-validate, or the threshold will be too high.
 
     Of requests it picks the probabilities from which a request goes up, so that calls and wrong answers
