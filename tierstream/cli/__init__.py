@@ -40,15 +40,11 @@ _COMMANDS = (
         "Train the classifier, from labelled requests or from labelled outcomes of a weaker and a stronger model.",
     ),
     Listed("score", "train", "Score prompts: how much each needs the stronger model, from 0 to 1."),
-    Listed(
-        "evaluate",
-        "evaluate",
-        "Evaluate a learned classifier on labelled outcomes, with the metrics of the RouteLLM paper.",
-    ),
+    Listed("evaluate", "evaluate", "Evaluate a classifier on labelled outcomes or requests."),
     Listed(
         "calibrate",
         "calibrate",
-        "Pick the score from which a prompt goes to the stronger model, so that the quality asked for is kept.",
+        "Pick from which score a prompt or request goes to a stronger tier, for a quality or the least cost.",
     ),
     Listed("models", "models", "Versions of the classifier's model: publish, activate, roll back."),
     Listed("topics", "topics", "Create, check and describe the topics."),

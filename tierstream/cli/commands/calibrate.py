@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.kafka.clock import utc_now
-from tierstream.cli.commands.evaluate import INTERRUPTED, CrossValidate, Folds, scores_of, warn_of_seen
+from tierstream.cli.commands.evaluate import CrossValidate, Folds, scores_of
 from tierstream.cli.commands.train import (
     ModelFile,
-    Outcomes,
     Seed,
     load_model,
     require_directory,
@@ -19,6 +17,14 @@ from tierstream.cli.commands.train import (
 )
 from tierstream.cli.connection import load_settings
 from tierstream.cli.help_text import examples
+from tierstream.cli.labelled.inputs import (
+    INTERRUPTED,
+    AnswerTokens,
+    EitherOutcomes,
+    LabelledRequests,
+    require_one,
+    warn_of_seen,
+)
 from tierstream.cli.options import AsJson
 from tierstream.cli.progress import progress_bar
 from tierstream.cli.render.evaluation import show_thresholds
@@ -32,6 +38,8 @@ if TYPE_CHECKING:
     from tierstream.training.threshold import Thresholds
     from topics.journal import Rates
 
+_OF_OUTCOMES = ("target_quality", "benchmark", "tiers", "cautious", "weak_model", "strong_model")
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -40,13 +48,15 @@ def register(app: typer.Typer) -> None:
             "tierstream calibrate --outcomes outcomes.jsonl --target-quality 0.95",
             "tierstream calibrate --model model.npz --outcomes outcomes.jsonl --tiers 1:2 --out model.npz",
             "tierstream calibrate --outcomes outcomes.jsonl.gz --cross-validate --weak-model openai/gpt-5.4-mini",
+            "tierstream calibrate --requests labelled.jsonl --wrong-answer-usd 0.02 --out model.npz",
         )
     )(calibrate)
 
 
 def calibrate(
     ctx: typer.Context,
-    outcomes: Outcomes,
+    outcomes: EitherOutcomes = None,
+    requests: LabelledRequests = None,
     target_quality: Annotated[
         float, typer.Option(min=0.01, max=1, metavar="SHARE", help="Share of the stronger model's quality to keep.")
     ] = 0.95,
@@ -68,11 +78,12 @@ def calibrate(
     strong_model: Annotated[
         str | None, typer.Option(metavar="REF", help="The same for the stronger one; default: the upper tier's first.")
     ] = None,
-    answer_tokens: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Tokens of an answer, for the cost; both models alike.")
-    ] = 300,
+    wrong_answer_usd: Annotated[
+        float | None, typer.Option(min=0, metavar="USD", help="Of requests: what a wrong answer costs.")
+    ] = None,
+    answer_tokens: AnswerTokens = 300,
     out: Annotated[
-        Path | None, typer.Option(metavar="MODEL", help="Write the model with its threshold to this file.")
+        Path | None, typer.Option(metavar="MODEL", help="Write the model with what was picked to this file.")
     ] = None,
     cross_validate: CrossValidate = False,
     folds: Folds = 5,
@@ -80,24 +91,88 @@ def calibrate(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Pick the score from which a prompt goes to the stronger model, so that the quality asked for is kept.
+    """Pick from which score a prompt or request goes to a stronger tier, for a quality or the least cost.
 
-    Says what share of calls, what quality and what cost that means, with 95 % intervals. With --out the threshold is
-    kept in a model file, for every step between the two tiers, and the thresholds of other steps stay: run it once for
-    each pair of tiers that there are outcomes of. For a model that was trained on these very outcomes take
+    Of outcomes it says what share of calls, what quality and what cost that means, with 95 % intervals. With --out the
+    threshold is kept in a model file, for every step between the two tiers, and the thresholds of other steps stay: run
+    it once for each pair of tiers that there are outcomes of. For a model that was trained on these very outcomes take
     --cross-validate, or the threshold will be too high.
+
+    Of requests it picks the probabilities from which a request goes up, so that calls and wrong answers
+    (from a tier below the lowest acceptable one) cost least: one for all steps, and one for each, which --out keeps.
     """
+    require_one(ctx, outcomes, requests, of_outcomes=_OF_OUTCOMES, of_requests=("wrong_answer_usd",))
     if cross_validate:
         require_scikit_learn()
     if out is not None:
         require_directory(out)
     settings = load_settings(ctx)
+    if requests is not None:
+        if wrong_answer_usd is None:
+            raise typer.BadParameter("--requests needs --wrong-answer-usd: what a wrong answer costs")
+        from tierstream.cli.labelled.calibrate_requests import calibrate_requests  # noqa: PLC0415 - imports NumPy
+
+        calibrate_requests(
+            settings,
+            requests,
+            wrong_answer_usd=wrong_answer_usd,
+            model=model,
+            out=out,
+            cross_validate=cross_validate,
+            answer_tokens=answer_tokens,
+            folds=folds,
+            draws=bootstrap,
+            seed=seed,
+            as_json=as_json,
+        )
+    elif outcomes is not None:
+        _calibrate_outcomes(
+            settings,
+            outcomes,
+            target_quality=target_quality,
+            model=model,
+            benchmark=benchmark,
+            tiers=tiers,
+            cautious=cautious,
+            weak_model=weak_model,
+            strong_model=strong_model,
+            answer_tokens=answer_tokens,
+            out=out,
+            cross_validate=cross_validate,
+            folds=folds,
+            draws=bootstrap,
+            seed=seed,
+            as_json=as_json,
+        )
+
+
+def _calibrate_outcomes(
+    settings: "Settings",
+    outcomes: Path,
+    *,
+    target_quality: float,
+    model: Path | None,
+    benchmark: str | None,
+    tiers: str | None,
+    cautious: bool,
+    weak_model: str | None,
+    strong_model: str | None,
+    answer_tokens: int,
+    out: Path | None,
+    cross_validate: bool,
+    folds: int,
+    draws: int,
+    seed: int,
+    as_json: bool,
+) -> None:
     lower, upper = _steps(tiers, settings.top_tier)
     refs = (
         weak_model or settings.tiers[lower - 1].models[0].ref,
         strong_model or (settings.frontier_ref if tiers is None else settings.tiers[upper - 1].models[0].ref),
     )
-    rates = [_rates(settings, ref) for ref in refs]
+    from tierstream.training.call_prices import rates_of  # noqa: PLC0415 - takes a while to import
+
+    rates = [rates_of(settings, ref) for ref in refs]
     classifier = load_model(model)
     rows = [row for row in read_outcomes(outcomes) if benchmark in {None, row.benchmark}]
     if not rows:
@@ -115,7 +190,7 @@ def calibrate(
         with progress_bar("scoring", INTERRUPTED) as progress:
             scores = scores_of(found, None if cross_validate else classifier, folds, seed, progress)
             ranking = Ranking(scores, found.weak, found.strong)
-            picked = pick_thresholds(ranking, found.groups, target=target_quality, draws=bootstrap, seed=seed)
+            picked = pick_thresholds(ranking, found.groups, target=target_quality, draws=draws, seed=seed)
     except TrainingError as error:
         raise InputError(f"{outcomes}: with a fold left out, {error}") from None
     costs = _costs(rates, found.prompts, scores.tolist(), picked, answer_tokens)
@@ -161,33 +236,13 @@ def _advice(out: Path | None, lower: int, upper: int, kept: str) -> str:
     )
 
 
-def _rates(settings: "Settings", ref: str) -> "Rates":
-    """Look up a model's prices.
-
-    Raises:
-        InputError: Nobody knows them.
-    """
-    from streams.calls.pricing import PriceBook, UnknownPriceError  # noqa: PLC0415
-
-    provider, _, name = ref.partition("/")
-    try:
-        return PriceBook(settings.prices, settings.providers).rates(provider, name, utc_now())
-    except UnknownPriceError as error:
-        raise InputError(str(error)) from None
-
-
 def _costs(
     rates: "list[Rates]", prompts: list[str], scores: list[float], picked: "Thresholds", answer_tokens: int
 ) -> dict[str, float]:
     """Return US dollars for 1,000 such prompts: all to one of the models, and routed by each threshold."""
-    from streams.config.tokens import Tokenizer, estimate  # noqa: PLC0415
-    from topics.journal import Usage  # noqa: PLC0415
+    from tierstream.training.call_prices import call_costs  # noqa: PLC0415 - NumPy takes a while to import
 
-    weak, strong = rates
-    usages = [
-        Usage(input=estimate(prompt, Tokenizer.OTHER), output=answer_tokens, source="estimated") for prompt in prompts
-    ]
-    each = [(weak.cost(usage), strong.cost(usage)) for usage in usages]
+    each = call_costs(rates, prompts, answer_tokens)
 
     def routed(threshold: float) -> Decimal:
         pairs = zip(each, scores, strict=True)

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tierstream.cli.commands.train import ModelFile, Outcomes, Seed, load_model, require_scikit_learn
+from tierstream.cli.commands.train import ModelFile, Seed, load_model, require_scikit_learn
+from tierstream.cli.connection import load_settings
 from tierstream.cli.errors import show_warning
 from tierstream.cli.help_text import examples
+from tierstream.cli.labelled.inputs import (
+    INTERRUPTED,
+    AnswerTokens,
+    EitherOutcomes,
+    LabelledRequests,
+    require_one,
+    warn_of_seen,
+)
 from tierstream.cli.options import AsJson
 from tierstream.cli.progress import progress_bar
 from tierstream.cli.render.evaluation import show_control, show_slices
@@ -25,8 +34,9 @@ if TYPE_CHECKING:
 _Scored = tuple[str, Any, Any, Any]
 """A slice: its name, its rows, the model's scores and the baseline's."""
 
-INTERRUPTED = "interrupted: nothing was finished"
 _CONTROLS = ("shuffled", "swapped")
+_OF_OUTCOMES = ("baseline_outcomes", "control", "repeats")
+_OF_REQUESTS = ("boundary", "votes", "answer_tokens")
 
 CrossValidate = Annotated[
     bool, typer.Option("--cross-validate", help="Score each prompt by a model trained without it.")
@@ -42,12 +52,15 @@ def register(app: typer.Typer) -> None:
             "tierstream evaluate --outcomes outcomes.jsonl.gz --cross-validate",
             "tierstream evaluate --model model.npz --outcomes unseen.jsonl --baseline-outcomes outcomes.jsonl.gz",
             "tierstream evaluate --outcomes outcomes.jsonl.gz --cross-validate --control shuffled",
+            "tierstream evaluate --requests labelled.jsonl --votes",
         )
     )(evaluate)
 
 
 def evaluate(
-    outcomes: Outcomes,
+    ctx: typer.Context,
+    outcomes: EitherOutcomes = None,
+    requests: LabelledRequests = None,
     model: ModelFile = None,
     baseline_outcomes: Annotated[
         Path | None,
@@ -59,22 +72,84 @@ def evaluate(
         typer.Option(metavar="|".join(_CONTROLS), help="With --cross-validate: train on labels that can't help."),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Of the control.")] = 3,
+    boundary: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="P",
+            help="Of requests: from which probability they go up; default: the model's thresholds, else the settings'.",
+        ),
+    ] = None,
+    votes: Annotated[
+        bool, typer.Option("--votes", help="Of requests: say what a language model's votes would bring.")
+    ] = False,
+    answer_tokens: AnswerTokens = 300,
     folds: Folds = 5,
     bootstrap: Draws = 400,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a learned classifier on labelled outcomes, with the metrics of the RouteLLM paper.
+    """Evaluate a classifier on labelled outcomes or requests.
 
-    APGR, CPT(50 %), CPT(80 %) and the share of strong calls that keeps 95 % of the stronger model's quality, for each
-    benchmark, beside a tf-idf ridge regression, prompt length, chance, the oracle and the paper's own rows, with the
-    model's lead over them. With --cross-validate the outcomes themselves are trained on, in folds: prompts that quote
-    one passage stay together, and a second pass holds out whole subjects; the model file is not used. A control trains
-    on shuffled labels, which has to give an APGR of 0.5, or on swapped ones, which has to give less.
+    Of outcomes it says, with the metrics of the RouteLLM paper, APGR, CPT(50 %), CPT(80 %) and the share of strong
+    calls that keeps 95 % of the stronger model's quality, for each benchmark, beside a tf-idf ridge regression, prompt
+    length, chance, the oracle and the paper's own rows, with the model's lead over them. With --cross-validate the
+    outcomes themselves are trained on, in folds: prompts that quote one passage stay together, and a second pass holds
+    out whole subjects; the model file is not used. A control trains on shuffled labels, which has to give an APGR of
+    0.5, or on swapped ones, which has to give less.
+
+    Of requests it says which share is on an acceptable tier, too low and too high, how well the probabilities tell the
+    tiers apart and how true they are, in all, by language, query type, slice and turns, and by the second labels.
     """
+    require_one(ctx, outcomes, requests, of_outcomes=_OF_OUTCOMES, of_requests=_OF_REQUESTS)
     _check(cross_validate, control, model, baseline_outcomes)
     if cross_validate or baseline_outcomes is not None:
         require_scikit_learn()
+    if requests is not None:
+        from tierstream.cli.labelled.evaluate_requests import evaluate_requests  # noqa: PLC0415 - imports NumPy
+
+        evaluate_requests(
+            load_settings(ctx),
+            requests,
+            model=model,
+            cross_validate=cross_validate,
+            boundary=boundary,
+            votes=votes,
+            answer_tokens=answer_tokens,
+            folds=folds,
+            draws=bootstrap,
+            seed=seed,
+            as_json=as_json,
+        )
+    elif outcomes is not None:
+        _evaluate_outcomes(
+            outcomes,
+            model=model,
+            baseline_outcomes=baseline_outcomes,
+            cross_validate=cross_validate,
+            control=control,
+            repeats=repeats,
+            folds=folds,
+            draws=bootstrap,
+            seed=seed,
+            as_json=as_json,
+        )
+
+
+def _evaluate_outcomes(
+    outcomes: Path,
+    *,
+    model: Path | None,
+    baseline_outcomes: Path | None,
+    cross_validate: bool,
+    control: str | None,
+    repeats: int,
+    folds: int,
+    draws: int,
+    seed: int,
+    as_json: bool,
+) -> None:
     classifier = None if cross_validate else load_model(model)
     rows = read_outcomes(outcomes)
     trained = read_outcomes(baseline_outcomes) if baseline_outcomes else None
@@ -91,11 +166,11 @@ def evaluate(
             scored = _judged(found, classifier, routing_report.Outcomes(trained) if trained else None)
     except TrainingError as error:
         raise InputError(f"{outcomes}: with a fold left out, {error}") from None
-    draws = routing_report.Bootstrap(bootstrap, seed)
+    bootstrap = routing_report.Bootstrap(draws, seed)
     slices: list[routing_report.Slice] = []
     with progress_bar("drawing intervals", INTERRUPTED) as progress:
         for number, (name, chosen, scores, baseline) in enumerate(scored, 1):
-            slices.append(routing_report.evaluate_slice(name, found, chosen, scores, baseline, draws))
+            slices.append(routing_report.evaluate_slice(name, found, chosen, scores, baseline, bootstrap))
             progress(number / len(scored))
     seen = classifier.trained_on(found.prompts) if classifier else 0
     if as_json:
@@ -202,12 +277,3 @@ def _model_out_of_fold(
 
     options = TrainingOptions(seed=seed)
     return out_of_fold_scores(outcomes.prompts, outcomes.weak, outcomes.strong, dealt, options, progress)
-
-
-def warn_of_seen(seen: int, outcomes: int) -> None:
-    """Say so where prompts are judged that the model was trained on."""
-    if seen:
-        show_warning(
-            f"the model was trained on {seen} of these {outcomes} prompts, so the figures flatter it: "
-            "use other outcomes, or --cross-validate"
-        )
