@@ -130,7 +130,7 @@ _DAMAGES = (
     zipfile.BadZipFile, zlib.error, ValueError, TypeError, EOFError, NotImplementedError, RuntimeError, SyntaxError,
     TokenError,
 )  # fmt: skip
-"""What the libraries below raise; the last two on a damaged header, which NumPy parses before checksums are compared."""
+"""What the libraries below raise; the last two on a damaged header, which NumPy parses before checksums."""
 
 
 def kind_of(opened: BinaryIO, name: str) -> str:

@@ -179,6 +179,8 @@ def _temperatures(requests: Sequence[LabelledRequest], table: _Table, on_progres
     levels, types = np.zeros((len(folds), LEVELS)), np.zeros((len(folds), len(TYPES)))
     for fold in range(_CALIBRATION_FOLDS):
         chosen, held = folds != fold, folds == fold
+        if not chosen.any() or not held.any():
+            continue
         for scores, labels in ((levels, table.levels), (types, table.types)):
             weights, intercept = _fit(table.rows[chosen], labels[chosen])
             scores[held] = table.rows[held] @ weights.T + intercept
