@@ -130,7 +130,8 @@ _DAMAGES = (
     zipfile.BadZipFile, zlib.error, ValueError, TypeError, EOFError, NotImplementedError, RuntimeError, SyntaxError,
     TokenError,
 )  # fmt: skip
-"""What the libraries below raise; the last two on a damaged header, which NumPy parses before checksums."""
+"""What the libraries below raise; the last two on a damaged header, which NumPy parses before any checksum is compared.
+"""
 
 
 def kind_of(opened: BinaryIO, name: str) -> str:

@@ -23,6 +23,7 @@ from streams.control.model_store import ModelStore
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import Output, Publisher
 from streams.routing.classifier_loading import configured_classifier
+from streams.routing.request_classifier.classifier import RequestClassifier
 from streams.routing.versions import ClassifierVersions
 from tierstream.cli import app
 from tierstream.training.estimators import Growth
@@ -67,6 +68,12 @@ def model_files(tmp_path_factory):
     for seed, path in enumerate(paths, 1):
         trained(seed).save(path)
     return paths
+
+
+def shipped_file(folder):
+    """A model of the other kind: trained on requests, not on outcomes."""
+    RequestClassifier.shipped().save(folder / "requests.npz")
+    return folder / "requests.npz"
 
 
 def run(deployment, *arguments):
@@ -273,10 +280,9 @@ async def test_the_commands(deployment, model_files, tmp_path):
     for command in ("list", "show"):
         shown = await asyncio.to_thread(run, deployment, command)
         assert (shown.exit_code, first in shown.stdout) == (0, True)
-    deployment.config.write_text(deployment.config.read_text().replace('"learned"', '"features"'))
-    assert "uses no model" in await refuse(deployment, "activate", "shipped")
-    warned = await asyncio.to_thread(run, deployment, "publish", model_files[1])
-    assert (warned.exit_code, "uses no model" in warned.stderr, second in warned.stdout) == (0, True, True)
+    requests = await models(deployment, "publish", shipped_file(tmp_path))
+    assert requests["classifier"] == RequestClassifier.shipped().version
+    await models(deployment, "activate", "shipped", "--in", 0)
 
 
 @asynccontextmanager

@@ -43,7 +43,7 @@ class TestClassify:
         assert (task.deadline, task.source.offset, task.why) == (
             BASE + timedelta(seconds=120),
             7,
-            "classifier features/3",
+            "classifier fixed/1",
         )
         accepted, routed = only(outputs, Status).events
         assert (accepted.kind, accepted.unknown_fields) == (StatusKind.ACCEPTED, ("min_teir",))
