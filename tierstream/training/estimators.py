@@ -130,23 +130,27 @@ def sparse_rows(columns: Sequence[Ints], values: Sequence[Array], width: int, de
     return hstack([matrix, csr_matrix(dense)]).tocsr()
 
 
-def fit_softmax(rows: Sparse, labels: Ints, weight: Array, classes: int) -> tuple[Array, Array]:
+def fit_softmax(rows: Sparse, labels: Ints, weight: Array, start: Array) -> tuple[Array, Array]:
     """Fit a multinomial logistic regression.
 
     Args:
         rows: (rows, columns)
         labels: (rows,) From 0 on; a class that does not occur gets no weights.
         weight: (rows,) What each counts.
-        classes: How many there are.
+        start: (classes, columns) The weights to begin with.
 
     Returns:
         The weights (classes, columns) and the intercepts (classes,).
     """
-    weights, intercept = np.zeros((classes, rows.shape[1])), np.full(classes, -_NEVER)
-    if len(only := np.unique(labels)) == 1:
-        intercept[only] = 0.0
+    weights, intercept = np.zeros_like(start), np.full(len(start), -_NEVER)
+    present = np.unique(labels)
+    if len(present) == 1:
+        intercept[present] = 0.0
         return weights, intercept
-    fitted = LogisticRegression(C=_SOFTMAX_C, max_iter=_SOFTMAX_STEPS, tol=1e-3).fit(rows, labels, sample_weight=weight)
+    fitted = LogisticRegression(C=_SOFTMAX_C, max_iter=_SOFTMAX_STEPS, tol=1e-3, warm_start=True)
+    if len(present) == len(start) > 2:  # noqa: PLR2004 - of two classes there is one row of weights
+        fitted.coef_, fitted.intercept_ = start.copy(), np.zeros(len(start))
+    fitted.fit(rows, labels, sample_weight=weight)
     if len(fitted.classes_) == 2:  # noqa: PLR2004 - one row of weights stands for both
         weights[fitted.classes_] = np.concatenate((-fitted.coef_, fitted.coef_)) / 2
         intercept[fitted.classes_] = np.concatenate((-fitted.intercept_, fitted.intercept_)) / 2

@@ -21,10 +21,10 @@ _BINS: Final = 10
 """Of each feature of the form, by quantiles."""
 _FORM_SHARE: Final = 0.3
 """What a bin counts beside the words: less is penalised more."""
-_BASE_SHARE: Final = 3.0
-"""The same for the scores of a model that is added to: they are hardly penalised."""
 _SECOND_CHOICE: Final = 0.3
 """Share of a tier that is acceptable, but not the lowest that should serve."""
+_BASE_OPINION: Final = 0.1
+"""Share of a label that is what the model that is added to says: what no label mentions is not to be forgotten."""
 _CALIBRATION_FOLDS: Final = 3
 
 Progress = Callable[[float], None]
@@ -37,12 +37,14 @@ class _Table:
     Attributes:
         rows: (requests, columns) Buckets; then the bins of the form; then the same for those that are steered; then
             the scores of the model that is added to.
+        base: First column of the scores of the model that is added to; None: there is none.
         levels: (requests, levels) How far each tier is the lowest that should serve, by all that labelled the request.
         types: (requests, types) The same for the query types.
         steered: (requests,) Whether the form is made to mislead.
     """
 
     rows: Sparse
+    base: int | None
     levels: Array
     types: Array
     steered: NDArray[np.bool_]
@@ -74,9 +76,10 @@ def train(
     cuts = base.model.cuts if base is not None else _cuts(seen)
     table = _table(requests, seen, cuts, base)
     on_progress(0.2)
-    temperatures = _temperatures(requests, table, on_progress)
-    level_weights, level_intercept = _fit(table.rows, table.levels)
-    type_weights, type_intercept = _fit(table.rows, table.types)
+    own = (None, None) if table.base is None else (table.base, table.base + LEVELS)
+    temperatures = _temperatures(requests, table, own, on_progress)
+    level_weights, level_intercept = _fit(table.rows, table.levels, own[0])
+    type_weights, type_intercept = _fit(table.rows, table.types, own[1])
     weights = np.concatenate([level_weights * temperatures[0], type_weights * temperatures[1]])
     intercept = np.concatenate([level_intercept * temperatures[0], type_intercept * temperatures[1]])
     on_progress(1.0)
@@ -142,13 +145,23 @@ def _table(
                 )
             )
         )
-    given = [[] if base is None else base.outputs(request).tolist() for request in requests]
+    scores = np.array([[] if base is None else base.outputs(request).tolist() for request in requests])
     return _Table(
-        rows=sparse_rows(columns, values, BUCKETS + 2 * width, np.array(given) * _BASE_SHARE),
-        levels=np.stack([_levels(request.label) for request in requests]),
-        types=np.stack([_types(request.label) for request in requests]),
+        rows=sparse_rows(columns, values, BUCKETS + 2 * width, scores),
+        base=BUCKETS + 2 * width if base is not None else None,
+        levels=_with_opinion(np.stack([_levels(request.label) for request in requests]), scores[:, :LEVELS]),
+        types=_with_opinion(np.stack([_types(request.label) for request in requests]), scores[:, LEVELS:]),
         steered=np.array([request.label.steered for request in requests]),
     )
+
+
+def _with_opinion(labels: Array, scores: Array) -> Array:
+    """Mix what a base says into the labels; both (requests, classes), or no scores."""
+    if not scores.size:
+        return labels
+    likely = np.exp(scores - scores.max(axis=1, keepdims=True))
+    likely /= likely.sum(axis=1, keepdims=True)
+    return np.asarray((1 - _BASE_OPINION) * labels + _BASE_OPINION * likely)
 
 
 def _levels(label: RequestLabel) -> Array:
@@ -167,13 +180,28 @@ def _types(label: RequestLabel) -> Array:
     return np.array([opinions.count(kind) / len(opinions) for kind in TYPES])
 
 
-def _fit(rows: Sparse, shares_of_classes: Array) -> tuple[Array, Array]:
-    """Fit weights (classes, columns) and intercepts (classes,); a row counts for each class by its share."""
+def _fit(rows: Sparse, shares_of_classes: Array, own: int | None) -> tuple[Array, Array]:
+    """Fit weights (classes, columns) and intercepts (classes,).
+
+    Args:
+        rows: (requests, columns)
+        shares_of_classes: (requests, classes) How much each request counts for each class.
+        own: First column of the scores of these classes by a model that is added to; None: there is none.
+    """
+    start = np.zeros((shares_of_classes.shape[1], rows.shape[1]))
+    if own is not None:
+        # From what the model says, not from nothing: where the new requests say nothing it stays so.
+        start[:, own : own + len(start)] = np.eye(len(start))
     at, labels = np.nonzero(shares_of_classes)
-    return fit_softmax(rows[at], labels, shares_of_classes[at, labels], shares_of_classes.shape[1])
+    return fit_softmax(rows[at], labels, shares_of_classes[at, labels], start)
 
 
-def _temperatures(requests: Sequence[LabelledRequest], table: _Table, on_progress: Progress) -> tuple[float, float]:
+def _temperatures(
+    requests: Sequence[LabelledRequest],
+    table: _Table,
+    own: tuple[int | None, int | None],
+    on_progress: Progress,
+) -> tuple[float, float]:
     """Find by how much the scores of tiers and of types must be scaled to be probabilities, on held-out requests."""
     folds = deal(requests, _CALIBRATION_FOLDS)
     levels, types = np.zeros((len(folds), LEVELS)), np.zeros((len(folds), len(TYPES)))
@@ -181,8 +209,8 @@ def _temperatures(requests: Sequence[LabelledRequest], table: _Table, on_progres
         chosen, held = folds != fold, folds == fold
         if not chosen.any() or not held.any():
             continue
-        for scores, labels in ((levels, table.levels), (types, table.types)):
-            weights, intercept = _fit(table.rows[chosen], labels[chosen])
+        for scores, labels, first in ((levels, table.levels, own[0]), (types, table.types, own[1])):
+            weights, intercept = _fit(table.rows[chosen], labels[chosen], first)
             scores[held] = table.rows[held] @ weights.T + intercept
         on_progress(0.2 + 0.6 * (fold + 1) / _CALIBRATION_FOLDS)
     plain = ~table.steered
@@ -208,7 +236,7 @@ def _model(
     form = weights[:, BUCKETS : BUCKETS + width].T * _FORM_SHARE
     trained_on = {_hash(request) for request in requests}
     if base is not None:
-        of_base = weights[:, BUCKETS + 2 * width :].T * _BASE_SHARE
+        of_base = weights[:, BUCKETS + 2 * width :].T
         words = words + base.model.weights @ of_base
         form = form + base.model.form.reshape(width, -1) @ of_base
         intercept = intercept + base.model.intercept @ of_base

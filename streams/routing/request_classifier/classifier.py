@@ -34,6 +34,7 @@ class RequestClassifier:
 
     def __init__(self, model: Model, goes_up_from: float = 0.5) -> None:
         self._model = model
+        self._goes_up_from = goes_up_from
         self._rows: dict[str, int] = {}
         self._sums = np.empty((_REMEMBERED_WORDS, OUTPUTS + 1), dtype=np.float32)
         """Of the weights of each word and its parts, and how many those are."""
@@ -93,7 +94,8 @@ class RequestClassifier:
 
     def with_thresholds(self, thresholds: Sequence[float]) -> "RequestClassifier":
         """Return a copy that goes up from these probabilities of needing more, one for each step of the labels."""
-        return RequestClassifier(replace(self._model, thresholds=np.array(thresholds, dtype=np.float64)))
+        calibrated = replace(self._model, thresholds=np.array(thresholds, dtype=np.float64))
+        return RequestClassifier(calibrated, self._goes_up_from)
 
     def trained_on(self, requests: Iterable[Request]) -> int:
         """Count the requests whose question the model was trained on."""

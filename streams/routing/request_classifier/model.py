@@ -18,6 +18,8 @@ LEVELS: Final = 3
 TYPES: Final = tuple(QueryType)
 OUTPUTS: Final = LEVELS + len(TYPES)
 KIND: Final = "requests"
+_LARGEST: Final = 1e6
+"""Beyond any weight, and far from where sums end."""
 _COARSEST: Final = 127
 """Of a signed byte."""
 
@@ -93,6 +95,8 @@ def digest(model: Model) -> str:
 def _problem(arrays: Arrays) -> str | None:
     if arrays["bins"].shape[1] != arrays["cuts"].shape[1] + 1:
         return "bins do not fit the cuts"
+    if any((np.abs(arrays[name]) > _LARGEST).any() for name in ("scale", "bins", "intercept")):
+        return "weights too large to be added up"
     if np.isnan(arrays["cuts"]).any() or (arrays["cuts"][:, 1:] < arrays["cuts"][:, :-1]).any():
         return "cuts do not rise"
     known = arrays["thresholds"][~np.isnan(arrays["thresholds"])]
