@@ -35,8 +35,8 @@ _PENALTY: Final = 10.0
 """Of the squared weights; of 1, 3, 10 and 30 the best for the baseline by cross-validation on RouteLLM's outcomes."""
 
 
-_SOFTMAX_C, _SOFTMAX_STEPS = 10.0, 200
-"""Inverse of the penalty (of 3, 10 and 30 the best by cross-validation), and most steps of the fit."""
+_SOFTMAX_STEPS: Final = 200
+"""Most steps of a fit."""
 _NEVER: Final = 20.0
 """Minus the intercept of a class that does not occur."""
 
@@ -130,7 +130,7 @@ def sparse_rows(columns: Sequence[Ints], values: Sequence[Array], width: int, de
     return hstack([matrix, csr_matrix(dense)]).tocsr()
 
 
-def fit_softmax(rows: Sparse, labels: Ints, weight: Array, start: Array) -> tuple[Array, Array]:
+def fit_softmax(rows: Sparse, labels: Ints, weight: Array, start: Array, c: float) -> tuple[Array, Array]:
     """Fit a multinomial logistic regression.
 
     Args:
@@ -138,6 +138,7 @@ def fit_softmax(rows: Sparse, labels: Ints, weight: Array, start: Array) -> tupl
         labels: (rows,) From 0 on; a class that does not occur gets no weights.
         weight: (rows,) What each counts.
         start: (classes, columns) The weights to begin with.
+        c: Inverse of the penalty.
 
     Returns:
         The weights (classes, columns) and the intercepts (classes,).
@@ -147,7 +148,7 @@ def fit_softmax(rows: Sparse, labels: Ints, weight: Array, start: Array) -> tupl
     if len(present) == 1:
         intercept[present] = 0.0
         return weights, intercept
-    fitted = LogisticRegression(C=_SOFTMAX_C, max_iter=_SOFTMAX_STEPS, tol=1e-3, warm_start=True)
+    fitted = LogisticRegression(C=c, max_iter=_SOFTMAX_STEPS, tol=1e-3, warm_start=True)
     if len(present) == len(start) > 2:  # noqa: PLR2004 - of two classes there is one row of weights
         fitted.coef_, fitted.intercept_ = start.copy(), np.zeros(len(start))
     fitted.fit(rows, labels, sample_weight=weight)

@@ -23,6 +23,8 @@ _FORM_SHARE: Final = 0.3
 """What a bin counts beside the words: less is penalised more."""
 _SECOND_CHOICE: Final = 0.3
 """Share of a tier that is acceptable, but not the lowest that should serve."""
+_C, _ADDED_C = 10.0, 0.3
+"""Inverse of the penalty (of 3, 10 and 30 the best by cross-validation); a few requests must not outweigh many."""
 _BASE_OPINION: Final = 0.1
 """Share of a label that is what the model that is added to says: what no label mentions is not to be forgotten."""
 _CALIBRATION_FOLDS: Final = 3
@@ -193,7 +195,7 @@ def _fit(rows: Sparse, shares_of_classes: Array, own: int | None) -> tuple[Array
         # From what the model says, not from nothing: where the new requests say nothing it stays so.
         start[:, own : own + len(start)] = np.eye(len(start))
     at, labels = np.nonzero(shares_of_classes)
-    return fit_softmax(rows[at], labels, shares_of_classes[at, labels], start)
+    return fit_softmax(rows[at], labels, shares_of_classes[at, labels], start, _C if own is None else _ADDED_C)
 
 
 def _temperatures(
