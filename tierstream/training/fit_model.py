@@ -94,6 +94,6 @@ def _calibrate(
             forest = fit_forest(rows[~held], targets[~held], growth, options.seed)
             words = fit_word_weights(tf_idf[~held], targets[~held, 0])
             by_words = tf_idf[held] @ words.weight + words.intercept
-            raw[held] = (1 - WORDS_SHARE) * forest.predict_many(rows[held]) + WORDS_SHARE * by_words
+            raw[held] = (1 - WORDS_SHARE) * np.array([*map(forest.predict, rows[held])]) + WORDS_SHARE * by_words
     slope = float(np.clip(np.cov(raw, gain)[0, 1] / max(raw.var(), 1e-12), 0.25, 4.0))
     return float(gain.mean() - slope * raw.mean()), slope

@@ -1,6 +1,6 @@
 """The learned classifier: predicts from a prompt's text alone what a stronger model gains over a weaker one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib import resources
 from io import BytesIO
@@ -9,8 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from streams.routing.learned.features import Parsed, parse
-from streams.routing.learned.forest import Floats
+from streams.routing.learned.features import parse
 from streams.routing.learned.model import WORDS_SHARE, Model, Training, prompt_hashes, row_of
 from streams.routing.learned.model_file import digest, read, save
 
@@ -57,16 +56,15 @@ class LearnedClassifier:
     def read(self, text: str) -> Reading:
         """Score a text, and say how far it is like those of the training; any is accepted, long ones are sampled."""
         parsed = parse(text)
-        row, by_words = self._seen(parsed)
-        known = sum(map(self._model.projection.rows.__contains__, parsed.tokens)) / max(len(parsed.tokens), 1)
-        return Reading(self._calibrated(self._forest.predict(row), by_words), known)
+        projection = self._model.projection
+        words, tf_idf = projection.tf_idf(parsed.tokens)
+        by_forest = self._forest.predict(row_of(parsed.surface, projection.project(words, tf_idf)))
+        known = sum(map(projection.rows.__contains__, parsed.tokens)) / max(len(parsed.tokens), 1)
+        return Reading(self._calibrated(by_forest, self._model.word_weights.predict(words, tf_idf)), known)
 
-    def score_many(self, texts: Sequence[str]) -> list[float]:
-        """Return the scores of several prompts, at less cost for each."""
-        if not texts:
-            return []
-        rows, by_words = zip(*map(self._seen, map(parse, texts)), strict=True)
-        return [*map(self._calibrated, self._forest.predict_many(np.stack(rows)).tolist(), by_words)]
+    def score_many(self, texts: Iterable[str]) -> list[float]:
+        """Return the scores of several prompts."""
+        return [self.read(text).score for text in texts]
 
     def with_threshold(self, threshold: float, lower: int = 1, upper: int = 2) -> "LearnedClassifier":
         """Return a copy that is calibrated for going from one tier to another; others keep what they have.
@@ -118,13 +116,6 @@ class LearnedClassifier:
     def shipped(cls) -> "LearnedClassifier":
         """Load the model that ships with the package."""
         return cls.loads(resources.files(__package__).joinpath("model.npz").read_bytes(), "the shipped model")
-
-    def _seen(self, parsed: Parsed) -> tuple[Floats, float]:
-        """Return what the forest sees of a text, and what its words come to."""
-        projection = self._model.projection
-        words, tf_idf = projection.tf_idf(parsed.tokens)
-        by_words = self._model.word_weights.predict(words, tf_idf)
-        return row_of(parsed.surface, projection.project(words, tf_idf)), by_words
 
     def _calibrated(self, by_forest: float, by_words: float) -> float:
         raw = (1 - WORDS_SHARE) * by_forest + WORDS_SHARE * by_words

@@ -1,16 +1,12 @@
 """A forest of trees in flat arrays: all trees are walked at once, a level at a time."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.intp]
-
-_ROWS_AT_ONCE: Final = 64
-"""Bounds the memory of a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +47,3 @@ class Forest:
         for _ in range(self.depth):
             node = left(node) + passed(tests(node))
         return float(np.add.reduce(self.value.take(node))) / len(self.roots)
-
-    def predict_many(self, rows: Floats) -> NDArray[np.float64]:
-        """Return the mean of the trees for each row: (rows,)."""
-        parts = [self._leaves_of(rows[i : i + _ROWS_AT_ONCE]) for i in range(0, len(rows), _ROWS_AT_ONCE)]
-        return np.concatenate([self.value.take(leaves).sum(axis=1) for leaves in parts]) / float(len(self.roots))
-
-    def _leaves_of(self, rows: Floats) -> Ints:
-        passed = (rows.take(self.test_feature, axis=1) > self.test_threshold).view(np.int8).ravel()
-        start = np.arange(len(rows))[:, None] * len(self.test_feature)
-        node: Ints = np.broadcast_to(self.roots, (len(rows), len(self.roots)))
-        for _ in range(self.depth):
-            node = self.left.take(node) + passed.take(start + self.tests.take(node))
-        return node
