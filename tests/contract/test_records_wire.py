@@ -428,14 +428,14 @@ ACTIVE_JSON = {
     "at": LATER_TEXT,
 }
 MODEL_STATUS = ModelStatus(
-    worker="host:17", version="shipped", ordered_at=AT, state="loaded", detail="learned/1:745284b7", at=LATER
+    worker="host:17", version="shipped", ordered_at=AT, state="loaded", detail="requests/1:745284b7", at=LATER
 )
 MODEL_STATUS_JSON = {
     "worker": "host:17",
     "version": "shipped",
     "ordered_at": AT_TEXT,
     "state": "loaded",
-    "detail": "learned/1:745284b7",
+    "detail": "requests/1:745284b7",
     "at": LATER_TEXT,
 }
 

@@ -337,7 +337,7 @@ def new_task(request: Request | None = None, *, tier: int = 1, **fields: Any) ->
         rule=None,
         scores=(1.0, 0.0, 0.0),
         boundary=(0.45, 0.55),
-        classifier="features/1",
+        classifier="requests/1:745284b7",
         query_type="faq",
         validate_answer=fields.pop("validate_answer", False),
         floor=1,
@@ -349,7 +349,7 @@ def new_task(request: Request | None = None, *, tier: int = 1, **fields: Any) ->
         "deadline": BASE + timedelta(seconds=60),
         "decision": decision,
         "tier": tier,
-        "why": "classifier features/1",
+        "why": "classifier requests/1:745284b7",
     }
     return TierTask(request=request, **defaults | fields)
 

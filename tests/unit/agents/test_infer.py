@@ -160,7 +160,7 @@ class TestRetry:
         outcome = only(outputs, Outcome)
         assert (outcome.tier, outcome.cost_usd) == (2, CALL_COST)
         assert [(line.outcome, line.why) for line in outcome.route] == [
-            (kind, "classifier features/1"),
+            (kind, "classifier requests/1:745284b7"),
             ("ok", f"retry: trusted {kind}"),
         ]
         assert [hop.detail for hop in outcome.hops] == [line.why for line in outcome.route]
@@ -224,7 +224,7 @@ class TestRetry:
         again = only(await run(infer, new_task(tier=2), bench, "infer:2"), TierTask)
         assert again.model_copy(update={"hops": ()}) == first.model_copy(update={"hops": ()})
         assert [hop.outcome for hop in again.hops] == [hop.outcome for hop in first.hops]
-        assert [line.why for line in again.attempts] == ["classifier features/1", "retry: trusted overloaded"]
+        assert [line.why for line in again.attempts] == ["classifier requests/1:745284b7", "retry: trusted overloaded"]
         assert len(bench.providers["trusted"].calls) == 2
 
     async def test_a_restart_in_the_pause_makes_the_retry(self):

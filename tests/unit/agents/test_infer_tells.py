@@ -33,7 +33,7 @@ async def test_who_asks_hears_of_each_attempt_before_its_call(fields):
     await run(infer, new_task(new_request(**fields)), bench, "infer:1")
     events = [event for status in bench.published(Status) for event in status.events]
     assert [(event.kind, event.provider, event.detail) for event in events] == [
-        (StatusKind.ATTEMPT_STARTED, "fast", "classifier features/1"),
+        (StatusKind.ATTEMPT_STARTED, "fast", "classifier requests/1:745284b7"),
         (StatusKind.ATTEMPT_STARTED, "spare", "fallback: fast overloaded"),
     ]
     told = [type(record) for record in bench.log.published if isinstance(record, Status | CallEnded)]
