@@ -26,7 +26,8 @@ class LearnedRouterClassifier:
     A prompt with the gain that is usual in the training outcomes moves nothing; more gain raises the probability of
     needing a higher tier, less lowers it; the less, the fewer of a text's words the model knows. At a step between
     tiers that it was calibrated for, the learned score decides alone, about its threshold, or the quality that was
-    asked for would not be kept. It says nothing of extractions, whose text is mostly a document.
+    asked for would not be kept. It says nothing of requests with a schema, or that their producer calls extractions:
+    their text is mostly a document.
 
     Args:
         learned: What was learned.
@@ -68,7 +69,7 @@ class LearnedRouterClassifier:
     def _steps(self, request: Request, found: Reading) -> list[tuple[float | None, float]]:
         """Return for each step the share of the log odds found that counts (None: calibrated), and what is added."""
         text = request.question
-        if request.response_schema is not None or found.query_type == QueryType.EXTRACTION or not text.strip():
+        if request.response_schema is not None or request.query_type == QueryType.EXTRACTION or not text.strip():
             return [(1.0, 0.0)] * len(found.needs)
         reading = self._learned.read(text)
         gain = 2 * reading.score - 1

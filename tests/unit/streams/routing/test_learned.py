@@ -338,10 +338,9 @@ def test_in_the_router_it_says_nothing_of_documents_and_of_nothing(model, text, 
     assert needs(in_router(gaining(model, 1), plain), text, **fields) == [0.8, 0.3]
 
 
-def test_the_kind_is_that_of_the_classifier_of_requests(model):
+def test_a_guessed_kind_does_not_silence_it(model):
     extracting = Fixed(0.8, 0.3, query_type="extraction")
-    assert needs(in_router(gaining(model, 1), extracting), KNOWN) == [0.8, 0.3]
-    assert needs(in_router(gaining(model, 1), extracting), KNOWN, query_type="faq") != [0.8, 0.3]
+    assert needs(in_router(gaining(model, 1), extracting), KNOWN) != [0.8, 0.3]
 
 
 def test_it_says_nothing_of_texts_whose_words_it_does_not_know(model):
