@@ -74,7 +74,7 @@ def train(
 
     A line of --requests is a request as it is sent, with a `label`: its `tier` is the lowest that should serve it (1
     for open-weight, 2 for small closed, 3 for frontier models), its `query_type` what is to be done, `acceptable` the
-    tiers that are no mistake. What the shipped model knows is kept and corrected, unless it is made --from-scratch.
+    tiers that are no mistake. They correct what the shipped model says, unless it is made --from-scratch.
 
     A line of --outcomes has `id`, `prompt`, `weak_correct` and `strong_correct` (1 right, 0 wrong); `benchmark` and
     `subject` are never given to the model. 10,000 outcomes take about ten seconds of computing, as many requests a
