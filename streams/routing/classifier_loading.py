@@ -51,18 +51,19 @@ def published_classifier(settings: Settings, file: bytes, name: str) -> Classifi
     Raises:
         UnusableModelError: It is damaged, or was made for other features than this version has.
     """
-    model, goes_up_from = published_model(file, name), settings.routing.boundary[0]
+    goes_up_from = settings.routing.boundary[0]
+    model = published_model(file, name, goes_up_from)
     if isinstance(model, RequestClassifier):
-        return RequestClassifier(model.model, goes_up_from)
+        return model
     return LearnedRouterClassifier(model, RequestClassifier.shipped(goes_up_from), goes_up_from)
 
 
-def published_model(file: bytes, name: str) -> TrainedModel:
+def published_model(file: bytes, name: str, goes_up_from: float = 0.5) -> TrainedModel:
     """Read a published model file; see `published_classifier`."""
     try:
         if kind_of(BytesIO(file), name) == outcomes_file.KIND:
             return LearnedClassifier.loads(file, name)
-        return RequestClassifier.loads(file, name)
+        return RequestClassifier.loads(file, name, goes_up_from)
     except ModelError as error:
         raise UnusableModelError(str(error)) from None
     except Exception as error:

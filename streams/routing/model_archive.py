@@ -4,11 +4,12 @@ import hashlib
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, BinaryIO, Final
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,6 +153,11 @@ def kind_of(opened: BinaryIO, name: str) -> str:
 def text_array(text: str) -> NDArray[np.uint8]:
     """Return a text as an array of the bytes of its UTF-8; lone surrogates pass."""
     return np.frombuffer(text.encode(errors="surrogatepass"), dtype=np.uint8)
+
+
+def prompt_hashes(prompts: Iterable[str]) -> NDArray[np.uint32]:
+    """Return the CRC-32 of each prompt: (prompts,)."""
+    return np.array([crc32(prompt.encode("utf-8", "surrogatepass")) for prompt in prompts], dtype=np.uint32)
 
 
 def _opened(opened: BinaryIO, name: str) -> Any:  # noqa: ANN401 - NumPy's type of an archive is not public

@@ -10,7 +10,8 @@ import numpy as np
 from streams.routing.learned.classifier import LearnedClassifier
 from streams.routing.learned.features import parse
 from streams.routing.learned.forest import Floats
-from streams.routing.learned.model import WEAK_SHARE, WORDS_SHARE, Model, Training, prompt_hashes, row_of
+from streams.routing.learned.model import WEAK_SHARE, WORDS_SHARE, Model, Training, row_of
+from streams.routing.model_archive import prompt_hashes
 from tierstream.training import TrainingError
 from tierstream.training.estimators import Growth, Sparse, fit_forest, fit_projection, fit_word_weights
 from tierstream.training.evaluation import Array

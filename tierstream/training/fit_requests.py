@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.routing.model_archive import prompt_hashes
 from streams.routing.request_classifier.classifier import RequestClassifier
 from streams.routing.request_classifier.features import BUCKETS, FORM, Seen, parts_of, see, shares
 from streams.routing.request_classifier.model import LEVELS, TYPES, Model
@@ -106,11 +106,7 @@ def out_of_fold(
 
 def deal(requests: Sequence[LabelledRequest], folds: int) -> Ints:
     """Deal requests to folds by their questions; the same question is in the same fold whatever the file."""
-    return np.array([_hash(request) // 7 % folds for request in requests], dtype=np.intp)
-
-
-def _hash(request: LabelledRequest) -> int:
-    return crc32(request.question.encode("utf-8", "surrogatepass"))
+    return (prompt_hashes(request.question for request in requests) // 7 % folds).astype(np.intp)
 
 
 def _cuts(seen: Sequence[Seen]) -> NDArray[np.float32]:
@@ -236,7 +232,7 @@ def _model(
     width = len(FORM) * bins
     words = weights[:, :BUCKETS].T
     form = weights[:, BUCKETS : BUCKETS + width].T * _FORM_SHARE
-    trained_on = {_hash(request) for request in requests}
+    trained_on = {*prompt_hashes(request.question for request in requests).tolist()}
     if base is not None:
         of_base = weights[:, BUCKETS + 2 * width :].T
         words = words + base.model.weights @ of_base

@@ -10,8 +10,9 @@ from typing import Final
 import numpy as np
 
 from streams.routing.learned.features import parse
-from streams.routing.learned.model import WORDS_SHARE, Model, Training, prompt_hashes, row_of
+from streams.routing.learned.model import WORDS_SHARE, Model, Training, row_of
 from streams.routing.learned.model_file import digest, read, save
+from streams.routing.model_archive import prompt_hashes
 
 
 @dataclass(frozen=True, slots=True)

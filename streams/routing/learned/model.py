@@ -1,10 +1,8 @@
 """What a trained model consists of."""
 
 from array import array
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,8 +61,3 @@ class Model:
 def row_of(surface: list[float], projected: Floats) -> Floats:
     """Return what the forest sees of a text: its surface features, then its projection."""
     return np.concatenate((np.frombuffer(array("f", surface), dtype=np.float32), projected))
-
-
-def prompt_hashes(prompts: Iterable[str]) -> NDArray[np.uint32]:
-    """Return the CRC-32 of each prompt: (prompts,)."""
-    return np.array([crc32(prompt.encode("utf-8", "surrogatepass")) for prompt in prompts], dtype=np.uint32)

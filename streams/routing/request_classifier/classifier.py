@@ -8,12 +8,12 @@ from importlib import resources
 from io import BytesIO
 from pathlib import Path
 from typing import Final, Literal
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streams.routing.classifier import Evidence, Reading
+from streams.routing.model_archive import prompt_hashes
 from streams.routing.request_classifier.features import FORM, Seen, parts_of, see, shares
 from streams.routing.request_classifier.model import LEVELS, OUTPUTS, TYPES, Floats, Model, digest, read, save
 from topics.requests import Request
@@ -55,18 +55,18 @@ class RequestClassifier:
 
     def read(self, request: Request, tiers: int) -> Reading:
         """Score a request for so many tiers, of which the first and the last are those of the labels."""
-        outputs = self._outputs(see(request))
+        outputs = self.outputs(request)
         kind = request.query_type or TYPES[int(outputs[LEVELS:].argmax())]
         return Reading([1 / (1 + math.exp(-value)) for value in self._steps(outputs, tiers)], kind)
 
     def needs(self, request: Request) -> tuple[float, ...]:
         """Return the probabilities of needing more than each tier of the labels; no threshold moves them."""
-        found = _needs(self._outputs(see(request))[:LEVELS].tolist())
+        found = _needs(self.outputs(request)[:LEVELS].tolist())
         return tuple(1 / (1 + math.exp(-value)) for value in found)
 
     def query_type(self, request: Request) -> str:
         """Return what the request looks like, whatever its producer says."""
-        return TYPES[int(self._outputs(see(request))[LEVELS:].argmax())]
+        return TYPES[int(self.outputs(request)[LEVELS:].argmax())]
 
     def outputs(self, request: Request) -> Floats:
         """Return the scores of tiers and types, before thresholds: (outputs,)."""
@@ -99,8 +99,8 @@ class RequestClassifier:
 
     def trained_on(self, requests: Iterable[Request]) -> int:
         """Count the requests whose question the model was trained on."""
-        hashes = [crc32(request.question.encode("utf-8", "surrogatepass")) for request in requests]
-        return int(np.isin(np.array(hashes, dtype=np.uint32), self._model.trained_on).sum())
+        hashes = prompt_hashes(request.question for request in requests)
+        return int(np.isin(hashes, self._model.trained_on).sum())
 
     def save(self, path: Path) -> None:
         """Write the model file, replacing the path at once.

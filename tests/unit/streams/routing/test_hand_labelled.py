@@ -21,9 +21,9 @@ from topics.requests import Request
 
 FILE = Path(__file__).with_name("hand_labelled.jsonl")
 ENTRIES = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
-LEAST_SHARE = 0.918
+LEAST_SHARE = 0.938
 LEAST_SHARE_OF_A_LANGUAGE = 0.837
-"""Measured: 94 % of all and at least 86 % of each."""
+"""Measured: 95 % of all and at least 86 % of each."""
 LABEL = ("id", "language", "pattern", "tiers", "rule", "why", "prompt")
 
 
