@@ -11,11 +11,22 @@ from topics.base import Record, from_millis
 from topics.control import ActiveModel, BreakerOrder, BreakerStatus, ModelFile, ModelStatus, PartitionCount
 from topics.events import Hop, Hops
 from topics.journal import CallEnded, CallStarted, Usage
+from topics.learned import CanaryState, JudgeRates, OnlinePolicyUpdate
 from topics.requests import Dimensions
 from topics.results import Result
 from topics.tasks import Attempt
 
 _DAY_MS: Final = 86_400_000
+_WITHOUT_ROWS: Final = (
+    BreakerOrder,
+    PartitionCount,
+    ModelFile,
+    ActiveModel,
+    ModelStatus,
+    JudgeRates,
+    CanaryState,
+    OnlinePolicyUpdate,
+)
 
 LogBodies = Literal["none", "hash", "full"]
 Row = dict[str, Any]
@@ -94,7 +105,7 @@ def rows_of(record: Record, position: Position, log_bodies: LogBodies) -> list[t
             ]
         case BreakerStatus():
             return [(Table.BREAKERS, position.identity() | _breaker_columns(record))]
-        case BreakerOrder() | PartitionCount() | ModelFile() | ActiveModel() | ModelStatus():
+        case _ if isinstance(record, _WITHOUT_ROWS):
             return []
         case _:
             raise TypeError(f"no table keeps a {type(record).__name__}")

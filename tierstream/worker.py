@@ -26,6 +26,7 @@ from streams.config.settings import Settings
 from streams.config.settings_sections import RoutingSettings
 from streams.control.active_models import ActiveModels
 from streams.control.control_follower import ControlFollower
+from streams.control.learned_state import LearnedState
 from streams.control.model_store import ModelStore
 from streams.control.status_publisher import StatusPublisher, worker_name
 from streams.kafka.admin import check_topics
@@ -160,8 +161,12 @@ async def _engine(
             worker=statuses.worker,
             report=statuses.note,
         )
+        learned = LearnedState()
         control = ControlFollower(
-            settings.kafka, lambda order: gate.order(order.target, order.order), on_models=models.follow
+            settings.kafka,
+            lambda order: gate.order(order.target, order.order),
+            on_models=models.follow,
+            on_learned=learned.note,
         )
         asks, pays = _asks_and_pays(settings, stages)
         votes = VoteJournal(publisher, attempts) if asks else None
@@ -179,6 +184,7 @@ async def _engine(
                     windows=windows,
                     settled=settled,
                     attempts=attempts,
+                    learned=learned,
                     votes=votes,
                 )
                 yield engine, following

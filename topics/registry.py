@@ -9,6 +9,7 @@ from topics.base import Record
 from topics.control import ActiveModel, BreakerOrder, BreakerStatus, ModelFile, ModelStatus, PartitionCount
 from topics.events import Chunk, DeadLetter, DeadLetterNote, Hops, Status
 from topics.journal import CallEnded, CallStarted
+from topics.learned import CanaryState, JudgeRates, OnlinePolicyUpdate
 from topics.requests import Request
 from topics.results import Outcome, Result, Settled
 from topics.tasks import Answer, Escalation, Parked, TierTask
@@ -113,7 +114,17 @@ HOPS = TopicSpec(
 )
 CONTROL = TopicSpec(
     "control",
-    (PartitionCount, BreakerStatus, BreakerOrder, ModelFile, ActiveModel, ModelStatus),
+    (
+        PartitionCount,
+        BreakerStatus,
+        BreakerOrder,
+        ModelFile,
+        ActiveModel,
+        ModelStatus,
+        JudgeRates,
+        CanaryState,
+        OnlinePolicyUpdate,
+    ),
     "stages, CLI",
     "stages, CLI",
     "What all processes of a deployment share.",

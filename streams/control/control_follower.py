@@ -8,7 +8,7 @@ from contextlib import aclosing
 from aiokafka import TopicPartition
 
 from streams.config.settings_sections import KafkaSettings
-from streams.control.control_state import ControlState, Entry, ModelPlace, Withdrawn, entries_of
+from streams.control.control_state import ControlState, Entry, Learned, ModelPlace, Withdrawn, entries_of
 from streams.control.rollout import Activation
 from streams.kafka.topic_reader import TopicReader, partitions_of
 from topics.control import BreakerOrder
@@ -40,6 +40,7 @@ class ControlFollower:
         kafka: Where the topic is.
         on_order: Called with each order about a breaker; of several for a target at the start, only with the latest.
         on_models: Awaited with the state at the start, and whenever models or their activation have changed.
+        on_learned: Called with each record of what was learned, and with what is taken back, in the order of the topic.
     """
 
     def __init__(
@@ -47,10 +48,12 @@ class ControlFollower:
         kafka: KafkaSettings,
         on_order: Callable[[BreakerOrder], None],
         on_models: Callable[[ControlState], Awaitable[None]] | None = None,
+        on_learned: Callable[[Learned | Withdrawn], None] | None = None,
     ) -> None:
         self._kafka = kafka
         self._on_order = on_order
         self._on_models = on_models
+        self._on_learned = on_learned
 
     async def run(self, loaded: asyncio.Event) -> None:
         """Tell what holds now, set `loaded`, and go on following until cancelled.
@@ -85,6 +88,7 @@ class ControlFollower:
         """Tell what holds at the start: of several orders for a target only the latest."""
         for entry in entries:
             state.add(entry)
+            self._tell_learned(entry)
         for order in state.orders.values():
             self._on_order(order)
         if self._on_models is not None:
@@ -93,6 +97,7 @@ class ControlFollower:
     async def _tell(self, entries: Iterable[Entry], state: ControlState) -> None:
         models_changed = False
         for entry in entries:
+            self._tell_learned(entry)
             match entry:
                 case BreakerOrder():
                     log.info("%s is ordered %s by %s", entry.target, entry.order, entry.by)
@@ -102,3 +107,7 @@ class ControlFollower:
                     models_changed = True
         if models_changed and self._on_models is not None:
             await self._on_models(state)
+
+    def _tell_learned(self, entry: Entry) -> None:
+        if self._on_learned is not None and isinstance(entry, Learned | Withdrawn):
+            self._on_learned(entry)

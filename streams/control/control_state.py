@@ -17,6 +17,7 @@ from topics.control import (
     model_key,
     model_status_key,
 )
+from topics.learned import CanaryState, JudgeRates, OnlinePolicyUpdate
 from topics.registry import CONTROL
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,15 @@ class Withdrawn:
     key: str
 
 
-Entry = Record | Activation | ModelPlace | Withdrawn
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A record of what was learned, and when the broker appended it (ms since the epoch)."""
+
+    record: JudgeRates | CanaryState | OnlinePolicyUpdate
+    appended_ms: int
+
+
+Entry = Record | Activation | ModelPlace | Learned | Withdrawn
 
 
 @dataclass
@@ -95,4 +104,10 @@ def _entry_of(record: Any) -> Entry:  # noqa: ANN401 - aiokafka is untyped
     if header(record.headers, SCHEMA_HEADER) == ModelFile.SCHEMA:
         return ModelPlace(key, record.partition, record.offset)
     found = decode(CONTROL, record.value, record.headers).record
-    return Activation(found, record.timestamp) if isinstance(found, ActiveModel) else found
+    match found:
+        case ActiveModel():
+            return Activation(found, record.timestamp)
+        case JudgeRates() | CanaryState() | OnlinePolicyUpdate():
+            return Learned(found, record.timestamp)
+        case _:
+            return found

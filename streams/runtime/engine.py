@@ -11,6 +11,7 @@ from streams.calls.model_caller import ModelCaller
 from streams.calls.vote_journal import VoteJournal
 from streams.config.context_windows import ContextWindows
 from streams.config.settings import Settings
+from streams.control.learned_state import LearnedState
 from streams.kafka.clock import Clock
 from streams.kafka.publisher import Publisher
 from streams.routing.router import Router
@@ -30,6 +31,7 @@ class Engine:
     windows: ContextWindows
     settled: SettledRequests
     attempts: AttemptLog
+    learned: LearnedState
     votes: VoteJournal | None = None
     """None: no language model is asked where requests go, by these settings or in this process."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

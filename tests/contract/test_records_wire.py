@@ -1,5 +1,6 @@
 """The wire format of the records that others read and write, spelled out, so that it can't change by accident."""
 
+import base64
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -24,6 +25,7 @@ from topics.control import (
 )
 from topics.events import Chunk, DeadLetter, DeadLetterNote, Hop, Hops, Status, StatusEvent, StatusKind
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
+from topics.learned import CanaryState, JudgeRate, JudgeRates, OnlinePolicyUpdate
 from topics.registry import all_topics
 from topics.requests import Dimensions, Message, Params, Request, RequestContext, TextPart
 from topics.results import Result, ResultError, ResultStatus, Settled
@@ -438,6 +440,44 @@ MODEL_STATUS_JSON = {
     "detail": "requests/1:745284b7",
     "at": LATER_TEXT,
 }
+JUDGE_RATES = JudgeRates(
+    others=0.05,
+    reason="settings",
+    cells=(JudgeRate(tier=1, model="groq/m", query_type="code", rate=0.2, reason="12 of 60 failed"),),
+    at=AT,
+)
+JUDGE_RATES_JSON = {
+    "others": 0.05,
+    "reason": "settings",
+    "cells": [{"tier": 1, "model": "groq/m", "query_type": "code", "rate": 0.2, "reason": "12 of 60 failed"}],
+    "at": AT_TEXT,
+}
+CANARY = CanaryState(
+    name="next",
+    model="groq/n",
+    state="stopped",
+    reason="it fails more often",
+    candidate_requests=200,
+    candidate_failures=40,
+    incumbent_requests=1800,
+    incumbent_failures=90,
+    by="learn",
+    at=AT,
+)
+CANARY_JSON = {
+    "name": "next",
+    "model": "groq/n",
+    "state": "stopped",
+    "reason": "it fails more often",
+    "candidate_requests": 200,
+    "candidate_failures": 40,
+    "incumbent_requests": 1800,
+    "incumbent_failures": 90,
+    "by": "learn",
+    "at": AT_TEXT,
+}
+ONLINE_POLICY = OnlinePolicyUpdate(version=7, policy=base64.b64encode(b"a policy"), delay_ms=3000, at=AT)
+ONLINE_POLICY_JSON = {"version": 7, "policy": "YSBwb2xpY3k=", "delay_ms": 3000, "at": AT_TEXT}
 
 GOLDEN: list[tuple[str, Record, bytes, list[tuple[str, bytes]], dict[str, object]]] = [
     ("request/1", Request(request_id="r1", messages=(Message(role="user", content="hi"),)), b"r1", [], SHORTEST_JSON),
@@ -465,6 +505,9 @@ GOLDEN: list[tuple[str, Record, bytes, list[tuple[str, bytes]], dict[str, object
     ("model/1", MODEL, b"model:97ff8a35544d", [], MODEL_JSON),
     ("active-model/1", ACTIVE, b"active-model", [], ACTIVE_JSON),
     ("model-status/1", MODEL_STATUS, b"model-status:host:17", [], MODEL_STATUS_JSON),
+    ("judge-rates/1", JUDGE_RATES, b"judge-rates", [], JUDGE_RATES_JSON),
+    ("canary/1", CANARY, b"canary:next", [], CANARY_JSON),
+    ("online-policy/1", ONLINE_POLICY, b"online-policy:7", [], ONLINE_POLICY_JSON),
 ]
 
 

@@ -21,6 +21,7 @@ from streams.calls.vote_model import VoteModel
 from streams.config.context_windows import ContextWindows
 from streams.config.settings import Settings
 from streams.config.settings_sections import BatchingSettings
+from streams.control.learned_state import LearnedState
 from streams.kafka.heartbeat import GroupHeartbeat
 from streams.kafka.lease import Lease
 from streams.kafka.publisher import Delivered, Output
@@ -316,6 +317,7 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
         windows,
         settled,
         attempts,
+        LearnedState(),
         sleep=clock.sleep,
     )
     heartbeat = GroupHeartbeat(10)

@@ -17,6 +17,7 @@ from topics.control import (
 )
 from topics.events import Chunk, DeadLetterNote, Hop, Hops, Status, StatusEvent, StatusKind
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
+from topics.learned import CanaryState, JudgeRate, JudgeRates, OnlinePolicyUpdate
 from topics.requests import (
     DataClass,
     Impact,
@@ -340,6 +341,33 @@ model_statuses = every_field(
     detail=texts,
     at=moments,
 )
+judge_rates = every_field(
+    JudgeRates,
+    others=shares,
+    reason=texts,
+    cells=some(every_field(JudgeRate, tier=tiers, model=names, query_type=names, rate=shares, reason=texts)),
+    at=moments,
+)
+canary_states = every_field(
+    CanaryState,
+    name=names,
+    model=names,
+    state=st.sampled_from(("running", "stopped", "passed")),
+    reason=texts,
+    candidate_requests=counts,
+    candidate_failures=counts,
+    incumbent_requests=counts,
+    incumbent_failures=counts,
+    by=names,
+    at=moments,
+)
+online_policies = every_field(
+    OnlinePolicyUpdate,
+    version=positive,
+    policy=st.binary(max_size=40).map(b64encode),
+    delay_ms=counts,
+    at=moments,
+)
 
 by_record = {
     Request: requests,
@@ -362,5 +390,8 @@ by_record = {
     ModelFile: model_files,
     ActiveModel: active_models,
     ModelStatus: model_statuses,
+    JudgeRates: judge_rates,
+    CanaryState: canary_states,
+    OnlinePolicyUpdate: online_policies,
 }
 """Every record but the dead letter, which is made from bytes and not from values."""
