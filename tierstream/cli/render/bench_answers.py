@@ -32,7 +32,7 @@ def show_answers(report: "AnswersReport") -> None:
     show_table(console, _costs(report))
     console.print(
         "All tiers give the same good answer, so that a false alarm of a check is raised at each of them: "
-        "the escalations that were not needed cost no more than this."
+        "with real models these escalations cost less."
     )
     console.print("\nlatency in ms, p50 / p95; more: than of plain requests of this run")
     show_table(console, _latency(report))
