@@ -5,6 +5,7 @@ import json
 import sys
 
 import pytest
+from support.answers_and_ends import PAIRS, write_pairs
 from support.deployment import clean_environment
 
 
@@ -95,4 +96,45 @@ async def test_a_rate_that_is_none_is_refused_before_anything_starts(tmp_path, r
     code, stdout, stderr = await bench(tmp_path, "pipeline", "--rates", rates)
     assert (code, stdout) == (2, "")
     assert "--rates" in stderr
+    assert "starting" not in stderr
+
+
+async def test_answers_are_stopped_by_checks_or_the_judge_and_the_others_come_through(tmp_path):
+    file = write_pairs(tmp_path / "pairs.jsonl", [*PAIRS, {**PAIRS[0], "id": "again"}])
+    code, stdout, stderr = await bench(tmp_path, "answers", str(file), "--json")
+    assert code == 0, stderr
+    report = json.loads(stdout)
+    counts = [report[name] for name in ("pairs", "requests", "results", "missing", "duplicates")]
+    assert counts == [21, 40, 40, 0, 0]
+    assert (report["repeated"], report["unmeasured"]) == (["again"], [])
+    kinds = {one["kind"]: one for one in report["kinds"]}
+    one_each = dict.fromkeys(("refusal", "contradiction", "invented", "language", "loop"), 1)
+    assert {kind: one["answers"] for kind, one in kinds.items()} == {"schema": 3, "truncated": 2, **one_each}
+    assert kinds["schema"]["by_check"] == {"schema": 3}
+    assert kinds["truncated"]["by_check"] == {"truncated": 2}
+    assert kinds["refusal"]["checks"]["count"] == 1
+    # What the checks let through the judge saw: none of its errors is among these.
+    good, bad = report["good"], report["bad"]
+    assert (bad["answers"], bad["stopped"]["count"]) == (10, 10)
+    assert bad["checks"]["count"] + bad["judge"]["count"] == 10
+    assert (good["answers"], good["stopped"]["count"], good["judge"]["of"]) == (10, 0, 10)
+    assert report["endings"]["right"] == 20
+    assert "assumption" in report["judge"]["note"]
+    # Each request of the arm without the judge had the calls that its checks asked for, and none of a judge.
+    alone, judged = report["without_judge"], report["with_judge"]
+    assert (alone["requests"], alone["judge_calls"], float(alone["judges_usd"])) == (20, 0, 0)
+    assert judged["judge_calls"] >= 10
+    assert float(judged["spend_usd"]) > float(judged["judges_usd"]) > 0
+    latency = {one["way"]: one["requests"] for one in report["latency"]}
+    assert latency["judged"] == 10
+    assert latency["plain"] + latency["escalated by a check"] == 20
+    assert latency["escalated by the judge"] == bad["judge"]["count"]
+
+
+async def test_a_file_without_pairs_is_refused_before_anything_starts(tmp_path):
+    file = tmp_path / "pairs.jsonl"
+    file.write_text('{"id": "a"}\n')
+    code, stdout, stderr = await bench(tmp_path, "answers", str(file))
+    assert (code, stdout) == (2, "")
+    assert "line 1" in stderr
     assert "starting" not in stderr

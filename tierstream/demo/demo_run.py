@@ -3,8 +3,9 @@
 import asyncio
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 from pydantic import BaseModel, ConfigDict
@@ -99,7 +100,7 @@ async def run_demo(
         report: Filled while the run goes on.
     """
     run = f"demo-{uuid.uuid4().hex[:8]}"
-    await _teach(simulator)
+    await teach(simulator, script_entries())
     asked = _asked(sample(requests, seed), run)
     results: dict[str, Result] = {}
     outcome = await run_requests(
@@ -114,9 +115,14 @@ async def run_demo(
     return _figures(settings, run, asked, results, outcome, ledger)
 
 
-async def _teach(simulator: str) -> None:
-    """Give the simulator the right answers, and with them what a weaker model says."""
-    lines = [json.dumps(entry, ensure_ascii=False) for entry in script_entries()]
+async def teach(simulator: str, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Give the simulator right answers, and with them what a weaker model says.
+
+    Args:
+        simulator: Its URL.
+        entries: Of its script.
+    """
+    lines = [json.dumps(entry, ensure_ascii=False) for entry in entries]
     async with (
         aiohttp.ClientSession() as session,
         session.post(

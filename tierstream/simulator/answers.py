@@ -37,7 +37,8 @@ class ScriptEntry:
     """The right answer to a prompt, and who gives it.
 
     A model whose tier is at least `label` answers right; None means that no model does. `answers` has
-    texts by model id that go before this rule.
+    texts by model id that go before this rule. `finish` and `wrong_finish` are how the texts of `answer`
+    and `wrong` say that they end.
     """
 
     prompt: str
@@ -46,6 +47,8 @@ class ScriptEntry:
     wrong: str | None = None
     failure: Failure | None = None
     answers: dict[str, str] | None = None
+    finish: Finish = "stop"
+    wrong_finish: Finish = "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,7 @@ def _scripted(entry: ScriptEntry, model: str, tier: int) -> Answer:
     if entry.answers is not None and model in entry.answers:
         return Answer(entry.answers[model])
     if entry.label is not None and tier >= entry.label:
-        return Answer(entry.answer)
+        return Answer(entry.answer, entry.finish)
     return _failed(entry)
 
 
@@ -176,7 +179,9 @@ def _failed(entry: ScriptEntry) -> Answer:
         failure = "hedge" if stable_share("failure", entry.prompt) < _HEDGE_SHARE else "wrong"
     match failure:
         case "wrong":
-            return Answer(wrong_text(entry.prompt, entry.answer) if entry.wrong is None else entry.wrong)
+            if entry.wrong is None:
+                return Answer(wrong_text(entry.prompt, entry.answer))
+            return Answer(entry.wrong, entry.wrong_finish)
         case "hedge":
             return Answer(hedge_text(entry.prompt))
         case "truncated":

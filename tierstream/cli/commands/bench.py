@@ -1,6 +1,7 @@
 """`tierstream bench`: what a request costs and how many there can be, measured on a stack of its own."""
 
 import asyncio
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+    from tierstream.bench.answer_report import AnswersReport
     from tierstream.bench.limit import Limit
     from tierstream.bench.pipeline_plan import PipelinePlan
     from tierstream.bench.pipeline_report import PipelineReport
@@ -85,6 +87,11 @@ def register(app: typer.Typer) -> None:
     group.command(epilog=examples("tierstream bench scale", "tierstream bench scale --workers 10,100 --window-s 600"))(
         scale
     )
+    group.command(
+        epilog=examples(
+            "tierstream bench answers pairs.jsonl", "tierstream bench answers pairs.jsonl --sample-rate 0.2"
+        )
+    )(answers)
     app.add_typer(group, name="bench")
 
 
@@ -314,6 +321,51 @@ def scale(
     costs = Costs(request_ms=request_ms, broker_ms=broker_ms, broker_bytes=broker_bytes)
     numbers = [int(number) for number in workers.split(",")]
     _show(ScaleReport.of(numbers, costs, window_s=window_s, memory_mib=memory_mib), as_json=as_json)
+
+
+def answers(
+    ctx: typer.Context,
+    file: Annotated[
+        Path, typer.Argument(help="Pairs of a request and an answer, JSON objects, one a line: docs/benchmarks.md.")
+    ],
+    sample_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the answers that the judge looks at, in the second arm.")
+    ] = 1.0,
+    rate: Annotated[float, typer.Option(min=0.1, help="Requests a second.")] = 25.0,
+    seed: Annotated[int, typer.Option(help="Decides the order, and which answers are judged.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Have the simulator give good and bad answers, and show who stops them, and what that adds to cost and latency.
+
+    Each request is sent twice, once without the judge. The first tier answers as the file says, the tiers above it
+    answer right. The judge is simulated too: its share is an assumption. Exit code 1 if a result is missing or doubled.
+    """
+    from tierstream.bench.answer_pairs import read_pairs  # noqa: PLC0415 - the clients take a second to import
+    from tierstream.bench.answer_run import AnswersPlan, measured_environment, run_answers  # noqa: PLC0415
+    from tierstream.cli.render.bench_answers import show_answers  # noqa: PLC0415
+    from tierstream.stack.state import addresses  # noqa: PLC0415
+
+    pairs = read_pairs(file)
+    # Workers get the environment of this process.
+    os.environ.update(measured_environment())
+    if sample_rate and load_settings(ctx).validation.judge is None:
+        raise typer.BadParameter("the settings have no judge: [validation] judge", param_hint="--sample-rate")
+
+    async def run() -> "AnswersReport":
+        async with measured_stack(ctx, latency_ms=None) as stack:
+            found = addresses(stack.folder)
+            if found is None or found.simulator is None:
+                raise RuntimeError("a stack without keys has a simulator")
+            plan = AnswersPlan(sample_rate=sample_rate, rate=rate, seed=seed)
+            return await run_answers(stack.settings, found.simulator, pairs, plan, _tell)
+
+    report = asyncio.run(run())
+    if as_json:
+        show_json(report.model_dump(mode="json"))
+    else:
+        show_answers(report)
+    if not report.complete:
+        raise typer.Exit(FAILED)
 
 
 def _on_stack(ctx: typer.Context, measure: "Callable[[StackUnderTest], Awaitable[T]]") -> T:

@@ -17,10 +17,12 @@ from tierstream.simulator.tokens import count_tokens, first_tokens
 
 ENTRY = {"prompt": "What is 6 times 7?", "label": 2, "answer": "It is forty-two, as everyone knows."}
 
+REST = (None, False, False)
+
 
 def answer_of(script: Script, prompt: str, *, tier: int = 1, model: str = "m", errors: float = 0) -> Answer:
     messages = [{"role": "user", "content": [{"type": "text", "text": prompt}]}]
-    request = ChatRequest(model, read_conversation(messages, ""), None, False, False, None)
+    request = ChatRequest(model, read_conversation(messages, ""), *REST, None)
     return choose_answer(script, request, ModelBehaviour(tier=tier, judge_error_rate=errors))
 
 
@@ -64,6 +66,17 @@ def test_answers_by_model_come_first() -> None:
 def test_failures(failure: str, expected: Answer) -> None:
     script = Script([{**ENTRY, "wrong": "41", "failure": failure}])
     assert answer_of(script, ENTRY["prompt"]) == expected
+
+
+def test_scripted_texts_come_as_they_are_and_end_as_the_script_says() -> None:
+    wrong, right = '{"total": 3,}\n', '```json\n{"total": 3}\n```'
+    script = Script([{**ENTRY, "answer": right, "wrong": wrong, "failure": "wrong", "wrong_finish": "length"}])
+    schema = {"type": "object", "properties": {"total": {"type": "integer"}}, "required": ["total"]}
+    request = ChatRequest("m", read_conversation([{"role": "user", "content": ENTRY["prompt"]}], ""), *REST, schema)
+    assert choose_answer(script, request, ModelBehaviour(tier=1)) == Answer(wrong, "length")
+    assert choose_answer(script, request, ModelBehaviour(tier=2)) == Answer(right)
+    cut = Script([{**ENTRY, "finish": "length"}])
+    assert answer_of(cut, ENTRY["prompt"], tier=2) == Answer(ENTRY["answer"], "length")
 
 
 def test_hedges_and_wrong_answers_share_the_unspecified_failures() -> None:
