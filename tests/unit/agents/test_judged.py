@@ -1,5 +1,6 @@
 """Who judges which answers, why, and what becomes of those that fail or find no judge."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from streams.admission import UnavailableError
 from streams.validation.best_answer import better
 from topics.base import Record
 from topics.events import Hops, Status, StatusKind
+from topics.journal import CallEnded
 from topics.learned import JudgeRate, JudgeRates
 from topics.results import Outcome, ResultStatus
 from topics.tasks import Answer, Completion, Escalation, Parked, TierTask
@@ -86,6 +88,21 @@ class TestWhoJudges:
         assert (escalation.reason, escalation.task.best.failed) == (TOLD, TOLD)
         assert hop.detail == "critical path; confidence 0.80; wrong: It cites clause 9."
         assert hop.scores == (0.0,)
+
+
+async def test_judges_calls_leave_together():
+    batching = {"max_wait_ms": 10_000, "max_size": 3, "idle_below": 0}
+    bench = new(configured(batching=batching), trusted=FakeProvider(PASS))
+    calls = bench.calls("validate")
+    ids = [f"r{n}" for n in range(3)]
+    found = await asyncio.gather(
+        *(
+            run(validate, answer(request=new_request(request_id=name)), bench, "validate", request_id=name, calls=calls)
+            for name in ids
+        )
+    )
+    assert [only(outputs, Outcome).status for outputs in found] == ["ok"] * 3
+    assert {ended.batch_size for ended in bench.published(CallEnded)} == {3}
 
 
 class TestWhyItLooks:
