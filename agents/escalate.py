@@ -16,7 +16,7 @@ async def escalate(escalation: Escalation, ctx: Context) -> Outputs:
     if task.tier >= task.decision.ceiling:
         ended = task.after(ctx.hop("exhausted", tier=task.tier, detail=escalation.reason))
         return [given_up(ctx.stage, ended, ended.attempts, ResultStatus.FAILED, "no_good_answer", escalation.reason)]
-    why = f"escalated from tier {task.tier}: {escalation.reason}"
+    why = f"escalated from tier {task.tier}: {_in_short(escalation.reason)}"
     hop = ctx.hop("escalated", tier=task.tier + 1, detail=escalation.reason)
     up = task.after(hop).model_copy(update={"tier": task.tier + 1, "promoted_from": None, "why": why})
     event = StatusEvent(kind=StatusKind.ESCALATED, at=ctx.now(), tier=up.tier, detail=escalation.reason)
@@ -24,3 +24,8 @@ async def escalate(escalation: Escalation, ctx: Context) -> Outputs:
         Output(tier_tasks(up.tier), up),
         ctx.status(task.request.request_id, task.revision, event),
     ]
+
+
+def _in_short(reason: str) -> str:
+    """Leave out what the judge said: a route is made of few different words, by which it is counted."""
+    return ": ".join(reason.split(": ")[:2])

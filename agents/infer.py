@@ -2,10 +2,12 @@
 
 from streams.config.settings import Settings
 from streams.fallback.bounds import OutOfBounds
-from streams.fallback.model_chain import ChainResult, ask_chain, is_judged
+from streams.fallback.looks import look_at
+from streams.fallback.model_chain import ChainResult, ask_chain
 from streams.kafka.publisher import Output
 from streams.runtime.outcomes import answered, given_up
 from streams.runtime.stage import Context, Outputs, stage
+from streams.validation.best_answer import better, check_failed
 from topics.base import MAX_ID_LENGTH
 from topics.events import Hop, Hops, StatusEvent, StatusKind
 from topics.journal import CallEnded
@@ -59,11 +61,12 @@ def _completion(ended: CallEnded) -> Completion:
 def _answered(result: ChainResult, completion: Completion, ctx: Context) -> list[Output]:
     task = result.task
     if result.failed_check is not None:
-        best = completion if completion.content.strip() else task.best
-        failed = task.model_copy(update={"best": best})
-        return [Output(ESCALATIONS, Escalation(task=failed, reason=f"check: {result.failed_check}"))]
-    if is_judged(task, ctx):
-        return [Output(VALIDATION, Answer(task=task, completion=completion))]
+        reason = check_failed(result.failed_check)
+        failed = task.model_copy(update={"best": better(task.best, completion, reason)})
+        return [Output(ESCALATIONS, Escalation(task=failed, reason=reason))]
+    look = look_at(task, completion, ctx)
+    if look is not None:
+        return [Output(VALIDATION, Answer(task=task, completion=completion, why=look.why, withheld=look.withheld))]
     return [answered(ctx.stage, task, completion, task.attempts)]
 
 

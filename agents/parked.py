@@ -1,4 +1,7 @@
-"""parked -> tier tasks. Lets a task rest while no provider is to be had, then sends it back to its tier.
+"""parked -> tier tasks or answers. Lets a task rest while no provider is to be had, then sends it back to its tier.
+
+An answer on a critical path that no judge was to be had for rests as well, and goes back to its judges; at the deadline
+too, for it is there, and goes out without a verdict then.
 
 A record rests for `attempts.parked_s` from its append, or until the deadline of its request, which then ends. What was
 read is held in memory within limits; the rest waits in Kafka. An offset is committed when all before it have left and
@@ -31,12 +34,13 @@ from streams.runtime.hold import Held, Hold
 from streams.runtime.outcomes import given_up
 from streams.runtime.settled_requests import SettledRequests
 from streams.runtime.stage import Received
+from streams.validation.judges import judges_of
 from topics.base import from_millis
 from topics.codec import DecodeError
 from topics.events import Hop
-from topics.registry import PARKED, tier_tasks
+from topics.registry import PARKED, VALIDATION, tier_tasks
 from topics.results import ResultStatus
-from topics.tasks import Parked, TierTask
+from topics.tasks import Answer, Parked, TierTask
 
 log = logging.getLogger(__name__)
 
@@ -177,10 +181,14 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         return leaving
 
     def _rests_on(self, held: Held, now: float) -> bool:
-        return now < held.expires and isinstance(held.content, Parked) and not self._is_awaited(held.content.task)
+        return now < held.expires and isinstance(held.content, Parked) and not self._is_awaited(held.content)
 
-    def _is_awaited(self, task: TierTask) -> bool:
-        """Whether a tier that the task may reach lets calls through, as far as this process knows."""
+    def _is_awaited(self, parked: Parked) -> bool:
+        """Whether a judge, or a tier that the task may reach, lets calls through, as far as this process knows."""
+        task = parked.task
+        if parked.completion is not None:
+            judges = judges_of(self._settings, parked.completion, task.request.context.data_class)
+            return not judges or self._gate.is_open_to_any(judges)
         ceiling = min(task.decision.ceiling, self._settings.top_tier)
         reachable = range(home_tier(task), ceiling + 1)
         # A task of a tier that is no more has nothing to wait for.
@@ -223,18 +231,19 @@ def outputs_of(held: Held, failed: FailedRecord, *, has_expired: bool, tiers: in
     if isinstance(parked, DecodeError):
         return failed.undecodable(parked)
     task = parked.task
+    goes_back = not has_expired or parked.completion is not None
     try:
         hop = Hop(
             stage=STAGE,
             started_at=at,
             ended_at=at,
             queue_ms=max(round((at - from_millis(held.since_ms)).total_seconds() * 1000, 3), 0.0),
-            outcome="expired" if has_expired else "returned",
+            outcome="returned" if goes_back else "expired",
             tier=home_tier(task),
             detail=parked.reason,
         )
         stepped = parked.model_copy(update={"task": task.after(hop)})
-        return [_expired(stepped) if has_expired else _back(stepped, tiers)]
+        return [_back(stepped, tiers) if goes_back else _expired(stepped)]
     except Exception as error:  # noqa: BLE001 - one record must not block a partition for ever
         log.error("%s: a record raised %s at %s", STAGE, type(error).__name__, held.received.source)  # noqa: TRY400 - the letter has the traceback
         return failed.raised(parked, error)
@@ -246,6 +255,8 @@ def home_tier(task: TierTask) -> int:
 
 
 def _back(parked: Parked, tiers: int) -> Output:
+    if parked.completion is not None:
+        return Output(VALIDATION, Answer(task=parked.task, completion=parked.completion))
     tier = home_tier(parked.task)
     if tier > tiers:
         raise ValueError(f"there is no tier {tier}")

@@ -117,6 +117,7 @@ def _result_columns(result: Result) -> Row:
         "revision": result.revision,
         "status": result.status.value,
         "error_code": result.error.code if result.error else "",
+        "reason": result.reason or "",
         "attempt_id": result.attempt_id,
         "tier": result.tier,
         "provider": result.provider or "",

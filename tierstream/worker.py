@@ -252,7 +252,6 @@ def new_router(settings: Settings, windows: ContextWindows, classifiers: Classif
         classifiers=classifiers or ClassifierVersions(configured_classifier(settings)),
         tiers=settings.top_tier,
         boundary=settings.routing.boundary,
-        sample_rate=settings.validation.sample_rate,
         windows=windows,
         ask_band=_ask_band(settings.routing),
     )

@@ -65,9 +65,9 @@ CHUNKS = TopicSpec(
 VALIDATION = TopicSpec(
     "validation",
     (Answer,),
-    "infer",
+    "infer, parked",
     "validate",
-    "Answers on a critical path that await a judge.",
+    "Answers on a critical path or of a sample that await a judge.",
     public=False,
 )
 ESCALATIONS = TopicSpec(
@@ -81,9 +81,9 @@ ESCALATIONS = TopicSpec(
 PARKED = TopicSpec(
     "parked",
     (Parked,),
-    "infer, parked",
+    "infer, validate, parked",
     "parked",
-    "Tasks that rest because no provider is to be had.",
+    "Tasks that rest because no provider is to be had, and answers for want of a judge.",
     public=False,
 )
 OUTCOMES = TopicSpec(

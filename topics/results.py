@@ -36,6 +36,8 @@ class _End(Record):
     attempt_id: UUID | None = None
     content: str | None = None
     error: ResultError | None = None
+    reason: str | None = None
+    """Why an answer that is `degraded` was not good enough, and why there is no better one."""
     tier: Tier | None = None
     provider: str | None = None
     model: str | None = None

@@ -11,6 +11,9 @@ from topics.events import Hop
 from topics.journal import Usage
 from topics.requests import Request
 
+CRITICAL_PATH: Final = "critical path"
+"""Why a judge looks where a rule says so."""
+
 CLASSIFY: Final = "classify"
 """The stage whose calls ask for the tier and not for an answer."""
 
@@ -38,7 +41,7 @@ class Decision(Record):
     """Name and version of the classifier that scored."""
     query_type: Label
     validate_answer: bool
-    """Whether a judge must see the answer before it is published."""
+    """Whether a rule says that a judge must see the answer before it is published."""
     floor: Tier
     ceiling: Tier
     reasons: tuple[str, ...] = ()
@@ -73,6 +76,8 @@ class Completion(Record):
     content: str
     finish_reason: str
     usage: Usage
+    failed: Label | None = None
+    """Why it was not good enough, such as `check: hedge`; None: nobody found anything."""
 
 
 class TierTask(Record):
@@ -145,13 +150,18 @@ class TaskRecord(Record):
 
 
 class Parked(TaskRecord):
-    """A task that rests because no provider is to be had; it goes back to its tier until its deadline."""
+    """A task that rests because no provider is to be had; it goes back to its tier until its deadline.
+
+    With an answer it rests for want of a judge, and goes back there.
+    """
 
     SCHEMA: ClassVar[str] = "parked/1"
 
     reason: Label
     since_ms: Annotated[int, Field(ge=0)] | None = None
     """Broker append time, ms since the epoch, of the record that parked the task; None: that is this one."""
+    completion: Completion | None = None
+    """The answer that waits for a judge."""
 
 
 class Answer(TaskRecord):
@@ -160,6 +170,10 @@ class Answer(TaskRecord):
     SCHEMA: ClassVar[str] = "answer/1"
 
     completion: Completion
+    why: Label = CRITICAL_PATH
+    """Why a judge looks."""
+    withheld: bool = True
+    """Whether it is held back where it fails; False: the judge looks to learn, and the answer goes out either way."""
 
 
 class Escalation(TaskRecord):

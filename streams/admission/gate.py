@@ -157,11 +157,13 @@ class Gate:
         Args:
             tier: Its number, from 1.
         """
-        now = self._monotonic()
         models = self._settings.tiers[tier - 1].models
-        return self._tiers[tier - 1].lets_through(now) and any(
-            self._gated(model).breaker.lets_through(now) for model in models
-        )
+        return self._tiers[tier - 1].lets_through(self._monotonic()) and self.is_open_to_any(models)
+
+    def is_open_to_any(self, models: Iterable[ModelSettings]) -> bool:
+        """Whether a call might be served by any of these models, as things stand; nothing is taken."""
+        now = self._monotonic()
+        return any(self._gated(model).breaker.lets_through(now) for model in models)
 
     def order(self, target: str, order: Literal["open", "closed", "auto"]) -> None:
         """Obey an operator's order about a breaker; an order about an unknown target is ignored."""

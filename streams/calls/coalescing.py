@@ -37,11 +37,19 @@ class _Identity(BaseModel):
     response_schema: dict[str, JsonValue] | None
 
 
-def share_key(task: TierTask, model: ModelSettings, shared_features: Collection[str]) -> bytes | None:
+def share_key(
+    task: TierTask, model: ModelSettings, messages: tuple[Message, ...], shared_features: Collection[str]
+) -> bytes | None:
     """Name the call that a task needs: calls for an answer with the same name may be one call.
 
     Requests of a shared feature share whoever asks. All others share within one user and at temperature 0 only, where
     whoever asks twice expects the same answer twice. Data classes are never mixed.
+
+    Args:
+        task: Whose call it is.
+        model: That is asked.
+        messages: What it is asked: those of the request, and perhaps a note on an earlier answer.
+        shared_features: Features whose requests share whoever asks.
 
     Returns:
         SHA-256 of the identity, 32 bytes; None if the call must not be shared.
@@ -59,7 +67,7 @@ def share_key(task: TierTask, model: ModelSettings, shared_features: Collection[
         extra=model.extra,
         max_tokens=request.params.max_tokens or model.max_tokens,
         params=request.params,
-        messages=request.messages,
+        messages=messages,
         response_schema=request.response_schema,
     )
     return hashlib.sha256(identity.model_dump_json().encode()).digest()

@@ -125,7 +125,7 @@ class PaidCalls:
         await call.lease.confirm()
         key = None
         if call.purpose is Purpose.INFER:
-            key = share_key(call.task, call.model, self._batching.shared_features)
+            key = share_key(call.task, call.model, call.prompt.messages, self._batching.shared_features)
         if key is None:
             return await self._pay(call, self._start_of(call, uuid4()), None)
         while (follower := self._shared.join(key, call.task.deadline)) is not None:

@@ -48,6 +48,7 @@ class _Entry(KnownModel):
 
 
 class _File(_Row):
+    families: dict[str, tuple[str, ...]]
     models: tuple[_Entry, ...]
     aliases: dict[str, str]
     retired: dict[str, Retirement]
@@ -94,6 +95,22 @@ class ModelTable:
             return "it names whatever is the latest"
         stands_for = next((_file().aliases[n] for n in self._names(model) if n in _file().aliases), None)
         return None if stands_for is None else f"it is another name of {stands_for}: name that"
+
+    def family(self, model: ModelSettings) -> str:
+        """Say whose model it is, in small letters: models of one family think alike, and judge each other kindly.
+
+        Of an unknown name it is the vendor that its id names before a slash, else the provider.
+        """
+        if model.family is not None:
+            return model.family.casefold()
+        vendor, slash, _ = model.model.partition("/")
+        name = model.model.rpartition("/")[2].casefold()
+        begins = [(len(start), family) for start, family in _beginnings() if name.startswith(start)]
+        if begins:
+            return max(begins)[1]
+        provider = self._providers.get(model.provider)
+        named = (provider.price_list if provider is not None else None) or model.provider
+        return (vendor if slash else named).casefold()
 
     def findings(self, models: Iterable[tuple[str, ModelSettings]], today: date) -> list[Finding]:
         """List what is wrong with the models of the settings, each given with its place there."""
@@ -156,6 +173,11 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 @cache
 def _file() -> _File:
     return _File.model_validate(tomllib.loads(MODELS_FILE.read_text(encoding="utf-8")))
+
+
+@cache
+def _beginnings() -> tuple[tuple[str, str], ...]:
+    return tuple((start, family) for family, starts in _file().families.items() for start in starts)
 
 
 @cache

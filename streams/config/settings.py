@@ -24,10 +24,12 @@ from streams.config.settings_problems import (
 )
 from streams.config.settings_sections import (
     AttemptSettings,
+    BatchingSettings,
     BreakerSettings,
     ClickHouseSettings,
     DeadlineSettings,
     DeliverySettings,
+    EscalationSettings,
     KafkaSettings,
     ModelSettings,
     PriceSettings,
@@ -76,6 +78,7 @@ class Settings(BaseSettings):
     """Whether ids are taken that mean whatever version the vendor has them mean, such as `…-latest`."""
     routing: RoutingSettings = RoutingSettings()
     validation: ValidationSettings = ValidationSettings()
+    escalation: EscalationSettings = EscalationSettings()
     deadlines: DeadlineSettings = DeadlineSettings()
     breakers: BreakerSettings = BreakerSettings()
     attempts: AttemptSettings = AttemptSettings()
@@ -124,13 +127,37 @@ class Settings(BaseSettings):
     def models(self) -> list[tuple[str, ModelSettings]]:
         """List every model that may be called, with its place in the config."""
         found = [(f"tiers[{tier.name}]", model) for tier in self.tiers for model in tier.models]
-        others = (
-            ("routing.llm.model", self.routing.llm.model if self.routing.asks_llm else None),
-            ("validation.judge", self.validation.judge),
-            ("validation.fallback", self.validation.fallback),
-        )
+        others = [("routing.llm.model", self.routing.llm.model if self.routing.asks_llm else None)]
+        if self.validation.judges:
+            others += [(f"validation.judges[{n}]", model) for n, model in enumerate(self.validation.judges)]
+        else:
+            others += [
+                ("validation.judge", self.validation.judge),
+                ("validation.fallback", self.validation.fallback),
+            ]
         found.extend((place, model) for place, model in others if model is not None)
         return found
+
+    def family_of(self, provider: str, model: str) -> str:
+        """Say whose model it is, of the settings or not; `ModelTable.family` has the rule."""
+        known = self._families.get(f"{provider}/{model}")
+        return known or ModelTable(self.providers).family(ModelSettings(provider=provider, model=model))
+
+    @cached_property
+    def _families(self) -> dict[str, str]:
+        table = ModelTable(self.providers)
+        families: dict[str, str] = {}
+        for _, model in self.models():
+            if model.family is not None or model.ref not in families:
+                families[model.ref] = table.family(model)
+        return families
+
+    def batching(self, stage: str) -> BatchingSettings:
+        """Say when the calls of a stage leave, by its name, such as `infer:2`."""
+        name, _, tier = stage.partition(":")
+        if tier:
+            return self.tiers[int(tier) - 1].batching
+        return self.validation.batching if name == "validate" else BatchingSettings()
 
     @property
     def rebalance_timeout_s(self) -> float:

@@ -40,6 +40,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "enum": "must be {expected}",
     "greater_than": "must be above {gt:g}",
     "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt:g}",
     "less_than_equal": "must be at most {le}",
     "too_short": "must have at least {min_length} entries",
     "too_long": "must have at most {max_length} entries",

@@ -97,6 +97,8 @@ class ModelSettings(_Section):
     """From when on a call counts as slow for the circuit breaker; None: at four fifths of `timeout_s`."""
     context_window: Annotated[int, Field(gt=0)] | None = None
     """Tokens of prompt and answer together; None: what the shipped table of models says, else not checked."""
+    family: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    """Whose model it is, as judges are chosen by; None: what the shipped table says, else vendor or provider."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -311,18 +313,50 @@ def named_tiers(routing: RoutingSettings) -> list[tuple[str, int | str]]:
 
 
 class ValidationSettings(_Section):
-    """The judge: which model, and how often it looks at answers that no rule sends to it."""
+    """The judges: which models, how often they look where no rule says so, and what if none is there."""
 
     judge: ModelSettings | None = None
     fallback: ModelSettings | None = None
+    judges: tuple[ModelSettings, ...] = ()
+    """In the order of trying; replaces `judge` and `fallback`."""
     sample_rate: Share = 0.0
+    """Share of the answers off critical paths that a judge sees, until the deployment has learned better. 0: none."""
+    min_sample_rate: Share = 0.01
+    """Where answers never fail, as far as the spend allows."""
+    max_sample_rate: Share = 0.5
+    max_spend_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """What judges may cost of all spend; critical paths count, and are looked at all the same."""
+    judge_top_tier: bool = False
+    """Whether a critical answer is judged too where no higher tier may be asked: one that fails is `degraded`."""
+    without_judge: Literal["pass", "escalate", "park"] = "pass"
+    """What becomes of a critical answer that no judge could be had for."""
     in_flight: Annotated[int, Field(ge=1)] = 64
+    batching: BatchingSettings = BatchingSettings()
+    """When the judges' calls leave."""
 
     @model_validator(mode="after")
-    def _has_a_judge(self) -> Self:
-        if self.sample_rate > 0 and self.judge is None:
+    def _is_consistent(self) -> Self:
+        if self.sample_rate > 0 and not self.chain:
             raise ValueError("sample_rate needs a judge")
+        if self.min_sample_rate > self.max_sample_rate:
+            raise ValueError(
+                f"min_sample_rate {self.min_sample_rate:g} is above max_sample_rate, {self.max_sample_rate:g}"
+            )
+        if self.batching.shared_features:
+            raise ValueError("batching.shared_features: judges' calls are not shared")
         return self
+
+    @property
+    def chain(self) -> tuple[ModelSettings, ...]:
+        """The judges in the order of trying."""
+        return self.judges or tuple(model for model in (self.judge, self.fallback) if model is not None)
+
+
+class EscalationSettings(_Section):
+    """What the next tier is told."""
+
+    context: Literal["none", "reason", "answer"] = "reason"
+    """Behind the conversation: nothing, why the earlier answer was not good enough, or that answer as well."""
 
 
 class DeadlineSettings(_Section):

@@ -9,8 +9,10 @@ from streams.admission import TierVisit, UnavailableError
 from streams.calls.paid_calls import attempt_of
 from streams.config.settings_sections import ModelSettings
 from streams.fallback.bounds import OutOfBounds, out_of_bounds
+from streams.fallback.escalated_prompt import prompt_of
+from streams.fallback.looks import waits_for_verdict
 from streams.kafka.publisher import Output
-from streams.providers.base import ErrorKind, Prompt, Remedy, is_provider_failure, is_transient, remedy_of
+from streams.providers.base import ErrorKind, Remedy, is_provider_failure, is_transient, remedy_of
 from streams.runtime.stage import Context
 from streams.validation.checks import failed_check
 from topics.events import StatusEvent, StatusKind
@@ -209,7 +211,7 @@ async def _ask(task: TierTask, model: ModelSettings, ctx: Context) -> CallEnded:
     return await ctx.pay(
         task,
         model,
-        Prompt.of(task.request),
+        prompt_of(task, model, ctx),
         Purpose.INFER,
         stream=streams_text(task, ctx),
         announce=(_announcement(task, model, ctx),) if task.request.is_followed else (),
@@ -230,10 +232,4 @@ def _announcement(task: TierTask, model: ModelSettings, ctx: Context) -> Output:
 
 def streams_text(task: TierTask, ctx: Context) -> bool:
     """Whether text may be shown as it arrives: never before the verdict that it waits for."""
-    return task.request.stream and not is_judged(task, ctx)
-
-
-def is_judged(task: TierTask, ctx: Context) -> bool:
-    """Whether a judge sees the answer first; at the highest tier that the request may reach nobody does better."""
-    judge = ctx.engine.settings.validation.judge
-    return task.decision.validate_answer and judge is not None and task.tier < task.decision.ceiling
+    return task.request.stream and not waits_for_verdict(task, ctx)

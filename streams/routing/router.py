@@ -39,8 +39,6 @@ class Draft:
     """What the policy left open before any scores were known."""
     classified_tier: int
     """The tier that the scores come to, wherever rules then send the request; what a vote moves."""
-    sampled: bool
-    """Whether the judge sees the answer as one of the sample."""
 
 
 class Router:
@@ -51,7 +49,6 @@ class Router:
         classifiers: The versions of the classifier that scores in this process.
         tiers: How many there are.
         boundary: The band of probability that counts as unsure.
-        sample_rate: Share of the requests whose answer the judge sees in any case.
         windows: What has room where.
         ask_band: A language model is to be asked where the probability of needing more than the tier that the scores
             come to, or than the one below it, lies in this band; rules shift it with the boundary. None: never.
@@ -64,7 +61,6 @@ class Router:
         classifiers: ClassifierVersions,
         tiers: int,
         boundary: tuple[float, float],
-        sample_rate: float,
         windows: ContextWindows,
         ask_band: tuple[float, float] | None = None,
     ) -> None:
@@ -72,16 +68,15 @@ class Router:
         self._classifiers = classifiers
         self._tiers = tiers
         self._boundary = boundary
-        self._sample_rate = sample_rate
         self._windows = windows
         self._ask_band = ask_band
 
-    def draft(self, request: Request, digest: str, arrived_ms: int) -> Draft:
+    def draft(self, request: Request, digest: str, arrived_ms: int) -> Draft:  # noqa: ARG002 - choices by chance follow from it
         """Decide with what is at hand, by the version of the classifier that was in force when the request arrived.
 
         Args:
             request: What is asked.
-            digest: Of the request; picks the sample that the judge sees.
+            digest: Of the request.
             arrived_ms: The broker's append time, milliseconds since the epoch.
 
         Raises:
@@ -91,17 +86,15 @@ class Router:
         reading = classifier.read(request, self._tiers)
         needs, kind = reading.needs, reading.query_type
         bounds = self._policy.bounds(request, kind)
-        sampled = _sampled(digest, self._sample_rate)
         classified, _ = self._classified(needs, shifted(self._boundary, bounds.threshold_shift))
         return Draft(
             decision=self._decision(
-                request, kind, bounds, needs, classifier.version, sampled=sampled, signed=signature(request.question)
+                request, kind, bounds, needs, classifier.version, signed=signature(request.question)
             ),
             asks=self._is_worth_asking(needs, bounds, classified),
             request=request,
             bounds=bounds,
             classified_tier=classified,
-            sampled=sampled,
         )
 
     def evidence(self, request: Request, arrived_ms: int) -> list[Evidence]:
@@ -129,7 +122,6 @@ class Router:
                 draft.bounds,
                 needs,
                 version,
-                sampled=draft.sampled,
                 signed=drafted.signature,
             )
         except ContextTooLongError:
@@ -144,7 +136,6 @@ class Router:
         needs: Sequence[float],
         version: str,
         *,
-        sampled: bool,
         signed: str | None,
     ) -> Decision:
         """Choose the lowest tier whose chance of being too weak stays below the boundary band.
@@ -171,7 +162,7 @@ class Router:
             boundary=band,
             classifier=version,
             query_type=kind,
-            validate_answer=bounds.validate_answer or sampled,
+            validate_answer=bounds.validate_answer,
             floor=floor,
             ceiling=bounds.ceiling,
             reasons=tuple(reasons),
@@ -209,8 +200,3 @@ def shifted(band: tuple[float, float], by: float) -> tuple[float, float]:
     low, high = band
     by = min(max(by, -low), 1 - high)
     return round(low + by, 6), round(high + by, 6)
-
-
-def _sampled(digest: str, rate: float) -> bool:
-    """Pick a share of the requests by their digest, the same ones after every restart."""
-    return int(digest[:8], 16) < rate * 0x1_0000_0000

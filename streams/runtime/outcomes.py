@@ -14,14 +14,15 @@ from topics.tasks import Attempt, Completion, Source, TierTask, task_of
 
 
 def answered(
-    stage: str, task: TierTask, completion: Completion, attempts: tuple[Attempt, ...], *, degraded: bool = False
+    stage: str, task: TierTask, completion: Completion, attempts: tuple[Attempt, ...], *, degraded: str | None = None
 ) -> Output:
-    """End with an answer; `degraded` where it failed a check and nothing better is to be had."""
+    """End with an answer; `degraded` says what is wrong with it, where nothing better is to be had."""
     return _end(
         stage,
         task,
         attempts,
-        status=ResultStatus.DEGRADED if degraded else ResultStatus.OK,
+        status=ResultStatus.OK if degraded is None else ResultStatus.DEGRADED,
+        reason=degraded,
         attempt_id=completion.attempt_id,
         content=completion.content,
         tier=completion.tier,
@@ -37,7 +38,8 @@ def given_up(
 ) -> Output:
     """End without a new answer: with the best one so far as degraded where there is one, else as `status` says."""
     if task.best is not None:
-        return answered(stage, task, task.best, attempts, degraded=True)
+        reasons = dict.fromkeys(reason for reason in (task.best.failed, message) if reason)
+        return answered(stage, task, task.best, attempts, degraded="; ".join(reasons))
     return _end(stage, task, attempts, status=status, error=ResultError(code=code, message=message))
 
 
@@ -94,7 +96,7 @@ def crashed(stage: str, record: Record, source: Source, revision: int, message: 
 
 def without_answer(outcome: Outcome, status: ResultStatus, error: ResultError) -> Outcome:
     """Return an ending that is small whatever the request and its answer are, and keeps what was paid."""
-    of_answer = ("attempt_id", "content", "tier", "provider", "model", "finish_reason", "usage")
+    of_answer = ("attempt_id", "content", "reason", "tier", "provider", "model", "finish_reason", "usage")
     return outcome.model_copy(update={**dict.fromkeys(of_answer), "status": status, "error": error, "tags": ()})
 
 

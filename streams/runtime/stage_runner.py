@@ -23,7 +23,6 @@ from streams.calls.journal import Journal
 from streams.calls.paid_calls import PaidCalls
 from streams.calls.tier_votes import TierVotes
 from streams.calls.vote_model import VoteModel
-from streams.config.settings_sections import BatchingSettings
 from streams.kafka.heartbeat import GroupHeartbeat
 from streams.kafka.lease import Lease, PartitionLostError
 from streams.kafka.publisher import DeliveryError, trace_of
@@ -59,7 +58,7 @@ class StageRunner(Generic[M]):
             journal=journal,
             caller=engine.caller,
             publisher=engine.publisher,
-            batching=self._settings.tiers[stage.tier - 1].batching if stage.tier else BatchingSettings(),
+            batching=self._settings.batching(stage.name),
             patience_s=self._settings.attempts.patience_s,
             clock=engine.clock,
         )

@@ -199,6 +199,7 @@ ANSWERED_JSON = {
     "attempt_id": ATTEMPT_TEXT,
     "content": "4",
     "error": None,
+    "reason": None,
     "tier": 1,
     "provider": "groq",
     "model": "m",

@@ -24,8 +24,11 @@ parked_s = 0.2
 retry_pause_s = 0.02
 
 [validation]
-judge = { provider = "openai", model = "gpt-6-luna", timeout_s = 20 }
-fallback = { provider = "anthropic", model = "claude-haiku-5-5", timeout_s = 20 }
+judges = [
+    { provider = "openai", model = "gpt-6-luna", timeout_s = 20 },
+    { provider = "anthropic", model = "claude-haiku-5-5", timeout_s = 20 },
+    { provider = "groq", model = "openai/gpt-oss-120b", timeout_s = 20 },
+]
 
 [[tiers]]
 name = "one"
@@ -177,7 +180,8 @@ async def test_each_fault_leads_to_another_provider(simulator, ask, fault, outco
 async def test_restricted_data_goes_to_the_allowed_provider_alone(simulator, ask):
     result, calls = await ask(context={"data_class": "restricted", "business_impact": "critical"})
     assert result.status == "ok"
-    assert steps(result) == [(2, "anthropic", "ok"), (2, "anthropic", "judge_pass")]
+    # The only judge that may see it is the model that answered.
+    assert steps(result) == [(2, "anthropic", "ok")]
     assert {call["provider"] for call in calls} == {"anthropic"}
 
 
@@ -209,14 +213,14 @@ async def test_a_wrong_answer_on_a_critical_path_goes_one_tier_up(simulator, ask
     teach(simulator, prompt, 3, answer="Clause 7.", wrong="Clause 9, of course.", failure="wrong")
     result, _ = await ask(content=prompt, **CRITICAL)
     assert (result.status, result.tier, result.content) == ("ok", 3, "Clause 7.")
-    assert steps(result) == [(2, "openai", "ok"), (2, "openai", "judge_fail"), (3, "anthropic", "ok")]
+    assert steps(result) == [(2, "openai", "ok"), (2, "anthropic", "judge_fail"), (3, "anthropic", "ok")]
     assert result.route[2].why == "escalated from tier 2: judge: fail"
 
 
 async def test_another_judge_decides_when_the_first_is_of_no_use(simulator, ask):
     prompt = "Which clause applies now?"
     teach(simulator, prompt, 3, answer="Clause 1.", wrong="Clause 2, of course.", failure="wrong")
-    # The answer comes from the second provider of the tier then, and the verdict too.
+    # The answer comes from the second provider of the tier then, and the verdict from the third judge.
     simulator.set_behaviour("openai", "gpt-6-luna", down=True)
     result, _ = await ask(content=prompt, **CRITICAL)
     assert (result.tier, result.content) == (3, "Clause 1.")
@@ -224,7 +228,7 @@ async def test_another_judge_decides_when_the_first_is_of_no_use(simulator, ask)
         (2, "openai", "cut"),
         (2, "anthropic", "ok"),
         (2, "openai", "cut"),
-        (2, "anthropic", "judge_fail"),
+        (2, "groq", "judge_fail"),
         (3, "anthropic", "ok"),
     ]
 
@@ -233,7 +237,7 @@ async def test_max_tier_ends_with_the_best_answer_there_is(simulator, ask):
     prompt = "Prove the lemma."
     teach(simulator, prompt, 3, answer="The proof goes by induction.", failure="hedge")
     result, calls = await ask(content=prompt, max_tier=2, **CHEAP)
-    assert (result.status, result.tier) == ("degraded", 2)
+    assert (result.status, result.tier, result.reason) == ("degraded", 2, "check: hedge")
     assert result.content
     assert steps(result) == [(1, "groq", "hedge"), (2, "openai", "hedge")]
     assert len(calls) == 2

@@ -20,7 +20,6 @@ from streams.calls.vote_journal import VoteJournal
 from streams.calls.vote_model import VoteModel
 from streams.config.context_windows import ContextWindows
 from streams.config.settings import Settings
-from streams.config.settings_sections import BatchingSettings
 from streams.control.learned_state import LearnedState
 from streams.kafka.heartbeat import GroupHeartbeat
 from streams.kafka.lease import Lease
@@ -249,7 +248,7 @@ class Bench:
             journal=self.journal(attempts),
             caller=self.engine.caller,
             publisher=self.log,  # type: ignore[arg-type]
-            batching=self.batching(stage),
+            batching=self.settings.batching(stage),
             patience_s=self.settings.attempts.patience_s,
             clock=self.clock,
         )
@@ -264,10 +263,6 @@ class Bench:
 
     def lease(self, request_id: str = "r1", holds: Callable[[], bool] = lambda: True) -> Lease:
         return Lease(self.heartbeat, partition_for(request_id, self.log.partitions), "a stage", holds)
-
-    def batching(self, stage: str) -> BatchingSettings:
-        tier = int(stage.partition(":")[2] or 0)
-        return self.settings.tiers[tier - 1].batching if tier else BatchingSettings()
 
     def context(self, stage: str, request_id: str = "r1", **fields: Any) -> Context:
         tier = int(stage.partition(":")[2] or 0)
@@ -301,7 +296,6 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
         classifiers=ClassifierVersions(Fixed(0.1)),
         tiers=settings.top_tier,
         boundary=settings.routing.boundary,
-        sample_rate=settings.validation.sample_rate,
         windows=windows,
         ask_band=ASK_ALWAYS if settings.routing.asks_llm else None,
     )

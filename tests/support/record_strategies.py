@@ -188,6 +188,7 @@ completions = every_field(
     content=texts,
     finish_reason=names,
     usage=usages,
+    failed=maybe(texts),
 )
 hop = every_field(
     Hop,
@@ -225,9 +226,9 @@ tasks = every_field(
     best=maybe(completions),
     hops=some(hop),
 )
-answers = every_field(Answer, task=tasks, completion=completions)
+answers = every_field(Answer, task=tasks, completion=completions, why=texts, withheld=st.booleans())
 escalations = every_field(Escalation, task=tasks, reason=texts)
-parked = every_field(Parked, task=tasks, reason=texts, since_ms=maybe(counts))
+parked = every_field(Parked, task=tasks, reason=texts, since_ms=maybe(counts), completion=maybe(completions))
 ending = {
     "request_id": ids,
     "revision": revisions,
@@ -235,6 +236,7 @@ ending = {
     "attempt_id": maybe(st.uuids()),
     "content": maybe(texts),
     "error": maybe(every_field(ResultError, code=names, message=texts)),
+    "reason": maybe(texts),
     "tier": maybe(tiers),
     "provider": maybe(names),
     "model": maybe(names),

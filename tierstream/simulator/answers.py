@@ -205,6 +205,7 @@ def _judged(script: Script, prompt: str, model: str, error_rate: float) -> Answe
     verdict = {
         "verdict": "pass" if passed else "fail",
         "confidence": 0.75 + stable_hash("confidence", *identity) % 25 / 100,
+        "problems": [] if passed else ["wrong"],
         "reason": "It answers the question." if passed else "It does not answer the question correctly.",
     }
     return Answer(json.dumps(verdict))

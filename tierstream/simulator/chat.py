@@ -9,6 +9,8 @@ from tierstream.simulator.rate_limit import LimitState
 from tierstream.simulator.tokens import MESSAGE_OVERHEAD, REPLY_PRIMING, count_tokens
 
 MAX_PIECES: Final = 12
+_NOTE: Final = "<finding>"
+"""In what the router adds behind a conversation, which is not what is asked."""
 _MIN_PIECE_CHARS: Final = 8
 
 Finish = Literal["stop", "length"]
@@ -203,7 +205,7 @@ def read_conversation(messages: object, missing: str, system: str = "") -> Conve
             systems.append(last)
             continue
         others += count_tokens(last) + MESSAGE_OVERHEAD
-        if message["role"] == "user":
+        if message["role"] == "user" and (prompt is None or _NOTE not in last):
             prompt = last
     system_tokens = sum(count_tokens(text) + MESSAGE_OVERHEAD for text in systems)
     return Conversation(

@@ -145,12 +145,18 @@ class TestValidate:
         assert sent.prompt.params.temperature == 0
         assert sent.prompt.response_schema is not None
         [hop] = outcome.hops
-        assert (hop.outcome, hop.cost_usd, hop.detail) == ("judge_pass", CALL_COST, "confidence 0.90")
+        assert (hop.outcome, hop.cost_usd, hop.detail) == (
+            "judge_pass",
+            CALL_COST,
+            "critical path; confidence 0.90",
+        )
+        assert hop.scores == (1.0,)
 
     async def test_an_answer_that_fails_is_escalated(self):
         outputs = await self.validate(new(trusted=FakeProvider(FAIL)))
         escalation = only(outputs, Escalation)
-        assert (escalation.reason, escalation.task.best) == ("judge: fail", completion())
+        failed = completion().model_copy(update={"failed": "judge: fail"})
+        assert (escalation.reason, escalation.task.best) == ("judge: fail", failed)
         assert escalation.task.attempts[-1].outcome == "judge_fail"
         assert outcomes_of(escalation.task) == ["judge_fail"]
 
@@ -218,7 +224,7 @@ def outcomes_of(carrier: TierTask | Outcome) -> list[str]:
 
 async def test_a_hard_case_from_tier_to_tier():
     """Hedge on tier 1, a failed verdict on tier 2, a good answer on tier 3: one outcome with every cost."""
-    bench = new(fast=FakeProvider("I don't know."), trusted=FakeProvider("wrong", FAIL, "right"))
+    bench = new(fast=FakeProvider("I don't know."), trusted=FakeProvider("wrong", "right"), spare=FakeProvider(FAIL))
     routed = only(
         await run(classify, new_request(min_tier=1, context={"error_tolerance": "low"}), bench, "classify"), TierTask
     )

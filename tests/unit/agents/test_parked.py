@@ -9,9 +9,10 @@ import pytest
 from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
+from support.handler_runs import new
 from support.in_memory import BASE, BASE_MS, USAGE, Stored, new_request, new_task
 
-from agents.parked import home_tier, outputs_of
+from agents.parked import Parking, home_tier, outputs_of
 from streams.runtime.failed_records import FailedRecord
 from streams.runtime.hold import Held, Hold
 from streams.runtime.stage import Received
@@ -230,3 +231,36 @@ class TestWhat:
         outcome = found["outcomes"]
         assert (outcome.status, outcome.error.code) == (ResultStatus.FAILED, "internal")
         assert (outcome.revision, outcome.digest) == (one.content.task.revision, one.content.task.digest)
+
+
+class TestAnswers:
+    """What rests for want of a judge."""
+
+    def held(self):
+        parked = Parked(task=new_task(tier=2), reason="no judge", completion=BEST)
+        encoded = encode(parked)
+        return held(Stored(5, BASE_MS, encoded.key, encoded.value, tuple(encoded.headers)))
+
+    @pytest.mark.parametrize("expired", [False, True])
+    def test_an_answer_goes_back_to_its_judges_also_at_its_deadline(self, expired):
+        [(topic, answer)] = by_topic(leaving(self.held(), expired=expired)).items()
+        assert (topic, answer.completion, answer.why, answer.withheld) == ("validation", BEST, "critical path", True)
+        [hop] = answer.task.hops
+        assert (hop.stage, hop.outcome, hop.detail) == ("parked", "returned", "no judge")
+
+    @pytest.mark.parametrize(
+        ("broken", "rests"), [((), False), (("trusted/c",), False), (("trusted/c", "spare/b"), True)]
+    )
+    async def test_it_rests_while_no_judge_lets_calls_through(self, broken, rests):
+        bench = new()
+        for target in broken:
+            bench.engine.gate.order(target, "open")
+        parking = Parking(bench.settings, bench.log, bench.engine.gate, bench.settled, bench.clock)
+        assert parking._rests_on(self.held(), SEEN) is rests
+
+    async def test_the_tiers_being_closed_does_not_keep_it(self):
+        bench = new()
+        for tier in (1, 2, 3):
+            bench.engine.gate.order(f"tier:{tier}", "open")
+        parking = Parking(bench.settings, bench.log, bench.engine.gate, bench.settled, bench.clock)
+        assert not parking._rests_on(self.held(), SEEN)

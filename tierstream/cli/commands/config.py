@@ -16,6 +16,7 @@ from streams.config.context_windows import ContextWindows
 from streams.config.model_catalogue import ModelTable
 from streams.config.settings import Settings
 from streams.kafka.clock import utc_now
+from streams.validation.judges import without_other_family
 from tierstream.cli.connection import load_settings
 from tierstream.cli.console import output, show_table
 from tierstream.cli.errors import FAILED
@@ -129,8 +130,9 @@ def _useless(settings: Settings) -> list[str]:
     known = {model.ref for _, model in settings.models()}
     found = [f"prices.{ref}: no model in use is called so" for ref in settings.prices if ref not in known]
     judge, fallback = settings.validation.judge, settings.validation.fallback
-    if judge is not None and fallback is not None and judge.ref == fallback.ref:
+    if not settings.validation.judges and judge is not None and fallback is not None and judge.ref == fallback.ref:
         found.append(f"validation.fallback: {fallback.ref} is the judge itself: nobody judges while it is away")
+    found.extend(without_other_family(settings))
     for place, tier in ((f"tiers[{tier.name}]", tier) for tier in settings.tiers):
         refs = [model.ref for model in tier.models]
         found.extend(f"{place}: {ref} stands there twice and is asked once" for ref in known if refs.count(ref) > 1)
@@ -171,7 +173,7 @@ def _show(
     console = output()
     values = resolved(settings)
     table = Table("setting", "value", box=box.SIMPLE)
-    for section in ("kafka", "delivery", "clickhouse", "routing", "validation", "deadlines", "stack"):
+    for section in ("kafka", "delivery", "clickhouse", "routing", "validation", "escalation", "deadlines", "stack"):
         for name, value in _flat(section, values[section]):
             table.add_row(name, str(value))
     show_table(console, table)

@@ -39,7 +39,9 @@ def show_answer(result: Result, *, as_json: bool) -> None:
         return
     if result.content is not None:
         typer.echo(printable(result.content))
-    reason = f"  {result.error.code}: {printable(result.error.message)}" if result.error is not None else ""
+    reason = f"  {printable(result.reason)}" if result.reason is not None else ""
+    if result.error is not None:
+        reason = f"  {result.error.code}: {printable(result.error.message)}"
     typer.echo(f"{headline(result)}{reason}", err=True)
 
 

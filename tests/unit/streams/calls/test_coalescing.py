@@ -31,10 +31,16 @@ def _asked(**fields) -> Request:
 def _key(
     request: Request, *, model: ModelSettings = MODEL, shared: tuple[str, ...] = (), tier: int = 1
 ) -> bytes | None:
-    return share_key(new_task(request, tier=tier), model, shared)
+    return share_key(new_task(request, tier=tier), model, request.messages, shared)
 
 
 class TestShareKey:
+    def test_requests_with_different_notes_behind_them_do_not_share(self):
+        request = _asked()
+        notes = [(), *((Message(role="user", content=said),) for said in ("wrong", "evasive"))]
+        keys = {share_key(new_task(request), MODEL, (*request.messages, *note), ()) for note in notes}
+        assert len(keys) == 3
+
     def test_identical_requests_of_one_user_share(self):
         first = _asked(request_id="r1", feature="chat", tags=("a",), timeout_ms=1000)
         second = _asked(request_id="r2", feature="mail", conversation_id="c", max_cost_usd=Decimal(1))

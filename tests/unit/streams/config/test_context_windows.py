@@ -42,7 +42,6 @@ def decide(settings: Settings, request, *, rules=()):
         classifiers=ClassifierVersions(Fixed()),
         tiers=settings.top_tier,
         boundary=(0.45, 0.55),
-        sample_rate=0.0,
         windows=ContextWindows(settings),
     )
     return router.draft(request, request.digest(), 0).decision

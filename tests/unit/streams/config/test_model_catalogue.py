@@ -162,3 +162,24 @@ def test_the_settings_refuse_what_is_not_pinned(tmp_path):
         load(path)
     path.write_text(f"allow_unpinned = true\n{judge}")
     assert load(path).validation.judge.model == "gpt-5.5"
+
+
+@pytest.mark.parametrize(
+    ("each", "family"),
+    [
+        (model("openai/gpt-oss-20b"), "openai"),
+        (model("gpt-6-luna", "openai"), "openai"),
+        (model("claude-haiku-5-5", "anthropic"), "anthropic"),
+        (model("meta-llama/Llama-3.3-70B-Instruct-Turbo", "own"), "meta"),
+        (model("DeepSeek-R1-Distill-Llama-70B"), "deepseek"),
+        (model("accounts/fireworks/models/qwen3-8b", "own"), "alibaba"),
+        (model("Acme/one"), "acme"),
+        (model("one", "groq-eu"), "groq-eu"),
+        (model("one", "own"), "together"),
+        (model("one", "no provider of ours"), "no provider of ours"),
+        (model("gpt-6-luna", "openai", family="Mine"), "mine"),
+    ],
+    ids=str,
+)
+def test_whose_model_it_is(each, family):
+    assert ModelTable(PROVIDERS).family(each) == family

@@ -256,3 +256,47 @@ def test_which_data_may_be_served():
     assert Settings(**SETTINGS).may_serve(DataClass.RESTRICTED)
     providers = {name: given | {"data_classes": ["public"]} for name, given in SETTINGS["providers"].items()}
     assert not Settings(**SETTINGS | {"providers": providers}).may_serve(DataClass.RESTRICTED)
+
+
+JUDGES = """
+[validation]
+sample_rate = 0.1
+judges = [
+    { provider = "openai", model = "gpt-6-luna" },
+    { provider = "groq", model = "mine", family = "Ours" },
+    { provider = "anthropic", model = "claude-haiku-5-5" },
+]
+batching = { max_wait_ms = 50 }
+"""
+
+
+def test_a_list_of_judges_replaces_judge_and_fallback():
+    write(JUDGES)
+    settings = load()
+    assert [judge.model for judge in settings.validation.chain] == ["gpt-6-luna", "mine", "claude-haiku-5-5"]
+    places = [place for place, _ in settings.models() if place.startswith("validation")]
+    assert places == [f"validation.judges[{n}]" for n in range(3)]
+    assert settings.family_of("groq", "mine") == "ours"
+    assert settings.family_of("groq", "unheard/of") == "unheard"
+
+
+def test_when_the_calls_of_each_stage_leave():
+    write(JUDGES)
+    settings = load()
+    assert settings.batching("infer:1") == settings.tiers[0].batching
+    assert settings.batching("validate").max_wait_ms == 50
+    assert settings.batching("escalate").max_wait_ms == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("min_sample_rate = 0.6", "min_sample_rate 0.6 is above max_sample_rate, 0.5"),
+        ('batching = { shared_features = ["faq"] }', "batching.shared_features: judges' calls are not shared"),
+        ('without_judge = "wait"', "validation.without_judge: must be 'pass', 'escalate' or 'park'"),
+        ("max_spend_share = 1", "validation.max_spend_share: must be below 1"),
+        ('judges = [{ provider = "nobody", model = "x" }]', "validation.judges[0]: provider 'nobody'"),
+    ],
+)
+def test_what_is_wrong_with_judges(text, said):
+    assert said in problem(f"[validation]\n{text}")

@@ -140,7 +140,6 @@ def scene(preset, request, tmp_path_factory) -> Scene:
         classifiers=ClassifierVersions(requests if request.param == "requests" else outcomes),
         tiers=found.top_tier,
         boundary=found.routing.boundary,
-        sample_rate=0.0,
         windows=ContextWindows(found),
         ask_band=ASK_ALWAYS,
     )
@@ -212,7 +211,6 @@ def test_whatever_the_rules_and_windows_a_vote_moves_by_one_tier(text, needs, ru
         classifiers=ClassifierVersions(Fixed(*sorted(needs, reverse=True))),
         tiers=TIERS,
         boundary=(0.45, 0.55),
-        sample_rate=0.0,
         windows=Holes(full),
         ask_band=ASK_ALWAYS,
     )

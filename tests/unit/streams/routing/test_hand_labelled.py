@@ -45,7 +45,6 @@ def decisions(tmp_path_factory):
         classifiers=ClassifierVersions(RequestClassifier.shipped(settings.routing.boundary[0])),
         tiers=settings.top_tier,
         boundary=settings.routing.boundary,
-        sample_rate=0.0,
         windows=ContextWindows(settings),
     )
     requests = {entry["id"]: request_of(entry) for entry in ENTRIES}

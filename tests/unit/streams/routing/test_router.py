@@ -34,7 +34,6 @@ def new_router(
     *,
     rules=(),
     tiers=3,
-    sample_rate=0.0,
     boundary=(0.45, 0.55),
     limits=None,
     ask_band=None,
@@ -45,7 +44,6 @@ def new_router(
         classifiers=ClassifierVersions(classifier or RequestClassifier.shipped()),
         tiers=tiers,
         boundary=boundary,
-        sample_rate=sample_rate,
         windows=windows or Roomy(),
         ask_band=ask_band,
     )
@@ -227,14 +225,6 @@ def test_tier_probabilities_are_a_distribution(needs):
     assert len(scores) == len(needs) + 1
     assert all(0 <= score <= 1 for score in scores)
     assert sum(scores) == pytest.approx(1, abs=1e-5)
-
-
-def test_samples_are_chosen_by_the_digest():
-    chosen = {rate: new_router(sample_rate=rate) for rate in (0.0, 0.25, 1.0)}
-    requests = [new_request(request_id=f"r{number}") for number in range(400)]
-    counts = {rate: sum(decide(r, q).validate_answer for q in requests) for rate, r in chosen.items()}
-    assert (counts[0.0], counts[1.0]) == (0, 400)
-    assert 60 < counts[0.25] < 140
 
 
 BAND = (0.3, 0.7)

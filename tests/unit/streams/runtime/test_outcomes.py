@@ -4,10 +4,9 @@ from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from support.examples import examples
 from support.in_memory import new_request, new_task
-from support.record_strategies import attempts, completions, some, tasks
+from support.record_strategies import attempts, completions, maybe, some, tasks, texts
 
 from streams.runtime.outcomes import answered, crashed, given_up, unserved
 from topics.registry import OUTCOMES
@@ -32,11 +31,12 @@ def check_identity(outcome: Outcome, task) -> None:
 
 
 @settings(max_examples=examples(40))
-@given(tasks, completions, some(attempts), st.booleans())
+@given(tasks, completions, some(attempts), maybe(texts))
 def test_an_answer_carries_its_model_and_every_cost(task, completion, attempts, degraded):
     outcome = ending(answered("infer:1", task, completion, attempts, degraded=degraded))
     check_identity(outcome, task)
-    assert outcome.status is (ResultStatus.DEGRADED if degraded else ResultStatus.OK)
+    assert outcome.status is (ResultStatus.OK if degraded is None else ResultStatus.DEGRADED)
+    assert outcome.reason == degraded
     assert (outcome.content, outcome.attempt_id) == (completion.content, completion.attempt_id)
     assert (outcome.tier, outcome.provider, outcome.model) == (completion.tier, completion.provider, completion.model)
     assert outcome.cost_usd == sum((attempt.cost_usd for attempt in attempts), Decimal(0))
@@ -52,6 +52,7 @@ def test_giving_up_falls_back_on_the_best_answer(task):
         assert (outcome.status, outcome.error.code, outcome.content) == (ResultStatus.EXPIRED, "deadline", None)
     else:
         assert (outcome.status, outcome.error, outcome.content) == (ResultStatus.DEGRADED, None, task.best.content)
+        assert outcome.reason == (f"{task.best.failed}; too late" if task.best.failed else "too late")
 
 
 def test_a_rejection_costs_nothing():

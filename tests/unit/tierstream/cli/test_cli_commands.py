@@ -211,6 +211,11 @@ def test_config_check_names_what_has_no_effect(tmp_path):
     assert "prices.groq/openai/gpt-oss-2b: no model in use is called so" in warnings
     assert "tiers[one]: groq/openai/gpt-oss-20b stands there twice and is asked once" in warnings
     assert any("validation.fallback: anthropic/claude-haiku-5-5 is the judge itself" in line for line in warnings)
+    assert (
+        "tiers[two]: anthropic/claude-opus-5-5 has no judge of another family than anthropic: "
+        "one of its own family judges it"
+    ) in warnings
+    assert not any("tiers[one]: groq/openai/gpt-oss-20b has no judge" in line for line in warnings)
 
 
 def test_an_unknown_stage(monkeypatch):

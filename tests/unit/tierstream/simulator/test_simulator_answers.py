@@ -7,7 +7,9 @@ from typing import Any
 
 import jsonschema
 import pytest
+from support.handler_runs import completion
 
+from streams.validation.escalation_note import escalation_note
 from tierstream.simulator.answers import Answer, Script, ScriptError, choose_answer
 from tierstream.simulator.behaviour import Fault, ModelBehaviour
 from tierstream.simulator.chat import ChatRequest, read_conversation
@@ -41,6 +43,14 @@ def test_a_model_is_right_from_its_label_up() -> None:
     weak = answer_of(script, ENTRY["prompt"], tier=1)
     assert weak.text not in {"", ENTRY["answer"]}
     assert weak == answer_of(script, ENTRY["prompt"], tier=1)
+
+
+@pytest.mark.parametrize("context", ["reason", "answer"])
+def test_what_the_router_tells_of_an_earlier_answer_is_not_what_is_asked(context) -> None:
+    best = completion("It is 41.").model_copy(update={"failed": "judge: fail: wrong"})
+    note = escalation_note(best, context)
+    messages = [{"role": "user", "content": text} for text in (ENTRY["prompt"], note.text)]
+    assert read_conversation(messages, "").prompt == ENTRY["prompt"]
 
 
 def test_no_model_is_right_without_a_label() -> None:
