@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -12,6 +13,15 @@ from streams.config.protocols import PROTOCOLS
 _SERVER: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MAX_PORT: Final = 65_535
+
+
+class Signal(StrEnum):
+    """What the last message of a conversation says of the answer before it."""
+
+    REPHRASED = "rephrased"
+    """The user asks the same again, for the answer did not serve."""
+    FRUSTRATED = "frustrated"
+    """The user has lost patience with who answers."""
 
 
 def _tier_name(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:  # noqa: ANN401 - not validated yet

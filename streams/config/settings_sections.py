@@ -7,7 +7,18 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streams.config.protocols import PROTOCOLS
-from streams.config.setting_types import Band, HttpUrl, Port, Price, ProtocolName, Servers, Share, TierName, Variable
+from streams.config.setting_types import (
+    Band,
+    HttpUrl,
+    Port,
+    Price,
+    ProtocolName,
+    Servers,
+    Share,
+    Signal,
+    TierName,
+    Variable,
+)
 from topics.dead_letters import KEPT_BYTES
 from topics.requests import DataClass, Impact, ServiceClass, Tolerance
 
@@ -214,6 +225,8 @@ class RuleCondition(_Section):
     """The tier that the classifier's scores come to. With this and the next, a rule is applied after it."""
     confidence_below: Share | None = None
     """The probability that the classifier gives to that tier is below this."""
+    signals: tuple[Signal, ...] | None = None
+    """Any of these is what the last message says of the answer before it."""
 
     @property
     def needs_scores(self) -> bool:
@@ -231,12 +244,15 @@ class RuleSettings(_Section):
     ceiling: TierName | None = None
     threshold_shift: Annotated[float, Field(ge=-1, le=1)] | None = None
     """Added to both ends of `boundary`: above 0 the classifier must be surer before a request goes up."""
+    raise_by: Annotated[int, Field(ge=1)] | None = None
+    """So many tiers more than the classifier's scores come to, as far as the bounds allow."""
     validate_answer: bool | None = None
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
-        if self.tier is self.floor is self.ceiling is self.threshold_shift is self.validate_answer is None:
-            raise ValueError("a rule needs tier, floor, ceiling, threshold_shift or validate_answer")
+        effects = (self.tier, self.floor, self.ceiling, self.threshold_shift, self.raise_by, self.validate_answer)
+        if all(effect is None for effect in effects):
+            raise ValueError("a rule needs tier, floor, ceiling, threshold_shift, raise_by or validate_answer")
         if self.threshold_shift is not None and self.when.needs_scores:
             raise ValueError("a rule that looks at the scores can't shift the threshold that they are held against")
         if isinstance(self.floor, int) and isinstance(self.ceiling, int) and self.floor > self.ceiling:

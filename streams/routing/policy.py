@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from streams.config.setting_types import Signal
 from streams.config.settings_sections import LimitSettings, RuleCondition, RuleSettings
+from streams.routing.conversation_signals import signals
 from streams.routing.sensitive_text import mentions_money, mentions_personal_data
 from topics.requests import Request
 
@@ -29,9 +31,13 @@ class Bounds:
     """Set where a rule names the tier; the first such rule wins."""
     threshold_shift: float
     """Sum of the shifts, to be added to both ends of the boundary."""
+    raise_by: int
+    """How many tiers are added to what the scores come to, up to the ceiling; the most that a rule asks for."""
     validate_answer: bool
     rule: str | None
     """The rule that set the tier."""
+    raise_rule: str | None
+    """The first rule that asked for so many tiers more; None: none did."""
     floor_rule: str | None
     """The rule that raised the floor to where it is; None: no rule did."""
     ceiling_rule: str | None
@@ -41,7 +47,10 @@ class Bounds:
 
     def decide(self, classified: int) -> tuple[int, str | None]:
         """Return the tier, and the rule or limit that decided it; None: the scores or the request's own bounds did."""
-        tier, rule = (classified, None) if self.tier is None else (self.tier, self.rule)
+        raised = max(classified, min(classified + self.raise_by, self.ceiling))
+        tier, rule = (raised, None if raised == classified else self.raise_rule)
+        if self.tier is not None:
+            tier, rule = self.tier, self.rule
         if tier < self.floor:
             tier, rule = self.floor, self.floor_rule or rule
         if tier > self.ceiling:
@@ -94,6 +103,7 @@ class Policy:
         deciding: str | None = None
         raising: str | None = None
         lowering: str | None = None
+        more, adding = 0, None
         applied = [rule for rule, matches in self._rules if matches(subject)]
         for rule in applied:
             if rule.tier is not None and tier is None:
@@ -103,11 +113,25 @@ class Policy:
             if rule.ceiling is not None and self._number(rule.ceiling) < ceiling:
                 ceiling, lowering = self._number(rule.ceiling), rule.name
             shift += rule.threshold_shift or 0.0
+            if rule.raise_by is not None and rule.raise_by > more:
+                more, adding = rule.raise_by, rule.name
             validate = validate if rule.validate_answer is None else rule.validate_answer
         ceiling = min(max(ceiling, least), most)
         floor = min(max(floor, least), ceiling)
         reasons = tuple(rule.name for rule in applied)
-        return Bounds(floor, ceiling, tier, shift, validate, deciding, raising, lowering, reasons)
+        return Bounds(
+            floor=floor,
+            ceiling=ceiling,
+            tier=tier,
+            threshold_shift=shift,
+            raise_by=more,
+            validate_answer=validate,
+            rule=deciding,
+            raise_rule=adding,
+            floor_rule=raising,
+            ceiling_rule=lowering,
+            reasons=reasons,
+        )
 
     def _limited(self, bounds: Bounds, request: Request) -> Bounds:
         found = [(self._number(ceiling), name) for ceiling, name in self._limits_of(request)]
@@ -151,6 +175,10 @@ class _Subject:
     def mentions_personal_data(self) -> bool:
         return any(map(mentions_personal_data, self._conversation()))
 
+    @cached_property
+    def signals(self) -> frozenset[Signal]:
+        return signals(self.request)
+
     def _conversation(self) -> Iterator[str]:
         # What the producer writes into each of its requests, such as its own address, tells nothing about this one.
         return (message.text for message in self.request.messages if message.role not in {"system", "developer"})
@@ -176,6 +204,7 @@ _TESTS: dict[str, Callable[[Any, _Subject], bool]] = {
     "mentions": lambda words, subject: any(word in subject.question for word in words),
     "mentions_money": lambda flag, subject: subject.mentions_money is flag,
     "mentions_personal_data": lambda flag, subject: subject.mentions_personal_data is flag,
+    "signals": lambda any_of, subject: not subject.signals.isdisjoint(any_of),
 }
 """How each field of a condition is tested, what is quick first; the value is the config's."""
 

@@ -12,6 +12,7 @@ from support.in_memory import new_request
 
 from streams.config.context_windows import ContextTooLongError, ContextWindows
 from streams.config.settings import load
+from streams.routing.conversation_signals import signals
 from streams.routing.sensitive_text import mentions_money, mentions_personal_data
 from streams.routing.simhash import signature
 from tierstream.demo.corpus import load as load_corpus
@@ -52,6 +53,25 @@ def test_the_local_decision(preset):
             f" ({1e6 / values.mean():.0f} a second), p50 {p50:.0f} us, p99 {p99:.0f} us",
             end="",
         )
+
+
+def test_the_signals_of_a_conversation():
+    """Of six messages of some 120 characters, in processor time."""
+    asked = (
+        "The query that counts the open orders still takes forty seconds. Which index would make it faster, and why?"
+    )
+    answered = "You can add a partial index on the status, and let the planner know of it by analysing the table anew."
+    turns = [f"{asked} {number}" if number % 2 == 0 else answered for number in range(5)]
+    messages = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate([*turns, turns[0]])]
+    messages[-1]["role"] = "user"
+    request = Request.model_validate({"request_id": "r", "messages": messages})
+    values = []
+    for _ in range(2_000):
+        started = time.thread_time_ns()
+        signals(request)
+        values.append((time.thread_time_ns() - started) / 1000)
+    p50, p99 = np.percentile(values, [50, 99])
+    print(f"\nsignals: p50 {p50:.0f} us, p99 {p99:.0f} us", end="")
 
 
 def ordinary_requests() -> list[Request]:

@@ -11,6 +11,7 @@ from tierstream.cli.commands.train import ModelFile, Seed, load_model, require_s
 from tierstream.cli.connection import load_settings
 from tierstream.cli.errors import show_warning
 from tierstream.cli.help_text import examples
+from tierstream.cli.labelled.evaluate_conversations import LabelledConversations, evaluate_conversations
 from tierstream.cli.labelled.inputs import (
     INTERRUPTED,
     AnswerTokens,
@@ -53,6 +54,7 @@ def register(app: typer.Typer) -> None:
             "tierstream evaluate --model model.npz --outcomes unseen.jsonl --baseline-outcomes outcomes.jsonl.gz",
             "tierstream evaluate --outcomes outcomes.jsonl.gz --cross-validate --control shuffled",
             "tierstream evaluate --requests labelled.jsonl --votes",
+            "tierstream evaluate --conversations labelled.jsonl",
         )
     )(evaluate)
 
@@ -61,6 +63,7 @@ def evaluate(
     ctx: typer.Context,
     outcomes: EitherOutcomes = None,
     requests: LabelledRequests = None,
+    conversations: LabelledConversations = None,
     model: ModelFile = None,
     baseline_outcomes: Annotated[
         Path | None,
@@ -90,7 +93,7 @@ def evaluate(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a classifier on labelled outcomes or requests.
+    """Evaluate a classifier on labelled outcomes or requests, or signals on labelled conversations.
 
     Of outcomes it says, with the metrics of the RouteLLM paper, APGR, CPT(50 %), CPT(80 %) and the share of strong
     calls that keeps 95 % of the stronger model's quality, for each benchmark, beside a tf-idf ridge regression, prompt
@@ -101,7 +104,13 @@ def evaluate(
 
     Of requests it says which share is on an acceptable tier, too low and too high, how well the probabilities tell the
     tiers apart and how true they are, in all, by language, query type, slice and turns, and by the second labels.
+
+    Of conversations it says which share of the signals that rules can ask for is right, and which share is found, in
+    all and by language.
     """
+    if conversations is not None:
+        evaluate_conversations(ctx, conversations, draws=bootstrap, seed=seed, as_json=as_json)
+        return
     require_one(ctx, outcomes, requests, of_outcomes=_OF_OUTCOMES, of_requests=_OF_REQUESTS)
     _check(cross_validate, control, model, baseline_outcomes)
     if cross_validate or baseline_outcomes is not None:

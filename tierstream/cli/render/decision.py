@@ -16,7 +16,7 @@ from tierstream.cli.console import output, show_table
 from tierstream.cli.render.results import printable
 from topics.tasks import Decision
 
-_EFFECTS = ("tier", "floor", "ceiling", "threshold_shift", "validate_answer")
+_EFFECTS = ("tier", "floor", "ceiling", "threshold_shift", "raise_by", "validate_answer")
 _UNDECIDED = "-"
 
 

@@ -7,6 +7,7 @@ from streams.config.context_windows import ContextWindows
 from streams.config.settings import PRESETS, SettingsError, load
 from streams.kafka.clock import utc_now
 from tierstream.worker import new_router
+from topics.requests import Request
 
 NAMES = ["max-quality", "max-savings", "three-tier", "two-tier"]
 
@@ -31,7 +32,7 @@ def test_the_names_are_those_of_the_files():
 def test_a_preset_is_a_whole_configuration(name, tmp_path):
     settings = loaded(tmp_path, f'[routing]\npreset = "{name}"')
     assert settings.routing.preset == name
-    assert {"bulk-with-own-validation", "legal-review"} <= {rule.name for rule in settings.routing.rules}
+    assert {"bulk-with-own-validation", "legal-review", "asked-again"} <= {rule.name for rule in settings.routing.rules}
     assert len({rule.name for rule in settings.routing.rules}) == len(settings.routing.rules)
     prices = PriceBook(settings.prices, settings.providers)
     assert all(prices.rates(model.provider, model.model, utc_now()) for _, model in settings.models())
@@ -46,6 +47,35 @@ def test_the_default_is_three_tiers():
 def test_two_tiers_are_two():
     settings = load(overrides={"routing": {"preset": "two-tier"}})
     assert [tier.name for tier in settings.tiers] == ["everything else", "frontier"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_who_asks_again_starts_a_tier_higher_within_what_the_request_allows(name):
+    settings = load(overrides={"routing": {"preset": name, "classifier": "learned"}})
+    router = new_router(settings, ContextWindows(settings))
+    turns = ["What time do you close?", "We are in Mill Street.", "I asked what time you close! This is useless."]
+
+    def decided(**bounds):
+        request = Request.model_validate({"request_id": "r", "messages": messages_of(turns), **bounds})
+        return router.draft(request, request.digest(), 0).decision
+
+    found = decided()
+    assert "asked-again" in found.reasons
+    assert (found.classified_tier, found.tier, found.rule) == (1, 2, "asked-again")
+    assert decided(max_tier=1).tier == 1
+    turns[-1] = "And on Sundays?"
+    assert "asked-again" not in decided().reasons
+
+
+def messages_of(turns):
+    return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(turns)]
+
+
+def test_max_savings_raises_nobody_to_the_frontier():
+    [rule] = [
+        r for r in load(overrides={"routing": {"preset": "max-savings"}}).routing.rules if r.name == "asked-again"
+    ]
+    assert (rule.when.classified_tier, rule.raise_by) == ((1,), 1)
 
 
 def test_own_settings_win_over_the_presets(tmp_path):
@@ -94,6 +124,8 @@ def test_the_environment_names_one_and_wins(tmp_path, monkeypatch):
             "a rule that looks at the scores can't shift the threshold",
         ),
         ("[[routing.rules]]\nname = 'r'\nwhen = {}\nthreshold_shift = 2", "threshold_shift"),
+        ("[[routing.rules]]\nname = 'r'\nwhen = {}\nraise_by = 0", "raise_by"),
+        ("[[routing.rules]]\nname = 'r'\nwhen = { signals = ['bored'] }\nraise_by = 1", "'rephrased'"),
     ],
 )
 def test_one_line_says_what_is_wrong(text, expected, tmp_path):

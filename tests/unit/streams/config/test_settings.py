@@ -124,7 +124,7 @@ def test_a_group_for_each_stage():
             "[[routing.rules]]\nname = 'r'\nwhen = {}\ntier = 'best'\n",
             "routing.rules.0.tier: must be the number of a tier",
         ),
-        ("[[routing.rules]]\nname = 'r'\nwhen = {}\n", "a rule needs tier, floor, ceiling, threshold_shift or"),
+        ("[[routing.rules]]\nname = 'r'\nwhen = {}\n", "a rule needs tier, floor, ceiling, threshold_shift, "),
         ("[[routing.rules]]\nname = 'r'\nwhen = {rol = ['x']}\ntier = 1\n", "routing.rules.0.when.rol"),
         ("[routing]\nfrontier = 'groq/nothing'\n", "routing.frontier 'groq/nothing' is not a model of any tier"),
         ("[routing]\nboundary = [0.4, 1.5]\n", "routing.boundary.1"),

@@ -99,8 +99,8 @@ def draft(router: Router, request: Request):
 
 
 TEXT_CONDITIONS = {
-    "query_type", "mentions", "mentions_money", "mentions_personal_data", "min_characters", "classified_tier",
-    "confidence_below",
+    "query_type", "mentions", "mentions_money", "mentions_personal_data", "min_characters", "signals",
+    "classified_tier", "confidence_below",
 }  # fmt: skip
 
 
@@ -179,7 +179,7 @@ TIERS = 4
 tier_numbers = st.integers(1, TIERS)
 conditions = st.sampled_from([{}, {"mentions": ("tier",)}, {"query_type": ("faq",)}, {"confidence_below": 0.7}])
 conditions |= tier_numbers.map(lambda tier: {"classified_tier": (tier,)})
-effects = st.sampled_from(["tier", "floor", "ceiling"]).flatmap(
+effects = st.sampled_from(["tier", "floor", "ceiling", "raise_by"]).flatmap(
     lambda name: st.fixed_dictionaries({name: tier_numbers})
 )
 rules_about_anything = st.lists(

@@ -1,5 +1,7 @@
 """Rules: what each condition means, and how floors, ceilings and tiers meet what the request asks for."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from support.in_memory import new_request
 from support.record_strategies import requests
 
 from streams.config.settings_sections import LimitSettings, RuleCondition, RuleSettings
+from streams.routing import policy as policy_module
 from streams.routing.policy import _TESTS, Classified, Policy
 from topics.requests import Message, Request
 
@@ -89,6 +92,68 @@ def test_money_and_personal_data_are_looked_for_in_what_was_said_and_not_in_what
     assert found(said[0]) == ()
     assert found(*said) == ("a", "b")
     assert found(("assistant", "That will be $5")) == ("a",)
+
+
+def asked_again(**request: object) -> Request:
+    turns = (
+        ("user", "Which city is the capital of Australia?"),
+        ("assistant", "Australia is a country in Oceania."),
+        ("user", "I asked which city is the capital of Australia, not where Australia is."),
+    )
+    messages = tuple(Message(role=role, content=text) for role, text in turns)
+    return Request(request_id="r", messages=messages, **request)
+
+
+RAISING = rule("asked-again", {"signals": ["rephrased", "frustrated"]}, raise_by=1)
+
+
+def test_signals_of_the_conversation_match_any_of_those_that_are_named():
+    request = asked_again()
+    for named, applies in ((["rephrased", "frustrated"], True), (["rephrased"], True), (["frustrated"], False)):
+        found = Policy([rule(when={"signals": named}, raise_by=1)], 3).bounds(request, "faq")
+        assert found.reasons == (("r",) if applies else ())
+    alone = request.model_copy(update={"messages": request.messages[-1:]})
+    assert Policy([RAISING], 3).bounds(alone, "faq").reasons == ()
+
+
+def test_signals_are_looked_for_once_and_only_where_a_rule_gets_as_far(monkeypatch):
+    looked = []
+    monkeypatch.setattr(policy_module, "signals", lambda request: looked.append(request) or frozenset())
+    of_chat = rule("chat", {"feature": ["chat"], "signals": ["rephrased"]}, raise_by=1)
+    Policy([rule("plain", floor=2), of_chat], 3).bounds(asked_again(), "faq")
+    assert looked == []
+    Policy([of_chat, RAISING], 3).bounds(asked_again(feature="chat"), "faq")
+    assert len(looked) == 1
+
+
+@pytest.mark.parametrize(
+    ("rules", "fields", "classified", "decided"),
+    [
+        ((), {}, 1, (2, "asked-again")),
+        ((), {}, 2, (3, "asked-again")),
+        ((), {}, 3, (3, None)),
+        ((), {"max_tier": 2}, 1, (2, "asked-again")),
+        ((), {"max_tier": 2}, 2, (2, None)),
+        ((), {"min_tier": 2}, 1, (2, "asked-again")),
+        ((rule("high", ceiling=1),), {}, 1, (1, None)),
+        ((rule("high", ceiling=1),), {}, 2, (1, "high")),
+        ((rule("low", floor=2),), {}, 1, (2, "asked-again")),
+        ((rule("low", floor=3),), {}, 1, (3, "low")),
+        ((rule("set", tier=1),), {}, 2, (1, "set")),
+        ((rule("more", raise_by=2),), {}, 1, (3, "more")),
+        ((rule("as-many", raise_by=1),), {}, 1, (2, "as-many")),
+    ],
+)
+def test_the_tier_of_the_scores_is_raised_within_the_bounds(rules, fields, classified, decided):
+    found = Policy([*rules, RAISING], 3).bounds(asked_again(**fields), "faq")
+    assert found.decide(classified) == decided
+    assert "asked-again" in found.reasons
+
+
+def test_a_limit_binds_who_asks_again():
+    found = Policy([RAISING], 3, LimitSettings(user={"u-1": 1})).bounds(asked_again(user_id="u-1"), "faq")
+    assert found.decide(1) == (1, None)
+    assert found.decide(2) == (1, "limit user u-1")
 
 
 @pytest.mark.parametrize(
@@ -231,6 +296,22 @@ def test_bounds_hold_each_other_and_the_request(rules, top, data):
     found = bounds(*(rule(**effect) for effect in rules), top=top, min_tier=low, max_tier=high)
     assert 1 <= (low or 1) <= found.floor <= found.ceiling <= min(high or top, top)
     assert found.tier is None or 1 <= found.tier <= top
+
+
+@given(st.lists(effects, max_size=3), st.integers(1, 9), st.integers(2, 5), st.data())
+def test_raising_never_leaves_the_bounds_nor_lowers_a_tier(rules, by, top, data):
+    rules = [{k: min(v, top) if isinstance(v, int) else v for k, v in r.items()} for r in rules]
+    low = data.draw(st.none() | st.integers(1, top))
+    high = data.draw(st.none() | st.integers(low or 1, 9))
+    others = [rule(**effect) for effect in rules]
+    found = bounds(*others, rule("up", raise_by=by), top=top, min_tier=low, max_tier=high)
+    without = bounds(*others, top=top, min_tier=low, max_tier=high)
+    tiers = [found.decide(classified)[0] for classified in range(1, top + 1)]
+    plain = [without.decide(classified)[0] for classified in range(1, top + 1)]
+    assert all(found.floor <= tier <= found.ceiling for tier in tiers)
+    assert all(0 <= tier - before <= by for tier, before in zip(tiers, plain, strict=True))
+    # A vote that moves the classified tier by one moves the request by no more than that.
+    assert all(0 <= after - before <= 1 for before, after in itertools.pairwise(tiers))
 
 
 @given(requests)

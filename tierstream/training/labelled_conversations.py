@@ -1,0 +1,72 @@
+"""Files of labelled conversations: what somebody who read them says of their last message."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from streams.config.setting_types import Signal
+from tierstream.client.request_file import InputError, open_lines
+from topics.requests import Message
+
+
+class LabelledConversation(BaseModel):
+    """A conversation and the signals of its last message.
+
+    Attributes:
+        id: Occurs once in a file.
+        language: ISO 639-1, to sort figures by.
+        messages: With at least two messages of the user.
+        labels: The signals; none: the user just goes on.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    language: str = ""
+    messages: tuple[Message, ...]
+    labels: frozenset[Signal]
+
+    @field_validator("messages")
+    @classmethod
+    def _goes_on(cls, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+        if sum(message.role == "user" for message in messages) < 2:  # noqa: PLR2004 - a first one and a last one
+            raise ValueError("must have two messages of the user")
+        return messages
+
+    @property
+    def last(self) -> str:
+        """The last message of the user."""
+        return next(message.text for message in reversed(self.messages) if message.role == "user")
+
+
+def read_conversations(path: Path) -> list[LabelledConversation]:
+    """Read labelled conversations, JSON objects, one a line, plain or gzip.
+
+    Raises:
+        InputError: Naming line and field; or an id occurs twice, or there is no conversation.
+        OSError: The file can't be read.
+    """
+    found: dict[str, LabelledConversation] = {}
+    for place, conversation in _read(path):
+        if conversation.id in found:
+            raise InputError(f"{place}: id: {conversation.id!r} occurs twice")
+        found[conversation.id] = conversation
+    if not found:
+        raise InputError(f"{path}: there is no conversation in it")
+    return [*found.values()]
+
+
+def _read(path: Path) -> Iterator[tuple[str, LabelledConversation]]:
+    with open_lines(path) as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            place = f"{path} line {number}"
+            try:
+                yield place, LabelledConversation.model_validate_json(line)
+            except ValidationError as error:
+                # The library's own message quotes the input, and no conversation must end in a log.
+                first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+                where = ".".join(map(str, first["loc"])) or "line"
+                raise InputError(f"{place}: {where}: {first['msg']}") from None
