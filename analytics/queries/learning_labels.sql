@@ -74,7 +74,7 @@ SELECT
     counted.model AS model,
     counted.source AS source,
     counted.value AS value,
-    counted.source_weight * abs(2 * counted.value - 1) AS weight,
+    counted.source_weight AS weight,
     if(
         counted.source = 'judge',
         least(greatest(answers.answers / counted.looks, 1.0), {most_represented:Float64}),
@@ -87,6 +87,6 @@ SELECT
 FROM counted
 LEFT JOIN answers ON answers.answer_tier = counted.tier AND answers.query_type = counted.query_type
 INNER JOIN places ON places.request_id = counted.request_id
-WHERE counted.number <= counted.bound AND weight > 0
+WHERE counted.number <= counted.bound AND counted.source_weight > 0 AND counted.value != 0.5
 ORDER BY counted.last_at DESC, request_id, revision, tier, source
 LIMIT {most:UInt64}
