@@ -87,10 +87,18 @@ async def approve_promotion(settings: Settings, version: str, after: float, *, b
     """Let a proposed model take force.
 
     Raises:
-        InputError: It is not proposed, or can't be loaded.
+        InputError: It is not proposed, was measured against another model than decides now, or can't be loaded.
         typer.BadParameter: It has no page.
     """
-    page = _proposed(await read_state(settings), version)
+    state = await read_state(settings)
+    page = _proposed(state, version)
+    active = steps_now(state, utc_now(), dedup_window(settings))[-1].version
+    # It may be active itself, where an approval was cut off before it was written down.
+    if active not in {page.before, version}:
+        raise InputError(
+            f"{version} was measured against {page.before}, but {active} decides now: `tierstream learn train` again, "
+            f"or `tierstream models activate {version}` all the same"
+        )
     found, _ = await promote(settings, page, after, by=by, reason="approved")
     return found
 

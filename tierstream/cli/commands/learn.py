@@ -69,10 +69,11 @@ def _watch(settings: Settings) -> None:
     learning = settings.learning
     next_training = time.monotonic()
     while True:
+        # First: a candidate must not be measured against a model that is about to be rolled back.
+        _tried("look back", lambda: _look_back(settings))
         if (now := time.monotonic()) >= next_training:
             _tried("train", lambda: _train(settings))
             next_training = now + learning.interval_s
-        _tried("look back", lambda: _look_back(settings))
         time.sleep(max(min(learning.check_s, next_training - time.monotonic()), 0.0))
 
 

@@ -102,7 +102,7 @@ def _facts(page: Promotion) -> list[str]:
         f"{printable(page.classifier)} in decisions; compared with {page.before}, {printable(page.before_classifier)}",
         f"labels of {_moment(page.period_since)} to {_moment(page.period_until)}",
         f"{page.trained_on} requests trained on, {page.held_back} held back to measure, {page.missing} not to be had",
-        f"of those held back {page.moved} go to another tier, {page.untested} of them where no label knows how one does",
+        f"of those held back {page.moved} go to another tier, {page.untested} of them to or from one without labels",
     ]
 
 
