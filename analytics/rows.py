@@ -11,7 +11,7 @@ from topics.base import Record, from_millis
 from topics.control import ActiveModel, BreakerOrder, BreakerStatus, ModelFile, ModelStatus, PartitionCount
 from topics.events import Hop, Hops
 from topics.journal import CallEnded, CallStarted, Usage
-from topics.learned import CanaryState, JudgeRates, OnlinePolicyUpdate
+from topics.learned import CanaryState, JudgeRates, OnlinePolicyUpdate, Promotion
 from topics.requests import Dimensions
 from topics.results import Result
 from topics.tasks import Attempt
@@ -26,6 +26,7 @@ _WITHOUT_ROWS: Final = (
     JudgeRates,
     CanaryState,
     OnlinePolicyUpdate,
+    Promotion,
 )
 
 LogBodies = Literal["none", "hash", "full"]

@@ -9,7 +9,7 @@ from topics.base import Record
 from topics.control import ActiveModel, BreakerOrder, BreakerStatus, ModelFile, ModelStatus, PartitionCount
 from topics.events import Chunk, DeadLetter, DeadLetterNote, Hops, Status
 from topics.journal import CallEnded, CallStarted
-from topics.learned import CanaryState, JudgeRates, OnlinePolicyUpdate
+from topics.learned import CanaryState, JudgeRates, OnlinePolicyUpdate, Promotion
 from topics.requests import Request
 from topics.results import Outcome, Result, Settled
 from topics.tasks import Answer, Escalation, Parked, TierTask
@@ -124,6 +124,7 @@ CONTROL = TopicSpec(
         JudgeRates,
         CanaryState,
         OnlinePolicyUpdate,
+        Promotion,
     ),
     "stages, CLI",
     "stages, CLI",

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from pydantic_settings import SettingsError as UnreadableVariableError
 
 from streams.config.model_catalogue import ModelTable
+from streams.config.settings_learning import LearningSettings
 from streams.config.settings_problems import (
     NESTED,
     STANDARD_VARIABLES,
@@ -79,6 +80,7 @@ class Settings(BaseSettings):
     routing: RoutingSettings = RoutingSettings()
     validation: ValidationSettings = ValidationSettings()
     escalation: EscalationSettings = EscalationSettings()
+    learning: LearningSettings = LearningSettings()
     deadlines: DeadlineSettings = DeadlineSettings()
     breakers: BreakerSettings = BreakerSettings()
     attempts: AttemptSettings = AttemptSettings()

@@ -17,7 +17,7 @@ from topics.control import (
     model_key,
     model_status_key,
 )
-from topics.learned import CanaryState, JudgeRates, OnlinePolicyUpdate
+from topics.learned import CanaryState, JudgeRates, OnlinePolicyUpdate, Promotion, promotion_key
 from topics.registry import CONTROL
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Withdrawn:
 class Learned:
     """A record of what was learned, and when the broker appended it (ms since the epoch)."""
 
-    record: JudgeRates | CanaryState | OnlinePolicyUpdate
+    record: JudgeRates | CanaryState | OnlinePolicyUpdate | Promotion
     appended_ms: int
 
 
@@ -63,6 +63,8 @@ class ControlState:
     activation: Activation | None = None
     model_statuses: dict[str, ModelStatus] = field(default_factory=dict)
     """By worker."""
+    promotions: dict[str, Promotion] = field(default_factory=dict)
+    """By version of the model."""
 
     def add(self, entry: Entry) -> None:
         """Let an entry replace the one before it."""
@@ -77,9 +79,14 @@ class ControlState:
                 self.activation = entry
             case ModelStatus():
                 self.model_statuses[entry.worker] = entry
+            case Learned(Promotion() as promotion):
+                self.promotions[promotion.version] = promotion
             case Withdrawn():
                 self.models.pop(entry.key.removeprefix(model_key("")), None)
                 self.model_statuses.pop(entry.key.removeprefix(model_status_key("")), None)
+                self.promotions = {
+                    version: page for version, page in self.promotions.items() if promotion_key(version) != entry.key
+                }
 
 
 def entries_of(records: Iterable[Any]) -> Iterator[Entry]:
@@ -107,7 +114,7 @@ def _entry_of(record: Any) -> Entry:  # noqa: ANN401 - aiokafka is untyped
     match found:
         case ActiveModel():
             return Activation(found, record.timestamp)
-        case JudgeRates() | CanaryState() | OnlinePolicyUpdate():
+        case JudgeRates() | CanaryState() | OnlinePolicyUpdate() | Promotion():
             return Learned(found, record.timestamp)
         case _:
             return found

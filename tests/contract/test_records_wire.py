@@ -25,7 +25,16 @@ from topics.control import (
 )
 from topics.events import Chunk, DeadLetter, DeadLetterNote, Hop, Hops, Status, StatusEvent, StatusKind
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
-from topics.learned import CanaryState, JudgeRate, JudgeRates, OnlinePolicyUpdate
+from topics.learned import (
+    CanaryState,
+    JudgeRate,
+    JudgeRates,
+    LabelCount,
+    OnlinePolicyUpdate,
+    Promotion,
+    PromotionFigure,
+    PromotionStep,
+)
 from topics.registry import all_topics
 from topics.requests import Dimensions, Message, Params, Request, RequestContext, TextPart
 from topics.results import Result, ResultError, ResultStatus, Settled
@@ -478,6 +487,38 @@ CANARY_JSON = {
     "at": AT_TEXT,
 }
 ONLINE_POLICY = OnlinePolicyUpdate(version=7, policy=base64.b64encode(b"a policy"), delay_ms=3000, at=AT)
+PROMOTION = Promotion(
+    version="97ff8a35544d",
+    classifier="requests/1:745284b7",
+    before="configured",
+    before_classifier="requests/1:0c131859",
+    period_since=AT,
+    period_until=LATER,
+    labels=(LabelCount(source="judge", labels=120, left_out=3),),
+    trained_on=90,
+    held_back=25,
+    missing=5,
+    moved=9,
+    untested=4,
+    figures=(PromotionFigure(name="usd", candidate=1.5, active=2.0, low=-0.75, high=-0.25),),
+    steps=(PromotionStep(state="proposed", by="learn", reason="it is better", at=LATER),),
+)
+PROMOTION_JSON = {
+    "version": "97ff8a35544d",
+    "classifier": "requests/1:745284b7",
+    "before": "configured",
+    "before_classifier": "requests/1:0c131859",
+    "period_since": AT_TEXT,
+    "period_until": LATER_TEXT,
+    "labels": [{"source": "judge", "labels": 120, "left_out": 3}],
+    "trained_on": 90,
+    "held_back": 25,
+    "missing": 5,
+    "moved": 9,
+    "untested": 4,
+    "figures": [{"name": "usd", "candidate": 1.5, "active": 2.0, "low": -0.75, "high": -0.25}],
+    "steps": [{"state": "proposed", "by": "learn", "reason": "it is better", "at": LATER_TEXT}],
+}
 ONLINE_POLICY_JSON = {"version": 7, "policy": "YSBwb2xpY3k=", "delay_ms": 3000, "at": AT_TEXT}
 
 GOLDEN: list[tuple[str, Record, bytes, list[tuple[str, bytes]], dict[str, object]]] = [
@@ -509,6 +550,7 @@ GOLDEN: list[tuple[str, Record, bytes, list[tuple[str, bytes]], dict[str, object
     ("judge-rates/1", JUDGE_RATES, b"judge-rates", [], JUDGE_RATES_JSON),
     ("canary/1", CANARY, b"canary:next", [], CANARY_JSON),
     ("online-policy/1", ONLINE_POLICY, b"online-policy:7", [], ONLINE_POLICY_JSON),
+    ("promotion/1", PROMOTION, b"promotion:97ff8a35544d", [], PROMOTION_JSON),
 ]
 
 

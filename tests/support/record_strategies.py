@@ -17,7 +17,16 @@ from topics.control import (
 )
 from topics.events import Chunk, DeadLetterNote, Hop, Hops, Status, StatusEvent, StatusKind
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
-from topics.learned import CanaryState, JudgeRate, JudgeRates, OnlinePolicyUpdate
+from topics.learned import (
+    CanaryState,
+    JudgeRate,
+    JudgeRates,
+    LabelCount,
+    OnlinePolicyUpdate,
+    Promotion,
+    PromotionFigure,
+    PromotionStep,
+)
 from topics.requests import (
     DataClass,
     Impact,
@@ -370,6 +379,36 @@ online_policies = every_field(
     delay_ms=counts,
     at=moments,
 )
+promotion_states = st.sampled_from(("proposed", "promoted", "rejected", "rolled_back", "refused"))
+differences = st.floats(-1e6, 1e6)
+promotions = every_field(
+    Promotion,
+    version=published_versions,
+    classifier=names,
+    before=model_versions,
+    before_classifier=names,
+    period_since=moments,
+    period_until=moments,
+    labels=some(every_field(LabelCount, source=names, labels=counts, left_out=counts)),
+    trained_on=counts,
+    held_back=counts,
+    missing=counts,
+    moved=counts,
+    untested=counts,
+    figures=some(
+        every_field(
+            PromotionFigure,
+            name=names,
+            candidate=differences,
+            active=differences,
+            low=maybe(differences),
+            high=maybe(differences),
+        )
+    ),
+    steps=st.lists(
+        every_field(PromotionStep, state=promotion_states, by=names, reason=texts, at=moments), min_size=1, max_size=3
+    ).map(tuple),
+)
 
 by_record = {
     Request: requests,
@@ -395,5 +434,6 @@ by_record = {
     JudgeRates: judge_rates,
     CanaryState: canary_states,
     OnlinePolicyUpdate: online_policies,
+    Promotion: promotions,
 }
 """Every record but the dead letter, which is made from bytes and not from values."""

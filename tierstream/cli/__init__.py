@@ -47,6 +47,7 @@ _COMMANDS = (
         "Pick from which score a prompt or request goes to a stronger tier, for a quality or the least cost.",
     ),
     Listed("models", "models", "Versions of the classifier's model: publish, activate, roll back."),
+    Listed("learn", "learn", "Models that are trained on the deployment's own traffic, promoted, and rolled back."),
     Listed("topics", "topics", "Create, check and describe the topics."),
     Listed("config", "config", "Look at the settings."),
     Listed("worker", "worker", "Run stages until SIGTERM or Ctrl-C."),

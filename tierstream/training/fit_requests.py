@@ -1,12 +1,13 @@
 """Fits the classifier of requests to labelled requests: deterministic, a minute for 10,000 of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.learning.tier_targets import BoundaryTarget
 from streams.routing.model_archive import prompt_hashes
 from streams.routing.request_classifier.classifier import RequestClassifier
 from streams.routing.request_classifier.features import BUCKETS, FORM, Seen, parts_of, see, shares
@@ -15,6 +16,7 @@ from tierstream.training import TrainingError
 from tierstream.training.estimators import Sparse, fit_softmax, softmax_temperature, sparse_rows
 from tierstream.training.evaluation import Array, Ints
 from tierstream.training.labelled_requests import LabelledRequest, RequestLabel
+from topics.requests import Request
 
 FEWEST_REQUESTS: Final = 100
 _BINS: Final = 10
@@ -28,6 +30,10 @@ _C, _ADDED_C = 10.0, 0.3
 _BASE_OPINION: Final = 0.1
 """Share of a label that is what the model that is added to says: what no label mentions is not to be forgotten."""
 _CALIBRATION_FOLDS: Final = 3
+_NEVER_RULED_OUT: Final = 1e-6
+"""Probability that a guess leaves to each level, however sure a model is."""
+_GUESSES: Final = 3
+"""How often tiers that labels leave open are guessed anew by what was fitted to the guess before."""
 
 Progress = Callable[[float], None]
 
@@ -88,6 +94,69 @@ def train(
     return RequestClassifier(_model(weights, intercept, requests, table, cuts, base, attribution).rounded())
 
 
+def add_traffic(
+    requests: Sequence[Request],
+    targets: Sequence[Sequence[BoundaryTarget]],
+    base: RequestClassifier,
+    on_progress: Progress = lambda _: None,
+) -> RequestClassifier:
+    """Correct a model's tiers by what is known of how answers came out; deterministic.
+
+    Labels of traffic know one side only: that a tier is enough, or that more is needed. Within what a label leaves
+    open, each tier counts as far as the model holds it likely, and the model is fitted anew to that: expectation
+    maximisation. What kind a request is, and how scores become probabilities, stays as in the base.
+
+    Args:
+        requests: What was asked.
+        targets: Of each, for each tier of the labels but the last.
+        base: What is corrected.
+        on_progress: Called with the share that is done.
+
+    Raises:
+        TrainingError: There are too few requests, or all labels say the same.
+    """
+    if len(requests) < FEWEST_REQUESTS:
+        raise TrainingError(f"{len(requests)} labelled requests are too few to train on: {FEWEST_REQUESTS} are needed")
+    known = np.array([[(target.enough, target.more) for target in of_request] for of_request in targets])
+    for side, what in ((known[..., 0], "was enough"), (known[..., 1], "was too low")):
+        if not side.any():
+            raise TrainingError(f"no label says that a tier {what}: have a judge look at a sample of the answers")
+    known /= known.sum(axis=(1, 2)).mean()
+    scores = np.array([base.outputs(request).tolist() for request in requests])
+    cuts, steered = base.model.cuts, np.zeros(len(requests), dtype=np.bool_)
+    own = _own_columns(cuts)
+    rows = _rows([see(request) for request in requests], cuts, steered, scores)
+    total = known.sum(axis=(1, 2))[:, None]
+    opinion = _likely(scores[:, :LEVELS])
+    likely, start = opinion, _start(LEVELS, rows.shape[1], own)
+    for guess in range(_GUESSES):
+        levels = (1 - _BASE_OPINION) * _completed(known, likely) + _BASE_OPINION * total * opinion
+        weights, intercept = _fit(rows, levels, own, start)
+        likely, start = _likely(np.asarray(rows @ weights.T + intercept)), weights
+        on_progress((guess + 1) / _GUESSES)
+    table = _Table(rows=rows, base=own, levels=levels, types=scores[:, LEVELS:], steered=steered)
+    of_types = np.zeros((len(TYPES), rows.shape[1]))
+    of_types[:, own + LEVELS :] = np.eye(len(TYPES))
+    weights, intercept = np.concatenate((weights, of_types)), np.concatenate((intercept, np.zeros(len(TYPES))))
+    model = _model(weights, intercept, requests, table, cuts, base, "")
+    return RequestClassifier(replace(model, thresholds=base.model.thresholds).rounded())
+
+
+def _completed(known: Array, likely: Array) -> Array:
+    """Spread labels over the levels that they leave open, as these are likely: both (requests, levels).
+
+    Args:
+        known: (requests, levels - 1, 2) Weights of a level being enough, and of a higher one being needed.
+        likely: (requests, levels) Probabilities of each being the lowest that does.
+    """
+    found = np.zeros_like(likely)
+    for step in range(known.shape[1]):
+        for side, levels in ((0, slice(None, step + 1)), (1, slice(step + 1, None))):
+            of_levels = likely[:, levels] + _NEVER_RULED_OUT
+            found[:, levels] += known[:, step, side, None] * of_levels / of_levels.sum(axis=1, keepdims=True)
+    return found
+
+
 def out_of_fold(
     requests: Sequence[LabelledRequest], folds: Ints, on_progress: Progress = lambda _: None
 ) -> tuple[list[tuple[float, ...]], list[str]]:
@@ -123,15 +192,33 @@ def _cuts(seen: Sequence[Seen]) -> NDArray[np.float32]:
 def _table(
     requests: Sequence[LabelledRequest], seen: Sequence[Seen], cuts: NDArray[np.float32], base: RequestClassifier | None
 ) -> _Table:
+    scores = np.array([[] if base is None else base.outputs(request).tolist() for request in requests])
+    steered = np.array([request.label.steered for request in requests])
+    return _Table(
+        rows=_rows(seen, cuts, steered, scores),
+        base=None if base is None else _own_columns(cuts),
+        levels=_with_opinion(np.stack([_levels(request.label) for request in requests]), scores[:, :LEVELS]),
+        types=_with_opinion(np.stack([_types(request.label) for request in requests]), scores[:, LEVELS:]),
+        steered=steered,
+    )
+
+
+def _own_columns(cuts: NDArray[np.float32]) -> int:
+    """Return the column behind those of the words and the form."""
+    return BUCKETS + 2 * len(FORM) * (int(cuts.shape[1]) + 1)
+
+
+def _rows(seen: Sequence[Seen], cuts: NDArray[np.float32], steered: NDArray[np.bool_], scores: Array) -> Sparse:
+    """Lay requests out as `_Table.rows`; `scores` are of the model that is added to."""
     bins = cuts.shape[1] + 1
     width = len(FORM) * bins
     starts = BUCKETS + np.arange(len(FORM)) * bins
     columns: list[NDArray[np.intp]] = []
     values: list[Array] = []
-    for request, one in zip(requests, seen, strict=True):
+    for one, is_steered in zip(seen, steered.tolist(), strict=True):
         parts = [part for word in one.words for part in parts_of(word)]
         of_text, of_edges, of_context = shares(one, len(parts))
-        form = starts + (cuts < one.form[:, None]).sum(axis=1) + (width if request.label.steered else 0)
+        form = starts + (cuts < one.form[:, None]).sum(axis=1) + (width if is_steered else 0)
         columns.append(np.concatenate((parts, one.pairs, one.edges, one.context, form)).astype(np.intp))
         values.append(
             np.concatenate(
@@ -143,23 +230,20 @@ def _table(
                 )
             )
         )
-    scores = np.array([[] if base is None else base.outputs(request).tolist() for request in requests])
-    return _Table(
-        rows=sparse_rows(columns, values, BUCKETS + 2 * width, scores),
-        base=BUCKETS + 2 * width if base is not None else None,
-        levels=_with_opinion(np.stack([_levels(request.label) for request in requests]), scores[:, :LEVELS]),
-        types=_with_opinion(np.stack([_types(request.label) for request in requests]), scores[:, LEVELS:]),
-        steered=np.array([request.label.steered for request in requests]),
-    )
+    return sparse_rows(columns, values, _own_columns(cuts), scores)
 
 
 def _with_opinion(labels: Array, scores: Array) -> Array:
     """Mix what a base says into the labels; both (requests, classes), or no scores."""
     if not scores.size:
         return labels
-    likely = np.exp(scores - scores.max(axis=1, keepdims=True))
-    likely /= likely.sum(axis=1, keepdims=True)
-    return np.asarray((1 - _BASE_OPINION) * labels + _BASE_OPINION * likely)
+    return np.asarray((1 - _BASE_OPINION) * labels + _BASE_OPINION * _likely(scores))
+
+
+def _likely(scores: Array) -> Array:
+    """Turn scores into probabilities: both (requests, classes)."""
+    found = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(found / found.sum(axis=1, keepdims=True))
 
 
 def _levels(label: RequestLabel) -> Array:
@@ -178,20 +262,27 @@ def _types(label: RequestLabel) -> Array:
     return np.array([opinions.count(kind) / len(opinions) for kind in TYPES])
 
 
-def _fit(rows: Sparse, shares_of_classes: Array, own: int | None) -> tuple[Array, Array]:
+def _fit(rows: Sparse, shares_of_classes: Array, own: int | None, start: Array | None = None) -> tuple[Array, Array]:
     """Fit weights (classes, columns) and intercepts (classes,).
 
     Args:
         rows: (requests, columns)
         shares_of_classes: (requests, classes) How much each request counts for each class.
         own: First column of the scores of these classes by a model that is added to; None: there is none.
+        start: Weights to begin with; None: what that model says, or nothing.
     """
-    start = np.zeros((shares_of_classes.shape[1], rows.shape[1]))
+    if start is None:
+        start = _start(shares_of_classes.shape[1], rows.shape[1], own)
+    at, labels = np.nonzero(shares_of_classes)
+    return fit_softmax(rows[at], labels, shares_of_classes[at, labels], start, _C if own is None else _ADDED_C)
+
+
+def _start(classes: int, columns: int, own: int | None) -> Array:
+    start = np.zeros((classes, columns))
     if own is not None:
         # From what the model says, not from nothing: where the new requests say nothing it stays so.
         start[:, own : own + len(start)] = np.eye(len(start))
-    at, labels = np.nonzero(shares_of_classes)
-    return fit_softmax(rows[at], labels, shares_of_classes[at, labels], start, _C if own is None else _ADDED_C)
+    return start
 
 
 def _temperatures(
@@ -221,7 +312,7 @@ def _temperatures(
 def _model(
     weights: Array,
     intercept: Array,
-    requests: Sequence[LabelledRequest],
+    requests: Sequence[Request],
     table: _Table,
     cuts: NDArray[np.float32],
     base: RequestClassifier | None,

@@ -11,8 +11,8 @@ from streams.routing.request_classifier.model import LEVELS
 from tierstream.client.request_file import InputError
 from tierstream.training.call_prices import call_costs, rates_of
 from tierstream.training.evaluation import Array, Ints
-from tierstream.training.labelled_requests import LabelledRequest
 from tierstream.training.request_report import Figure, Labels, decide, mean
+from topics.requests import Request
 
 GRID: Final = tuple(step / 100 for step in range(5, 96))
 """The probabilities that are tried."""
@@ -56,7 +56,7 @@ class Choice:
     others: tuple[Decided, ...]
 
 
-def costs_of_calls(settings: Settings, requests: Sequence[LabelledRequest], answer_tokens: int) -> Array:
+def costs_of_calls(settings: Settings, requests: Sequence[Request], answer_tokens: int) -> Array:
     """Price a call to the first model of each tier: (requests, levels), in US dollars.
 
     Raises:

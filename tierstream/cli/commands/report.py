@@ -14,10 +14,13 @@ from analytics.ledger_window import LedgerWindow, Rates
 from analytics.reports import REPORTS
 from streams.config.settings import Settings
 from streams.kafka.clock import utc_now
-from tierstream.cli.connection import load_settings, with_clickhouse
+from tierstream.cli.connection import load_settings, load_with_kafka, with_clickhouse
 from tierstream.cli.help_text import examples
+from tierstream.cli.model_orders import read_state
 from tierstream.cli.moments import Since, parse_moment
 from tierstream.cli.options import AsJson
+from tierstream.cli.promotions import promotion_steps
+from tierstream.cli.render.promotions import show_learning
 from tierstream.cli.render.report import show_report
 from tierstream.cli.render.results import show_json
 
@@ -33,6 +36,7 @@ def register(app: typer.Typer) -> None:
         call = f"tierstream report {name}"
         epilog = examples(f"{call} --since 24h", f"{call} --tag nightly --json")
         group.command(name, help=about, epilog=epilog)(_command(name))
+    group.command("learning", epilog=examples("tierstream report learning --since 30d"))(_learning)
     app.add_typer(group, name="report")
 
 
@@ -48,6 +52,20 @@ def _command(name: str) -> Callable[..., None]:
             show_report(name, found, settings)
 
     return ask
+
+
+def _learning(ctx: typer.Context, since: Since = None, until: Until = None, as_json: AsJson = False) -> None:
+    """Show which models were proposed, promoted, rejected and rolled back, when and why."""
+    state = asyncio.run(read_state(load_with_kafka(ctx)))
+    steps = [
+        (version, one)
+        for version, one in promotion_steps(state.promotions.values())
+        if (since is None or one.at >= since) and (until is None or one.at < until)
+    ]
+    if as_json:
+        show_json({"steps": [{"version": version, **one.model_dump(mode="json")} for version, one in steps]})
+    else:
+        show_learning(steps)
 
 
 async def _found(

@@ -1,11 +1,13 @@
 """`tierstream train` and `tierstream score`: making a model of the classifier, and asking one of outcomes."""
 
+import asyncio
 import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -13,7 +15,10 @@ from typing import IO, TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from streams.kafka.clock import utc_now
+from tierstream.cli.connection import load_with_kafka, with_clickhouse
 from tierstream.cli.help_text import examples
+from tierstream.cli.moments import Since
 from tierstream.cli.options import AsJson
 from tierstream.cli.progress import progress_bar
 from tierstream.cli.render.results import show_json
@@ -26,6 +31,8 @@ if TYPE_CHECKING:
     from streams.routing.learned.classifier import LearnedClassifier
 
 T = TypeVar("T")
+_READING = 0.2
+"""Share of a training on own traffic that is reading."""
 _SCORED_AT_ONCE = 256
 _STDOUT = Path("-")
 
@@ -44,6 +51,7 @@ def register(app: typer.Typer) -> None:
             "tierstream train --requests labelled.jsonl --out model.npz",
             "tierstream train --requests labelled.jsonl.gz --from-scratch --out model.npz --json",
             "tierstream train --outcomes outcomes.jsonl.gz --out model.npz --seed 7",
+            "tierstream train --from-clickhouse --since 7d --out model.npz",
         )
     )(train)
     app.command(
@@ -55,6 +63,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
+    ctx: typer.Context,
     out: Annotated[Path, typer.Option(metavar="MODEL", help="The model file to write.")],
     outcomes: Annotated[Path | None, typer.Option(metavar="FILE", help=_OUTCOMES_HELP)] = None,
     requests: Annotated[
@@ -64,6 +73,10 @@ def train(
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="With --requests: instead of the shipped model, not added to it.")
     ] = False,
+    from_clickhouse: Annotated[
+        bool, typer.Option("--from-clickhouse", help="From labels of the deployment's own traffic, added to its model.")
+    ] = False,
+    since: Since = None,
     seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="With --outcomes; default 0.")] = None,
     attribution: Annotated[
         str, typer.Option(metavar="TEXT", help="Kept in the file: whose examples, and under which licence.")
@@ -79,7 +92,15 @@ def train(
     A line of --outcomes has `id`, `prompt`, `weak_correct` and `strong_correct` (1 right, 0 wrong); `benchmark` and
     `subject` are never given to the model. 10,000 outcomes take about ten seconds of computing, as many requests a
     minute or two. How well it does on what it has not seen says `tierstream evaluate --cross-validate`.
+
+    --from-clickhouse learns from verdicts, failed checks, feedback and comparisons since --since (default
+    `learning.period_s` ago); the share that is held back is not trained on. `tierstream learn train` also measures it.
     """
+    if from_clickhouse:
+        _from_clickhouse(ctx, out, since, others=(outcomes, requests, seed, from_scratch, attribution), as_json=as_json)
+        return
+    if since is not None:
+        raise typer.BadParameter("--since goes with --from-clickhouse")
     if (outcomes is None) == (not requests):
         raise typer.BadParameter("give either --requests or --outcomes: they make models of two kinds")
     if requests and seed is not None:
@@ -93,13 +114,50 @@ def train(
         trained, told = _of_outcomes(outcomes, seed or 0, attribution, out)
     else:
         trained, told = _of_requests(requests or [], attribution, out, from_scratch=from_scratch)
+    _tell(out, trained.version, told, started, as_json=as_json)
+
+
+def _tell(out: Path, version: str, told: Mapping[str, float], started: float, *, as_json: bool) -> None:
     size, seconds = out.stat().st_size, round(time.monotonic() - started, 1)
     if as_json:
-        figures = {"model": str(out), "version": trained.version, **told, "bytes": size, "seconds": seconds}
+        figures = {"model": str(out), "version": version, **told, "bytes": size, "seconds": seconds}
         show_json(figures)
     else:
         about = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in told.items())
-        typer.echo(f"{out}: version {trained.version}, {about}, {size / 1e6:.1f} MB, {seconds} s")
+        typer.echo(f"{out}: version {version}, {about}, {size / 1e6:.1f} MB, {seconds} s")
+
+
+def _from_clickhouse(
+    ctx: typer.Context, out: Path, since: datetime | None, *, others: tuple[object, ...], as_json: bool
+) -> None:
+    """Train on own traffic and write the model; nothing is published."""
+    if any(others):
+        raise typer.BadParameter("--from-clickhouse goes with --since and --out alone")
+    settings = with_clickhouse(load_with_kafka(ctx))
+    require_scikit_learn()
+    require_directory(out)
+    from tierstream.training.candidate import train_candidate  # noqa: PLC0415 - scikit-learn takes a while to import
+    from tierstream.training.own_traffic import read_own_traffic  # noqa: PLC0415
+
+    started, until = time.monotonic(), utc_now()
+    since = since or until - timedelta(seconds=settings.learning.period_s)
+    with progress_bar("training on own traffic") as progress:
+        traffic = asyncio.run(read_own_traffic(settings, since, until, lambda done: progress(done * _READING)))
+        chosen, held = traffic.split(settings.learning.held_share)
+        try:
+            model = train_candidate(settings, chosen, lambda done: progress(_READING + (1 - _READING) * done))
+        except TrainingError as error:
+            raise InputError(f"labels since {since:%Y-%m-%d %H:%M}: {error}") from None
+        model.save(out)
+    told = {
+        "requests": len(chosen),
+        "held_back": len(held),
+        "labels": sum(source.labels for source in traffic.labels),
+        "labels_beyond_bounds": sum(source.left_out for source in traffic.labels),
+        "requests_missing": traffic.missing,
+        "labels_of_other_models": traffic.of_other_models,
+    }
+    _tell(out, model.version, told, started, as_json=as_json)
 
 
 def _of_outcomes(path: Path, seed: int, attribution: str, out: Path) -> "tuple[TrainedModel, dict[str, float]]":
