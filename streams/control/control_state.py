@@ -63,6 +63,8 @@ class ControlState:
     activation: Activation | None = None
     model_statuses: dict[str, ModelStatus] = field(default_factory=dict)
     """By worker."""
+    canaries: dict[str, CanaryState] = field(default_factory=dict)
+    """By name."""
 
     def add(self, entry: Entry) -> None:
         """Let an entry replace the one before it."""
@@ -77,6 +79,8 @@ class ControlState:
                 self.activation = entry
             case ModelStatus():
                 self.model_statuses[entry.worker] = entry
+            case Learned(CanaryState() as state):
+                self.canaries[state.name] = state
             case Withdrawn():
                 self.models.pop(entry.key.removeprefix(model_key("")), None)
                 self.model_statuses.pop(entry.key.removeprefix(model_status_key("")), None)
