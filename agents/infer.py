@@ -5,14 +5,16 @@ from streams.fallback.bounds import OutOfBounds
 from streams.fallback.looks import look_at
 from streams.fallback.model_chain import ChainResult, ask_chain
 from streams.kafka.publisher import Output
+from streams.learning.candidates import shadow_for
 from streams.runtime.outcomes import answered, given_up
 from streams.runtime.stage import Context, Outputs, stage
 from streams.validation.best_answer import better, check_failed
 from topics.base import MAX_ID_LENGTH
 from topics.events import Hop, Hops, StatusEvent, StatusKind
 from topics.journal import CallEnded
-from topics.registry import CHUNKS, ESCALATIONS, HOPS, PARKED, VALIDATION, tier_tasks
+from topics.registry import CHUNKS, ESCALATIONS, HOPS, PARKED, SHADOW, VALIDATION, tier_tasks
 from topics.results import ResultStatus
+from topics.shadow import ShadowTask
 from topics.tasks import Answer, Completion, Escalation, Parked, TierTask
 
 _NOBODY = "no model may see the request and has room for it"
@@ -22,7 +24,7 @@ def _in_flight(settings: Settings, tier: int) -> int:
     return settings.tiers[tier - 1].in_flight
 
 
-@stage(source=tier_tasks, emits=(tier_tasks, VALIDATION, ESCALATIONS, PARKED, CHUNKS), in_flight=_in_flight)
+@stage(source=tier_tasks, emits=(tier_tasks, VALIDATION, ESCALATIONS, PARKED, CHUNKS, SHADOW), in_flight=_in_flight)
 async def infer(task: TierTask, ctx: Context) -> Outputs:
     """Get an answer from the tier, check it for free, and hand on what comes of it."""
     result = await ask_chain(task, ctx)
@@ -67,7 +69,20 @@ def _answered(result: ChainResult, completion: Completion, ctx: Context) -> list
     look = look_at(task, completion, ctx)
     if look is not None:
         return [Output(VALIDATION, Answer(task=task, completion=completion, why=look.why, withheld=look.withheld))]
-    return [answered(ctx.stage, task, completion, task.attempts)]
+    return [answered(ctx.stage, task, completion, task.attempts), *_shadowed(task, completion, ctx)]
+
+
+def _shadowed(task: TierTask, completion: Completion, ctx: Context) -> list[Output]:
+    """Have the answer compared with that of a candidate, where the request is picked for it; nobody waits for that."""
+    settings = ctx.engine.settings
+    shadow = shadow_for(task, settings, ctx.engine.windows)
+    if shadow is None:
+        return []
+    deadline = ctx.now() + settings.deadlines.longest
+    bare = task.model_copy(update={"attempts": (), "hops": (), "best": None, "deadline": deadline})
+    output = Output(SHADOW, ShadowTask(task=bare, completion=completion, shadow=shadow.name))
+    # A record that its topic does not take would take the answer with it.
+    return [output] if len(output.encoded.value) <= settings.kafka.record_max_bytes // 2 else []
 
 
 def _may_be_promoted(result: ChainResult, ctx: Context) -> bool:

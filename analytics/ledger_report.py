@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from analytics.ledger_window import BEGINNING, END, LedgerWindow
 
-Standing = Literal["routed", "duplicate", "unrouted", "unsettled", "unknown"]
+Standing = Literal["routed", "duplicate", "unrouted", "unsettled", "shadow", "unknown"]
 
 
 class _Report(BaseModel):
@@ -56,7 +56,7 @@ class ListedCall(_Report):
 class Reconciliation(_Report):
     """What results say that they cost against what calls cost, in US dollars.
 
-    `calls = routed + duplicate + unrouted + unsettled`, and `results = routed + unexplained`.
+    `calls = routed + duplicate + unrouted + unsettled + shadow`, and `results = routed + unexplained`.
     """
 
     results_cost_usd: Decimal
@@ -69,6 +69,8 @@ class Reconciliation(_Report):
     """Calls whose request has a result without a line for them."""
     unsettled_cost_usd: Decimal
     """Calls of requests without a result."""
+    shadow_cost_usd: Decimal
+    """Calls that were made for comparisons, whose requests do not pay for them."""
     unknown_estimate_usd: Decimal
     """What calls of unknown outcome may have cost; booked nowhere."""
 
@@ -144,10 +146,11 @@ def _reconciliation(
     estimates = (call.cost_usd for call in listed if call.is_estimated and call.cost_usd is not None)
     return Reconciliation(
         results_cost_usd=results_cost,
-        calls_cost_usd=cost("routed", "duplicate", "unrouted", "unsettled"),
+        calls_cost_usd=cost("routed", "duplicate", "unrouted", "unsettled", "shadow"),
         routed_cost_usd=cost("routed"),
         duplicate_cost_usd=cost("duplicate"),
         unrouted_cost_usd=cost("unrouted"),
         unsettled_cost_usd=cost("unsettled"),
+        shadow_cost_usd=cost("shadow"),
         unknown_estimate_usd=sum(estimates, start=Decimal(0)),
     )

@@ -12,6 +12,7 @@ from topics.journal import CallEnded, CallStarted
 from topics.learned import CanaryState, JudgeRates, OnlinePolicyUpdate, Promotion
 from topics.requests import Request
 from topics.results import Outcome, Result, Settled
+from topics.shadow import ShadowTask
 from topics.tasks import Answer, Escalation, Parked, TierTask
 
 M_co = TypeVar("M_co", bound=Record, covariant=True)
@@ -112,6 +113,14 @@ SETTLED = TopicSpec(
 HOPS = TopicSpec(
     "hops", (Hops,), "every stage", "the sink", "The steps of a request, with its result; a row each in ClickHouse."
 )
+SHADOW = TopicSpec(
+    "shadow",
+    (ShadowTask,),
+    "infer",
+    "shadow",
+    "Answered requests that a candidate is asked as well, for comparison.",
+    public=False,
+)
 CONTROL = TopicSpec(
     "control",
     (
@@ -170,6 +179,7 @@ def all_topics(tiers: int) -> Iterator[TopicSpec[Record]]:
         RESULTS,
         SETTLED,
         HOPS,
+        SHADOW,
         CONTROL,
         DEAD_LETTERS,
     )

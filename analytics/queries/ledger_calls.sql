@@ -1,7 +1,8 @@
 -- The calls of the results of the window, and those of the window that no result has claimed yet, by what became of
 -- their cost. A call that several requests share has a row for each; it is counted once, where its first row stands.
--- `standing`: routed (a line of its result's route), duplicate (a further call of a routed attempt),
--- unrouted (its attempt is in no line), unsettled (no result yet) or unknown (never ended, so nothing is booked).
+-- `standing`: shadow (made for a comparison, and no part of any result), routed (a line of its result's route),
+-- duplicate (a further call of a routed attempt), unrouted (its attempt is in no line), unsettled (no result yet) or
+-- unknown (never ended, so nothing is booked).
 WITH settled AS
 (
     SELECT request_id, revision, `route.attempt_id` AS attempts, `route.cost_usd` AS costs, 1 AS has_result
@@ -25,6 +26,7 @@ FROM
         ) AS place,
         multiIf(
             call.outcome = 'unknown', 'unknown',
+            call.purpose = 'shadow' AND line = 0, 'shadow',
             settled.has_result = 0, 'unsettled',
             line = 0, 'unrouted',
             place > 1, 'duplicate',

@@ -29,7 +29,7 @@ class BreakerSnapshot:
     """A circuit breaker at a moment, for display.
 
     Attributes:
-        target: `provider/model`, `tier:N` or `classify`.
+        target: `provider/model`, `shadow:NAME`, `tier:N` or `classify`.
         forced: Whether an operator's order decided the state.
         calls: Ended in the window; while half-open, probes; while open, those of the window that opened it.
         failures: Of them, those that failed.
@@ -60,8 +60,8 @@ _Shown = TypeVar("_Shown", bound=BreakerSnapshot)
 class Gate:
     """Lets calls leave for models: circuit breaker, rate limits and slots, decided together.
 
-    A breaker for each `provider/model`, one for each tier, one for the language model as classifier where there is one,
-    and one queue for each provider's slots. Everything is called from one event loop.
+    A breaker for each `provider/model`, one for each shadow's candidate, one for each tier, one for the language model
+    as classifier where there is one, and one queue for each provider's slots. Everything is called from one event loop.
 
     Args:
         settings: Breakers, limits, models and providers.
@@ -92,23 +92,26 @@ class Gate:
         }
         self._accounts = {name: Account(name, provider.api_key_env) for name, provider in settings.providers.items()}
         self._models: dict[str, GatedModel] = {}
-        for _, model in settings.models():
-            self._gated(model)
+        for target, model in settings.gated_models():
+            self._gated(model, target)
         self._tiers = [self._breaker(f"tier:{number}") for number in range(1, settings.top_tier + 1)]
         self._classifier = self._breaker(CLASSIFIER_TARGET) if settings.routing.asks_llm else None
 
-    async def enter(self, model: ModelSettings, *, tokens: int, patience_s: float) -> Admission:
+    async def enter(
+        self, model: ModelSettings, *, tokens: int, patience_s: float, target: str | None = None
+    ) -> Admission:
         """Wait for a call's turn; the admission has to be ended.
 
         Args:
             model: Which model is to be called.
             tokens: Estimate of the call's tokens, of prompt and answer together.
             patience_s: Longest wait in seconds.
+            target: Whose breaker and limits it has to pass; None: those of `provider/model`.
 
         Raises:
             UnavailableError: As soon as it is known that the call may not leave within the patience.
         """
-        gated = self._gated(model)
+        gated = self._gated(model, target or model.ref)
         ticket = await gated.queue.turn(gated, tokens, patience_s)
         slow_s = model.slow_call_s or _SLOW_SHARE * model.timeout_s
         return Admission(gated, ticket, tokens=tokens, slow_s=slow_s, monotonic=self._monotonic)
@@ -163,7 +166,7 @@ class Gate:
     def is_open_to_any(self, models: Iterable[ModelSettings]) -> bool:
         """Whether a call might be served by any of these models, as things stand; nothing is taken."""
         now = self._monotonic()
-        return any(self._gated(model).breaker.lets_through(now) for model in models)
+        return any(self._gated(model, model.ref).breaker.lets_through(now) for model in models)
 
     def order(self, target: str, order: Literal["open", "closed", "auto"]) -> None:
         """Obey an operator's order about a breaker; an order about an unknown target is ignored."""
@@ -183,27 +186,30 @@ class Gate:
         return [*(model.breaker for model in self._models.values()), *self._tiers, *classifier]
 
     def _check_models(self, tier: int, now: float) -> None:
-        breakers = [self._gated(model).breaker for model in self._settings.tiers[tier - 1].models]
+        breakers = [self._gated(model, model.ref).breaker for model in self._settings.tiers[tier - 1].models]
         if any(breaker.lets_through(now) for breaker in breakers):
             return
         waits = [wait for breaker in breakers if (wait := breaker.wait_s(now)) is not None]
         raise UnavailableError(f"tier:{tier}", "breaker_open", min(waits, default=None))
 
-    def _gated(self, model: ModelSettings) -> GatedModel:
-        known = self._models.get(model.ref)
+    def _gated(self, model: ModelSettings, target: str) -> GatedModel:
+        known = self._models.get(target)
         if known is not None:
             return known
         # One account's limits, however often the model stands in the config.
-        same = [model, *(other for _, other in self._settings.models() if other.ref == model.ref)]
+        same = [model, *(other for name, other in self._settings.gated_models() if name == target)]
         limiter = RateLimiter(
             requests_per_minute=_strictest(other.requests_per_minute for other in same),
             tokens_per_minute=_strictest(other.tokens_per_minute for other in same),
             now=self._monotonic(),
         )
         account = self._accounts[model.provider]
-        gated = GatedModel(model.ref, self._breaker(model.ref), limiter, self._queues[model.provider], account)
+        if target != model.ref:
+            # Of what goes wrong with a call that nobody waits for, no other call is to hear.
+            account = Account(account.provider, account.key_variable)
+        gated = GatedModel(target, self._breaker(target), limiter, self._queues[model.provider], account)
         account.models.append(gated)
-        self._models[model.ref] = gated
+        self._models[target] = gated
         return gated
 
     def _breaker(self, target: str) -> CircuitBreaker:

@@ -59,15 +59,24 @@ class ModelCaller:
         self._gate = gate
         self._clock = clock
 
-    async def admit(self, model: ModelSettings, prompt: Prompt, *, patience_s: float) -> Admission:
+    async def admit(
+        self, model: ModelSettings, prompt: Prompt, *, patience_s: float, target: str | None = None
+    ) -> Admission:
         """Wait for the turn of a call; to be used as a context manager, which frees its slot.
+
+        Args:
+            model: That is asked.
+            prompt: What it is asked.
+            patience_s: Longest wait in seconds.
+            target: Whose breaker and limits it has to pass; None: those of `provider/model`.
 
         Raises:
             UnavailableError: It can't leave within the patience.
         """
         # Before the call has a place and a time: whatever this takes is not the provider's.
         await self._providers[model.provider].prepare()
-        return await self._gate.enter(model, tokens=most_tokens(model, prompt), patience_s=patience_s)
+        tokens = most_tokens(model, prompt)
+        return await self._gate.enter(model, tokens=tokens, patience_s=patience_s, target=target)
 
     async def send(
         self,

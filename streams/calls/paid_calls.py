@@ -46,6 +46,8 @@ class PaidCall:
     """Whether the text is published as it arrives."""
     announce: tuple[Output, ...] = ()
     """Published together with CallStarted, and only if the call is made."""
+    target: str | None = None
+    """Whose breaker and limits it has to pass; None: those of `provider/model`."""
 
     @property
     def attempt(self) -> AttemptRef:
@@ -158,7 +160,9 @@ class PaidCalls:
             return share.result[share.index]
 
     async def _pay(self, call: PaidCall, started: CallStarted, shared: _Shared | None) -> CallEnded:
-        with await self._caller.admit(call.model, call.prompt, patience_s=self._patience(call)) as admission:
+        patience_s = self._patience(call)
+        admitted = await self._caller.admit(call.model, call.prompt, patience_s=patience_s, target=call.target)
+        with admitted as admission:
             was_open = self._journal.is_open(call.attempt)
             async with self._batcher.join(_Departure(call, started)) as batch:
                 # Whatever another process ended before our start is in the journal by now; nobody ends it unseen.

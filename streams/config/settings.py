@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from pydantic_settings import SettingsError as UnreadableVariableError
 
 from streams.config.model_catalogue import ModelTable
+from streams.config.settings_candidates import CanarySettings, ShadowSettings, candidate_models, candidate_problems
 from streams.config.settings_learning import LearningSettings
 from streams.config.settings_problems import (
     NESTED,
@@ -84,11 +85,13 @@ class Settings(BaseSettings):
     deadlines: DeadlineSettings = DeadlineSettings()
     breakers: BreakerSettings = BreakerSettings()
     attempts: AttemptSettings = AttemptSettings()
+    shadow: tuple[ShadowSettings, ...] = ()
+    canary: tuple[CanarySettings, ...] = ()
     stack: StackSettings = StackSettings()
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        if found := [*self._about_models(), *self._about_tiers(), *self._about_spans()]:
+        if found := [*self._about_models(), *self._about_tiers(), *self._about_spans(), *self._about_candidates()]:
             raise Contradictions(found)
         return self
 
@@ -126,6 +129,9 @@ class Settings(BaseSettings):
             key = "kafka.commit_interval_s"
             yield key, f"{key} must be below kafka.session_timeout_s, {self.kafka.session_timeout_s:g}"
 
+    def _about_candidates(self) -> Iterator[tuple[str, str]]:
+        return candidate_problems(self.shadow, self.canary, self.tiers, self.validation)
+
     def models(self) -> list[tuple[str, ModelSettings]]:
         """List every model that may be called, with its place in the config."""
         found = [(f"tiers[{tier.name}]", model) for tier in self.tiers for model in tier.models]
@@ -138,6 +144,7 @@ class Settings(BaseSettings):
                 ("validation.fallback", self.validation.fallback),
             ]
         found.extend((place, model) for place, model in others if model is not None)
+        found.extend(candidate_models(self.shadow, self.canary))
         return found
 
     def family_of(self, provider: str, model: str) -> str:
@@ -160,6 +167,14 @@ class Settings(BaseSettings):
         if tier:
             return self.tiers[int(tier) - 1].batching
         return self.validation.batching if name == "validate" else BatchingSettings()
+
+    def gated_models(self) -> list[tuple[str, ModelSettings]]:
+        """List every model that may be called with the breaker that its calls pass; the same one may do so often.
+
+        That is `provider/model`, but for the candidates of shadows, which have one of their own.
+        """
+        own = {f"shadow[{shadow.name}]": shadow.target for shadow in self.shadow}
+        return [(own.get(place, model.ref), model) for place, model in self.models()]
 
     @property
     def rebalance_timeout_s(self) -> float:

@@ -65,6 +65,8 @@ class ControlState:
     """By worker."""
     promotions: dict[str, Promotion] = field(default_factory=dict)
     """By version of the model."""
+    canaries: dict[str, CanaryState] = field(default_factory=dict)
+    """By name."""
 
     def add(self, entry: Entry) -> None:
         """Let an entry replace the one before it."""
@@ -81,6 +83,8 @@ class ControlState:
                 self.model_statuses[entry.worker] = entry
             case Learned(Promotion() as promotion):
                 self.promotions[promotion.version] = promotion
+            case Learned(CanaryState() as state):
+                self.canaries[state.name] = state
             case Withdrawn():
                 self.models.pop(entry.key.removeprefix(model_key("")), None)
                 self.model_statuses.pop(entry.key.removeprefix(model_status_key("")), None)

@@ -1,15 +1,12 @@
 """Whether a judge looks at an answer, and why: a rule says so, or it is one of a sample."""
 
 from dataclasses import dataclass
-from typing import Final
 
+from streams.learning.digest_share import share_of
 from streams.runtime.stage import Context
 from streams.validation.judges import judges_of
 from topics.base import MAX_ID_LENGTH
 from topics.tasks import CRITICAL_PATH, Completion, TierTask
-
-_DIGITS: Final = 8
-"""Of the 64 of a digest, by which the sample of a tier is picked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,5 +58,4 @@ def is_sampled(digest: str, tier: int, rate: float) -> bool:
     Each tier has its own draw: else what was sampled and failed on one would be in the sample of the next one too,
     whose answers would seem worse than they are.
     """
-    start = (tier - 1) * _DIGITS % len(digest)
-    return int(digest[start : start + _DIGITS], 16) < rate * 16**_DIGITS
+    return share_of(digest, f"judge:{tier}") < rate

@@ -7,11 +7,14 @@ from datetime import timedelta
 
 from streams.admission import TierVisit, UnavailableError
 from streams.calls.paid_calls import attempt_of
+from streams.config.settings_candidates import CanarySettings
 from streams.config.settings_sections import ModelSettings
 from streams.fallback.bounds import OutOfBounds, out_of_bounds
 from streams.fallback.escalated_prompt import prompt_of
 from streams.fallback.looks import waits_for_verdict
 from streams.kafka.publisher import Output
+from streams.learning.canary import canary_why, plain_why
+from streams.learning.candidates import canary_for
 from streams.providers.base import ErrorKind, Remedy, is_provider_failure, is_transient, remedy_of
 from streams.runtime.stage import Context
 from streams.validation.checks import failed_check
@@ -31,6 +34,8 @@ class ChainResult:
 
     task: TierTask
     """With all attempts so far."""
+    canary: CanarySettings | None = None
+    """Whose candidate the request is picked for, running or not."""
     answer: CallEnded | None = None
     failed_check: str | None = None
     """What is wrong with the answer, as far as that can be told for free."""
@@ -73,9 +78,10 @@ async def ask_chain(task: TierTask, ctx: Context) -> ChainResult:
     once, and once more at once where nothing was sent. Where nobody answered, the last one whose failure may pass by
     itself is asked once more after a pause, for that costs less than the tier above. A model whose breaker is open,
     whose limit is reached or whose slots are taken is passed over without a call. Deadline, cost limit and number of
-    attempts are looked at before each call.
+    attempts are looked at before each call. The candidate of a canary comes first for its share of the requests, and
+    where another model was asked before a restart it is not asked any more.
     """
-    result = ChainResult(task)
+    result = ChainResult(task, canary_for(task, ctx.engine.settings))
     asked: Counter[str] = Counter()
     while not result.is_over and (earlier := await ctx.recall(result.task)) is not None:
         asked[_ref(earlier)] += 1
@@ -96,7 +102,7 @@ async def ask_chain(task: TierTask, ctx: Context) -> ChainResult:
 
 
 async def _ask_each(result: ChainResult, asked: Counter[str], ctx: Context) -> None:
-    for model in chain_of(result.task, ctx):
+    for model in (*_candidate(result, ctx), *chain_of(result.task, ctx)):
         while asked[model.ref] < _tries_of(model, result):
             if await _try(model, result, asked, ctx):
                 return
@@ -104,6 +110,18 @@ async def _ask_each(result: ChainResult, asked: Counter[str], ctx: Context) -> N
     if retry is not None:
         await _pause(retry.pause_s, ctx)
         await _try(retry.model, result, asked, ctx)
+
+
+def _candidate(result: ChainResult, ctx: Context) -> Iterator[ModelSettings]:
+    """Yield the canary's candidate where it is to be asked, or may be once more."""
+    canary, settings, request = result.canary, ctx.engine.settings, result.task.request
+    if canary is None or any(_ref(ended) != canary.model.ref for ended in result.ended):
+        return
+    state = ctx.engine.learned.canary(canary.name, canary.model.ref)
+    if state is not None and state.state == "stopped":
+        return
+    if settings.may_see(canary.model, request.context.data_class) and ctx.engine.windows.holds(canary.model, request):
+        yield canary.model
 
 
 async def _try(model: ModelSettings, result: ChainResult, asked: Counter[str], ctx: Context) -> bool:
@@ -185,7 +203,8 @@ def _tries_of(model: ModelSettings, result: ChainResult) -> int:
 def _why(result: ChainResult, ref: str) -> str:
     """Say why a model is asked: what went wrong before, in this visit."""
     if not result.ended:
-        return result.task.why
+        canary, why = result.canary, result.task.why
+        return plain_why(why) if canary is None or ref != canary.model.ref else canary_why(why, canary.name)
     same = [ended for ended in result.ended if _ref(ended) == ref]
     word, cause = ("retry", same[-1]) if same else ("fallback", result.ended[-1])
     return f"{word}: {cause.provider} {cause.error.kind if cause.error is not None else 'ok'}"

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streams.admission import Gate
 from streams.calls.attempt_log import AttemptLog
@@ -14,6 +14,7 @@ from streams.config.settings import Settings
 from streams.control.learned_state import LearnedState
 from streams.kafka.clock import Clock
 from streams.kafka.publisher import Publisher
+from streams.learning.shadow_budget import ShadowBudgets
 from streams.routing.router import Router
 from streams.runtime.settled_requests import SettledRequests
 
@@ -34,6 +35,7 @@ class Engine:
     learned: LearnedState
     votes: VoteJournal | None = None
     """None: no language model is asked where requests go, by these settings or in this process."""
+    shadow_budgets: ShadowBudgets = field(default_factory=ShadowBudgets)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Callable[[], float] = random.random
     """Uniform in 0 to 1."""

@@ -131,6 +131,7 @@ class Context:
         *,
         stream: bool = False,
         announce: tuple[Output, ...] = (),
+        target: str | None = None,
     ) -> CallEnded:
         """Make this stage's next paid call for a task, or return how it ended before a restart.
 
@@ -141,13 +142,14 @@ class Context:
             purpose: What for.
             stream: Whether the text is published as it arrives.
             announce: Published with the start of the call, and only if it is made.
+            target: Whose breaker and limits it has to pass; None: those of `provider/model`.
 
         Raises:
             UnavailableError: The model can't be called now; nothing was paid.
         """
         n = task.tries(self.stage)
         return await self.calls.make(
-            PaidCall(task, self.stage, n, purpose, model, prompt, self.lease, stream, announce)
+            PaidCall(task, self.stage, n, purpose, model, prompt, self.lease, stream, announce, target)
         )
 
 

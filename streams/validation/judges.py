@@ -1,6 +1,6 @@
 """Which judges may judge an answer: never the model that gave it, and one of another family where there is any."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from streams.config.settings import Settings
 from streams.config.settings_sections import ModelSettings
@@ -9,16 +9,29 @@ from topics.tasks import Completion
 
 
 def judges_of(settings: Settings, answer: Completion, data_class: DataClass) -> list[ModelSettings]:
-    """List who may judge an answer, in the order of trying.
+    """List who may judge an answer, in the order of trying; `fit_to_judge` has the rule."""
+    return fit_to_judge(settings, settings.validation.chain, [(answer.provider, answer.model)], data_class)
 
-    Models favour answers that are like their own. So judges of another family than the answerer come first, in the
-    order of the settings, then those of its family. The same model never judges, whichever provider serves it, nor one
-    that may not see the request.
+
+def fit_to_judge(
+    settings: Settings, judges: Iterable[ModelSettings], answerers: Sequence[tuple[str, str]], data_class: DataClass
+) -> list[ModelSettings]:
+    """List which of some judges may judge what others have answered, in the order of trying.
+
+    Models favour answers that are like their own. So judges of other families than the answerers come first, in the
+    order given, then those of their families. The same model never judges, whichever provider serves it, nor one that
+    may not see the request.
+
+    Args:
+        settings: Of the deployment.
+        judges: To choose from.
+        answerers: Providers and models whose answers are judged.
+        data_class: Of the request.
     """
-    judges = [judge for judge in settings.validation.chain if settings.may_see(judge, data_class)]
-    others = [judge for judge in judges if _name(judge.model) != _name(answer.model)]
-    family = settings.family_of(answer.provider, answer.model)
-    return sorted(others, key=lambda judge: settings.family_of(judge.provider, judge.model) == family)
+    names = {_name(model) for _, model in answerers}
+    families = {settings.family_of(provider, model) for provider, model in answerers}
+    able = [judge for judge in judges if settings.may_see(judge, data_class) and _name(judge.model) not in names]
+    return sorted(able, key=lambda judge: settings.family_of(judge.provider, judge.model) in families)
 
 
 def without_other_family(settings: Settings) -> Iterator[str]:

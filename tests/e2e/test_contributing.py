@@ -56,11 +56,11 @@ async def test_a_stage():
     more = {"Record": Record, "ClassVar": ClassVar, "TopicSpec": TopicSpec, "TierTask": TierTask}
     more |= {"HOPS": HOPS, "Hops": Hops}
     names = added_to(file, example("python", "stage"), **more)
-    declared = names["shadow"]
-    assert (declared.name, declared.ends_requests, declared.pays) == ("shadow", False, True)
+    declared = names["opinion"]
+    assert (declared.name, declared.ends_requests, declared.pays) == ("opinion", False, True)
     bench: Bench = new_bench(Settings(**SETTINGS))
     task = new_task()
-    [output] = await declared.handler(names["ShadowTask"](task=task), bench.context("shadow"))
+    [output] = await declared.handler(names["OpinionTask"](task=task), bench.context("opinion"))
     assert isinstance(output.record, Hops)
     assert [hop.outcome for hop in output.record.hops] == ["compared"]
     assert len(bench.providers["trusted"].calls) == 1

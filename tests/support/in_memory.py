@@ -288,7 +288,7 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
     log = Log(clock)
     providers = {name: scripts.get(name, FakeProvider()) for name in settings.providers}
     settled = SettledRequests(settings, clock, log)  # type: ignore[arg-type]
-    stages = ("classify", "infer:1", "infer:2", "infer:3", "validate")
+    stages = ("classify", "infer:1", "infer:2", "infer:3", "validate", "shadow")
     attempts = AttemptLog(settings, stages, clock, log)  # type: ignore[arg-type]
     windows = ContextWindows(settings)
     router = Router(

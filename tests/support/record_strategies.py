@@ -39,6 +39,7 @@ from topics.requests import (
     Tolerance,
 )
 from topics.results import Outcome, Result, ResultError, ResultStatus, Settled
+from topics.shadow import ShadowTask
 from topics.tasks import Answer, Attempt, Completion, Decision, Escalation, Parked, Source, TierTask
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -238,6 +239,7 @@ tasks = every_field(
 answers = every_field(Answer, task=tasks, completion=completions, why=texts, withheld=st.booleans())
 escalations = every_field(Escalation, task=tasks, reason=texts)
 parked = every_field(Parked, task=tasks, reason=texts, since_ms=maybe(counts), completion=maybe(completions))
+shadow_tasks = every_field(ShadowTask, task=tasks, completion=completions, shadow=names)
 ending = {
     "request_id": ids,
     "revision": revisions,
@@ -416,6 +418,7 @@ by_record = {
     Answer: answers,
     Escalation: escalations,
     Parked: parked,
+    ShadowTask: shadow_tasks,
     CallStarted: call_started,
     CallEnded: call_ended,
     Outcome: outcomes,

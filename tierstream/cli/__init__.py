@@ -34,6 +34,7 @@ _COMMANDS = (
     ),
     Listed("dead-letters", "dead_letters", "Records that could not be served."),
     Listed("breakers", "breakers", "Circuit breakers of models and tiers."),
+    Listed("canary", "canary", "Candidates that serve a share of a tier's requests."),
     Listed(
         "train",
         "train",

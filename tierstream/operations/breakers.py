@@ -66,7 +66,7 @@ class TargetReport:
 def known_targets(settings: Settings) -> list[str]:
     """List the breakers that a deployment with these settings has: tiers, then models, then the classifier's."""
     tiers = [f"tier:{number}" for number in range(1, settings.top_tier + 1)]
-    models = list(dict.fromkeys(model.ref for _, model in settings.models()))
+    models = list(dict.fromkeys(target for target, _ in settings.gated_models()))
     return [*tiers, *models, *([CLASSIFIER_TARGET] if settings.routing.asks_llm else [])]
 
 

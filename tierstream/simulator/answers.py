@@ -23,6 +23,9 @@ Failure = Literal["wrong", "hedge", "truncated", "schema", "empty"]
 
 _QUESTION: Final = re.compile(r"<question>(.*?)</question>", re.DOTALL)
 _ANSWER: Final = re.compile(r"<answer>(.*)</answer>", re.DOTALL)
+_ANSWER_A: Final = re.compile(r"<answer_a>(.*)</answer_a>", re.DOTALL)
+_ANSWER_B: Final = re.compile(r"<answer_b>(.*)</answer_b>", re.DOTALL)
+_COMPARED: Final = (_QUESTION, _ANSWER_A, _ANSWER_B)
 _HEDGE_SHARE: Final = 0.5
 _START_CHARACTERS: Final = 60
 """By which a prompt is found of which only a part is shown."""
@@ -151,6 +154,7 @@ def choose_answer(script: Script, request: ChatRequest, behaviour: ModelBehaviou
     if entry is not None:
         return _scripted(entry, request.model, behaviour.tier)
     verdict = _judged(script, prompt, request.model, behaviour.judge_error_rate)
+    verdict = verdict or _compared(script, prompt, request.model, behaviour)
     if verdict is not None:
         return verdict
     if request.json_schema is not None:
@@ -209,3 +213,24 @@ def _judged(script: Script, prompt: str, model: str, error_rate: float) -> Answe
         "reason": "It answers the question." if passed else "It does not answer the question correctly.",
     }
     return Answer(json.dumps(verdict))
+
+
+def _compared(script: Script, prompt: str, model: str, behaviour: ModelBehaviour) -> Answer | None:
+    """Which of two answers is better, or None if the prompt does not ask for that.
+
+    A judge that errs says something else than what is true; one that is biased takes the first, whichever it is.
+    """
+    question, a, b = (found and found[1].strip() for found in (p.search(prompt) for p in _COMPARED))
+    if question is None or a is None or b is None:
+        return None
+    entry = script.find(question)
+    is_right = [entry is not None and entry.answer.strip() == answer for answer in (a, b)]
+    better = "same" if is_right[0] == is_right[1] else "AB"[is_right.index(True)]
+    identity = ("compare", model, question, a, b)
+    if stable_share(*identity) < behaviour.judge_error_rate:
+        others = [place for place in ("A", "B", "same") if place != better]
+        better = others[stable_hash("other", *identity) % len(others)]
+    if stable_share("position", model, question, *sorted((a, b))) < behaviour.judge_position_bias:
+        better = "A"
+    reason = "Both serve alike." if better == "same" else f"{better} answers the question."
+    return Answer(json.dumps({"better": better, "reason": reason}))

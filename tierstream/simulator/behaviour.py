@@ -51,6 +51,9 @@ class ModelBehaviour(BaseModel):
     `tokens_per_second`. The limits per minute are token buckets that refill evenly. An error in the
     stream (`rate_stream_error`) is for streamed calls alone; another call that draws it is a good one.
 
+    A judge of one answer, or of two, errs in `judge_error_rate` of its verdicts. Of two answers it takes the first one,
+    whichever that is, in `judge_position_bias` of the pairs.
+
     A call that asks for the tiers of requests starts after `classify_ttft_ms` (None: as any other), and
     `classify_accuracy` of its entries name the right tier. A `classify_gullible` model obeys what a
     request tells it, about that request and about others. `classify_flaw` spoils each such answer.
@@ -65,6 +68,7 @@ class ModelBehaviour(BaseModel):
     context_window: int = Field(default=128_000, ge=1)
     reasoning_share: float = Field(default=0, ge=0, lt=1)
     judge_error_rate: Rate = 0.03
+    judge_position_bias: Rate = 0
     classify_accuracy: Rate = 0.85
     classify_ttft_ms: float | None = Field(default=None, ge=0)
     classify_gullible: bool = False

@@ -68,6 +68,8 @@ class AnswerBook:
         if not ends:
             detail = f"its route names attempt {line.attempt_id}, the journal not"
             self._findings.add(Check.UNRECORDED, request_id, detail)
+        elif any(end.is_shadow for end in ends):
+            self._findings.add(Check.SHADOWED, request_id, f"its route names attempt {line.attempt_id} of a shadow")
         elif all(end.cost_pico != pico_usd(line.cost_usd) for end in ends):
             booked = usd(ends[0].cost_pico)
             detail = f"attempt {line.attempt_id} costs ${line.cost_usd} in the route and ${booked} in the journal"
@@ -101,7 +103,7 @@ class AnswerBook:
 
     def _judge_left_out(self, result: Result, request: bytes, at_ms: int) -> None:
         for end in self._ended.of_copy(request, result.source.timestamp_ms):
-            if end.is_routed or not end.judged or not end.is_paid:
+            if end.is_routed or end.is_shadow or not end.judged or not end.is_paid:
                 continue
             if end.at_ms >= at_ms:
                 detail = f"request {result.request_id}, {end.ref}: it ended when the request had its result"

@@ -21,6 +21,9 @@ class CallCounts:
     ends: int = 0
     attempts: int = 0
     cost_pico: int = 0
+    shadows: int = 0
+    """Ends of calls that were made for comparisons."""
+    shadow_pico: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,9 @@ class CallBook:
             self._counts.ends += 1
             self._counts.cost_pico += pico_usd(call.cost_usd)
             self._counts.attempts += not earlier
+            if call.purpose is Purpose.SHADOW:
+                self._counts.shadows += 1
+                self._counts.shadow_pico += pico_usd(call.cost_usd)
             self._judge_end(call, opened)
             self._rates.add(call, at_ms)
             others = [end.started_ms for end in earlier if end.has_left]

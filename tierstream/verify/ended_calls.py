@@ -71,6 +71,8 @@ class EndedCall:
     answer: Answer | None
     """Of a call that was made to answer the request, and did."""
     judged: bool
+    is_shadow: bool = False
+    """Whether it was made for a comparison: no result has it in its route."""
     is_routed: bool = False
     """Whether a result has it in its route."""
 
@@ -109,6 +111,7 @@ class EndedCalls:
             is_paid=bool(call.cost_usd) or call.error is None,
             answer=Answer.of(call) if answers else None,
             judged=judged,
+            is_shadow=call.purpose is Purpose.SHADOW,
         )
         self._by_request.setdefault(request, []).append(ended)
 

@@ -29,6 +29,7 @@ class Check(StrEnum):
     REPRICED = "repriced"
     UNBILLED = "unbilled"
     UNROUTED = "unrouted"
+    SHADOWED = "shadowed"
     REDELIVERED = "redelivered"
     FOREIGN_ANSWER = "foreign_answer"
     WITHHELD = "withheld"
@@ -64,6 +65,7 @@ _ABOUT: Final[Mapping[Check, str]] = {
     Check.REPRICED: "calls at rates that held before today's",
     Check.UNBILLED: "calls that the provider billed and that failed on our side without its usage",
     Check.UNROUTED: "paid calls that the route of their request's result leaves out",
+    Check.SHADOWED: "calls of a shadow that a result has in its route, and so in its cost",
     Check.REDELIVERED: "paid calls that are in no route because their request was delivered again, or had its result",
     Check.FOREIGN_ANSWER: "results whose answer is not what the journal has for their attempt",
     Check.WITHHELD: "results without an answer though a call in their route had given one",

@@ -69,6 +69,8 @@ class Verification:
     counts: dict[str, int] = field(default_factory=dict)
     results_cost_usd: Decimal = Decimal(0)
     calls_cost_usd: Decimal = Decimal(0)
+    shadows_cost_usd: Decimal = Decimal(0)
+    """Of the calls, those that were made for comparisons: they are in no result."""
     records: int = 0
     elapsed_s: float = 0.0
 
@@ -78,7 +80,11 @@ class Verification:
             "ok": self.findings.ok,
             "since": self.since.isoformat() if self.since else None,
             "counts": self.counts,
-            "cost_usd": {"results": str(self.results_cost_usd), "calls": str(self.calls_cost_usd)},
+            "cost_usd": {
+                "results": str(self.results_cost_usd),
+                "calls": str(self.calls_cost_usd),
+                "shadows": str(self.shadows_cost_usd),
+            },
             "checks": self.findings.as_json(),
             "records": self.records,
             "elapsed_s": round(self.elapsed_s, 3),
@@ -315,12 +321,14 @@ class _Run:
             "calls_ended": calls.ends - shared.extra_ends,
             "calls_shared": len(shared),
             "attempts_ended": calls.attempts,
+            "shadow_calls": calls.shadows,
             "hops": self._hops,
         }
         if served is not None:
             self.verification.counts |= {"served_calls": len(served), "served_without_id": served.nameless}
         self.verification.results_cost_usd = usd(self._results_pico)
         self.verification.calls_cost_usd = usd(calls.cost_pico)
+        self.verification.shadows_cost_usd = usd(calls.shadow_pico)
 
 
 def _millis(moment: datetime | None) -> int | None:

@@ -23,9 +23,16 @@ DIED = STARTED.model_copy(update={"call_id": AGAIN})
 TWICE = [call.model_copy(update={"call_id": UUID(int=2)}) for call in call_pair(5)]
 UNROUTED = call_pair(2, purpose=Purpose.JUDGE)
 UNSETTLED = call_pair(11)
+SHADOWS = [
+    call.model_copy(
+        update={"purpose": Purpose.SHADOW, "stage": "shadow", "attempt_id": UUID(int=n), "call_id": UUID(int=n)}
+    )
+    for n, pair in ((8, call_pair(5)), (9, call_pair(11)))
+    for call in pair
+]
 LOST = call_pair(1, failed=True)[0]
 RESULTS = [result(n, tags=("run",) if n == 7 else ()) for n in NUMBERS]
-CALLS = [*(c for n in NUMBERS for c in call_pair(n)), *TWICE, *UNROUTED, *UNSETTLED, DIED, LOST]
+CALLS = [*(c for n in NUMBERS for c in call_pair(n)), *TWICE, *UNROUTED, *UNSETTLED, *SHADOWS, DIED, LOST]
 SETTLED_COST = sum((call_pair(n)[1].cost_usd for n in NUMBERS), start=Decimal(0))
 
 
@@ -77,13 +84,15 @@ async def test_the_money_is_reconciled(client):
     assert money.unrouted_cost_usd == UNROUTED[1].cost_usd
     assert money.unsettled_cost_usd == UNSETTLED[1].cost_usd
     assert money.unexplained_usd == 0
+    assert money.shadow_cost_usd == sum(call.cost_usd for call in SHADOWS[1::2])
     parts = (money.routed_cost_usd, money.duplicate_cost_usd, money.unrouted_cost_usd, money.unsettled_cost_usd)
-    assert money.calls_cost_usd == sum(parts)
+    assert money.calls_cost_usd == sum(parts) + money.shadow_cost_usd
     groups = {(g.purpose, g.outcome): (g.calls, g.cost_usd) for g in report.calls}
     ok_cost = SETTLED_COST + TWICE[1].cost_usd + UNSETTLED[1].cost_usd
     assert groups == {
         ("infer", "ok"): (6, ok_cost),
         ("judge", "ok"): (1, UNROUTED[1].cost_usd),
+        ("shadow", "ok"): (2, money.shadow_cost_usd),
         ("infer", "unknown"): (2, Decimal(0)),
     }
     listed = {call.call_id: call for call in report.listed}

@@ -1,10 +1,10 @@
-"""`tierstream report`: a command for each report of `analytics.reports`, all with the same options."""
+"""`tierstream report`: a command for each report of `analytics.reports`, all with the same options, and `shadow`."""
 
 import asyncio
 import inspect
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import BaseModel
@@ -24,6 +24,9 @@ from tierstream.cli.render.promotions import show_learning
 from tierstream.cli.render.report import show_report
 from tierstream.cli.render.results import show_json
 
+if TYPE_CHECKING:
+    from tierstream.operations.shadow_report import ShadowsReport
+
 Until = Annotated[datetime | None, typer.Option(parser=parse_moment, metavar="WHEN", help="Up to then.")]
 Tag = Annotated[str | None, typer.Option(help="Only requests that carry it.")]
 
@@ -37,6 +40,8 @@ def register(app: typer.Typer) -> None:
         epilog = examples(f"{call} --since 24h", f"{call} --tag nightly --json")
         group.command(name, help=about, epilog=epilog)(_command(name))
     group.command("learning", epilog=examples("tierstream report learning --since 30d"))(_learning)
+    call = "tierstream report shadow"
+    group.command("shadow", epilog=examples(call, f"{call} --name next --since 7d --json"))(shadow)
     app.add_typer(group, name="report")
 
 
@@ -66,6 +71,35 @@ def _learning(ctx: typer.Context, since: Since = None, until: Until = None, as_j
         show_json({"steps": [{"version": version, **one.model_dump(mode="json")} for version, one in steps]})
     else:
         show_learning(steps)
+
+
+def shadow(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Option(help="Only this shadow.")] = None,
+    since: Since = None,
+    until: Until = None,
+    tag: Tag = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare candidates that answer in the shadow of a tier with its models: quality, price, latency, decision."""
+    from tierstream.cli.render.shadows import show_shadows  # noqa: PLC0415 - other reports need no statistics
+
+    settings = with_clickhouse(load_settings(ctx))
+    found = asyncio.run(_shadows(settings, since, until, tag, name))
+    if as_json:
+        show_json(found.model_dump(mode="json"))
+    else:
+        show_shadows(found)
+
+
+async def _shadows(
+    settings: Settings, since: datetime | None, until: datetime | None, tag: str | None, name: str | None
+) -> "ShadowsReport":
+    from tierstream.operations.shadow_report import shadows_report  # noqa: PLC0415
+
+    async with open_client(settings.clickhouse.url or "") as client:
+        window = LedgerWindow(client, settings.clickhouse.database, since, until, tag)
+        return await shadows_report(window, settings, name)
 
 
 async def _found(

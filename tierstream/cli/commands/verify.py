@@ -84,7 +84,11 @@ def _show(verification: "Verification") -> None:
     if verification.since is not None:
         typer.echo(f"since {verification.since.isoformat(timespec='seconds')}")
     typer.echo(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in verification.counts.items()))
-    typer.echo(f"results cost ${verification.results_cost_usd:.12f}, calls ${verification.calls_cost_usd:.12f}")
+    shadows = verification.shadows_cost_usd
+    of_these = f", of which ${shadows:.12f} for comparisons" if shadows else ""
+    typer.echo(
+        f"results cost ${verification.results_cost_usd:.12f}, calls ${verification.calls_cost_usd:.12f}{of_these}"
+    )
     findings = verification.findings
     for check in findings:
         state, count = findings.state(check), findings.counts[check]

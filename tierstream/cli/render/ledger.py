@@ -56,6 +56,7 @@ def _show_money(console: Console, money: "Reconciliation") -> None:
         ("  duplicate", money.duplicate_cost_usd),
         ("  in no route", money.unrouted_cost_usd),
         ("  no result yet", money.unsettled_cost_usd),
+        ("  in the shadow", money.shadow_cost_usd),
         ("unexplained", money.unexplained_usd),
         ("unknown, estimated", money.unknown_estimate_usd),
     )

@@ -128,6 +128,42 @@ def test_judge(prompt: str, errors: float, verdict: str) -> None:
     assert reply["reason"]
 
 
+def comparing_prompt(a: str, b: str, question: str = "What is 6 times 7?") -> str:
+    tagged = (("question", question), ("answer_a", a), ("answer_b", b))
+    return "\n".join(f"<{tag}>\n{text}\n</{tag}>" for tag, text in tagged)
+
+
+def preferred(a: str, b: str, **behaviour: float) -> str:
+    messages = [{"role": "user", "content": comparing_prompt(a, b)}]
+    request = ChatRequest("m", read_conversation(messages, ""), None, False, False, None)
+    reply = choose_answer(Script([ENTRY]), request, ModelBehaviour(tier=1, **{"judge_error_rate": 0, **behaviour}))
+    verdict = json.loads(reply.text)
+    assert verdict["reason"]
+    return str(verdict["better"])
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "better"),
+    [
+        (ENTRY["answer"], "41", "A"),
+        ("41", ENTRY["answer"], "B"),
+        ("41", "40", "same"),
+        *[(ENTRY["answer"],) * 2 + ("same",)],
+    ],
+)
+def test_a_judge_of_two_answers_knows_the_right_one(a: str, b: str, better: str) -> None:
+    assert preferred(a, b) == better
+    assert preferred(a, b, judge_error_rate=1) != better
+    assert preferred(a, b, judge_position_bias=1) == "A"
+
+
+def test_a_bias_for_a_place_is_the_same_in_both_orders() -> None:
+    pairs = [(ENTRY["answer"], f"wrong {number}") for number in range(300)]
+    biased = [preferred(b, a, judge_position_bias=0.35) == "A" for a, b in pairs]
+    assert 75 < sum(biased) < 135
+    assert all(preferred(a, b, judge_position_bias=0.35) == "A" for a, b in pairs)
+
+
 SCHEMAS: list[dict[str, Any]] = [
     {
         "type": "object",

@@ -14,6 +14,7 @@ from topics.journal import Purpose, Rates, attempt_id
 from topics.results import ResultError, ResultStatus
 
 NUMBERS = (1, 2, 5, 7)
+SHADOW = attempt_id("r5", 0, "shadow", 0)
 IN_VAIN = attempt_id("r5", 0, "infer", 7)
 """An attempt of request r5 that is in no route."""
 NO_ANSWER = {
@@ -72,6 +73,38 @@ def paid_for_nobody(world: World) -> dict[Check, list[str]]:
     return {Check.UNROUTED: [str(another["call_id"])]}
 
 
+def calls_of_a_shadow(world: World, *, n: int = 0, **changed) -> str:
+    """Another call of a request, made for a comparison before its result was there."""
+    started, ended = call_pair(5)
+    another = {
+        "call_id": uuid4(),
+        "n": n,
+        "stage": "shadow",
+        "attempt_id": SHADOW,
+        "purpose": Purpose.SHADOW,
+        **changed,
+    }
+    world.calls += [started.model_copy(update=another), ended.model_copy(update=another)]
+    served = {"input_tokens": ended.usage.input, "output_tokens": ended.usage.output}
+    world.served.add({"call_id": str(another["call_id"]), "usage": {**served, "cached_tokens": ended.usage.cached}})
+    return str(another["call_id"])
+
+
+def pays_for_a_shadow(world: World) -> dict[Check, list[str]]:
+    """A result that has a comparison in its route, though all sums agree."""
+    calls_of_a_shadow(world)
+    found = world.results[5]
+    line = found.route[0].model_copy(update={"attempt_id": SHADOW, "stage": "shadow"})
+    world.change_result(5, route=(*found.route, line), cost_usd=2 * found.cost_usd)
+    return {Check.SHADOWED: ["r5"]}
+
+
+def pays_twice_for_a_comparison(world: World) -> dict[Check, list[str]]:
+    calls_of_a_shadow(world)
+    again = calls_of_a_shadow(world)
+    return {Check.REPEATED: [again], Check.SURPLUS: [again]}
+
+
 def anothers_content(world: World) -> dict[Check, list[str]]:
     world.change_result(5, content="the answer to another question")
     return {Check.FOREIGN_ANSWER: ["r5"]}
@@ -117,6 +150,8 @@ def answer_without_usage(world: World) -> dict[Check, list[str]]:
 
 
 LIES = [
+    pays_for_a_shadow,
+    pays_twice_for_a_comparison,
     free_of_charge,
     paid_for_nobody,
     anothers_content,
@@ -275,3 +310,13 @@ def test_an_estimate_of_a_call_that_broke_is_only_noted():
     usage = ended.usage.model_copy(update={"source": "estimated", "output": 2})
     broke = ended.model_copy(update={"usage": usage, "cost_usd": RATES.cost(usage), "error": CUT, "content": None})
     assert judge([started, broke], served=served_calls(1)) == {Check.UNBILLED: [str(started.call_id)]}
+
+
+@pytest.mark.parametrize("settled_at", [BASE - timedelta(seconds=1), LATER], ids=["before", "behind"])
+def test_a_comparison_is_in_no_route_whenever_it_was_paid_for(settled_at):
+    world = World()
+    calls_of_a_shadow(world)
+    calls_of_a_shadow(world, n=1, attempt_id=attempt_id("r5", 0, "shadow", 1))
+    found = world.judge(settled_at=settled_at)
+    assert Check.UNROUTED not in found
+    assert found.get(Check.REDELIVERED, []) == []
