@@ -4,9 +4,10 @@ from typing import Any
 
 from agents.classify import classify
 from agents.escalate import escalate
+from agents.feedback import feedback
 from agents.infer import infer
 from agents.validate import validate
 from streams.runtime.stage import Stage
 
-STAGES: tuple[Stage[Any], ...] = (classify, infer, validate, escalate)
+STAGES: tuple[Stage[Any], ...] = (classify, infer, validate, escalate, feedback)
 """Every Faust stage, in the order in which a request meets them."""

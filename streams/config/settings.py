@@ -28,6 +28,7 @@ from streams.config.settings_sections import (
     ClickHouseSettings,
     DeadlineSettings,
     DeliverySettings,
+    FeedbackSettings,
     KafkaSettings,
     ModelSettings,
     PriceSettings,
@@ -79,6 +80,7 @@ class Settings(BaseSettings):
     deadlines: DeadlineSettings = DeadlineSettings()
     breakers: BreakerSettings = BreakerSettings()
     attempts: AttemptSettings = AttemptSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
     stack: StackSettings = StackSettings()
 
     @model_validator(mode="after")

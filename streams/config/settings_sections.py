@@ -1,6 +1,6 @@
 """The sections of the settings: what can be set, with limits and defaults."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streams.config.protocols import PROTOCOLS
 from streams.config.setting_types import Band, HttpUrl, Port, Price, ProtocolName, Servers, Share, TierName, Variable
+from topics.base import from_millis
 from topics.dead_letters import KEPT_BYTES
-from topics.requests import DataClass, Impact, ServiceClass, Tolerance
+from topics.feedback import FeedbackKind
+from topics.requests import DataClass, Impact, Request, ServiceClass, Tolerance
 
 
 class _Section(BaseModel):
@@ -336,6 +338,36 @@ class DeadlineSettings(_Section):
     def longest(self) -> timedelta:
         """The longest of them."""
         return timedelta(seconds=max(self.interactive, self.standard, self.bulk))
+
+    def of(self, request: Request, arrived_ms: int) -> datetime:
+        """Return when a request expires: the earlier of what it names, else the default of its service class.
+
+        Args:
+            request: That came in.
+            arrived_ms: The broker's append time, ms since the epoch.
+        """
+        arrived = from_millis(arrived_ms)
+        named = [request.deadline] if request.deadline else []
+        if request.timeout_ms:
+            named.append(arrived + timedelta(milliseconds=request.timeout_ms))
+        default_s: float = getattr(self, request.service_class.value)
+        return min(named, default=arrived + timedelta(seconds=default_s))
+
+
+class FeedbackSettings(_Section):
+    """What becomes of feedback: how long results are known, and when a more capable tier is asked."""
+
+    retries: tuple[FeedbackKind, ...] = (FeedbackKind.SCHEMA_MISMATCH,)
+    """Kinds that have a request answered anew where the feedback does not say whether it is to be."""
+    max_revision: Annotated[int, Field(ge=0)] = 3
+    """The last revision that feedback may ask for; 0: none."""
+    window_s: Annotated[float, Field(gt=0)] = 7 * 24 * 3600.0
+    """How old a result may be; the topics keep records for a week, unless they were told otherwise."""
+    max_entries: Annotated[int, Field(ge=1)] = 1_000_000
+    """Results that a process knows, about 16 bytes each; the oldest ones are forgotten."""
+    patience_s: Annotated[float, Field(ge=0)] = 2.0
+    """How long feedback that is here before its result waits for it."""
+    in_flight: Annotated[int, Field(ge=1)] = 256
 
 
 class StackSettings(_Section):

@@ -15,6 +15,7 @@ from streams.control.learned_state import LearnedState
 from streams.kafka.clock import Clock
 from streams.kafka.publisher import Publisher
 from streams.routing.router import Router
+from streams.runtime.result_index import ResultIndex
 from streams.runtime.settled_requests import SettledRequests
 
 
@@ -34,6 +35,8 @@ class Engine:
     learned: LearnedState
     votes: VoteJournal | None = None
     """None: no language model is asked where requests go, by these settings or in this process."""
+    results: ResultIndex | None = None
+    """None: no stage of this process looks for results."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Callable[[], float] = random.random
     """Uniform in 0 to 1."""
