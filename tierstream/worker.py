@@ -194,6 +194,8 @@ async def _engine(
                 yield engine, following
         finally:
             preparing.cancel()
+            if results is not None:
+                await results.close()
             await asyncio.gather(
                 preparing, *(provider.close() for provider in providers.values()), return_exceptions=True
             )

@@ -21,8 +21,10 @@ from aiokafka import TopicPartition
 
 from streams.config.settings import Settings
 from streams.kafka.clock import Clock
+from streams.kafka.record_fetcher import RecordFetcher
 from streams.kafka.topic_reader import RawRecord, TopicReader
 from streams.runtime.settled_requests import SettledRequests, read_marker
+from streams.runtime.unless import unless
 from topics.base import Record
 from topics.codec import DecodeError, decode
 from topics.partitioning import partition_for
@@ -33,6 +35,8 @@ from topics.tasks import Source
 
 M = TypeVar("M", bound=Record)
 
+_SILENT_S = 60.0
+"""Longer than it may take to learn that the markers can't be read."""
 _SEGMENT = 8_192
 """Entries that are sorted into one stretch of memory."""
 _FIRST_STRETCH, _LONGEST_STRETCH = 2_048, 65_536
@@ -57,14 +61,21 @@ class ResultIndex:
         settled: Reads the markers.
         clock: Current moment.
         reader: Of committed records; None: one of the cluster that the settings name.
+        fetcher: Of outcomes and requests; None: one of that cluster, which `close` closes.
     """
 
     def __init__(
-        self, settings: Settings, settled: SettledRequests, clock: Clock, reader: TopicReader | None = None
+        self,
+        settings: Settings,
+        settled: SettledRequests,
+        clock: Clock,
+        reader: TopicReader | None = None,
+        fetcher: RecordFetcher | None = None,
     ) -> None:
         kafka = settings.kafka
         self._kafka = kafka
         self._reader = reader or TopicReader(kafka)
+        self._fetcher = fetcher or RecordFetcher(kafka, OUTCOMES, REQUESTS)
         self._settled = settled
         self._clock = clock
         self._window_ms = int(settings.feedback.window_s * 1000)
@@ -75,6 +86,10 @@ class ResultIndex:
 
     def __len__(self) -> int:
         return sum(map(len, self._partitions))
+
+    async def close(self) -> None:
+        """Leave the broker."""
+        await self._fetcher.close()
 
     async def of(self, request_id: str, revision: int) -> list[Settlement]:
         """Return the results of a request, the latest revision last; none where it has no result of a revision.
@@ -95,7 +110,8 @@ class ResultIndex:
             return any(one.revision == revision for one in self._known(number, request_id))
 
         if not is_known():
-            await self._settled.catch_up(number)
+            # Most feedback is on what was settled just now; that it is on nothing of the kind takes longer to tell.
+            await unless(self._settled.until(is_known, _SILENT_S), self._settled.catch_up(number))
         while not is_known() and await self._read_back(number):
             pass
         with suppress(TimeoutError):
@@ -105,7 +121,7 @@ class ResultIndex:
     async def outcome(self, request_id: str, settlement: Settlement) -> Outcome | None:
         """Return the outcome that became a result; None where it is no longer kept, or too old to be spoken of."""
         tp = TopicPartition(OUTCOMES.full_name(self._kafka.prefix), partition_for(request_id, self._kafka.partitions))
-        record = await self._reader.record_at(tp, settlement.outcome_offset)
+        record = await self._fetcher.record_at(tp, settlement.outcome_offset)
         if record is None or record.timestamp < self._oldest_ms():
             return None
         outcome = _decoded(OUTCOMES, record)
@@ -115,7 +131,7 @@ class ResultIndex:
     async def request(self, source: Source) -> Request | None:
         """Return the request that came in at a place; None where it is no longer kept."""
         tp = TopicPartition(REQUESTS.full_name(self._kafka.prefix), source.partition)
-        record = await self._reader.record_at(tp, source.offset)
+        record = await self._fetcher.record_at(tp, source.offset)
         return None if record is None else _decoded(REQUESTS, record)
 
     def _known(self, number: int, request_id: str) -> list[Settlement]:

@@ -319,7 +319,7 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
         settled,
         attempts,
         LearnedState(),
-        results=ResultIndex(settings, settled, clock, log),  # type: ignore[arg-type]
+        results=ResultIndex(settings, settled, clock, log, log),  # type: ignore[arg-type]
         sleep=clock.sleep,
     )
     heartbeat = GroupHeartbeat(10)

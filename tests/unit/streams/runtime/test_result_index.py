@@ -20,7 +20,7 @@ def bench_of(**feedback: Any) -> Bench:
 def restarted(bench: Bench) -> ResultIndex:
     """The index of a process that starts now."""
     settled = SettledRequests(bench.settings, bench.clock, bench.log)
-    index = ResultIndex(bench.settings, settled, bench.clock, bench.log)
+    index = ResultIndex(bench.settings, settled, bench.clock, bench.log, bench.log)
     bench.feed(settled)
     return index
 
