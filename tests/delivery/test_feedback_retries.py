@@ -6,9 +6,11 @@ import statistics
 from collections import Counter
 
 import pytest
+from typer.testing import CliRunner
 
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import started_producer
+from tierstream.cli import app
 from tierstream.simulator.server import running_simulator
 from tierstream.verify.findings import Check
 from tierstream.verify.verification import VerifyOptions, verify
@@ -148,8 +150,9 @@ async def test_how_long_a_revision_takes_beside_a_request(deployment, simulator,
     for one in asked:
         await deployment.send([one])
         await deployment.results([one.request_id])
+    for count, one in enumerate(asked, len(asked) + 1):
         await give(deployment, [Feedback(request_id=one.request_id, kind=FeedbackKind.WRONG, retry=True)])
-        while len(found := await deployment.read(RESULTS)) % 2:  # noqa: ASYNC110 - no event tells
+        while len(found := await deployment.read(RESULTS)) < count:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.02)
     own = {revision: [r.latency_ms - r.provider_ms for r in found if r.revision == revision] for revision in (0, 1)}
     with capsys.disabled():
@@ -158,3 +161,44 @@ async def test_how_long_a_revision_takes_beside_a_request(deployment, simulator,
             print(f"\nrevision {revision}: own time p50 {p50:.1f} ms, p95 {p95:.1f} ms", end="")  # noqa: T201 - what it is run for
     assert len(own[0]) == len(own[1]) == 40
     assert utc_now() > max(r.settled_at for r in found)
+
+
+async def test_the_command_gives_feedback_and_shows_what_comes_of_it(deployment, tmp_path):
+    await deployment.start_worker()
+    await deployment.send(requests(3))
+    await deployment.settled(["r0", "r1", "r2"])
+    shown = await command(deployment, "r0", "schema_mismatch", "--wait")
+    assert shown.exit_code == 0, shown.output
+    assert "retried as revision 1" in shown.stderr
+    assert "T2 " in shown.stderr
+    assert ", revision 1" in shown.stderr
+    assert shown.stdout.strip()
+
+    said = [
+        {"request_id": "r1", "kind": "rating", "rating": 5, "user_id": "ann"},
+        {"request_id": "r2", "kind": "wrong", "retry": True, "coment": "?"},
+        {"request_id": "stranger", "kind": "thumbs_up"},
+    ]
+    lines = tmp_path / "feedback.jsonl"
+    lines.write_text("".join(json.dumps(one) + "\n" for one in said))
+    shown = await command(deployment, "--input", str(lines), "--wait", "--json")
+    assert shown.exit_code == 1, shown.output
+    assert "coment (line 2)" in shown.stderr
+    replies = {one["request_id"]: one for one in json_objects(shown.stdout)}
+    assert replies["r1"]["detail"] == "noted"
+    assert (replies["r2"]["detail"], replies["r2"]["result"]["tier"]) == ("retried as revision 1", 2)
+    assert replies["stranger"]["outcome"] == "unmatched"
+
+
+async def command(deployment, *arguments: str):
+    return await asyncio.to_thread(
+        CliRunner().invoke, app, ["--config", str(deployment.config), "feedback", *arguments]
+    )
+
+
+def json_objects(text: str):
+    decoder, at = json.JSONDecoder(), 0
+    while at < len(text.rstrip()):
+        found, at = decoder.raw_decode(text, at)
+        yield found
+        at += 1
