@@ -80,6 +80,8 @@ async def test_a_clean_world_passes_and_is_counted(world):
         "distinct_requests": 7,
         "unreadable_requests": 2,
         "results": 7,
+        "feedback": 0,
+        "retried_revisions": 0,
         "dead_letters": 2,
         "calls_started": 6,
         "calls_ended": 6,

@@ -11,7 +11,7 @@ MISTAKES = {
     "r1 bad": "'bad' is not one of 'thumbs_up'",
     "r1 rating": "--rating: needed with kind rating, and with no other",
     "r1 wrong --rating 2": "--rating: needed with kind rating, and with no other",
-    "r1 rating --rating 6": "6 is not in the range 1<=x<=5",
+    "r1 rating --rating 6": "Invalid value for '--rating'",
     "r1 wrong --correction-file answer.txt": "--correction-file: goes with kind human_corrected only",
     "r1 human_corrected --correction-file none.txt": "none.txt: No such file or directory",
     "r1 wrong --input lines.jsonl": "--input goes with --wait, --timeout and --json only",
