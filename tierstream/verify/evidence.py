@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from aiokafka import TopicPartition
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from streams.config.settings_sections import KafkaSettings
 from streams.kafka.admin import admin_client
@@ -96,10 +97,14 @@ class Evidence:
         return (await self.reader.end_offsets([tp]))[tp]
 
     async def committed(self, spec: TopicSpec[Record], group: str) -> dict[int, int]:
-        """Return by partition up to which offset a consumer group has done a topic, as of now; 0 for not at all."""
+        """Return by partition up to which offset a consumer group has done a topic, as of now."""
         tps = partitions_of(spec, self._kafka)
-        async with admin_client(self._kafka) as admin:
-            offsets = await admin.list_consumer_group_offsets(group, partitions=tps)
+        try:
+            async with admin_client(self._kafka) as admin:
+                offsets = await admin.list_consumer_group_offsets(group, partitions=tps)
+        except GroupCoordinatorNotAvailableError:
+            # No group has ever committed anything to this cluster.
+            return {}
         return {tp.partition: max(offsets[tp].offset, 0) if tp in offsets else 0 for tp in tps}
 
     async def oldest_kept_ms(self, spans: Iterable[Span]) -> int | None:
