@@ -142,6 +142,7 @@ async def test_what_can_not_be_matched_is_told_and_bad_feedback_is_a_dead_letter
     await assert_verified(deployment, simulator, tmp_path)
 
 
+@pytest.mark.slow
 async def test_how_long_a_revision_takes_beside_a_request(deployment, simulator, capsys):
     """Measured and shown, at one at a time; nothing is promised here."""
     simulator.set_behaviour(ttft_ms=0, jitter=0)
