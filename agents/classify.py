@@ -32,7 +32,7 @@ async def classify(request: Request, ctx: Context) -> Outputs:
     await settled.cover(partition_for(request.request_id, ctx.engine.settings.kafka.partitions), asked_ms)
     if settled.knows(request.request_id, revision, asked_ms):
         return settled.resent(request.request_id, revision, asked_ms, digest)
-    deadline = _deadline(request, ctx)
+    deadline = ctx.engine.settings.deadlines.of(request, asked_ms)
     problem = _problem(request, ctx.engine.settings, deadline - from_millis(ctx.received.timestamp))
     if problem is not None:
         raise RefusedError(problem, digest=digest)
@@ -55,16 +55,6 @@ async def classify(request: Request, ctx: Context) -> Outputs:
         Output(tier_tasks(task.tier), task.after(_hop(decision, ctx, "routed", missing=asked.missing))),
         ctx.status(request.request_id, revision, accepted, routed),
     ]
-
-
-def _deadline(request: Request, ctx: Context) -> datetime:
-    """Take the earlier of what the request names, else the default of its service class."""
-    arrived = from_millis(ctx.received.timestamp)
-    named = [request.deadline] if request.deadline else []
-    if request.timeout_ms:
-        named.append(arrived + timedelta(milliseconds=request.timeout_ms))
-    default_s = getattr(ctx.engine.settings.deadlines, request.service_class.value)
-    return min(named, default=arrived + timedelta(seconds=default_s))
 
 
 def _problem(request: Request, settings: Settings, lifetime: timedelta) -> str | None:

@@ -1,7 +1,7 @@
 """What it cost and how long it took: typed answers to the named queries in `queries/`. Money stays Decimal."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -15,6 +15,7 @@ from analytics.ledger_window import BEGINNING, END, LedgerWindow, Rates
 from analytics.named_query import named_query
 
 _MILLION: Final = Decimal(1_000_000)
+_UNMATCHED: Final = "unmatched"
 
 
 class _Report(BaseModel):
@@ -86,6 +87,19 @@ class UserSummary(_Report):
     """Of the cost of all requests of the report."""
 
 
+class FeedbackSummary(_Report):
+    """What was said of results in [since, until); None in a summary: nothing."""
+
+    matched: int
+    """Feedback on results that are known; what was told twice counts once."""
+    unmatched: int
+    """Feedback on nothing that is known."""
+    retried: int
+    """Revisions that it asked for."""
+    kinds: dict[str, int]
+    """Of the matched."""
+
+
 class Summary(_Report):
     """Cost and latency of the requests that settled in [since, until)."""
 
@@ -114,6 +128,7 @@ class Summary(_Report):
     escalations: int
     promotions: int
     validations: int
+    feedback: FeedbackSummary | None
     top_users: tuple[UserSummary, ...]
 
 
@@ -201,7 +216,7 @@ async def summary(window: LedgerWindow, *, top: int = 10) -> Summary:
         window: Of requests that settled in it, and calls that ended.
         top: How many users to name.
     """
-    totals, statuses, tiers, users, steps, purposes, unknown, sharing, departures = await asyncio.gather(
+    totals, statuses, tiers, users, steps, purposes, unknown, sharing, departures, said = await asyncio.gather(
         window.rows("summary_totals"),
         window.rows("summary_statuses"),
         window.rows("summary_tiers"),
@@ -211,6 +226,7 @@ async def summary(window: LedgerWindow, *, top: int = 10) -> Summary:
         window.rows("unknown_calls"),
         window.rows("summary_sharing"),
         window.rows("summary_departures"),
+        window.rows("summary_feedback"),
     )
     total = totals[0]
     spent = sum((row["cost"] for row in purposes), start=Decimal(0))
@@ -230,6 +246,7 @@ async def summary(window: LedgerWindow, *, top: int = 10) -> Summary:
         departures=tuple(TierDepartures(**row) for row in departures),
         frontier_cost_usd=frontier,
         saved_share=float(1 - spent / frontier) if frontier else None,
+        feedback=_feedback(said),
         top_users=tuple(_user(row, total["results_cost_usd"]) for row in users),
         **total,
         **steps[0],
@@ -279,6 +296,18 @@ def _tier(row: Mapping[str, Any], requests: int) -> TierSummary:
     spans = {name: Percentiles(p50=row[name][0], p95=row[name][1]) for name in ("latency", "provider", "own")}
     return TierSummary(
         tier=row["tier"], requests=row["requests"], share=row["requests"] / requests, cost_usd=row["cost"], **spans
+    )
+
+
+def _feedback(rows: Sequence[Mapping[str, Any]]) -> FeedbackSummary | None:
+    if not rows:
+        return None
+    kinds = {row["outcome"]: row["said"] for row in rows if row["outcome"] != _UNMATCHED}
+    return FeedbackSummary(
+        matched=sum(kinds.values()),
+        unmatched=sum(row["said"] for row in rows if row["outcome"] == _UNMATCHED),
+        retried=rows[0]["retried"],
+        kinds=kinds,
     )
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from agents import STAGES
+from agents.feedback import feedback
 from agents.parked import STAGE as PARKED
 from agents.parked import Parking
 from agents.settle import STAGE as SETTLE
@@ -39,6 +40,7 @@ from streams.routing.policy import Policy
 from streams.routing.router import ASK_ALWAYS, Router
 from streams.routing.versions import ClassifierVersions
 from streams.runtime.engine import Engine
+from streams.runtime.result_index import ResultIndex
 from streams.runtime.settled_requests import SettledRequests
 from streams.runtime.stage import StageInstance
 from streams.runtime.unless import unless
@@ -141,6 +143,7 @@ async def _engine(
     clock = BrokerClock(local)
     settled = SettledRequests(settings, clock)
     attempts = AttemptLog(settings, stages, clock)
+    results = ResultIndex(settings, settled, clock) if feedback.name in stages else None
     async with Publisher(settings.kafka, clock=clock) as publisher:
         statuses = StatusPublisher(publisher, worker_name(settings.kafka), clock)
         # Its acknowledgement tells the time, before anything is read by it.
@@ -186,10 +189,13 @@ async def _engine(
                     attempts=attempts,
                     learned=learned,
                     votes=votes,
+                    results=results,
                 )
                 yield engine, following
         finally:
             preparing.cancel()
+            if results is not None:
+                await results.close()
             await asyncio.gather(
                 preparing, *(provider.close() for provider in providers.values()), return_exceptions=True
             )

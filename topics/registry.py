@@ -8,6 +8,7 @@ from typing import Generic, Literal, TypeVar
 from topics.base import Record
 from topics.control import ActiveModel, BreakerOrder, BreakerStatus, ModelFile, ModelStatus, PartitionCount
 from topics.events import Chunk, DeadLetter, DeadLetterNote, Hops, Status
+from topics.feedback import Feedback
 from topics.journal import CallEnded, CallStarted
 from topics.learned import CanaryState, JudgeRates, OnlinePolicyUpdate, Promotion
 from topics.requests import Request
@@ -110,6 +111,14 @@ SETTLED = TopicSpec(
     "Markers of published results.",
     public=False,
 )
+FEEDBACK = TopicSpec(
+    "feedback",
+    (Feedback,),
+    "any service",
+    "feedback",
+    "What users and programs say of results. Any key; `request_id` and `kind` are enough.",
+    from_outside=True,
+)
 HOPS = TopicSpec(
     "hops", (Hops,), "every stage", "the sink", "The steps of a request, with its result; a row each in ClickHouse."
 )
@@ -156,7 +165,7 @@ def tier_tasks(tier: int) -> TopicSpec[TierTask]:
     return TopicSpec(
         f"tier{tier}",
         (TierTask,),
-        "classify, escalate, infer, parked",
+        "classify, escalate, infer, parked, feedback",
         f"infer:{tier}",
         f"Tasks for tier {tier}.",
         public=False,
@@ -178,6 +187,7 @@ def all_topics(tiers: int) -> Iterator[TopicSpec[Record]]:
         OUTCOMES,
         RESULTS,
         SETTLED,
+        FEEDBACK,
         HOPS,
         SHADOW,
         CONTROL,

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from pydantic_settings import SettingsError as UnreadableVariableError
 
 from streams.config.model_catalogue import ModelTable
+from streams.config.settings_answers import EscalationSettings, FeedbackSettings, ValidationSettings
 from streams.config.settings_candidates import CanarySettings, ShadowSettings, candidate_models, candidate_problems
 from streams.config.settings_learning import LearningSettings
 from streams.config.settings_problems import (
@@ -31,7 +32,6 @@ from streams.config.settings_sections import (
     ClickHouseSettings,
     DeadlineSettings,
     DeliverySettings,
-    EscalationSettings,
     KafkaSettings,
     ModelSettings,
     PriceSettings,
@@ -39,7 +39,6 @@ from streams.config.settings_sections import (
     RoutingSettings,
     StackSettings,
     TierSettings,
-    ValidationSettings,
     named_tiers,
 )
 from topics.requests import DataClass
@@ -87,6 +86,7 @@ class Settings(BaseSettings):
     attempts: AttemptSettings = AttemptSettings()
     shadow: tuple[ShadowSettings, ...] = ()
     canary: tuple[CanarySettings, ...] = ()
+    feedback: FeedbackSettings = FeedbackSettings()
     stack: StackSettings = StackSettings()
 
     @model_validator(mode="after")

@@ -5,23 +5,21 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from streams.config.settings_sections import ModelSettings, TierSettings, ValidationSettings
+from streams.config.section import Section
+from streams.config.settings_answers import ValidationSettings
+from streams.config.settings_sections import ModelSettings, TierSettings
 
 _SLACK = 1e-9
 """Ten tenths add up to slightly more than one in floating point."""
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 CandidateName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 """Short and without spaces: it stands in reasons and details, and is found there again."""
 
 
-class ShadowSettings(_Section):
+class ShadowSettings(Section):
     """A model that answers a share of a tier's requests once more, for the sake of comparison alone."""
 
     name: CandidateName
@@ -45,7 +43,7 @@ class ShadowSettings(_Section):
         return f"shadow:{self.name}"
 
 
-class CanarySettings(_Section):
+class CanarySettings(Section):
     """A model that comes first in a tier's chain for a share of its requests."""
 
     name: CandidateName

@@ -2,16 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from streams.config.section import Section
 from streams.config.setting_types import Share
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LabelSourceSettings(_Section):
+class LabelSourceSettings(Section):
     """What a source of labels counts, and how much of it one user may bring."""
 
     weight: Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -20,7 +17,7 @@ class LabelSourceSettings(_Section):
     """Most labels about the requests of one user in a day; all requests without a `user_id` are one user's."""
 
 
-class LearningSettings(_Section):
+class LearningSettings(Section):
     """When the classifier is trained on the deployment's own traffic, and what becomes of what was trained."""
 
     promote: Literal["auto", "approve", "off"] = "approve"

@@ -1,12 +1,13 @@
 """The sections of the settings: what can be set, with limits and defaults."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from streams.config.protocols import PROTOCOLS
+from streams.config.section import Section
 from streams.config.setting_types import (
     Band,
     HttpUrl,
@@ -19,15 +20,12 @@ from streams.config.setting_types import (
     TierName,
     Variable,
 )
+from topics.base import from_millis
 from topics.dead_letters import KEPT_BYTES
-from topics.requests import DataClass, Impact, ServiceClass, Tolerance
+from topics.requests import DataClass, Impact, Request, ServiceClass, Tolerance
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class KafkaSettings(_Section):
+class KafkaSettings(Section):
     """Where Kafka is and how the topics are laid out."""
 
     bootstrap_servers: Servers | None = None
@@ -49,7 +47,7 @@ class KafkaSettings(_Section):
         return min(KEPT_BYTES, self.record_max_bytes // 8)
 
 
-class DeliverySettings(_Section):
+class DeliverySettings(Section):
     """Limits of the windows, and how far back duplicates are recognised."""
 
     dedup_window_s: Annotated[float, Field(gt=0)] = 3600.0
@@ -60,7 +58,7 @@ class DeliverySettings(_Section):
     answer_cache_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
 
 
-class ClickHouseSettings(_Section):
+class ClickHouseSettings(Section):
     """Where the ledger is and what it keeps."""
 
     url: HttpUrl | None = None
@@ -73,7 +71,7 @@ class ClickHouseSettings(_Section):
     batch_rows: Annotated[int, Field(ge=1)] = 10_000
 
 
-class ProviderSettings(_Section):
+class ProviderSettings(Section):
     """A provider's protocol, where its key is, and which data it may see."""
 
     protocol: ProtocolName
@@ -91,7 +89,7 @@ class ProviderSettings(_Section):
         return self
 
 
-class ModelSettings(_Section):
+class ModelSettings(Section):
     """One model of a tier's chain."""
 
     provider: str
@@ -99,7 +97,7 @@ class ModelSettings(_Section):
     timeout_s: Annotated[float, Field(gt=0)] = 30.0
     max_tokens: Annotated[int, Field(gt=0)] = 1024
     """Sent where the request names none."""
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = Field(default_factory=dict)
     """Parameters of this model alone, such as `reasoning_effort`; sent as they are."""
     requests_per_minute: Annotated[int, Field(gt=0)] | None = None
     tokens_per_minute: Annotated[int, Field(gt=0)] | None = None
@@ -123,7 +121,7 @@ class ModelSettings(_Section):
         return f"{self.provider}/{self.model}"
 
 
-class BatchingSettings(_Section):
+class BatchingSettings(Section):
     """When the calls of a tier leave: together, but never for the sake of being together."""
 
     max_wait_ms: Annotated[float, Field(ge=0, le=10_000)] = 0.0
@@ -137,7 +135,7 @@ class BatchingSettings(_Section):
     temperature 0 do."""
 
 
-class TierSettings(_Section):
+class TierSettings(Section):
     """A tier: its name and its chain, tried in order."""
 
     name: str
@@ -148,7 +146,7 @@ class TierSettings(_Section):
     batching: BatchingSettings = BatchingSettings()
 
 
-class BreakerSettings(_Section):
+class BreakerSettings(Section):
     """When a circuit breaker opens and how it closes again; the same for models and for whole tiers."""
 
     window_s: Annotated[float, Field(gt=0)] = 30.0
@@ -162,7 +160,7 @@ class BreakerSettings(_Section):
     """Calls let through while half-open; all must succeed."""
 
 
-class AttemptSettings(_Section):
+class AttemptSettings(Section):
     """Bounds of the one retry loop, besides deadline and `max_cost_usd`."""
 
     max_attempts: Annotated[int, Field(ge=1)] = 100
@@ -176,7 +174,7 @@ class AttemptSettings(_Section):
     """How long a request rests before its tier is tried again, once no provider is to be had."""
 
 
-class TokenPrices(_Section):
+class TokenPrices(Section):
     """Prices in US dollars a million tokens."""
 
     input: Price
@@ -200,7 +198,7 @@ class PriceSettings(TokenPrices):
     long_context: LongContextSettings | None = None
 
 
-class RuleCondition(_Section):
+class RuleCondition(Section):
     """When a rule applies: every field that is given must match; lists match any of theirs."""
 
     query_type: tuple[str, ...] | None = None
@@ -234,7 +232,7 @@ class RuleCondition(_Section):
         return self.classified_tier is not None or self.confidence_below is not None
 
 
-class RuleSettings(_Section):
+class RuleSettings(Section):
     """A routing rule: a condition, and what it does to the tier."""
 
     name: str
@@ -260,18 +258,18 @@ class RuleSettings(_Section):
         return self
 
 
-class LimitSettings(_Section):
+class LimitSettings(Section):
     """The highest tier that a tenant may use, whatever rules and requests say; the lowest that applies counts.
 
     Static: it looks at who asks, never at what was spent.
     """
 
-    tag: dict[str, TierName] = {}
-    feature: dict[str, TierName] = {}
-    user: dict[str, TierName] = {}
+    tag: dict[str, TierName] = Field(default_factory=dict)
+    feature: dict[str, TierName] = Field(default_factory=dict)
+    user: dict[str, TierName] = Field(default_factory=dict)
 
 
-class LlmClassifierSettings(_Section):
+class LlmClassifierSettings(Section):
     """The language model that is asked for its vote on the tier of a request, and how long that may take."""
 
     model: ModelSettings | None = None
@@ -293,7 +291,7 @@ class LlmClassifierSettings(_Section):
         return self
 
 
-class RoutingSettings(_Section):
+class RoutingSettings(Section):
     """How a tier is chosen."""
 
     preset: Literal["two-tier", "three-tier", "max-savings", "max-quality"] | None = None
@@ -328,54 +326,7 @@ def named_tiers(routing: RoutingSettings) -> list[tuple[str, int | str]]:
     return [(place, number) for place, number in found if number is not None]
 
 
-class ValidationSettings(_Section):
-    """The judges: which models, how often they look where no rule says so, and what if none is there."""
-
-    judge: ModelSettings | None = None
-    fallback: ModelSettings | None = None
-    judges: tuple[ModelSettings, ...] = ()
-    """In the order of trying; replaces `judge` and `fallback`."""
-    sample_rate: Share = 0.0
-    """Share of the answers off critical paths that a judge sees, until the deployment has learned better. 0: none."""
-    min_sample_rate: Share = 0.01
-    """Where answers never fail, as far as the spend allows."""
-    max_sample_rate: Share = 0.5
-    max_spend_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """What judges may cost of all spend; critical paths count, and are looked at all the same."""
-    judge_top_tier: bool = False
-    """Whether a critical answer is judged too where no higher tier may be asked: one that fails is `degraded`."""
-    without_judge: Literal["pass", "escalate", "park"] = "pass"
-    """What becomes of a critical answer that no judge could be had for."""
-    in_flight: Annotated[int, Field(ge=1)] = 64
-    batching: BatchingSettings = BatchingSettings()
-    """When the judges' calls leave."""
-
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        if self.sample_rate > 0 and not self.chain:
-            raise ValueError("sample_rate needs a judge")
-        if self.min_sample_rate > self.max_sample_rate:
-            raise ValueError(
-                f"min_sample_rate {self.min_sample_rate:g} is above max_sample_rate, {self.max_sample_rate:g}"
-            )
-        if self.batching.shared_features:
-            raise ValueError("batching.shared_features: judges' calls are not shared")
-        return self
-
-    @property
-    def chain(self) -> tuple[ModelSettings, ...]:
-        """The judges in the order of trying."""
-        return self.judges or tuple(model for model in (self.judge, self.fallback) if model is not None)
-
-
-class EscalationSettings(_Section):
-    """What the next tier is told."""
-
-    context: Literal["none", "reason", "answer"] = "reason"
-    """Behind the conversation: nothing, why the earlier answer was not good enough, or that answer as well."""
-
-
-class DeadlineSettings(_Section):
+class DeadlineSettings(Section):
     """Seconds until a request expires, by service class, where it names no deadline."""
 
     interactive: Annotated[float, Field(gt=0)] = 30.0
@@ -387,8 +338,22 @@ class DeadlineSettings(_Section):
         """The longest of them."""
         return timedelta(seconds=max(self.interactive, self.standard, self.bulk))
 
+    def of(self, request: Request, arrived_ms: int) -> datetime:
+        """Return when a request expires: the earlier of what it names, else the default of its service class.
 
-class StackSettings(_Section):
+        Args:
+            request: That came in.
+            arrived_ms: The broker's append time, ms since the epoch.
+        """
+        arrived = from_millis(arrived_ms)
+        named = [request.deadline] if request.deadline else []
+        if request.timeout_ms:
+            named.append(arrived + timedelta(milliseconds=request.timeout_ms))
+        default_s: float = getattr(self, request.service_class.value)
+        return min(named, default=arrived + timedelta(seconds=default_s))
+
+
+class StackSettings(Section):
     """The embedded stack: its folder, ports (0: any free one) and processes."""
 
     data_dir: Path = Path(".tierstream")

@@ -16,6 +16,7 @@ from streams.kafka.clock import Clock
 from streams.kafka.publisher import Publisher
 from streams.learning.shadow_budget import ShadowBudgets
 from streams.routing.router import Router
+from streams.runtime.result_index import ResultIndex
 from streams.runtime.settled_requests import SettledRequests
 
 
@@ -36,6 +37,8 @@ class Engine:
     votes: VoteJournal | None = None
     """None: no language model is asked where requests go, by these settings or in this process."""
     shadow_budgets: ShadowBudgets = field(default_factory=ShadowBudgets)
+    results: ResultIndex | None = None
+    """None: no stage of this process looks for results."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Callable[[], float] = random.random
     """Uniform in 0 to 1."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from aiokafka import TopicPartition
@@ -47,6 +47,7 @@ class SettledRequests:
         window = timedelta(seconds=settings.delivery.dedup_window_s)
         self._clock = clock
         self._memory = AgedMemory(window, f"{_DIGEST_BYTES}s")
+        self._listeners: list[Callable[[Settled, RawRecord], None]] = []
         self._reader = reader or TopicReader(kafka)
         self._outcomes = OUTCOMES.full_name(kafka.prefix)
         self._markers = SETTLED.full_name(kafka.prefix)
@@ -60,6 +61,18 @@ class SettledRequests:
     async def run(self, ready: asyncio.Event) -> None:
         """Read the markers of the last window, set `ready`, and go on following until cancelled."""
         await self._log.run(ready)
+
+    def listen(self, listener: Callable[[Settled, RawRecord], None]) -> None:
+        """Have each marker told as it is read; the same one may come again, and old ones behind new ones."""
+        self._listeners.append(listener)
+
+    async def until(self, holds: Callable[[], bool], timeout_s: float) -> None:
+        """Wait until something holds of what was read.
+
+        Raises:
+            TimeoutError: It took too long.
+        """
+        await self._log.until(holds, timeout_s)
 
     async def cover(self, partition: int, asked_ms: int) -> None:
         """Make sure that the markers of all copies are known of a request that came in at `asked_ms`.
@@ -81,7 +94,7 @@ class SettledRequests:
         latest marker knows better, unless the topic of the outcomes is another one by now.
         """
         record = await self._reader.last_record(TopicPartition(self._markers, partition))
-        marker = None if record is None else _read(record)
+        marker = None if record is None else read_marker(record)
         if marker is None or marker.outcome_offset is None:
             return 0
         outcomes = TopicPartition(self._outcomes, partition)
@@ -96,8 +109,10 @@ class SettledRequests:
 
     def note(self, record: RawRecord) -> None:
         """Remember a marker as it was read; a value that is no marker is logged and passed over."""
-        if (marker := _read(record)) is not None:
+        if (marker := read_marker(record)) is not None:
             self.add(marker, record.timestamp)
+            for listener in self._listeners:
+                listener(marker, record)
 
     def add(self, marker: Settled, at_ms: int) -> None:
         """Remember a marker that the broker appended at `at_ms`."""
@@ -168,8 +183,11 @@ class SettledRequests:
         return (_short(digest),) in self._memory.find(_key(request_id, revision), asked_ms)
 
 
-def _read(record: RawRecord) -> Settled | None:
-    """Read a marker; nearly all are plain ones, and a restore of 100,000 has to take less than 2 s."""
+def read_marker(record: RawRecord) -> Settled | None:
+    """Read a marker; None, and a line in the log, where it can't be read.
+
+    Nearly all are plain ones, and a restore of 100,000 has to take less than 2 s.
+    """
     if header(record.headers, SCHEMA_HEADER) == Settled.SCHEMA:
         with contextlib.suppress(ValidationError):
             return Settled.model_validate_json(record.value)

@@ -24,6 +24,7 @@ from topics.control import (
     version_of,
 )
 from topics.events import Chunk, DeadLetter, DeadLetterNote, Hop, Hops, Status, StatusEvent, StatusKind
+from topics.feedback import Feedback, FeedbackKind
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
 from topics.learned import (
     CanaryState,
@@ -520,6 +521,27 @@ PROMOTION_JSON = {
     "steps": [{"state": "proposed", "by": "learn", "reason": "it is better", "at": LATER_TEXT}],
 }
 ONLINE_POLICY_JSON = {"version": 7, "policy": "YSBwb2xpY3k=", "delay_ms": 3000, "at": AT_TEXT}
+FEEDBACK = Feedback(
+    request_id="r1",
+    revision=1,
+    kind=FeedbackKind.HUMAN_CORRECTED,
+    user_id="ann",
+    comment="not quite",
+    correction="It is 4.",
+    retry=False,
+)
+FEEDBACK_JSON = {
+    "request_id": "r1",
+    "revision": 1,
+    "kind": "human_corrected",
+    "rating": None,
+    "user_id": "ann",
+    "comment": "not quite",
+    "correction": "It is 4.",
+    "retry": False,
+}
+RATED = Feedback(request_id="r1", kind=FeedbackKind.RATING, rating=2)
+RATED_JSON = dict.fromkeys(FEEDBACK_JSON) | {"request_id": "r1", "revision": 0, "kind": "rating", "rating": 2}
 
 GOLDEN: list[tuple[str, Record, bytes, list[tuple[str, bytes]], dict[str, object]]] = [
     ("request/1", Request(request_id="r1", messages=(Message(role="user", content="hi"),)), b"r1", [], SHORTEST_JSON),
@@ -538,6 +560,8 @@ GOLDEN: list[tuple[str, Record, bytes, list[tuple[str, bytes]], dict[str, object
         [],
         {"request_id": "r1", "revision": 0, "digest": "d", "asked_ms": ASKED_MS, "outcome_offset": 7},
     ),
+    ("feedback/1", FEEDBACK, b"r1", [], FEEDBACK_JSON),
+    ("feedback/1", RATED, b"r1", [], RATED_JSON),
     ("hops/1", HOPS, b"r1", [], HOPS_JSON),
     ("dead-letter/1", LETTER, b"llm.requests:1:2", [], LETTER_JSON),
     ("dead-letter-note/1", NOTE, b"r1", [], NOTE_JSON),

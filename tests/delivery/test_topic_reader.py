@@ -5,6 +5,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
 from streams.kafka.publisher import Output, Publisher
+from streams.kafka.record_fetcher import RecordFetcher
 from streams.kafka.topic_reader import TopicReader, partitions_of
 from topics.registry import RESULTS, SETTLED
 from topics.results import Settled
@@ -82,3 +83,29 @@ async def test_a_cursor_reads_from_where_it_was_sought_to(deployment):
         assert [record.offset async for record in cursor.until(ends)] == offsets[3:]
         assert await cursor.has_reached(ends)
     assert [record.offset async for record in reader.read(tp, since_offset=1, until_offset=offsets[3])] == offsets[1:3]
+
+
+async def test_a_fetcher_reads_places_in_any_order_and_stays_open(deployment):
+    kafka = deployment.kafka
+    offsets, tp = await write(kafka, *range(5))
+    [aborted], _ = await write(kafka, 5, abort=True)
+    async with Publisher(kafka) as publisher:
+        large = Settled(request_id="large", revision=0, digest="d" * 100_000)
+        [place] = await publisher.publish([Output(RESULTS, large)])
+    elsewhere = TopicPartition(RESULTS.full_name(kafka.prefix), place.partition)
+    fetcher = RecordFetcher(kafka, SETTLED, RESULTS)
+    try:
+        for where, offset, is_there in (
+            (tp, offsets[3], True),
+            (tp, offsets[0], True),
+            (elsewhere, place.offset, True),
+            (tp, offsets[3], True),
+            (tp, aborted, False),
+            (tp, aborted + 1_000, False),
+            (elsewhere, place.offset + 1, False),
+            (tp, offsets[4], True),
+        ):
+            found = await fetcher.record_at(where, offset)
+            assert (found and found.offset) == (offset if is_there else None)
+    finally:
+        await fetcher.close()

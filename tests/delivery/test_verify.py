@@ -34,10 +34,12 @@ from streams.kafka.admin import admin_client
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import Output, Publisher
 from tierstream.cli import app
+from topics.feedback import Feedback, FeedbackKind
 from topics.journal import CallEnded, attempt_id
 from topics.partitioning import partition_for
-from topics.registry import CALLS, REQUESTS, RESULTS
+from topics.registry import CALLS, FEEDBACK, REQUESTS, RESULTS
 from topics.results import Result, ResultError, ResultStatus
+from topics.tasks import Source
 
 
 @pytest.fixture
@@ -80,6 +82,8 @@ async def test_a_clean_world_passes_and_is_counted(world):
         "distinct_requests": 7,
         "unreadable_requests": 2,
         "results": 7,
+        "feedback": 0,
+        "retried_revisions": 0,
         "dead_letters": 2,
         "calls_started": 6,
         "calls_ended": 6,
@@ -104,6 +108,29 @@ async def test_a_clean_world_passes_and_is_counted(world):
     assert Decimal(money["unexplained_usd"]) == 0
     shown = await asyncio.to_thread(CliRunner().invoke, app, arguments)
     assert (shown.exit_code, "unexplained" in shown.stdout) == (0, True)
+
+
+async def test_feedback_that_nobody_has_read_yet_is_pending_and_its_revision_is_not_made_up(world):
+    await world.write()
+    [revision] = [found for found in world.results if found.request_id == "r1"]
+    said = Feedback(request_id="r1", kind=FeedbackKind.WRONG, retry=True)
+    async with Publisher(world.settings.kafka) as publisher:
+        [place] = await publisher.publish([Output(FEEDBACK, said)])
+    code, report = await world.verify()
+    assert (code, report["checks"]["pending"]["count"], report["counts"]["feedback"]) == (0, 1, 1)
+    source = Source(
+        topic=FEEDBACK.full_name(world.settings.kafka.prefix),
+        partition=place.partition,
+        offset=place.offset + 1,
+        timestamp_ms=place.timestamp_ms,
+    )
+    error = ResultError(code="no_provider", message="nobody")
+    ended = revision.model_copy(update={"revision": 1, "source": source, "status": ResultStatus.FAILED, "error": error})
+    bare = ended.model_copy(update={"route": (), "cost_usd": Decimal(0), "content": None, "attempt_id": None})
+    async with Publisher(world.settings.kafka) as publisher:
+        await publisher.publish([Output(RESULTS, bare)])
+    code, report = await world.verify()
+    assert (code, report["checks"]["revision_unasked"]["count"]) == (1, 1)
 
 
 @pytest.mark.parametrize("is_whole", [True, False])

@@ -81,6 +81,7 @@ def test_there_is_something_to_test():
     assert scripts("producer")
     assert scripts("consumer")
     assert scripts("stream")
+    assert scripts("feedback")
 
 
 @pytest.mark.parametrize(
@@ -134,6 +135,17 @@ async def test_streaming_examples_show_the_answer(deployment):
             assert process.returncode == 0, block.text
         [result] = [found for found in await deployment.read(RESULTS) if found.content in output.decode()]
         assert result.attempt_id in {chunk.attempt_id for chunk in await deployment.read(CHUNKS)}
+
+
+async def test_feedback_examples_end_with_the_next_revision(deployment):
+    await deployment.start_worker()
+    for block in scripts("feedback"):
+        async with script(deployment, block) as process:
+            output, _ = await process.communicate()
+            assert process.returncode == 0, block.text
+        shown = [line.split()[:3] for line in output.decode().splitlines() if re.match(r"\d ok \d ", line)]
+        assert [revision for revision, *_ in shown] == ["0", "1"]
+        assert int(shown[1][2]) == int(shown[0][2]) + 1
 
 
 @asynccontextmanager

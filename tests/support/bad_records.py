@@ -28,7 +28,7 @@ class Row:
     reason: str = SERVED
     """Of its dead letter; `served`: there is none."""
     answered: bool = True
-    """Whether there is a result, besides the letter."""
+    """Whether its id can be told, so that there is a result besides the letter; feedback has none."""
     late: bool = False
     """Whether it is read, and then refused by what the deployment can give."""
     names: str = ""
@@ -42,6 +42,8 @@ class Row:
     @property
     def status(self) -> str | None:
         """Of the result; None: there is none."""
+        if self.topic == "feedback":
+            return None
         if self.reason == SERVED:
             return "ok"
         if not self.answered:
@@ -352,6 +354,44 @@ def stage_rows() -> Iterator[Row]:
         yield text("On `outcomes`", value, reason, answered=False, topic="outcomes")
 
 
+# Fields of feedback with values that they must not have, as JSON; what else is needed stands beside them.
+FEEDBACK: dict[str, tuple[str, ...]] = {
+    "revision": ("-1", "1.0", '"0"', "true", "null", "1000001"),
+    "kind": ('"WRONG"', '"bad"', '""', "5", "null", '"wrong", "rating": 3', '"rating"', '"rating", "rating": 0'),
+    "rating": ("0", "6", "1.5", '"5"', "true", "[]"),
+    "user_id": ("5", "true", LONG),
+    "comment": ("5", "{}", f'"{"x" * 4_097}"'),
+    "correction": ("5", "[]", '"It is 4."', f'"{"x" * 65_537}"'),
+    "retry": ('"yes"', '"true"', "1", "0", "[]"),
+}
+
+
+def feedback_rows() -> Iterator[Row]:
+    """Feedback has no result: what can't be read is a dead letter alone, and the rest is told of in a hop."""
+    group = "On `feedback`"
+    plain = '{"request_id": "@", "kind": "wrong"'
+    fields = '"revision": 0, "user_id": null, "comment": null, "correction": null, "rating": null, "retry": null'
+    for value in (plain + "}", f"{plain}, {fields}}}", f'{plain}, "coment": "no"}}'):
+        yield text(group, value, topic="feedback")
+    yield Row(group, "no value", None, "empty", answered=False, key=b"k", topic="feedback")
+    yield text(group, '{"request_id": "@"}', "invalid", topic="feedback")
+    for value in ("{}", "[]", '{"kind": "wrong"}', '{"request_id": "", "kind": "wrong"}'):
+        yield text(group, value, "invalid", answered=False, topic="feedback")
+    yield text(group, "not json", "not_json", answered=False, topic="feedback")
+    for value in (plain, plain + ', "x": NaN}'):
+        yield text(group, value, "not_json", topic="feedback")
+    for name, values in FEEDBACK.items():
+        kind = "" if name == "kind" else f', "kind": "{"rating" if name == "rating" else "wrong"}"'
+        for value in values:
+            record = f'{{"request_id": "@"{kind}, "{name}": {value}}}'
+            yield text(group, record, "invalid", _shown(name, value), topic="feedback")
+    schema = (("schema", b"feedback/2"),)
+    what = "`schema`: `b'feedback/2'`"
+    yield text(group, plain + "}", "unknown_schema", what, headers=schema, topic="feedback")
+    padded = f'{plain}, "p": "{"x" * REQUEST_MAX_BYTES}"}}'
+    yield text(group, padded, "too_large", "larger than a request may be", topic="feedback")
+
+
 def rows() -> list[Row]:
     """All rows, in the order of the page."""
     return [
@@ -367,6 +407,7 @@ def rows() -> list[Row]:
         *header_rows(),
         *key_rows(),
         *stage_rows(),
+        *feedback_rows(),
     ]
 
 

@@ -29,6 +29,7 @@ from streams.routing.policy import Policy
 from streams.routing.router import ASK_ALWAYS, Router
 from streams.routing.versions import ClassifierVersions
 from streams.runtime.engine import Engine
+from streams.runtime.result_index import ResultIndex
 from streams.runtime.settled_requests import SettledRequests
 from streams.runtime.stage import Context, Received
 from topics.base import Record
@@ -312,6 +313,7 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
         settled,
         attempts,
         LearnedState(),
+        results=ResultIndex(settings, settled, clock, log, log),  # type: ignore[arg-type]
         sleep=clock.sleep,
     )
     heartbeat = GroupHeartbeat(10)

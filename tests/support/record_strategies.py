@@ -16,6 +16,7 @@ from topics.control import (
     PartitionCount,
 )
 from topics.events import Chunk, DeadLetterNote, Hop, Hops, Status, StatusEvent, StatusKind
+from topics.feedback import Feedback, FeedbackKind
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
 from topics.learned import (
     CanaryState,
@@ -296,6 +297,23 @@ chunks = every_field(
 )
 statuses = every_field(Status, request_id=ids, revision=revisions, events=some(status_events))
 hops = every_field(Hops, request_id=ids, revision=revisions, hops=some(hop, least=1))
+plain_kinds = st.sampled_from([kind for kind in FeedbackKind if kind is not FeedbackKind.RATING])
+_feedback = {
+    "request_id": ids,
+    "revision": revisions,
+    "user_id": maybe(texts),
+    "comment": maybe(texts),
+    "retry": maybe(st.booleans()),
+}
+feedback = (
+    every_field(Feedback, **_feedback, kind=plain_kinds, rating=st.none(), correction=st.none())
+    | every_field(
+        Feedback, **_feedback, kind=st.just(FeedbackKind.RATING), rating=st.integers(1, 5), correction=st.none()
+    )
+    | every_field(
+        Feedback, **_feedback, kind=st.just(FeedbackKind.HUMAN_CORRECTED), rating=st.none(), correction=maybe(texts)
+    )
+)
 notes = every_field(
     DeadLetterNote,
     letter_partition=st.integers(0, 999),
@@ -427,6 +445,7 @@ by_record = {
     Status: statuses,
     Chunk: chunks,
     Hops: hops,
+    Feedback: feedback,
     DeadLetterNote: notes,
     PartitionCount: partition_counts,
     BreakerStatus: breaker_statuses,

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from streams.config.settings import Settings
+from tierstream.chaos.complaints import Complaints
 from tierstream.chaos.faults import FaultLab, FaultPlan
 from tierstream.client.request_run import RunReport, run_requests
 from tierstream.demo.corpus import sample
+from tierstream.verify.findings import Check
 from tierstream.verify.verification import Verification, VerifyOptions, verify
 from topics.requests import Request
 
@@ -27,13 +29,17 @@ class ChaosReport:
     faults: dict[str, int] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
     """Faults that could not be done to this stack."""
+    complaints: int = 0
+    """Feedback that asked for an answer anew."""
     verification: Verification | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether every request has one result and every invariant holds."""
-        complete = not self.load.missing and not self.load.duplicates
-        return complete and self.verification is not None and self.verification.findings.ok
+        """Whether every request, and every revision that was asked for, has one result and every invariant holds."""
+        if self.load.missing or self.load.duplicates or self.verification is None:
+            return False
+        findings = self.verification.findings
+        return findings.ok and not findings.counts[Check.PENDING]
 
     def as_json(self) -> dict[str, Any]:
         """Return it as one JSON object."""
@@ -43,6 +49,7 @@ class ChaosReport:
             "seed": self.seed,
             "faults": self.faults,
             "skipped": list(self.skipped),
+            "complaints": self.complaints,
             "load": self.load.as_json(),
             "verify": verification,
         }
@@ -72,20 +79,25 @@ async def run_chaos(
         report: Filled while the run goes on; its seed decides requests and faults.
     """
     lab = FaultLab(settings, data_dir, simulator, report.seed)
+    complaints = Complaints(settings.kafka)
+    complaining = asyncio.create_task(complaints.run())
     breaking = asyncio.create_task(lab.run(plan, requests / rate))
     try:
         await run_requests(
             settings,
             _requests(requests, report.seed, name),
-            on_result=lambda _: None,
+            on_result=complaints.note,
             timeout_s=_GIVE_UP_S,
             rate=rate,
             report=report.load,
         )
         await breaking
+        await complaints.finish()
     finally:
         breaking.cancel()
-        await asyncio.gather(breaking, return_exceptions=True)
+        complaining.cancel()
+        await asyncio.gather(breaking, complaining, return_exceptions=True)
+        report.complaints = complaints.sent
         report.faults, report.skipped = dict(lab.done), lab.skipped
     usage_log = data_dir / "logs" / "simulator-usage.jsonl"
     options = VerifyOptions(usage_logs=(usage_log,), wait_s=_VERIFY_WAIT_S)

@@ -25,6 +25,11 @@ _COMMANDS = (
     Listed("results", "results", "Read published results; one line each."),
     Listed("route", "route", "Show which tier a request would go to, without sending it."),
     Listed("run", "run", "Send all requests of a file and write one result a line, in the order in which they come."),
+    Listed(
+        "feedback",
+        "feedback",
+        "Give feedback on a result, or a file of feedback, and have the request answered anew where that is asked for.",
+    ),
     Listed("trace", "trace", "Show the hops of a request: where it went, how long each step took and what it cost."),
     Listed("report", "report", "Figures from the ledger."),
     Listed(

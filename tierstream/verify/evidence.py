@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from aiokafka import TopicPartition
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from streams.config.settings_sections import KafkaSettings
+from streams.kafka.admin import admin_client
 from streams.kafka.topic_reader import RawRecord, TopicReader, partitions_of
 from tierstream.verify.findings import Check, Findings, place
 from topics.base import Record
@@ -93,6 +95,17 @@ class Evidence:
     async def end(self, tp: TopicPartition) -> int:
         """Return the end of a partition as it is now."""
         return (await self.reader.end_offsets([tp]))[tp]
+
+    async def committed(self, spec: TopicSpec[Record], group: str) -> dict[int, int]:
+        """Return by partition up to which offset a consumer group has done a topic, as of now."""
+        tps = partitions_of(spec, self._kafka)
+        try:
+            async with admin_client(self._kafka) as admin:
+                offsets = await admin.list_consumer_group_offsets(group, partitions=tps)
+        except GroupCoordinatorNotAvailableError:
+            # No group has ever committed anything to this cluster.
+            return {}
+        return {tp.partition: max(offsets[tp].offset, 0) if tp in offsets else 0 for tp in tps}
 
     async def oldest_kept_ms(self, spans: Iterable[Span]) -> int | None:
         """Return the time from which all partitions are whole, ms since the epoch; None if nothing has expired."""

@@ -33,6 +33,8 @@ class Check(StrEnum):
     REDELIVERED = "redelivered"
     FOREIGN_ANSWER = "foreign_answer"
     WITHHELD = "withheld"
+    FEEDBACK_UNTOLD = "feedback_untold"
+    REVISION_UNASKED = "revision_unasked"
     LEDGER_MISSING = "ledger_missing"
     LEDGER_SURPLUS = "ledger_surplus"
     LEDGER_TWICE = "ledger_twice"
@@ -47,11 +49,11 @@ class Check(StrEnum):
 
 _ABOUT: Final[Mapping[Check, str]] = {
     Check.LOST: "requests past their deadline, and readable ids of bad ones, without a result",
-    Check.PENDING: "requests without a result whose deadline is yet to come",
+    Check.PENDING: "requests without a result whose deadline is yet to come, and feedback in work",
     Check.DOUBLED: "results beyond the first of a request and revision within the window, for read_committed readers",
     Check.ID_REUSED: "requests under an id that another body had first; not served",
     Check.UNREADABLE: "records of our own topics that can't be read",
-    Check.DEAD_LETTER_MISSING: "unreadable requests without a dead letter",
+    Check.DEAD_LETTER_MISSING: "unreadable requests, and feedback, without a dead letter",
     Check.DEAD_LETTER_UNFOUNDED: "dead letters whose source record is not there, or is another one",
     Check.UNRECORDED: "paid calls that the journal does not hold, or holds the end of only",
     Check.UNSERVED: "successful calls of the journal that the providers' log does not hold",
@@ -69,6 +71,8 @@ _ABOUT: Final[Mapping[Check, str]] = {
     Check.REDELIVERED: "paid calls that are in no route because their request was delivered again, or had its result",
     Check.FOREIGN_ANSWER: "results whose answer is not what the journal has for their attempt",
     Check.WITHHELD: "results without an answer though a call in their route had given one",
+    Check.FEEDBACK_UNTOLD: "feedback that was read and that no hop tells of",
+    Check.REVISION_UNASKED: "results of a later revision whose feedback is not there",
     Check.LEDGER_MISSING: "records of the topics without their row",
     Check.LEDGER_SURPLUS: "rows without a record",
     Check.LEDGER_TWICE: "rows that the views count more than once",

@@ -21,6 +21,7 @@ from tierstream.verify.answers import AnswerBook
 from tierstream.verify.calls import CallBook, CallCounts, CallRules
 from tierstream.verify.ended_calls import pico_usd, usd
 from tierstream.verify.evidence import Evidence, Progress, Span
+from tierstream.verify.feedback import FeedbackBook
 from tierstream.verify.findings import Check, Findings, place
 from tierstream.verify.identity import Window
 from tierstream.verify.ledger_audit import Ledger, open_ledger
@@ -35,7 +36,7 @@ from topics.codec import DecodeError, decode
 from topics.dead_letters import revision_of
 from topics.events import DeadLetter
 from topics.journal import CallEnded, CallStarted
-from topics.registry import CALLS, DEAD_LETTERS, HOPS, REQUESTS, RESULTS
+from topics.registry import CALLS, DEAD_LETTERS, FEEDBACK, HOPS, REQUESTS, RESULTS
 
 _SERVED_CHECKS: Final = (Check.UNRECORDED, Check.UNSERVED, Check.UNMADE, Check.UNBILLED)
 
@@ -132,16 +133,26 @@ class _Run:
             deadlines=settings.deadlines,
             window=self._window,
         )
+        self._feedback = FeedbackBook(
+            self._findings,
+            topic=FEEDBACK.full_name(settings.kafka.prefix),
+            window=self._window,
+            longest=settings.deadlines.longest,
+        )
 
     async def work(self) -> None:
         """Read everything, cause before effect, and judge it."""
         await self._cut_what_expired()
         served = await self._served()
         await self._read_requests()
+        await self._read_feedback()
         await self._wait_for_results()
+        await self._wait_for_feedback()
         await self._read_dead_letters()
         shared = SharedCalls(self._findings, served)
+        done = await self.evidence.committed(FEEDBACK, self._settings.group(FEEDBACK.name))
         await self._judge_money(served, shared)
+        self._feedback.finish(done, utc_now())
         await self._judge_unanswered()
         if served is not None:
             judge_unrecorded(self._findings, served)
@@ -151,7 +162,9 @@ class _Run:
         """Move the start to where every topic is whole, so that what retention deleted is not called lost."""
         if self.verification.since is not None:
             return
-        spans = [span for spec in (REQUESTS, RESULTS, CALLS, HOPS) for span in await self.evidence.spans(spec)]
+        spans = [
+            span for spec in (REQUESTS, FEEDBACK, RESULTS, CALLS, HOPS) for span in await self.evidence.spans(spec)
+        ]
         oldest_ms = await self.evidence.oldest_kept_ms(spans)
         if oldest_ms is not None:
             self.verification.since = from_millis(oldest_ms) + self._window
@@ -182,6 +195,17 @@ class _Run:
                 else:
                     self._book.add_request(record, *where, revision=revision)
 
+    async def _read_feedback(self) -> None:
+        max_bytes, lead_ms = self._settings.kafka.request_max_bytes, self._lead_ms()
+        since_ms = _millis(self.verification.since)
+        for span in await self.evidence.spans(FEEDBACK, since_ms=since_ms, lead_ms=lead_ms):
+            async for raw, record in self.evidence.read(FEEDBACK, span, max_bytes=max_bytes):
+                judged, where = raw.offset >= span.start, (span.tp.partition, raw.offset)
+                if not isinstance(record, DecodeError):
+                    self._feedback.add_feedback(record, *where, raw.timestamp, judged=judged)
+                elif judged:
+                    self._feedback.add_unreadable(raw.value, *where)
+
     async def _wait_for_results(self) -> None:
         if not self._options.wait_s:
             return
@@ -197,15 +221,37 @@ class _Run:
                     for result in await reader.poll():
                         outstanding.discard(result)
 
+    async def _wait_for_feedback(self) -> None:
+        """Wait until all feedback is told of, and the revisions that it asked for have their results."""
+        if not self._options.wait_s or not self._feedback.is_waiting:
+            return
+        start: Start = self.verification.since - self._window if self.verification.since else "beginning"
+        kafka = self._settings.kafka
+        with suppress(TimeoutError):
+            async with (
+                asyncio.timeout_at(self._wait_until),
+                RecordReader(HOPS, kafka, start=start) as hops,
+                RecordReader(RESULTS, kafka, start=start) as results,
+            ):
+                while self._feedback.is_waiting:
+                    self._progress("feedback to come", self.evidence.records)
+                    for told in await hops.poll():
+                        self._feedback.add_hops(told)
+                    for result in await results.poll():
+                        self._feedback.add_result(result, judged=False)
+
     async def _read_dead_letters(self) -> None:
         others: list[DeadLetter] = []
         for span in await self.evidence.spans(DEAD_LETTERS, since_ms=_millis(self.verification.since)):
             async for _, letter in self.evidence.read_ours(DEAD_LETTERS, span):
                 self._letters += 1
+                if isinstance(letter, DeadLetter):
+                    self._feedback.add_dead_letter(letter)
                 if isinstance(letter, DeadLetter) and not self._book.add_dead_letter(letter):
                     # The place is enough: a letter keeps up to a megabyte.
                     others.append(letter.model_copy(update={"value": None, "headers": (), "traceback": None}))
         self._book.finish_dead_letters()
+        self._feedback.finish_dead_letters()
         await self._judge_places(others)
 
     async def _judge_places(self, letters: Sequence[DeadLetter]) -> None:
@@ -222,8 +268,7 @@ class _Run:
 
     async def _judge_money(self, served: ServedCalls | None, shared: SharedCalls) -> None:
         since_ms = _millis(self.verification.since)
-        # Calls and results of the window before explain what comes after it.
-        lead_ms = None if self.verification.since is None else _millis(self.verification.since - self._window)
+        lead_ms = self._lead_ms()
         results = await self.evidence.spans(RESULTS, since_ms=since_ms, lead_ms=lead_ms)
         calls = await self.evidence.spans(CALLS, since_ms=since_ms, lead_ms=lead_ms)
         hops = await self.evidence.spans(HOPS, since_ms=since_ms, lead_ms=lead_ms)
@@ -246,6 +291,10 @@ class _Run:
             for spec, spans in ((CALLS, calls), (RESULTS, results), (HOPS, hops)):
                 self._progress(f"ledger of {spec.name}", self.evidence.records)
                 await ledger.finish(spec, spans)
+
+    def _lead_ms(self) -> int | None:
+        """Return from when on is read: what lies in the window before explains what comes after it."""
+        return None if self.verification.since is None else _millis(self.verification.since - self._window)
 
     def _call_rules(self) -> CallRules:
         return CallRules(
@@ -272,6 +321,7 @@ class _Run:
         async for raw, result in self.evidence.read_ours(RESULTS, span):
             judged = raw.offset >= span.start
             self._book.add_result(result)
+            self._feedback.add_result(result, judged=judged)
             answers.add_result(result, raw.timestamp, judged=judged)
             if judged:
                 self._results += 1
@@ -283,6 +333,7 @@ class _Run:
         expected = Expected()
         async for raw, hops in self.evidence.read_ours(HOPS, span):
             unrouted.add_hops(hops, raw.timestamp)
+            self._feedback.add_hops(hops)
             if raw.offset >= span.start:
                 self._hops += len(hops.hops)
                 expected.add(raw.offset, raw.timestamp, hops)
@@ -316,6 +367,8 @@ class _Run:
             "distinct_requests": self._book.distinct,
             "unreadable_requests": self._book.unreadable,
             "results": self._results,
+            "feedback": self._feedback.count,
+            "retried_revisions": self._feedback.retries,
             "dead_letters": self._letters,
             "calls_started": calls.starts - shared.extra_starts,
             "calls_ended": calls.ends - shared.extra_ends,

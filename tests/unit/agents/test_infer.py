@@ -21,7 +21,7 @@ from support.in_memory import (
 )
 
 from agents.infer import infer
-from streams.config.settings_sections import ValidationSettings
+from streams.config.settings_answers import ValidationSettings
 from streams.kafka.lease import PartitionLostError
 from streams.providers.base import ChatReply, ErrorKind
 from topics.events import Chunk, Status, StatusKind

@@ -20,11 +20,12 @@ from analytics.clickhouse import AsyncClient, open_client
 from analytics.ledger import Entry, Ledger, SinkStats
 from analytics.ledger_window import LedgerWindow
 from analytics.migrate import migrate
-from analytics.reports import REPORTS, SharingSummary, summary, trace
+from analytics.reports import REPORTS, FeedbackSummary, SharingSummary, summary, trace
 from analytics.rows import Position, rows_of
 from streams.config.settings import load
 from tierstream.cli.render.ledger import show_summary
 from tierstream.cli.render.report import show_figures, show_report
+from topics.events import Hop, Hops
 from topics.journal import Purpose
 from topics.results import Result
 
@@ -158,6 +159,49 @@ async def test_without_sharing_nothing_is_saved(client):
     report = await summary(window(client))
     assert report.sharing == SharingSummary(shared_calls=0, saved_calls=0, saved_cost_usd=Decimal(0))
     assert [(tier.batch_size, tier.streamed, tier.first_token_p50_ms) for tier in report.departures] == [(1, 0, None)]
+
+
+async def test_feedback_is_counted_once_however_often_it_was_told(module_clickhouse_url, capsys):
+    """The retry of the first was told of twice, and two kinds of feedback asked for one revision."""
+    told = [
+        ("r1", 0, "wrong", "retried as revision 1"),
+        ("r1", 0, "wrong", "retried as revision 1"),
+        ("r1", 1, "schema_mismatch", "retried as revision 1"),
+        ("r2", 2, "thumbs_up", "noted"),
+        ("r2", 3, "unmatched", "wrong: no result is known"),
+        ("r2", 3, "wrong", "noted"),
+        ("r3", 4, "unmatched", "rating: no result is known"),
+    ]
+    async with open_client(module_clickhouse_url) as client:
+        await migrate(client, "said", retention_days=4000, body_retention_days=4000)
+        ledger = Ledger(module_clickhouse_url, "said", SinkStats())
+        records = [result(1, tags=("some",)), *(feedback_hops(number, *one) for number, one in enumerate(told))]
+        for offset, record in enumerate(records):
+            topic = "r" if isinstance(record, Result) else "h"
+            position = Position("cluster", topic, 0, offset, int(BASE.timestamp() * 1000) + 10_000)
+            await ledger.insert([Entry(position, rows_of(record, position, "none"))])
+        await ledger.close()
+        report = await summary(window(client, "said"))
+        kinds = {"wrong": 2, "schema_mismatch": 1, "thumbs_up": 1}
+        assert report.feedback == FeedbackSummary(matched=4, unmatched=1, retried=1, kinds=kinds)
+        tagged = await summary(window(client, "said", tag="some"))
+        assert tagged.feedback == FeedbackSummary(
+            matched=2, unmatched=0, retried=1, kinds={"schema_mismatch": 1, "wrong": 1}
+        )
+        show_summary(report, "groq/small")
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "4 on results (wrong 2, schema_mismatch 1, thumbs_up 1), 1 unmatched; 1 answered anew" in shown
+
+
+def feedback_hops(number: int, request_id: str, at_s: int, outcome: str, detail: str) -> Hops:
+    at = BASE + timedelta(seconds=at_s)
+    ended = at + timedelta(milliseconds=number)
+    hop = Hop(stage="feedback", started_at=at, ended_at=ended, queue_ms=0, outcome=outcome, detail=detail)
+    return Hops(request_id=request_id, hops=(hop,))
+
+
+async def test_without_feedback_the_summary_has_none(client):
+    assert (await summary(window(client))).feedback is None
 
 
 async def test_trace_tells_the_story_in_order(client):

@@ -76,9 +76,10 @@ def test_the_structure_is_asyncapi_3(internal):
         Draft202012Validator.check_schema(schema)
 
 
-def test_it_receives_requests_and_sends_the_rest():
+def test_it_receives_requests_and_feedback_and_sends_the_rest():
     received = [name for name, operation in document()["operations"].items() if operation["action"] == "receive"]
-    assert received == [f"receive-{spec.name}" for spec in all_topics(3) if spec.from_outside] == ["receive-requests"]
+    outside = [f"receive-{spec.name}" for spec in all_topics(3) if spec.from_outside]
+    assert received == outside == ["receive-requests", "receive-feedback"]
 
 
 def test_internal_topics_are_described_only_on_request():

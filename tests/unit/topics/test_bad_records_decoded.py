@@ -15,7 +15,7 @@ READ = [row for row in rows() if row.topic != "outcomes"]
 
 
 def refusal_of(row):
-    limit = REQUEST_MAX_BYTES if row.topic == "requests" else None
+    limit = REQUEST_MAX_BYTES if SPECS[row.topic].from_outside else None
     try:
         decode(SPECS[row.topic], row.value_of("bad-000"), row.headers, max_bytes=limit)
     except DecodeError as error:

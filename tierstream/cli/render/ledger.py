@@ -101,8 +101,9 @@ def show_trace(found: "Trace") -> None:
     show_table(console, table)
     for result in found.results:
         error = f" ({result.error_code})" if result.error_code else ""
+        revision = f" of revision {result.revision}" if result.revision else ""
         console.print(
-            f"result: {result.status}{error}, ${result.cost_usd:.6f}, {result.latency_ms:.0f} ms, of which "
+            f"result{revision}: {result.status}{error}, ${result.cost_usd:.6f}, {result.latency_ms:.0f} ms, of which "
             f"{result.provider_ms:.0f} ms waiting for providers"
         )
     if not found.results:
@@ -131,6 +132,12 @@ def show_summary(found: "Summary", frontier: str) -> None:
     console.print(
         f"routing   {found.escalations} escalations, {found.promotions} promotions, {found.validations} judged"
     )
+    if feedback := found.feedback:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in feedback.kinds.items())
+        console.print(
+            f"feedback  {feedback.matched} on results ({kinds or '-'}), {feedback.unmatched} unmatched; "
+            f"{feedback.retried} answered anew"
+        )
     if found.top_users:
         users = ", ".join(f"{user.user_id or 'none'} {user.share:.0%}" for user in found.top_users[:5])
         console.print(f"users     {users} of the cost")

@@ -29,6 +29,8 @@ def show_result(result: Result, *, as_json: bool) -> None:
 def headline(result: Result) -> str:
     """Return status, tier, model, cost and latency in columns."""
     where = f"T{result.tier} {result.provider}/{result.model}" if result.tier is not None else "-"
+    if result.revision:
+        where += f", revision {result.revision}"
     return f"{result.status.value:<8}  {where:<32}  ${result.cost_usd:.6f}  {result.latency_ms:>6.0f} ms"
 
 

@@ -52,6 +52,6 @@ def test_nobody_may_declare_that_an_open_request_waits_for_nothing(source):
 
 def test_what_comes_from_outside_and_who_asks_for_votes():
     instances = [one for declared in STAGES for one in declared.instances(Settings(**SETTINGS))]
-    assert [one.name for one in instances if one.source.from_outside] == ["classify"]
+    assert [one.name for one in instances if one.source.from_outside] == ["classify", "feedback"]
     assert [one.name for one in instances if one.votes] == ["classify"]
     assert {"classify", "infer:1", "escalate"} - {one.name for one in instances if one.pays} == {"classify", "escalate"}
