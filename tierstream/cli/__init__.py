@@ -46,6 +46,7 @@ _COMMANDS = (
         "calibrate",
         "Pick from which score a prompt or request goes to a stronger tier, for a quality or the least cost.",
     ),
+    Listed("learn", "learn", "The router that learns from outcomes under a budget."),
     Listed("models", "models", "Versions of the classifier's model: publish, activate, roll back."),
     Listed("topics", "topics", "Create, check and describe the topics."),
     Listed("config", "config", "Look at the settings."),
