@@ -240,13 +240,13 @@ class Learner:
             raise ValueError(f"the request cost {cost_usd}: an amount of dollars is wanted")
         if reward is not None and not (0 <= reward <= 1 and 0 <= weight <= 1):
             raise ValueError(f"a reward of {reward} with weight {weight}: both are from 0 to 1")
+        if features.shape != (self._size,) or not np.isfinite(features).all():
+            raise ValueError(f"the features are not {self._size} finite numbers")
         self._pacer.spend(cost_usd)
         self._window.append((features, lowest, highest))
         self._observe_cost(number, features, cost_usd)
         if reward is not None:
-            counts = weight * self._caps.weigh(user)
-            if counts > 0:
-                self._observe_reward(number, features, reward, counts)
+            self._observe_reward(number, features, reward, weight, user)
         if len(self._costs.arms) >= _AT_ONCE:
             self._take_in()
             self._refresh()
@@ -298,9 +298,12 @@ class Learner:
             self._cost.doubt(arm, _COST_DOUBT)
         self._costs.add(arm, features, surprise, _COST_NOISE)
 
-    def _observe_reward(self, arm: int, features: Floats, reward: float, counts: float) -> None:
+    def _observe_reward(self, arm: int, features: Floats, reward: float, weight: float, user: str | None) -> None:
         known = self._known[arm]
         surprise = reward - float(self._reward_weights[arm] @ features)
+        counts = weight * self._caps.weigh(user, arm, surprise / math.sqrt(known.noise))
+        if counts <= 0:
+            return
         surprise = min(max(surprise, -_LARGEST_SURPRISE), _LARGEST_SURPRISE)
         if known.reward_change.observe(surprise / math.sqrt(known.noise), counts):
             self._reward.doubt(arm, _REWARD_DOUBT)
