@@ -267,7 +267,6 @@ class Learner:
             arms=tuple(self._names),
             reward_weights=_as_published(self._reward_weights),
             cost_weights=_as_published(cost_weights),
-            spreads=tuple(spreads.tolist()),
             doubts=tuple(doubts.tolist()),
             price=self._price(cost_weights, doubts),
             ceiling_usd=self._pacer.ceiling_usd,

@@ -52,8 +52,8 @@ class OnlinePolicy:
         arms: Names.
         reward_weights: (arms, size) Of the expected reward.
         cost_weights: (arms, size) Of the logarithm of the expected dollars.
-        spreads: (arms,) Standard deviation of what is believed of each arm's reward.
-        doubts: (arms,) By so much an arm may seem worse than a dearer one and still be chosen.
+        doubts: (arms,) Standard deviation of what is believed of each arm's reward, beyond that of a well-known arm. By
+            so much an arm may seem worse than a dearer one and still be chosen.
         price: Reward that a dollar has to bring.
         ceiling_usd: What a call may be expected to cost; the cheapest allowed arm always may.
         exploration: Highest probability that a request is used to learn.
@@ -66,7 +66,6 @@ class OnlinePolicy:
     arms: tuple[str, ...]
     reward_weights: Floats
     cost_weights: Floats
-    spreads: tuple[float, ...]
     doubts: tuple[float, ...]
     price: float
     ceiling_usd: float
@@ -113,7 +112,7 @@ class OnlinePolicy:
         for arm in allowed:
             if arm == best:
                 continue
-            spread = math.hypot(self.spreads[arm], self.spreads[best])
+            spread = math.hypot(self.doubts[arm], self.doubts[best])
             better = 0.5 * math.erfc((values[best] - values[arm]) / max(spread, 1e-12) / math.sqrt(2))
             extra = costs[arm] - costs[best]
             most = self.exploration_usd / extra if extra > 0 else 1.0
@@ -163,7 +162,7 @@ def _read(name: str, value: object) -> Any:  # noqa: ANN401 - each field has its
         return _typed(name, value, int)
     if name == "features":
         return _typed(name, value, str)
-    if name in {"arms", "spreads", "doubts"}:
+    if name in {"arms", "doubts"}:
         kind: type = str if name == "arms" else float
         return tuple(_typed(name, one, kind) for one in _typed(name, value, list))
     return _typed(name, value, float)
@@ -185,17 +184,11 @@ def _checked(policy: OnlinePolicy) -> OnlinePolicy:
     if not 1 <= count <= _MOST_ARMS or len(set(policy.arms)) != count:
         raise PolicyError(f"a policy has 1 to {_MOST_ARMS} arms of different names")
     shapes = {policy.reward_weights.shape, policy.cost_weights.shape}
-    if (
-        len(shapes) != 1
-        or policy.reward_weights.shape[0] != count
-        or {len(policy.spreads), len(policy.doubts)} != {count}
-    ):
+    if len(shapes) != 1 or policy.reward_weights.shape[0] != count or len(policy.doubts) != count:
         raise PolicyError("weights and arms of the policy do not go together")
     finite = np.isfinite(policy.reward_weights).all() and np.isfinite(policy.cost_weights).all()
     numbers = (policy.price, policy.ceiling_usd, policy.exploration, policy.floor, policy.exploration_usd)
-    if not finite or any(
-        not math.isfinite(value) or value < 0 for value in (*numbers, *policy.spreads, *policy.doubts)
-    ):
+    if not finite or any(not math.isfinite(value) or value < 0 for value in (*numbers, *policy.doubts)):
         raise PolicyError("a number of the policy is out of range")
     if policy.exploration > 1 or policy.floor > policy.exploration:
         raise PolicyError("exploration of the policy is above 1, or below its floor")
