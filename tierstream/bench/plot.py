@@ -1,4 +1,4 @@
-"""Figures as pictures: what each load cost and how long it took, and how a long run went."""
+"""Figures as pictures: what each load cost and how long it took, how a long run went, and what a router learnt."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ from tierstream.bench.load_figures import TIERSTREAM, LoadFigures
 from tierstream.bench.pipeline_report import PipelineReport
 from tierstream.bench.soak import SoakReport
 from tierstream.stack.errors import StackError
+from tierstream.training.replay_curves import ReplayCurves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,6 +40,35 @@ def draw(report: PipelineReport, file: Path) -> None:
         OSError: The file can't be written.
     """
     figure = _drawn_loads(report) if report.soak is None else _drawn_soak(report.soak)
+    figure.savefig(file, dpi=_DPI)
+
+
+def draw_replay(curves: ReplayCurves, file: Path) -> None:
+    """Draw how a replay went over time, means over its seeds.
+
+    Args:
+        curves: What is drawn.
+        file: Its ending says of which format.
+
+    Raises:
+        StackError: The library is not installed.
+        OSError: The file can't be written.
+    """
+    figure, (reward, cost, shares) = _new_figure(3)
+    reward.plot(curves.at, curves.rewards, label="router")
+    reward.plot(curves.at, curves.no_skill, linestyle="--", label="no-skill mix")
+    reward.plot(curves.at, curves.oracle, linestyle=":", label="oracle")
+    _finish(reward, "mean reward", f"reward of the last {curves.window} requests")
+    reward.set_ylim(bottom=curves.lowest_reward, top=1.0)
+    cost.plot(curves.at, curves.costs, label="mean cost so far")
+    cost.axhline(curves.budget_usd, linestyle="--", color="black", label="budget")
+    _finish(cost, "dollars a request", "spending")
+    shares.stackplot(curves.at, *curves.shares.values(), labels=list(curves.shares))
+    _finish(shares, "share", f"models of the last {curves.window} requests")
+    for axes in (reward, cost, shares):
+        axes.set_xlabel("requests")
+        if curves.change_at is not None:
+            axes.axvline(curves.change_at, color="grey", linewidth=0.8)
     figure.savefig(file, dpi=_DPI)
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tierstream.client.request_file import InputError, open_lines
 
 _Object = dict[str, Any]
@@ -64,6 +67,66 @@ def read_outcomes(path: Path) -> list[LabelledOutcome]:
         )
         for place, entry in _objects(path)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class ArmOutcomes:
+    """What several models made of the same prompts, and what that cost.
+
+    Attributes:
+        models: Names, in one order for all prompts.
+        prompts: The texts.
+        rewards: (prompts, models) From 0 to 1.
+        costs_usd: (prompts, models)
+    """
+
+    models: tuple[str, ...]
+    prompts: tuple[str, ...]
+    rewards: NDArray[np.float64]
+    costs_usd: NDArray[np.float64]
+
+
+def read_arm_outcomes(path: Path) -> ArmOutcomes:
+    """Read `id`, `prompt`, `models`, `reward` and `cost_usd` (a list each, one entry a model) of each line.
+
+    Raises:
+        InputError: Naming line and field, or a file without any outcome.
+        OSError: The file can't be read.
+    """
+    models: tuple[str, ...] = ()
+    prompts, rewards, costs = [], [], []
+    for place, entry in _objects(path):
+        _text(entry, "id", place)
+        prompts.append(_text(entry, "prompt", place))
+        names = _list(entry, "models", place)
+        if not all(isinstance(name, str) for name in names) or len(set(names)) != len(names) or not names:
+            raise InputError(f"{place}: models: a list of different names is wanted")
+        if models and names != models:
+            raise InputError(f"{place}: models: not those of the lines before, which are {', '.join(models)}")
+        models = names
+        rewards.append(_numbers(entry, "reward", place, len(models), 1.0))
+        costs.append(_numbers(entry, "cost_usd", place, len(models), math.inf))
+    return ArmOutcomes(models, tuple(prompts), np.array(rewards), np.array(costs))
+
+
+def _list(entry: _Object, name: str, place: str) -> tuple[Any, ...]:
+    value = _value(entry, name, place)
+    if not isinstance(value, list):
+        raise InputError(f"{place}: {name}: a list with an entry for each model is wanted, not {_kind(value)}")
+    return tuple(value)
+
+
+def _numbers(entry: _Object, name: str, place: str, count: int, most: float) -> list[float]:
+    values = _list(entry, name, place)
+    if len(values) != count:
+        raise InputError(f"{place}: {name}: has {len(values)} entries for {count} models")
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InputError(f"{place}: {name}: numbers are wanted, not {_kind(value)}")
+        if not (math.isfinite(value) and 0 <= value <= most):
+            wanted = "from 0 to 1" if most == 1 else "an amount of dollars"
+            raise InputError(f"{place}: {name}: {value} is not {wanted}")
+    return [float(value) for value in values]
 
 
 def _objects(path: Path) -> Iterator[tuple[str, _Object]]:

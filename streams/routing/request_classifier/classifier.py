@@ -72,6 +72,11 @@ class RequestClassifier:
         """Return the scores of tiers and types, before thresholds: (outputs,)."""
         return self._outputs(see(request))
 
+    def surface(self, request: Request) -> tuple[NDArray[np.intp], Floats]:
+        """Return the bin of each feature of the form (form,), and the scores (outputs,)."""
+        seen = see(request)
+        return self._bins_of(seen) - self._bins, self._outputs(seen)
+
     def evidence(self, request: Request, tiers: int) -> list[Evidence]:
         """Say what moved the scores: each word with its parts, and each feature of the form beside the usual one."""
         seen = see(request)

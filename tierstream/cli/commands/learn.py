@@ -1,4 +1,4 @@
-"""`tierstream learn`: models that are trained on the deployment's own traffic, promoted, and rolled back."""
+"""`tierstream learn`: what a deployment learns from its own traffic."""
 
 import asyncio
 import time
@@ -14,6 +14,7 @@ from tierstream.cli.commands.train import require_scikit_learn
 from tierstream.cli.connection import load_with_kafka, with_clickhouse
 from tierstream.cli.errors import explain, show_warning
 from tierstream.cli.help_text import examples
+from tierstream.cli.learn_replay import REPLAY_EXAMPLES, replay
 from tierstream.cli.moments import Since
 from tierstream.cli.options import AsJson
 from tierstream.cli.progress import progress_bar
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True)
     group.command(epilog=examples("tierstream learn train", "tierstream learn train --since 14d --json"))(train)
     group.command(epilog=examples("tierstream learn watch"))(watch)
+    group.command(epilog=REPLAY_EXAMPLES)(replay)
     app.add_typer(group, name="learn")
 
 

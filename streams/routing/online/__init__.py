@@ -1,0 +1,1 @@
+"""The router that keeps a spending target and learns from the outcomes of its own choices."""
