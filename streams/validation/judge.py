@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streams.validation.checks import unfenced
+from streams.validation.json_schema import unfenced
 from topics.requests import Message, Request
 
 PROMPT_VERSION = "judge/1"
