@@ -15,7 +15,9 @@ from tierstream.cli.labelled.inputs import (
     INTERRUPTED,
     AnswerTokens,
     EitherOutcomes,
+    LabelledAnswers,
     LabelledRequests,
+    require_alone,
     require_one,
     warn_of_seen,
 )
@@ -53,6 +55,7 @@ def register(app: typer.Typer) -> None:
             "tierstream evaluate --model model.npz --outcomes unseen.jsonl --baseline-outcomes outcomes.jsonl.gz",
             "tierstream evaluate --outcomes outcomes.jsonl.gz --cross-validate --control shuffled",
             "tierstream evaluate --requests labelled.jsonl --votes",
+            "tierstream evaluate --answers answers.jsonl --show-misses",
         )
     )(evaluate)
 
@@ -61,6 +64,7 @@ def evaluate(
     ctx: typer.Context,
     outcomes: EitherOutcomes = None,
     requests: LabelledRequests = None,
+    answers: LabelledAnswers = None,
     model: ModelFile = None,
     baseline_outcomes: Annotated[
         Path | None,
@@ -85,12 +89,15 @@ def evaluate(
         bool, typer.Option("--votes", help="Of requests: say what a language model's votes would bring.")
     ] = False,
     answer_tokens: AnswerTokens = 300,
+    show_misses: Annotated[
+        bool, typer.Option("--show-misses", help="Of answers: print those that the checks are wrong about.")
+    ] = False,
     folds: Folds = 5,
     bootstrap: Draws = 400,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a classifier on labelled outcomes or requests.
+    """Evaluate a classifier on labelled outcomes or requests, or the free checks on labelled answers.
 
     Of outcomes it says, with the metrics of the RouteLLM paper, APGR, CPT(50 %), CPT(80 %) and the share of strong
     calls that keeps 95 % of the stronger model's quality, for each benchmark, beside a tf-idf ridge regression, prompt
@@ -101,7 +108,18 @@ def evaluate(
 
     Of requests it says which share is on an acceptable tier, too low and too high, how well the probabilities tell the
     tiers apart and how true they are, in all, by language, query type, slice and turns, and by the second labels.
+
+    Of answers it says which share of each kind of bad ones the free checks catch, which good ones they take for bad,
+    by check and by language, and how long they take. Texts are printed with --show-misses alone.
     """
+    if answers is not None:
+        require_alone(ctx, "answers", ("show_misses", "as_json"))
+        from tierstream.cli.labelled.evaluate_answers import evaluate_answers  # noqa: PLC0415 - the checks' patterns
+
+        evaluate_answers(answers, with_misses=show_misses, as_json=as_json)
+        return
+    if show_misses:
+        raise typer.BadParameter("--show-misses belongs to --answers: leave it out")
     require_one(ctx, outcomes, requests, of_outcomes=_OF_OUTCOMES, of_requests=_OF_REQUESTS)
     _check(cross_validate, control, model, baseline_outcomes)
     if cross_validate or baseline_outcomes is not None:
