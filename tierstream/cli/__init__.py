@@ -40,7 +40,7 @@ _COMMANDS = (
         "Train the classifier, from labelled requests or from labelled outcomes of a weaker and a stronger model.",
     ),
     Listed("score", "train", "Score prompts: how much each needs the stronger model, from 0 to 1."),
-    Listed("evaluate", "evaluate", "Evaluate a classifier on labelled outcomes or requests."),
+    Listed("evaluate", "evaluate", "Evaluate a classifier on labelled outcomes or requests, or the checks on answers."),
     Listed(
         "calibrate",
         "calibrate",

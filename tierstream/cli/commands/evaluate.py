@@ -97,7 +97,7 @@ def evaluate(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a classifier on labelled outcomes or requests, or the free checks on labelled answers.
+    """Evaluate a classifier on labelled outcomes or requests, or the checks on answers.
 
     Of outcomes it says, with the metrics of the RouteLLM paper, APGR, CPT(50 %), CPT(80 %) and the share of strong
     calls that keeps 95 % of the stronger model's quality, for each benchmark, beside a tf-idf ridge regression, prompt
