@@ -5,58 +5,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import sqrt
-from pathlib import Path
-from typing import Annotated, Any, Final, Literal
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from typing import Final
 
 from streams.validation.checks import CHECKS, failed_check
 from streams.validation.finished import Finished
-from tierstream.client.request_file import InputError, open_lines
-from topics.requests import Request
+from tierstream.training.labelled_answers import GOOD, LabelledAnswer
+from tierstream.training.shares import Share
 
-GOOD: Final = "good"
-"""The kind of answers that no check may fail; all other kinds are bad."""
-_Z: Final = 1.96
 _REPEATS: Final = 3
 """Times that each answer is checked for the clock; the fastest counts."""
-
-
-def _with_id(value: Any) -> Any:  # noqa: ANN401 - as it comes from JSON
-    return {"request_id": "labelled", **value} if isinstance(value, dict) else value
-
-
-class LabelledAnswer(BaseModel):
-    """An answer and what an expert says of it.
-
-    Attributes:
-        id: Names it.
-        kind: What is wrong with it; "good" where nothing is.
-        language: ISO 639-1 of the request, to sort figures by.
-        request: What was asked; its request_id may be left out.
-        answer: The text.
-        finish_reason: As the provider reported it.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: str
-    kind: str
-    language: str = ""
-    request: Annotated[Request, BeforeValidator(_with_id)]
-    answer: str
-    finish_reason: Literal["stop", "length", "content_filter", "tool_calls", "other"] = "stop"
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """How many of how many, with a 95 % interval of the share (Wilson)."""
-
-    count: int
-    of: int
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,33 +87,6 @@ class AnswerReport:
     misses: tuple[Miss, ...]
 
 
-def read_answers(path: Path) -> list[LabelledAnswer]:
-    """Read a file of labelled answers, JSON objects, one a line, plain or gzip.
-
-    Raises:
-        InputError: Naming line and field; or an id occurs twice, or there is no answer.
-        OSError: The file can't be read.
-    """
-    found: dict[str, LabelledAnswer] = {}
-    with open_lines(path) as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                answer = LabelledAnswer.model_validate_json(line)
-            except ValidationError as error:
-                # The library's own message quotes the input, and no answer must end in a log.
-                first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-                where = ".".join(map(str, first["loc"])) or "line"
-                raise InputError(f"{path} line {number}: {where}: {first['msg']}") from None
-            if answer.id in found:
-                raise InputError(f"{path} line {number}: id: {answer.id!r} occurs twice")
-            found[answer.id] = answer
-    if not found:
-        raise InputError(f"{path}: there is no answer in it")
-    return [*found.values()]
-
-
 def report(answers: Sequence[LabelledAnswer], on_progress: Callable[[float], None]) -> AnswerReport:
     """Check labelled answers.
 
@@ -218,13 +148,7 @@ def _took(answers: Sequence[LabelledAnswer], times: Sequence[float]) -> Took:
 
 
 def _share(happened: Sequence[bool]) -> Share:
-    count, n = sum(happened), len(happened)
-    if not n:
-        return Share(0, 0, 0.0, 1.0)
-    share = count / n
-    middle, spread = share + _Z**2 / (2 * n), _Z * sqrt(share * (1 - share) / n + _Z**2 / (4 * n * n))
-    whole = 1 + _Z**2 / n
-    return Share(count, n, max(0.0, (middle - spread) / whole), min(1.0, (middle + spread) / whole))
+    return Share.of_counts(sum(happened), len(happened))
 
 
 def _by_kind(answers: Sequence[LabelledAnswer], first: Sequence[str | None]) -> tuple[KindFigures, ...]:

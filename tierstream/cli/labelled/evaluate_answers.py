@@ -7,7 +7,8 @@ from tierstream.cli.labelled.inputs import INTERRUPTED
 from tierstream.cli.progress import progress_bar
 from tierstream.cli.render.labelled_answers import show_answer_report, show_misses
 from tierstream.cli.render.results import show_json
-from tierstream.training.answer_report import read_answers, report
+from tierstream.training.answer_report import report
+from tierstream.training.labelled_answers import LabelledAnswer, read_answers
 
 
 def evaluate_answers(file: Path, *, with_misses: bool, as_json: bool) -> None:
@@ -17,7 +18,7 @@ def evaluate_answers(file: Path, *, with_misses: bool, as_json: bool) -> None:
         InputError: The file can't be used.
         OSError: It can't be read.
     """
-    answers = read_answers(file)
+    answers = read_answers(file, LabelledAnswer)
     with progress_bar("checking", INTERRUPTED) as progress:
         found = report(answers, progress)
     texts = {answer.id: answer.answer for answer in answers} if with_misses else {}

@@ -10,7 +10,8 @@ from tierstream.cli.console import output, show_table
 from tierstream.cli.render.results import printable
 
 if TYPE_CHECKING:
-    from tierstream.training.answer_report import AnswerReport, Miss, Share
+    from tierstream.training.answer_report import AnswerReport, Miss
+    from tierstream.training.shares import Share
 
 _EXCERPT: Final = 160
 
@@ -61,6 +62,6 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _share(share: "Share") -> str:
-    if not share.of:
+    if share.share is None or share.low is None or share.high is None:
         return "-"
-    return f"{share.count / share.of:.1%} [{share.low:.1%}, {share.high:.1%}]"
+    return f"{share.share:.1%} [{share.low:.1%}, {share.high:.1%}]"

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from tierstream.client.request_file import InputError
-from tierstream.training.answer_report import read_answers, report
+from tierstream.training.answer_report import report
+from tierstream.training.labelled_answers import LabelledAnswer, read_answers
 
 ANSWERS = [
     ("a", "good", "en", "It is 4."),
@@ -31,7 +32,7 @@ def written(tmp_path):
 
 
 def test_figures_by_kind_check_and_language(written):
-    answers = read_answers(written(*(line(*answer) for answer in ANSWERS), ""))
+    answers = read_answers(written(*(line(*answer) for answer in ANSWERS), ""), LabelledAnswer)
     told = []
     found = report(answers, told.append)
     assert told == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
@@ -54,8 +55,8 @@ def test_figures_by_kind_check_and_language(written):
 
 
 def test_there_may_be_no_bad_answers(written):
-    found = report(read_answers(written(line())), lambda share: None)
-    assert (found.caught.of, found.caught.low, found.caught.high) == (0, 0, 1)
+    found = report(read_answers(written(line()), LabelledAnswer), lambda share: None)
+    assert (found.caught.of, found.caught.share, found.caught.low) == (0, None, None)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,6 @@ def test_there_may_be_no_bad_answers(written):
 )
 def test_what_can_not_be_read_is_named_and_no_text_quoted(written, lines, words):
     with pytest.raises(InputError) as caught:
-        read_answers(written(*lines))
+        read_answers(written(*lines), LabelledAnswer)
     assert words in str(caught.value)
     assert "2 + 2" not in str(caught.value)
