@@ -14,7 +14,7 @@ from topics.results import Result, ResultStatus
 _TIER: Final = 1
 """Whose requests meet the candidates: most requests start there."""
 _SHADOW_SHARE: Final = 0.2
-_SHADOW_USD_PER_DAY: Final = "20"
+_SHADOW_USD_PER_DAY: Final = "100"
 """Little enough that some comparisons are unaffordable."""
 _CANARY_SHARE: Final = 0.1
 _SAMPLE_RATE: Final = 0.2

@@ -106,7 +106,7 @@ async def verify(settings: Settings, options: VerifyOptions, progress: Progress)
         ClickHouseUnavailable: ClickHouse is configured and does not answer.
         InputError: A usage log can't be read.
     """
-    await require_topics(settings.kafka)
+    await require_topics(settings.kafka, CALLS, DEAD_LETTERS, FEEDBACK, HOPS)
     started = time.monotonic()
     run = _Run(settings, options, progress)
     await run.work()
