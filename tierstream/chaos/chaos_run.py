@@ -9,9 +9,9 @@ from typing import Any
 from streams.config.settings import Settings
 from tierstream.chaos.complaints import Complaints
 from tierstream.chaos.faults import FaultLab, FaultPlan
-from tierstream.chaos.loop import LoopReport
+from tierstream.chaos.loop import LoopReport, loop_script
 from tierstream.client.request_run import RunReport, run_requests
-from tierstream.demo.corpus import sample, script_entries
+from tierstream.demo.corpus import sample
 from tierstream.demo.demo_run import teach
 from tierstream.verify.findings import Check
 from tierstream.verify.verification import Verification, VerifyOptions, verify
@@ -87,7 +87,7 @@ async def run_chaos(
         name: Prefix of the request ids.
         report: Filled while the run goes on; its seed decides requests and faults.
     """
-    await teach(simulator, script_entries())
+    await teach(simulator, loop_script(settings))
     lab = FaultLab(settings, data_dir, simulator, report.seed)
     complaints = Complaints(settings.kafka)
 

@@ -2,13 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from streams.config.settings import Settings
 from streams.config.settings_candidates import CanarySettings, ShadowSettings
 from streams.learning.canary import canary_of
+from tierstream.demo.corpus import script_entries
 from topics.results import Result, ResultStatus
 
 _TIER: Final = 1
@@ -18,6 +19,7 @@ _SHADOW_USD_PER_DAY: Final = "100"
 """Little enough that some comparisons are unaffordable."""
 _CANARY_SHARE: Final = 0.1
 _SAMPLE_RATE: Final = 0.2
+_DIFFERS_EACH: Final = 3
 
 
 def loop_variables(settings: Settings) -> dict[str, str]:
@@ -42,6 +44,18 @@ def loop_variables(settings: Settings) -> dict[str, str]:
         canary = CanarySettings(name="chaos", tier=_TIER, model=candidates[-1], share=_CANARY_SHARE)
         variables["TIERSTREAM_CANARY"] = _json(canary)
     return variables
+
+
+def loop_script(settings: Settings) -> Iterator[dict[str, Any]]:
+    """Yield the corpus as the simulator's script; to some prompts the shadows' candidates answer something else.
+
+    Most answers of strong models are the same text, and of such a comparison no judge has to be asked.
+    """
+    candidates = {shadow.model.model for shadow in settings.shadow}
+    for number, entry in enumerate(script_entries()):
+        differs = candidates and number % _DIFFERS_EACH == 0
+        answers = {"answers": dict.fromkeys(candidates, f"{entry['answer']} Anything else?")} if differs else {}
+        yield {**entry, **answers}
 
 
 def _json(section: ShadowSettings | CanarySettings) -> str:

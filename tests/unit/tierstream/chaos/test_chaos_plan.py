@@ -15,7 +15,7 @@ from streams.config.settings import load
 from tierstream.chaos import faults
 from tierstream.chaos.chaos_run import ChaosReport
 from tierstream.chaos.faults import FaultLab, FaultPlan
-from tierstream.chaos.loop import LoopReport, loop_variables
+from tierstream.chaos.loop import LoopReport, loop_script, loop_variables
 from tierstream.cli import app
 from tierstream.cli.commands import chaos
 from tierstream.stack.health import HealthCheck
@@ -101,6 +101,10 @@ def test_what_settings_leave_out_of_the_loop_is_switched_on_and_can_be_loaded(mo
     assert (shadow.tier, shadow.share, canary.tier, canary.share) == (1, 0.2, 1, 0.1)
     assert {shadow.model.ref, canary.model.ref} <= {model.ref for model in settings.tiers[1].models}
     assert loop_variables(loop) == {}
+    differing = [entry for entry in loop_script(loop) if entry.get("answers", {}).get(shadow.model.model)]
+    assert all(entry["answers"][shadow.model.model] != entry["answer"] for entry in differing)
+    assert 0 < len(differing) < len(list(loop_script(loop)))
+    assert not any("answers" in entry for entry in loop_script(settings))
 
 
 def test_what_the_results_met_of_the_loop_is_counted():
