@@ -7,6 +7,7 @@ import signal
 from base64 import b64encode
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from support.deployment import Deployment
@@ -24,14 +25,28 @@ from tierstream.operations.dead_letters import DeadLetters
 from tierstream.simulator.server import RunningSimulator, running_simulator
 from tierstream.verify.findings import Check
 from tierstream.verify.verification import Verification, VerifyOptions, verify
-from topics.base import from_millis
+from topics.base import Record, from_millis
 from topics.codec import encode
+from topics.control import BreakerStatus
 from topics.events import DeadLetter
 from topics.feedback import Feedback, FeedbackKind
 from topics.partitioning import partition_for
-from topics.registry import CONTROL, DEAD_LETTERS, FEEDBACK, HOPS, PARKED, RESULTS, SHADOW, VALIDATION, tier_tasks
+from topics.registry import (
+    CONTROL,
+    DEAD_LETTERS,
+    ESCALATIONS,
+    FEEDBACK,
+    HOPS,
+    PARKED,
+    RESULTS,
+    SHADOW,
+    VALIDATION,
+    TopicSpec,
+    tier_tasks,
+)
 from topics.requests import Request
 from topics.results import Result, ResultStatus
+from topics.tasks import Answer, Completion, Escalation, Parked, TierTask
 
 CANDIDATE, CANARY = "gpt-6-luna", "gpt-6.1-terra"
 JUDGES = (("openai", "gpt-6-luna"), ("anthropic", "claude-haiku-5-5"))
@@ -214,7 +229,9 @@ async def test_an_operators_retry_and_feedback_that_ask_for_the_same_revision_co
     await deployment.start_worker()
     await deployment.send(asked)
     results = await deployment.settled(ids(asked))
-    letters = [letter_about(deployment, request, results[request.request_id]) for request in asked]
+    letters = [
+        letter_about(deployment, tier_tasks(1), task_about(request, results[request.request_id])) for request in asked
+    ]
     async with Publisher(deployment.kafka) as publisher:
         await publisher.publish([Output(DEAD_LETTERS, letter) for letter in letters])
     dead = DeadLetters(deployment.settings)
@@ -232,21 +249,52 @@ async def test_an_operators_retry_and_feedback_that_ask_for_the_same_revision_co
     await verified(deployment, simulator)
 
 
-def letter_about(deployment: Deployment, request: Request, result: Result) -> DeadLetter:
-    """A task of a request that has its result, over which a handler raised."""
-    now = utc_now()
+async def test_what_an_operator_sends_again_to_the_judge_is_the_answer_of_its_revision(deployment, simulator):
+    asked = requests(simulator, 3)
+    await deployment.start_worker()
+    await deployment.send(asked)
+    results = await deployment.settled(ids(asked))
+    records = [
+        lambda task, given: Answer(task=task, completion=given),
+        lambda task, given: Escalation(task=task.model_copy(update={"best": given, "tier": 3}), reason="judge: fail"),
+        lambda task, given: Parked(task=task, reason="no judge", completion=given),
+    ]
+    specs = (VALIDATION, ESCALATIONS, PARKED)
+    letters = []
+    for request, spec, make in zip(asked, specs, records, strict=True):
+        result = results[request.request_id]
+        task = task_about(request, result)
+        fields = {name: getattr(result, name) for name in Completion.model_fields if hasattr(result, name)}
+        letters.append(letter_about(deployment, spec, make(task, Completion.model_validate(fields))))
+    async with Publisher(deployment.kafka) as publisher:
+        await publisher.publish([Output(DEAD_LETTERS, letter) for letter in letters])
+    dead = DeadLetters(deployment.settings)
+    retries, _ = await dead.plan(await dead.entries())
+    async for _ in dead.send(retries, by="ann"):
+        pass
+    await revisions(deployment, 6)
+    await verified(deployment, simulator)
+
+
+def task_about(request: Request, result: Result) -> TierTask:
+    """A task of a request that has its result."""
     deadline = from_millis(result.source.timestamp_ms) + timedelta(seconds=60)
-    task = new_task(request, tier=1, source=result.source, deadline=deadline)
-    encoded = encode(task)
+    return new_task(request, tier=1, source=result.source, deadline=deadline, attempts=result.route)
+
+
+def letter_about(deployment: Deployment, spec: TopicSpec[Any], record: Record) -> DeadLetter:
+    """A record over which a handler raised."""
+    encoded = encode(record)
+    topic, now = spec.full_name(deployment.kafka.prefix), utc_now()
     return DeadLetter(
-        stage="infer:1",
+        stage="some",
         reason="handler_error",
         message="a handler raised",
-        topic=tier_tasks(1).full_name(deployment.kafka.prefix),
-        partition=partition_for(request.request_id, deployment.kafka.partitions),
+        topic=topic,
+        partition=partition_for(record.partition_key, deployment.kafka.partitions),
         offset=0,
         timestamp_ms=int(now.timestamp() * 1000),
-        request_id=request.request_id,
+        request_id=record.partition_key,
         key=b64encode(encoded.key),
         headers=tuple((name, b64encode(value)) for name, value in encoded.headers),
         value=b64encode(encoded.value),
@@ -269,6 +317,8 @@ async def test_a_shadow_that_is_stopped_goes_on_and_a_candidate_that_is_down_har
         hop.outcome for record in await deployment.read(HOPS) for hop in record.hops if hop.stage == "shadow"
     )
     assert told == {"failed": 30}
+    said = [record for record in await deployment.read(CONTROL) if isinstance(record, BreakerStatus)]
+    assert {status.target for status in said if status.state == "open"} == {"shadow:luna"}
     simulator.set_behaviour("openai", CANDIDATE, down=False)
     # The same model serves the second tier, and its breaker there has nothing to do with it.
     [second] = requests(simulator, 1, "second")
