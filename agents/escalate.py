@@ -19,7 +19,8 @@ async def escalate(escalation: Escalation, ctx: Context) -> Outputs:
     why = f"escalated from tier {task.tier}: {_in_short(escalation.reason)}"
     hop = ctx.hop("escalated", tier=task.tier + 1, detail=escalation.reason)
     up = task.after(hop).model_copy(update={"tier": task.tier + 1, "promoted_from": None, "why": why})
-    event = StatusEvent(kind=StatusKind.ESCALATED, at=ctx.now(), tier=up.tier, detail=escalation.reason)
+    told = ": ".join(part for part in (escalation.reason, escalation.said) if part)
+    event = StatusEvent(kind=StatusKind.ESCALATED, at=ctx.now(), tier=up.tier, detail=told)
     return [
         Output(tier_tasks(up.tier), up),
         ctx.status(task.request.request_id, task.revision, event),
@@ -27,5 +28,5 @@ async def escalate(escalation: Escalation, ctx: Context) -> Outputs:
 
 
 def _in_short(reason: str) -> str:
-    """Leave out what the judge said: a route is made of few different words, by which it is counted."""
+    """Leave out what is wrong in particular: a route is made of few different words, by which it is counted."""
     return ": ".join(reason.split(": ")[:2])

@@ -28,7 +28,8 @@ from topics.shadow import ShadowTask
 _IN_FLIGHT: Final = 64
 _INSTRUCTION_TOKENS: Final = 500
 """Of the judge's prompt, besides the texts that are compared; rather too many than too few."""
-_REASON_CHARACTERS: Final = 200
+_WORTH: Final = {1.0: "better", 0.5: "same", 0.0: "worse"}
+"""What a verdict makes of the candidate's answer."""
 
 _Place = Literal["A", "B"]
 _PLACES: Final[tuple[_Place, _Place]] = ("B", "A")
@@ -116,10 +117,10 @@ class _Trial:
                     bench.dismiss(judge.ref)
                     continue
             self._hear(ended, bench)
-        (first, one), (second, other) = bench.scores
+        first, second = bench.scores
         agreed: dict[float, _Outcome] = {1.0: "win", 0.0: "loss"}
         outcome = agreed.get(first, "tie") if first == second else "tie"
-        self._end(outcome, f"{one} / {other}", (first, second))
+        self._end(outcome, f"{_WORTH[first]} / {_WORTH[second]}", (first, second))
 
     def _hear(self, ended: CallEnded, bench: "_JudgesBench") -> None:
         ref = f"{ended.provider}/{ended.model}"
@@ -195,8 +196,9 @@ class _JudgesBench:
         self._waiting = judges
         self._turn: str | None = None
         """`provider/model` of the one that has spoken."""
-        self.scores: list[tuple[float, str]] = []
-        """What its verdicts are worth for the candidate, from 0 to 1, and its reasons."""
+        self.scores: list[float] = []
+        """What its verdicts are worth for the candidate, from 0 to 1. Its reasons may quote the answers: they stay in
+        the journal."""
 
     @property
     def next(self) -> ModelSettings | None:
@@ -222,7 +224,7 @@ class _JudgesBench:
             self._turn, self.scores = ref, []
             # It goes on, though others that were away before a restart may be back.
             self._waiting.sort(key=lambda judge: judge.ref != ref)
-        self.scores.append((preference.score(place), _one_line(preference.reason)))
+        self.scores.append(preference.score(place))
 
     def dismiss(self, ref: str) -> None:
         """Ask somebody else."""
@@ -249,8 +251,4 @@ def _said(ended: CallEnded, preference: Preference | None, place: _Place) -> str
         return ended.error.kind
     if preference is None:
         return "unreadable"
-    return {1.0: "better", 0.5: "same", 0.0: "worse"}[preference.score(place)]
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:_REASON_CHARACTERS]
+    return _WORTH[preference.score(place)]

@@ -75,7 +75,7 @@ def _hop(answer: Answer, ctx: Context, ended: CallEnded, verdict: Verdict | None
     if family_of(ended.provider, ended.model) == family_of(gave.provider, gave.model):
         details.append("of the answerer's family")
     if verdict is not None:
-        details += [f"confidence {verdict.confidence:.2f}", *([verdict.findings] if verdict.findings else [])]
+        details += [f"confidence {verdict.confidence:.2f}", *([verdict.named] if verdict.named else [])]
     return ctx.hop(
         outcome,
         tier=answer.task.tier,
@@ -92,8 +92,8 @@ def _hop(answer: Answer, ctx: Context, ended: CallEnded, verdict: Verdict | None
 def _judged(answer: Answer, verdict: Verdict, ctx: Context) -> Output:
     if verdict.verdict == "pass" or not answer.withheld:
         return _passed(answer, answer.task, ctx)
-    reason = ": ".join(part for part in (JUDGE_FAILED, verdict.findings) if part)
-    return _escalated(answer, answer.task, reason)
+    reason = ": ".join(part for part in (JUDGE_FAILED, verdict.named) if part)
+    return _escalated(answer, answer.task, reason, verdict.said)
 
 
 def _unjudged(answer: Answer, ctx: Context, *, may_be_back: bool) -> Outputs:
@@ -113,9 +113,10 @@ def _passed(answer: Answer, task: TierTask, ctx: Context) -> Output:
     return answered(ctx.stage, task, answer.completion, task.attempts)
 
 
-def _escalated(answer: Answer, task: TierTask, reason: str) -> Output:
-    failed = task.model_copy(update={"best": better(task.best, answer.completion, reason)})
-    return Output(ESCALATIONS, Escalation(task=failed, reason=reason))
+def _escalated(answer: Answer, task: TierTask, reason: str, said: str | None = None) -> Output:
+    completion = answer.completion.model_copy(update={"said": said})
+    failed = task.model_copy(update={"best": better(task.best, completion, reason)})
+    return Output(ESCALATIONS, Escalation(task=failed, reason=reason, said=said))
 
 
 def _parked(answer: Answer, ctx: Context) -> list[Output]:

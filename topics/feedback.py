@@ -77,6 +77,11 @@ def retried_as(revision: int) -> str:
     return f"retried as revision {revision}"
 
 
+def kind_told(outcome: str, detail: str | None) -> str:
+    """Return the kind of the feedback that a hop tells of: its outcome, or what its detail begins with if unmatched."""
+    return (detail or "").partition(":")[0] if outcome == UNMATCHED else outcome
+
+
 def revision_asked_for(detail: str | None) -> int | None:
     """Return the revision that the detail of a hop of feedback says was asked for; None: none was."""
     found = _RETRIED.match(detail or "")

@@ -38,6 +38,8 @@ class _End(Record):
     error: ResultError | None = None
     reason: str | None = None
     """Why an answer that is `degraded` was not good enough, and why there is no better one."""
+    said: str | None = None
+    """What a judge said is wrong with it, in its own words: a text like the answer, which it may quote."""
     tier: Tier | None = None
     provider: str | None = None
     model: str | None = None

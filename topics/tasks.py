@@ -83,6 +83,8 @@ class Completion(Record):
     usage: Usage
     failed: Label | None = None
     """Why it was not good enough, such as `check: hedge`; None: nobody found anything."""
+    said: Label | None = None
+    """What a judge said is wrong with it, in its own words, which may quote the answer."""
 
 
 class TierTask(Record):
@@ -187,6 +189,8 @@ class Escalation(TaskRecord):
     SCHEMA: ClassVar[str] = "escalation/1"
 
     reason: Label
+    said: Label | None = None
+    """What a judge said is wrong with the answer, in its own words, which may quote it."""
 
 
 def task_of(record: Record | None) -> TierTask | None:

@@ -23,6 +23,7 @@ def answered(
         attempts,
         status=ResultStatus.OK if degraded is None else ResultStatus.DEGRADED,
         reason=degraded,
+        said=None if degraded is None else completion.said,
         attempt_id=completion.attempt_id,
         content=completion.content,
         tier=completion.tier,
@@ -96,7 +97,7 @@ def crashed(stage: str, record: Record, source: Source, revision: int, message: 
 
 def without_answer(outcome: Outcome, status: ResultStatus, error: ResultError) -> Outcome:
     """Return an ending that is small whatever the request and its answer are, and keeps what was paid."""
-    of_answer = ("attempt_id", "content", "reason", "tier", "provider", "model", "finish_reason", "usage")
+    of_answer = ("attempt_id", "content", "reason", "said", "tier", "provider", "model", "finish_reason", "usage")
     return outcome.model_copy(update={**dict.fromkeys(of_answer), "status": status, "error": error, "tags": ()})
 
 

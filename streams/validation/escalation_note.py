@@ -24,7 +24,8 @@ def escalation_note(best: Completion | None, context: Literal["none", "reason", 
     """
     if best is None or best.failed is None or context == "none":
         return None
-    parts = [_NOTE.format(and_it=", then that answer" if context == "answer" else ""), fenced("finding", best.failed)]
+    finding = ": ".join(part for part in (best.failed, best.said) if part)
+    parts = [_NOTE.format(and_it=", then that answer" if context == "answer" else ""), fenced("finding", finding)]
     if context == "answer":
         parts.append(fenced("earlier_answer", best.content[:_ANSWER_CHARACTERS]))
     return Message(role="user", content="\n".join(parts))

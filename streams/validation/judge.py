@@ -59,10 +59,14 @@ class Verdict(BaseModel):
         return self
 
     @property
-    def findings(self) -> str:
-        """Problems and reason on one short line; empty where the judge gave none."""
-        named = ", ".join(dict.fromkeys(self.problems))
-        return ": ".join(part for part in (named, one_line(self.reason, _REASON_CHARACTERS)) if part)
+    def named(self) -> str:
+        """The problems on one short line; empty where the judge named none."""
+        return ", ".join(dict.fromkeys(self.problems))
+
+    @property
+    def said(self) -> str | None:
+        """The reason on one short line, None where the judge gave none. It may quote the answer."""
+        return one_line(self.reason, _REASON_CHARACTERS) or None
 
 
 def judge_messages(request: Request, answer: str) -> tuple[Message, ...]:

@@ -210,6 +210,7 @@ ANSWERED_JSON = {
     "content": "4",
     "error": None,
     "reason": None,
+    "said": None,
     "tier": 1,
     "provider": "groq",
     "model": "m",

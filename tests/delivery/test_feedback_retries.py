@@ -177,6 +177,8 @@ async def test_the_command_gives_feedback_and_shows_what_comes_of_it(deployment,
 
     said = [
         {"request_id": "r1", "kind": "rating", "rating": 5, "user_id": "ann"},
+        # In the same batch as the one before, and so of the same millisecond.
+        {"request_id": "r1", "kind": "thumbs_up", "user_id": "bob"},
         {"request_id": "r2", "kind": "wrong", "retry": True, "coment": "?"},
         {"request_id": "stranger", "kind": "thumbs_up"},
     ]
@@ -184,8 +186,10 @@ async def test_the_command_gives_feedback_and_shows_what_comes_of_it(deployment,
     lines.write_text("".join(json.dumps(one) + "\n" for one in said))
     shown = await command(deployment, "--input", str(lines), "--wait", "--json")
     assert shown.exit_code == 1, shown.output
-    assert "coment (line 2)" in shown.stderr
-    replies = {one["request_id"]: one for one in json_objects(shown.stdout)}
+    assert "coment (line 3)" in shown.stderr
+    shown_replies = list(json_objects(shown.stdout))
+    assert {one["outcome"] for one in shown_replies if one["request_id"] == "r1"} == {"rating", "thumbs_up"}
+    replies = {one["request_id"]: one for one in shown_replies}
     assert replies["r1"]["detail"] == "noted"
     assert (replies["r2"]["detail"], replies["r2"]["result"]["tier"]) == ("retried as revision 1", 2)
     assert replies["stranger"]["outcome"] == "unmatched"

@@ -3,10 +3,12 @@
 import asyncio
 import json
 import sys
+from decimal import Decimal
 
 import pytest
 
-from topics.registry import PARKED
+from analytics.clickhouse import open_client
+from topics.registry import PARKED, STATUS
 from topics.requests import Message, Request
 from topics.results import ResultStatus
 
@@ -30,6 +32,8 @@ parked_s = 0.2
 """
 QUESTION = "May the supplier end the contract without notice?"
 RIGHT = "No: clause 7 asks for 90 days."
+SAID = "It does not answer the question correctly."
+"""In the judge's own words."""
 
 
 @pytest.fixture
@@ -80,12 +84,36 @@ async def test_the_judge_takes_a_misrouted_question_to_the_tier_that_answers_it(
     # gpt-oss and gpt are of one family.
     assert [hop["model"] for hop in answered] == ["openai/gpt-oss-20b", "gpt-6-luna"]
     assert {hop["model"] for hop in judged} == {"claude-haiku-5-5"}
-    said = "wrong: It does not answer the question correctly."
     for hop in judged:
         assert hop["detail"].startswith("critical path; confidence 0.")
-        assert hop["detail"].endswith(said)
+        assert hop["detail"].endswith("; wrong")
     why = [hop["detail"] for hop in found["hops"] if hop["stage"] == "escalate"]
-    assert why == [f"judge: fail: {said}"] * 2
+    assert why == ["judge: fail: wrong"] * 2
+
+
+async def test_what_a_judge_said_reaches_requesters_and_neither_the_ledger_nor_a_log(
+    deployment, simulator, clickhouse_url
+):
+    script = {"prompt": QUESTION, "label": None, "answer": RIGHT, "wrong": "Yes, at any time.", "failure": "wrong"}
+    simulator.script.add_lines(json.dumps(script), "test")
+    await deployment.start_worker()
+    # The sink has its texts hashed: as much as it may keep without keeping them.
+    await deployment.start("sink", CLICKHOUSE_URL=clickhouse_url, TIERSTREAM_CLICKHOUSE__LOG_BODIES="hash")
+    # Enough for an answer of the first tier, and not for the judge besides.
+    await deployment.send([request("contract").model_copy(update={"max_cost_usd": Decimal("0.0001")})])
+    result = (await deployment.settled(["contract"]))["contract"]
+    assert (result.status, result.said) == (ResultStatus.DEGRADED, SAID)
+    assert result.reason.startswith("judge: fail: wrong; max_cost_usd")
+    events = [event for status in await deployment.read(STATUS) for event in status.events]
+    assert {event.detail for event in events if event.kind == "escalated"} == {f"judge: fail: wrong: {SAID}"}
+    await trace(deployment, clickhouse_url, "contract")
+    async with open_client(clickhouse_url) as client:
+        for table in ("requests", "hops", "calls", "bodies"):
+            rows = (await client.query(f"SELECT * FROM {deployment.settings.clickhouse.database}.{table}")).result_rows
+            assert rows
+            assert SAID not in str(rows)
+    for log in deployment.folder.glob("*.log"):
+        assert SAID not in log.read_text()
 
 
 async def test_an_answer_rests_until_a_judge_is_back(deployment, simulator):

@@ -200,6 +200,7 @@ completions = every_field(
     finish_reason=names,
     usage=usages,
     failed=maybe(texts),
+    said=maybe(texts),
 )
 hop = every_field(
     Hop,
@@ -238,7 +239,7 @@ tasks = every_field(
     hops=some(hop),
 )
 answers = every_field(Answer, task=tasks, completion=completions, why=texts, withheld=st.booleans())
-escalations = every_field(Escalation, task=tasks, reason=texts)
+escalations = every_field(Escalation, task=tasks, reason=texts, said=maybe(texts))
 parked = every_field(Parked, task=tasks, reason=texts, since_ms=maybe(counts), completion=maybe(completions))
 shadow_tasks = every_field(ShadowTask, task=tasks, completion=completions, shadow=names)
 ending = {
@@ -249,6 +250,7 @@ ending = {
     "content": maybe(texts),
     "error": maybe(every_field(ResultError, code=names, message=texts)),
     "reason": maybe(texts),
+    "said": maybe(texts),
     "tier": maybe(tiers),
     "provider": maybe(names),
     "model": maybe(names),

@@ -9,14 +9,19 @@ from typing import Any
 from streams.config.settings import Settings
 from tierstream.chaos.complaints import Complaints
 from tierstream.chaos.faults import FaultLab, FaultPlan
+from tierstream.chaos.loop import LoopReport, loop_script
 from tierstream.client.request_run import RunReport, run_requests
 from tierstream.demo.corpus import sample
+from tierstream.demo.demo_run import teach
 from tierstream.verify.findings import Check
 from tierstream.verify.verification import Verification, VerifyOptions, verify
 from topics.requests import Request
+from topics.results import Result
 
 _GIVE_UP_S = 180.0
 _VERIFY_WAIT_S = 120.0
+_CRITICAL_EACH = 8
+"""One request in so many is on a critical path: a judge sees its answer first."""
 
 
 @dataclass
@@ -31,6 +36,7 @@ class ChaosReport:
     """Faults that could not be done to this stack."""
     complaints: int = 0
     """Feedback that asked for an answer anew."""
+    loop: LoopReport = field(default_factory=LoopReport)
     verification: Verification | None = None
 
     @property
@@ -50,6 +56,7 @@ class ChaosReport:
             "faults": self.faults,
             "skipped": list(self.skipped),
             "complaints": self.complaints,
+            "loop": self.loop.as_json(),
             "load": self.load.as_json(),
             "verify": verification,
         }
@@ -68,6 +75,8 @@ async def run_chaos(
 ) -> ChaosReport:
     """Send `requests` requests at `rate` a second while the plan's faults happen; then verify.
 
+    The simulator is told the corpus first: weak models give wrong answers in the ways that it has, and judges know.
+
     Args:
         settings: With the addresses of a running stack.
         data_dir: Of that stack; its usage log is held against the journal.
@@ -78,15 +87,21 @@ async def run_chaos(
         name: Prefix of the request ids.
         report: Filled while the run goes on; its seed decides requests and faults.
     """
+    await teach(simulator, loop_script(settings))
     lab = FaultLab(settings, data_dir, simulator, report.seed)
     complaints = Complaints(settings.kafka)
+
+    def note(result: Result) -> None:
+        complaints.note(result)
+        report.loop.note(result)
+
     complaining = asyncio.create_task(complaints.run())
     breaking = asyncio.create_task(lab.run(plan, requests / rate))
     try:
         await run_requests(
             settings,
             _requests(requests, report.seed, name),
-            on_result=complaints.note,
+            on_result=note,
             timeout_s=_GIVE_UP_S,
             rate=rate,
             report=report.load,
@@ -109,4 +124,6 @@ def _requests(count: int, seed: int, name: str) -> Iterator[Request]:
     for number, entry in enumerate(sample(count, seed)):
         # Ids rise and fault times are drawn: what is hit by a fault differs in kind, tier and length.
         fields = {**entry.request_fields(), "request_id": f"{name}-{number:06d}", "service_class": "bulk"}
+        if number % _CRITICAL_EACH == 0:
+            fields["context"] = {**fields["context"], "business_impact": "critical", "self_validating": False}
         yield Request.model_validate(fields)

@@ -17,13 +17,15 @@ import psutil
 from aiokafka.errors import KafkaError
 
 from streams.config.settings import Settings
-from streams.kafka.publisher import Publisher
+from streams.kafka.clock import utc_now
+from streams.kafka.publisher import DeliveryError, Output, Publisher
+from tierstream.operations.canaries import CanaryReport, ordered
 from tierstream.stack.errors import StackError
 from tierstream.stack.health import HealthCheck
 from tierstream.stack.service_process import READY_FILE_VARIABLE
 from tierstream.stack.state import read_state
 from tierstream.stack.supervisor import Service, Supervisor
-from topics.registry import REQUESTS
+from topics.registry import CONTROL, FEEDBACK, REQUESTS, SHADOW
 
 _STOPPED_S: Final = 1.5
 """A stopped worker stays stopped for the session timeout and this much longer."""
@@ -36,6 +38,10 @@ _CLICKHOUSE_OUTAGE_S: Final = 30.0
 _DISK_TROUBLE_S: Final = 15.0
 _DISK_FAULTS: Final = ("disk_full", "slow_disk")
 _PROVIDER_TROUBLE_S: Final = 5.0
+_CANARY_STOPPED_S: Final = 8.0
+_ORDER_AGAIN_S: Final = 1.0
+_CANARY_FAULTS: Final = ("canary_orders",)
+_POISONED: Final = (REQUESTS, FEEDBACK, SHADOW)
 _POISON: Final = (b"", b"\x00\xff\xfe not json", b'{"request_id": "poison"', b'{"messages": []}', b"[1, 2, 3]", b"null")
 _TROUBLES: Final[tuple[dict[str, Any], ...]] = (
     {"down": True},
@@ -59,6 +65,7 @@ class FaultPlan:
     slow_disk: int = 1
     provider_troubles: int = 4
     poison_records: int = 30
+    canary_orders: int = 6
 
     @classmethod
     def scaled(cls, seconds: float) -> "FaultPlan":
@@ -106,10 +113,14 @@ class FaultLab:
             "slow_disk": lambda: self._trouble_disk("slow_disk"),
             "provider_troubles": self._trouble_provider,
             "poison_records": self._poison,
+            "canary_orders": self._order_canary,
         }
         if (plan.disk_full or plan.slow_disk) and not await self._clickhouse_takes_faults():
             self.skipped = _DISK_FAULTS
             plan = replace(plan, disk_full=0, slow_disk=0)
+        if plan.canary_orders and not self._settings.canary:
+            self.skipped = (*self.skipped, *_CANARY_FAULTS)
+            plan = replace(plan, canary_orders=0)
         try:
             async with asyncio.TaskGroup() as group:
                 for name, count in vars(plan).items():
@@ -201,9 +212,26 @@ class FaultLab:
             async with session.post(f"{self._simulator}/control/reset") as response:
                 response.raise_for_status()
 
+    async def _order_canary(self) -> None:
+        """Have an operator stop a canary, and give it its share again a little later."""
+        plan = self._random.choice(self._settings.canary)
+        for state in ("stopped", "running"):
+            order = ordered(CanaryReport(plan, None), state, by="chaos", at=utc_now())
+            while not await self._give([Output(CONTROL, order)]):  # noqa: ASYNC110 - no event tells that the broker is back
+                await asyncio.sleep(_ORDER_AGAIN_S)
+            await asyncio.sleep(_CANARY_STOPPED_S if state == "stopped" else 0)
+
+    async def _give(self, orders: list[Output]) -> bool:
+        try:
+            async with Publisher(self._settings.kafka) as publisher:
+                await publisher.publish(orders)
+        except (DeliveryError, KafkaError):
+            return False
+        return True
+
     async def _poison(self) -> None:
-        """Send bytes that are no request; while the broker is away there is nothing to poison."""
-        topic = REQUESTS.full_name(self._settings.kafka.prefix)
+        """Send bytes that are no record of their topic; while the broker is away there is nothing to poison."""
+        topic = self._random.choice(_POISONED).full_name(self._settings.kafka.prefix)
         with contextlib.suppress(KafkaError):
             async with Publisher(self._settings.kafka) as publisher:
                 await publisher.producer.send_and_wait(topic, self._random.choice(_POISON))

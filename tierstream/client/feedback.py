@@ -16,7 +16,7 @@ from tierstream.client.request_file import InputError
 from topics.base import from_millis
 from topics.codec import DecodeError, decode, encode
 from topics.events import Hop
-from topics.feedback import UNMATCHED, Feedback, revision_asked_for
+from topics.feedback import UNMATCHED, Feedback, kind_told, revision_asked_for
 from topics.registry import FEEDBACK, HOPS, RESULTS
 from topics.results import Result
 
@@ -123,7 +123,7 @@ async def replies(settings: Settings, given: Sequence[Given], timeout_s: float) 
         given: What was sent.
         timeout_s: How long to wait; what took longer is left out.
     """
-    open_ones = {_name(one.said.request_id, one.said.revision, one.appended_ms): one for one in given}
+    open_ones = {_name(one.said.request_id, one.said.revision, one.said.kind, one.appended_ms): one for one in given}
     told: dict[tuple[str, int], list[Reply]] = {}
     results: dict[tuple[str, int], Result] = {}
     start = from_millis(min(one.appended_ms for one in given)) - _BEFORE
@@ -138,8 +138,9 @@ async def replies(settings: Settings, given: Sequence[Given], timeout_s: float) 
             while open_ones or told:
                 for record in await hops.poll():
                     for hop in (hop for hop in record.hops if hop.stage == _STAGE):
-                        moment = round(hop.started_at.timestamp() * 1000)
-                        if (one := open_ones.pop(_name(record.request_id, record.revision, moment), None)) is None:
+                        kind, moment = kind_told(hop.outcome, hop.detail), round(hop.started_at.timestamp() * 1000)
+                        name = _name(record.request_id, record.revision, kind, moment)
+                        if (one := open_ones.pop(name, None)) is None:
                             continue
                         reply = Reply(one, hop)
                         if reply.revision is None:
@@ -152,5 +153,5 @@ async def replies(settings: Settings, given: Sequence[Given], timeout_s: float) 
                         yield Reply(reply.given, reply.hop, results[identity])
 
 
-def _name(request_id: str, revision: int, appended_ms: int) -> tuple[str, int, int]:
-    return request_id, revision, appended_ms
+def _name(request_id: str, revision: int, kind: str, appended_ms: int) -> tuple[str, int, str, int]:
+    return request_id, revision, kind, appended_ms

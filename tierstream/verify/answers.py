@@ -77,11 +77,13 @@ class AnswerBook:
 
     def _judge_answer(self, result: Result, request: bytes) -> None:
         attempt = result.attempt_id
-        if attempt is None or attempt not in {line.attempt_id for line in result.route}:
+        is_routed = attempt is not None and attempt in {line.attempt_id for line in result.route}
+        earlier = [] if is_routed else self._given_earlier(result)
+        if not is_routed and not earlier:
             self._findings.add(Check.UNROUTED, result.request_id, f"its route leaves out its own attempt, {attempt}")
         if attempt is None:
             return
-        known = self._ended.of_attempt(request, attempt, result.source.timestamp_ms)
+        known = earlier or self._ended.of_attempt(request, attempt, result.source.timestamp_ms)
         answers = [end.answer for end in known if end.answer is not None]
         given = Answer.of(result)
         if given in answers or not known:
@@ -92,6 +94,17 @@ class AnswerBook:
         else:
             detail = f"its content is not that of attempt {attempt} in the journal"
         self._findings.add(Check.FOREIGN_ANSWER, result.request_id, detail)
+
+    def _given_earlier(self, result: Result) -> list[EndedCall]:
+        """Return the calls of an earlier revision that gave the answer of this one, and had been paid for there.
+
+        An operator may send a record again that holds an answer, such as one that waited for a judge.
+        """
+        attempt, asked_ms = result.attempt_id, result.source.timestamp_ms
+        if attempt is None:
+            return []
+        earlier = (identity(result.request_id, revision) for revision in range(result.revision))
+        return [end for request in earlier for end in self._ended.of_attempt(request, attempt, asked_ms)]
 
     def _judge_want_of_answer(self, result: Result, routed: list[list[EndedCall]], at_ms: int) -> None:
         for ends in routed:

@@ -9,7 +9,7 @@ from typing import Final
 from tierstream.verify.findings import Check, Findings, place
 from tierstream.verify.identity import Window, identity
 from topics.events import DeadLetter, Hop, Hops
-from topics.feedback import Feedback, revision_asked_for
+from topics.feedback import Feedback, kind_told, revision_asked_for
 from topics.results import Result
 
 STAGE: Final = "feedback"
@@ -18,9 +18,10 @@ STAGE: Final = "feedback"
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """A feedback by which a hop names it: what it is about, and when the broker appended it."""
+    """A feedback by which a hop names it: what it is about and of which kind, and when the broker appended it."""
 
     about: bytes
+    kind: str
     appended_ms: int
 
 
@@ -78,7 +79,7 @@ class FeedbackBook:
         self._places.add((partition, offset))
         if judged:
             self.count += 1
-            self._untold[_Told(identity(said.request_id, said.revision), at_ms)] = (partition, offset)
+            self._untold[_Told(identity(said.request_id, said.revision), said.kind, at_ms)] = (partition, offset)
 
     def add_unreadable(self, value: bytes | None, partition: int, offset: int) -> None:
         """Take note of a record that is no feedback."""
@@ -109,7 +110,8 @@ class FeedbackBook:
                 self._add_hop(hops, hop)
 
     def _add_hop(self, hops: Hops, hop: Hop) -> None:
-        told = _Told(identity(hops.request_id, hops.revision), round(hop.started_at.timestamp() * 1000))
+        about, appended_ms = identity(hops.request_id, hops.revision), round(hop.started_at.timestamp() * 1000)
+        told = _Told(about, kind_told(hop.outcome, hop.detail), appended_ms)
         self._untold.pop(told, None)
         revision = revision_asked_for(hop.detail)
         if revision is not None:

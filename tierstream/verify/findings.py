@@ -30,6 +30,7 @@ class Check(StrEnum):
     UNBILLED = "unbilled"
     UNROUTED = "unrouted"
     SHADOWED = "shadowed"
+    SHADOW_UNTOLD = "shadow_untold"
     REDELIVERED = "redelivered"
     FOREIGN_ANSWER = "foreign_answer"
     WITHHELD = "withheld"
@@ -68,6 +69,7 @@ _ABOUT: Final[Mapping[Check, str]] = {
     Check.UNBILLED: "calls that the provider billed and that failed on our side without its usage",
     Check.UNROUTED: "paid calls that the route of their request's result leaves out",
     Check.SHADOWED: "calls of a shadow that a result has in its route, and so in its cost",
+    Check.SHADOW_UNTOLD: "comparisons of a shadow that were done and that no hop tells of",
     Check.REDELIVERED: "paid calls that are in no route because their request was delivered again, or had its result",
     Check.FOREIGN_ANSWER: "results whose answer is not what the journal has for their attempt",
     Check.WITHHELD: "results without an answer though a call in their route had given one",

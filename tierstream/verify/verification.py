@@ -30,13 +30,14 @@ from tierstream.verify.rates import RatesAudit
 from tierstream.verify.redelivery import UnroutedCalls
 from tierstream.verify.requests import RequestBook
 from tierstream.verify.served import ServedCalls, fetch_served, judge_unrecorded, read_usage_logs
+from tierstream.verify.shadows import ShadowBook
 from tierstream.verify.shared_calls import SharedCalls
 from topics.base import from_millis
 from topics.codec import DecodeError, decode
 from topics.dead_letters import revision_of
 from topics.events import DeadLetter
 from topics.journal import CallEnded, CallStarted
-from topics.registry import CALLS, DEAD_LETTERS, FEEDBACK, HOPS, REQUESTS, RESULTS
+from topics.registry import CALLS, DEAD_LETTERS, FEEDBACK, HOPS, REQUESTS, RESULTS, SHADOW
 
 _SERVED_CHECKS: Final = (Check.UNRECORDED, Check.UNSERVED, Check.UNMADE, Check.UNBILLED)
 
@@ -106,7 +107,7 @@ async def verify(settings: Settings, options: VerifyOptions, progress: Progress)
         ClickHouseUnavailable: ClickHouse is configured and does not answer.
         InputError: A usage log can't be read.
     """
-    await require_topics(settings.kafka)
+    await require_topics(settings.kafka, CALLS, DEAD_LETTERS, FEEDBACK, HOPS, SHADOW)
     started = time.monotonic()
     run = _Run(settings, options, progress)
     await run.work()
@@ -139,6 +140,7 @@ class _Run:
             window=self._window,
             longest=settings.deadlines.longest,
         )
+        self._shadows = ShadowBook(self._findings, topic=SHADOW.full_name(settings.kafka.prefix))
 
     async def work(self) -> None:
         """Read everything, cause before effect, and judge it."""
@@ -146,13 +148,16 @@ class _Run:
         served = await self._served()
         await self._read_requests()
         await self._read_feedback()
+        await self._read_shadow_tasks()
         await self._wait_for_results()
         await self._wait_for_feedback()
         await self._read_dead_letters()
         shared = SharedCalls(self._findings, served)
         done = await self.evidence.committed(FEEDBACK, self._settings.group(FEEDBACK.name))
+        compared = await self.evidence.committed(SHADOW, self._settings.group(SHADOW.name))
         await self._judge_money(served, shared)
         self._feedback.finish(done, utc_now())
+        self._shadows.finish(compared)
         await self._judge_unanswered()
         if served is not None:
             judge_unrecorded(self._findings, served)
@@ -206,6 +211,13 @@ class _Run:
                 elif judged:
                     self._feedback.add_unreadable(raw.value, *where)
 
+    async def _read_shadow_tasks(self) -> None:
+        for span in await self.evidence.spans(SHADOW, since_ms=_millis(self.verification.since)):
+            async for raw, given in self.evidence.read(SHADOW, span):
+                # What can't be read was written by somebody else, and is a dead letter.
+                if not isinstance(given, DecodeError):
+                    self._shadows.add_task(given, span.tp.partition, raw.offset)
+
     async def _wait_for_results(self) -> None:
         if not self._options.wait_s:
             return
@@ -247,6 +259,7 @@ class _Run:
                 self._letters += 1
                 if isinstance(letter, DeadLetter):
                     self._feedback.add_dead_letter(letter)
+                    self._shadows.add_dead_letter(letter)
                 if isinstance(letter, DeadLetter) and not self._book.add_dead_letter(letter):
                     # The place is enough: a letter keeps up to a megabyte.
                     others.append(letter.model_copy(update={"value": None, "headers": (), "traceback": None}))
@@ -334,6 +347,7 @@ class _Run:
         async for raw, hops in self.evidence.read_ours(HOPS, span):
             unrouted.add_hops(hops, raw.timestamp)
             self._feedback.add_hops(hops)
+            self._shadows.add_hops(hops)
             if raw.offset >= span.start:
                 self._hops += len(hops.hops)
                 expected.add(raw.offset, raw.timestamp, hops)

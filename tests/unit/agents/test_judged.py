@@ -20,7 +20,7 @@ from topics.results import Outcome, ResultStatus
 from topics.tasks import Answer, Completion, Escalation, Parked, TierTask
 
 WHY = '{"verdict": "fail", "confidence": 0.8, "problems": ["wrong"], "reason": "It cites\\n clause 9."}'
-TOLD = "judge: fail: wrong: It cites clause 9."
+TOLD, SAID = "judge: fail: wrong", "It cites clause 9."
 
 
 def configured(**validation: Any) -> dict[str, Any]:
@@ -86,7 +86,8 @@ class TestWhoJudges:
         escalation = only(await run(validate, answer(), bench, "validate"), Escalation)
         [hop] = escalation.task.hops
         assert (escalation.reason, escalation.task.best.failed) == (TOLD, TOLD)
-        assert hop.detail == "critical path; confidence 0.80; wrong: It cites clause 9."
+        assert (escalation.said, escalation.task.best.said) == (SAID, SAID)
+        assert hop.detail == "critical path; confidence 0.80; wrong"
         assert hop.scores == (0.0,)
 
 
@@ -194,7 +195,8 @@ class TestTopTier:
         given = only(await run(infer, new_task(tier=3, validate_answer=True), bench, "infer:3"), Answer)
         failed = only(await run(validate, given, bench, "validate"), Escalation)
         outcome = only(await run(escalate, failed, bench, "escalate"), Outcome)
-        assert (outcome.status, outcome.content, outcome.reason) == (ResultStatus.DEGRADED, "clause 9", TOLD)
+        assert (outcome.status, outcome.content) == (ResultStatus.DEGRADED, "clause 9")
+        assert (outcome.reason, outcome.said) == (TOLD, SAID)
         assert outcomes_of(outcome) == ["ok", "judge_fail", "exhausted"]
 
 
@@ -259,13 +261,13 @@ class TestNextTier:
     )
     async def test_it_is_told_as_much_as_the_settings_say(self, context, has):
         bench = new(SETTINGS | {"escalation": {"context": context}}, trusted=FakeProvider("right"))
-        best = completion("It is </earlier_answer> clause 9.").model_copy(update={"failed": TOLD})
+        best = completion("It is </earlier_answer> clause 9.").model_copy(update={"failed": TOLD, "said": SAID})
         await run(infer, new_task(tier=2, best=best), bench, "infer:2")
         [call] = bench.providers["trusted"].calls
         first, *notes = call.prompt.messages
         assert first == new_request().messages[0]
         told = "".join(note.text for note in notes)
-        assert (f"<finding>\n{TOLD}\n</finding>" in told, "clause 9.\n</earlier_answer>" in told) == has
+        assert (f"<finding>\n{TOLD}: {SAID}\n</finding>" in told, "clause 9.\n</earlier_answer>" in told) == has
         assert "is </earlier_answer>" not in told
 
     async def test_it_is_the_same_after_a_restart(self):
@@ -308,11 +310,12 @@ class TestNextTier:
         await run(infer, new_task(tier=2, best=best), bench, "infer:2")
         assert bench.providers["trusted"].calls[0].prompt.messages == new_request().messages
 
-    async def test_the_route_has_no_words_of_the_judge(self):
-        escalation = Escalation(task=new_task(), reason=TOLD)
+    async def test_requesters_are_told_what_the_judge_said_and_the_route_and_the_hops_are_not(self):
+        escalation = Escalation(task=new_task(), reason=TOLD, said=SAID)
         outputs = await run(escalate, escalation, new(), "escalate")
         up = only(outputs, TierTask)
         assert (up.why, up.hops[-1].detail) == ("escalated from tier 1: judge: fail", TOLD)
+        assert only(outputs, Status).events[0].detail == f"{TOLD}: {SAID}"
         assert topics_of(outputs, TierTask) == ["tier2"]
 
 

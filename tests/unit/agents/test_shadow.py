@@ -139,8 +139,9 @@ class TestTheComparison:
         hops = await hops_of(bench)
         assert told(hops) == ["compared", "compared", outcome]
         assert hops[-1].scores == scores
-        reasons = [json.loads(verdict)["reason"] for verdict in (first, second)]
-        assert hops[-1].detail == f"next: {reasons[0]} / {reasons[1]}"
+        worth = {1.0: "better", 0.5: "same", 0.0: "worse"}
+        assert hops[-1].detail == f"next: {worth[scores[0]]} / {worth[scores[1]]}"
+        assert not any("it is" in (hop.detail or "") for hop in hops)
         assert (hops[-1].provider, hops[-1].model, hops[-1].cost_usd) == ("trusted", "next", CALL_COST)
         assert [(hop.provider, hop.model, hop.cost_usd) for hop in hops[:-1]] == [("spare", "judge", CALL_COST)] * 2
         assert len({hop.attempt_id for hop in hops}) == 3

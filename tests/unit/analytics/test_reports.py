@@ -162,12 +162,13 @@ async def test_without_sharing_nothing_is_saved(client):
 
 
 async def test_feedback_is_counted_once_however_often_it_was_told(module_clickhouse_url, capsys):
-    """The retry of the first was told of twice, and two kinds of feedback asked for one revision."""
+    """The retry of the first was told of twice, two kinds asked for one revision, and two kinds came at once."""
     told = [
         ("r1", 0, "wrong", "retried as revision 1"),
         ("r1", 0, "wrong", "retried as revision 1"),
         ("r1", 1, "schema_mismatch", "retried as revision 1"),
         ("r2", 2, "thumbs_up", "noted"),
+        ("r2", 2, "rating", "noted"),
         ("r2", 3, "unmatched", "wrong: no result is known"),
         ("r2", 3, "wrong", "noted"),
         ("r3", 4, "unmatched", "rating: no result is known"),
@@ -182,15 +183,15 @@ async def test_feedback_is_counted_once_however_often_it_was_told(module_clickho
             await ledger.insert([Entry(position, rows_of(record, position, "none"))])
         await ledger.close()
         report = await summary(window(client, "said"))
-        kinds = {"wrong": 2, "schema_mismatch": 1, "thumbs_up": 1}
-        assert report.feedback == FeedbackSummary(matched=4, unmatched=1, retried=1, kinds=kinds)
+        kinds = {"wrong": 2, "rating": 1, "schema_mismatch": 1, "thumbs_up": 1}
+        assert report.feedback == FeedbackSummary(matched=5, unmatched=1, retried=1, kinds=kinds)
         tagged = await summary(window(client, "said", tag="some"))
         assert tagged.feedback == FeedbackSummary(
             matched=2, unmatched=0, retried=1, kinds={"schema_mismatch": 1, "wrong": 1}
         )
         show_summary(report, "groq/small")
         shown = " ".join(capsys.readouterr().out.split())
-        assert "4 on results (wrong 2, schema_mismatch 1, thumbs_up 1), 1 unmatched; 1 answered anew" in shown
+        assert "5 on results (wrong 2, rating 1, schema_mismatch 1, thumbs_up 1), 1 unmatched; 1 answered anew" in shown
 
 
 def feedback_hops(number: int, request_id: str, at_s: int, outcome: str, detail: str) -> Hops:

@@ -16,6 +16,7 @@ from tierstream.cli.errors import FAILED
 from tierstream.cli.help_text import examples
 from tierstream.cli.progress import progress_console
 from tierstream.cli.render.results import printable, show_json
+from tierstream.stack.state import addresses
 
 if TYPE_CHECKING:
     from tierstream.chaos.chaos_run import ChaosReport
@@ -46,7 +47,9 @@ def chaos(
     In 400 s that is 15 SIGKILLs of workers, 5 SIGSTOPs that outlast `kafka.session_timeout_s`, 3 workers that join and
     leave, 2 kills of the broker, a 30 s outage of ClickHouse, 15 s in which its disk is full and 15 s in which it is
     slow, troubles of providers and records of rubbish; other lengths in proportion. One answer in ten is complained
-    about, twice, and answered anew. Ends with `verify`. Exit code 1 if a request lacks its one result or an invariant
+    about, twice, and answered anew. The loop is under it: models answer wrong as the demo's corpus has it, a judge sees
+    critical answers and a sample, and what the settings leave out of shadow, canary and sampling is switched on in a
+    stack that is started here. Ends with `verify`. Exit code 1 if a request lacks its one result or an invariant
     does not hold.
     """
     if seed is None:
@@ -64,12 +67,16 @@ def chaos(
 async def _run(ctx: typer.Context, seconds: float, rate: float, workers: int, seed: int) -> "ChaosReport":
     from tierstream.chaos.chaos_run import ChaosReport, run_chaos  # noqa: PLC0415
     from tierstream.chaos.faults import FaultPlan  # noqa: PLC0415 - the clients take a second to import
+    from tierstream.chaos.loop import loop_variables  # noqa: PLC0415
     from tierstream.stack.clickhouse_faults import FAULTS_VARIABLE  # noqa: PLC0415
     from tierstream.stack.deployment import with_addresses  # noqa: PLC0415
 
     # For the embedded ClickHouse of a stack that is started here.
     os.environ[FAULTS_VARIABLE] = "1"
     settings = load_settings(ctx)
+    if addresses(settings.stack.data_dir.absolute()) is None:
+        os.environ.update(loop_variables(settings))
+        settings = load_settings(ctx)
     settings = settings.model_copy(update={"stack": settings.stack.model_copy(update={"workers": workers})})
     async with running_stack(ctx, settings) as found:
         if found.simulator is None:
@@ -101,9 +108,10 @@ def _show(report: "ChaosReport") -> None:
         f"results   {load.results} of {load.requests}, {len(load.missing)} missing, {load.duplicates} duplicates"
     )
     typer.echo(f"feedback  {report.complaints} that asked for an answer anew")
+    typer.echo("loop      " + ", ".join(f"{part} {count}" for part, count in report.loop.as_json().items()))
     if report.skipped:
         names = ", ".join(name.replace("_", " ") for name in report.skipped)
-        typer.echo(f"skipped   {names}: the ClickHouse that runs takes no faults; stop the stack and chaos starts one")
+        typer.echo(f"skipped   {names}: the stack that runs takes no such faults; stop it and chaos starts one")
     if report.verification is None:
         return
     findings = report.verification.findings

@@ -41,7 +41,7 @@ def show_answer(result: Result, *, as_json: bool) -> None:
         return
     if result.content is not None:
         typer.echo(printable(result.content))
-    reason = f"  {printable(result.reason)}" if result.reason is not None else ""
+    reason = "".join(f"  {printable(text)}" for text in (result.reason, result.said) if text is not None)
     if result.error is not None:
         reason = f"  {result.error.code}: {printable(result.error.message)}"
     typer.echo(f"{headline(result)}{reason}", err=True)

@@ -80,10 +80,12 @@ def test_findings_are_one_short_line():
     said = Verdict(
         verdict="fail", confidence=1.0, problems=(Problem.WRONG, Problem.WRONG), reason="It\n\tis\x1b[2J " + "x" * 900
     )
-    assert said.findings.startswith("wrong: It is[2J xxx")
-    assert len(said.findings) == len("wrong: ") + 160
-    assert said.findings.isprintable()
-    assert Verdict(verdict="pass", confidence=1.0).findings == ""
+    assert said.named == "wrong"
+    assert said.said.startswith("It is[2J xxx")
+    assert len(said.said) == 160
+    assert said.said.isprintable()
+    passed = Verdict(verdict="pass", confidence=1.0)
+    assert (passed.named, passed.said) == ("", None)
 
 
 def test_the_schema_names_both_verdicts():

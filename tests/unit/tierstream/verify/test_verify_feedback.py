@@ -59,6 +59,19 @@ def test_feedback_that_is_told_of_is_right(book, findings):
     assert (book.count, book.retries) == (1, 0)
 
 
+def test_of_two_kinds_in_the_same_millisecond_each_is_to_be_told_of(book, findings):
+    book.add_feedback(Feedback(request_id="r1", kind=FeedbackKind.THUMBS_DOWN), 2, 6, AT_MS)
+    book.add_hops(told())
+    book.finish({2: 7}, NOW)
+    assert [finding.subject for finding in findings.named(Check.FEEDBACK_UNTOLD)] == [f"{TOPIC}-2@6"]
+    at = from_millis(AT_MS)
+    unmatched = Hop(
+        stage="feedback", started_at=at, ended_at=at, queue_ms=0, outcome="unmatched", detail="thumbs_down: no result"
+    )
+    book.add_hops(Hops(request_id="r1", hops=(unmatched,)))
+    assert not book.is_waiting
+
+
 @pytest.mark.parametrize("hops", [told(at_ms=AT_MS + 1), told(stage="infer:1")])
 @pytest.mark.parametrize(("committed", "check"), [(6, Check.FEEDBACK_UNTOLD), (5, Check.PENDING)])
 def test_feedback_that_no_hop_tells_of_is_lost_once_it_was_done(book, findings, hops, committed, check):
