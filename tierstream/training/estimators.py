@@ -160,6 +160,23 @@ def fit_softmax(rows: Sparse, labels: Ints, weight: Array, start: Array, c: floa
     return weights, intercept
 
 
+def fit_logistic(rows: Sparse, labels: Ints, weight: Array, c: float) -> tuple[Array, float]:
+    """Fit a logistic regression of two classes, by a solver that many sparse columns don't slow down.
+
+    Args:
+        rows: (rows, columns)
+        labels: (rows,) 0 or 1; both occur.
+        weight: (rows,) What each counts.
+        c: Inverse of the penalty.
+
+    Returns:
+        The weights (columns,) and the intercept.
+    """
+    fitted = LogisticRegression(C=c, solver="liblinear", intercept_scaling=10, tol=1e-3, random_state=0)
+    fitted.fit(rows, labels, sample_weight=weight)
+    return fitted.coef_[0], float(fitted.intercept_[0])
+
+
 def softmax_temperature(scores: Array, labels: Array) -> float:
     """Return the factor that makes scores the best log probabilities of the labels' shares: both (rows, classes)."""
 

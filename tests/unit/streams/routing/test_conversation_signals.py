@@ -1,23 +1,23 @@
 """Signals of conversations: what strikes, what only looks like it, and that every text is read in bounded time."""
 
-import json
 import math
 import tomllib
 from importlib import resources
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.record_strategies import requests
 
 from streams.config.setting_types import Signal
-from streams.routing import conversation_signals
+from streams.routing import conversation_features
 from streams.routing.conversation_cues import KINDS, count_cues, spaced
-from streams.routing.conversation_signals import FEATURES, WEIGHTS_FILE, features_of, shipped_models, signals
+from streams.routing.conversation_features import FORM, see
+from streams.routing.conversation_signals import OUTPUTS, columns_of, shipped, signals
 from topics.requests import Message, Request
 
 REPHRASED, FRUSTRATED = Signal.REPHRASED, Signal.FRUSTRATED
-SHIPPED = resources.files("streams.routing")
 
 
 def conversation(*texts: str, first: str = "user") -> Request:
@@ -58,7 +58,8 @@ ONLY_LOOKING_LIKE_IT = [
 
 @pytest.mark.parametrize(("asked", "answered", "last", "expected"), STRIKING, ids=[row[2] for row in STRIKING])
 def test_who_asks_again_or_loses_patience_strikes(asked, answered, last, expected):
-    assert signals(conversation(asked, answered, last)) == expected
+    # "I asked for ..., not for ..." may count as weary too.
+    assert signals(conversation(asked, answered, last)) >= expected
 
 
 @pytest.mark.parametrize("turns", ONLY_LOOKING_LIKE_IT, ids=[turns[-1] for turns in ONLY_LOOKING_LIKE_IT])
@@ -72,7 +73,7 @@ def test_an_earlier_turn_counts_as_well_as_the_one_before():
 
 
 def test_without_an_earlier_message_of_the_user_nothing_is_read(monkeypatch):
-    monkeypatch.setattr(conversation_signals, "_features", lambda *_: pytest.fail("was read"))
+    monkeypatch.setattr(conversation_features, "_see", lambda *_: pytest.fail("was read"))
     furious = "USELESS!!! For the third time!"
     assert signals(conversation(furious)) == frozenset()
     assert signals(conversation("Hello, how can I help?", furious, first="assistant")) == frozenset()
@@ -89,16 +90,16 @@ def test_any_request_has_signals(request):
 
 @given(st.lists(st.text(max_size=60), min_size=3, max_size=7))
 def test_features_are_finite_and_small(texts):
-    found = features_of(conversation(*texts).messages)
-    assert found is None or len(found) == len(FEATURES)
-    assert all(math.isfinite(value) and abs(value) <= 10 for value in found or ())
+    found = see(conversation(*texts).messages)
+    assert found is None or len(found.form) == len(FORM)
+    assert all(math.isfinite(value) and abs(value) <= 20 for value in (found.form if found else ()))
 
 
 def test_of_a_long_text_both_ends_are_read():
     filler = "lorem ipsum " * 500
 
     def given_for(middle):
-        return features_of(conversation(*CAPITAL, f"Which city? {filler}{middle}{filler} Thanks.").messages)
+        return see(conversation(*CAPITAL, f"Which city? {filler}{middle}{filler} Thanks.").messages)
 
     assert given_for("useless idiots ") == given_for("nothing of that ")
 
@@ -109,15 +110,25 @@ def test_quotations_that_never_end_are_left_alone(opening):
 
 
 def test_every_cue_is_found_where_it_stands():
-    languages = tomllib.loads(SHIPPED.joinpath("conversation_cues.toml").read_text(encoding="utf-8"))
+    shipped_cues = resources.files("streams.routing").joinpath("conversation_cues.toml").read_text(encoding="utf-8")
+    languages = tomllib.loads(shipped_cues)
     assert tuple(languages) == KINDS
     for number, kind in enumerate(KINDS):
         for cue in (cue for cues in languages[kind].values() for cue in cues):
             assert count_cues(spaced(cue.removeprefix("^")))[number], f"{kind}: {cue!r} is never found"
 
 
-def test_the_weights_are_those_of_the_features():
-    found = json.loads(SHIPPED.joinpath(WEIGHTS_FILE).read_text(encoding="utf-8"))
-    assert [*found] == [*Signal]
-    assert all(tuple(model["weights"]) == FEATURES for model in found.values())
-    assert all(0.5 <= model.threshold < 1 for model in shipped_models().values())
+def test_what_is_read_is_what_was_fitted():
+    """The reader adds words up as it meets them, the fit has all their buckets in one row."""
+    messages = conversation(*CAPITAL, "No, which CITY? You never read what I write...").messages
+    seen, model = see(messages), shipped().model
+    assert seen is not None
+    odds = model.intercept + np.array(seen.form) @ model.form
+    odds += sum(value * model.buckets[column] * model.scale for column, value in columns_of(seen))
+    assert shipped().probabilities(messages) == pytest.approx((1 / (1 + np.exp(-odds))).tolist())
+
+
+def test_the_model_is_that_of_the_features():
+    model = shipped().model
+    assert model.form.shape == (len(FORM), len(OUTPUTS))
+    assert 0.5 <= model.threshold < 1

@@ -98,7 +98,7 @@ def asked_again(**request: object) -> Request:
     turns = (
         ("user", "Which city is the capital of Australia?"),
         ("assistant", "Australia is a country in Oceania."),
-        ("user", "I asked which city is the capital of Australia, not where Australia is."),
+        ("user", "To be clear: which city is the capital of Australia?"),
     )
     messages = tuple(Message(role=role, content=text) for role, text in turns)
     return Request(request_id="r", messages=messages, **request)
