@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from tierstream.bench.load_figures import TIERSTREAM, LoadFigures
+from tierstream.bench.month_report import MonthReport
 from tierstream.bench.pipeline_report import PipelineReport
 from tierstream.bench.soak import SoakReport
 from tierstream.stack.errors import StackError
@@ -70,6 +71,47 @@ def draw_replay(curves: ReplayCurves, file: Path) -> None:
         if curves.change_at is not None:
             axes.axvline(curves.change_at, color="grey", linewidth=0.8)
     figure.savefig(file, dpi=_DPI)
+
+
+def draw_month(report: MonthReport, file: Path) -> None:
+    """Draw quality and cost by day, with the loop off and on, and where the world or the classifier's model changed.
+
+    Args:
+        report: What is drawn.
+        file: Its ending says of which format.
+
+    Raises:
+        StackError: The library is not installed.
+        OSError: The file can't be written.
+    """
+    figure, (quality, cost) = _new_figure(2)
+    for run, name, style in ((report.off, "loop off", "--"), (report.on, "loop on", "-")):
+        days = [day.day for day in run.days]
+        shares = [day.right / day.requests if day.requests else float("nan") for day in run.days]
+        usd = [float(day.cost_usd) * 1000 / day.requests if day.requests else float("nan") for day in run.days]
+        quality.plot(days, shares, style, label=name)
+        cost.plot(days, usd, style, label=name)
+    in_the_end = [day.right_in_the_end / day.requests if day.requests else float("nan") for day in report.on.days]
+    quality.plot([day.day for day in report.on.days], in_the_end, ":", label="loop on, after retries")
+    for axes in (quality, cost):
+        _mark_month(axes, report)
+    _finish(quality, "share", "right answers by day")
+    quality.set_ylim(0.4, 1.0)
+    _finish(cost, "dollars", "cost of 1,000 requests by day")
+    figure.savefig(file, dpi=_DPI)
+
+
+def _mark_month(axes: "Axes", report: MonthReport) -> None:
+    axes.set_xlabel("day")
+    for change in report.changes:
+        axes.axvline(change.day - 0.5, color="grey", linewidth=0.8)
+    colours = {"promoted": "green", "rolled_back": "red"}
+    named = set[str]()
+    for step in report.on.steps:
+        if step.state in colours:
+            label = None if step.state in named else step.state.replace("_", " ")
+            axes.axvline(step.day + 0.5, color=colours[step.state], linewidth=0.8, linestyle=":", label=label)
+            named.add(step.state)
 
 
 def _drawn_loads(report: PipelineReport) -> "Figure":
