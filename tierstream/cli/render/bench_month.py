@@ -77,7 +77,7 @@ def _show_learned(console: Console, run: "MonthRun") -> None:
     found = run.learned
     said = ", ".join(f"{kind} {count}" for kind, count in found.feedback.items()) or "none"
     console.print(f"\nfeedback    {said}; {found.revisions} answers given anew, {found.revisions_right} of them right")
-    console.print(f"escalations {found.escalations}, of {found.validations} looks of a judge and the failed checks")
+    console.print(f"escalations {found.escalations}, by failed checks and {found.validations} looks of a judge")
     costs = ", ".join(f"{purpose} ${cost:.4f}" for purpose, cost in found.cost_by_purpose.items())
     console.print(f"cost        {costs}")
     if found.judge_others is None:
