@@ -15,7 +15,7 @@ from topics.events import Hop, Hops, StatusEvent, StatusKind
 from topics.journal import CallEnded, Purpose
 from topics.registry import ESCALATIONS, HOPS, PARKED, VALIDATION
 from topics.requests import Params
-from topics.tasks import Answer, Escalation, Parked, TierTask
+from topics.tasks import CRITICAL_PATH, JUDGES, SAMPLES, Answer, Escalation, Parked, TierTask
 
 
 def _in_flight(settings: Settings, _: int) -> int:
@@ -59,7 +59,7 @@ def _prompt(answer: Answer) -> Prompt:
 def _after(answer: Answer, ended: CallEnded, verdict: Verdict | None, ctx: Context) -> Answer:
     """Return the answer with the call of a judge behind its task."""
     outcome = _name(ended, verdict)
-    attempts = (*answer.task.attempts, attempt_of(ended, "judge", outcome))
+    attempts = (*answer.task.attempts, attempt_of(ended, JUDGES if answer.why == CRITICAL_PATH else SAMPLES, outcome))
     task = answer.task.after(_hop(answer, ctx, ended, verdict, outcome)).model_copy(update={"attempts": attempts})
     return answer.model_copy(update={"task": task})
 

@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from agents import STAGES
 from agents.feedback import feedback
+from agents.learn import STAGE as LEARN
+from agents.learn import Learn, learns, lessons_of
 from agents.parked import STAGE as PARKED
 from agents.parked import Parking
 from agents.settle import STAGE as SETTLE
@@ -27,8 +30,10 @@ from streams.config.settings import Settings
 from streams.config.settings_sections import RoutingSettings
 from streams.control.active_models import ActiveModels
 from streams.control.control_follower import ControlFollower
+from streams.control.control_state import Learned, Withdrawn
 from streams.control.learned_state import LearnedState
 from streams.control.model_store import ModelStore
+from streams.control.online_policies import OnlinePolicyFollower
 from streams.control.status_publisher import StatusPublisher, worker_name
 from streams.kafka.admin import check_topics
 from streams.kafka.clock import BrokerClock, Clock, utc_now
@@ -36,6 +41,9 @@ from streams.kafka.publisher import Publisher
 from streams.providers.base import Provider
 from streams.providers.registry import build_providers
 from streams.routing.classifier_loading import configured_classifier
+from streams.routing.online.budget import BudgetRouting
+from streams.routing.online.features import RequestFeatures
+from streams.routing.online.versions import OnlinePolicies
 from streams.routing.policy import Policy
 from streams.routing.router import ASK_ALWAYS, Router
 from streams.routing.versions import ClassifierVersions
@@ -64,7 +72,8 @@ class WorkerError(Exception):
 
 def stage_names(settings: Settings) -> list[str]:
     """List every stage that a worker can run, in the order in which a request meets them."""
-    return [instance.name for instance in _on_faust(settings)] + [PARKED, SETTLE]
+    consumers = [PARKED, SETTLE, *([LEARN] if learns(settings) else [])]
+    return [*(instance.name for instance in _on_faust(settings)), *consumers]
 
 
 def _on_faust(settings: Settings) -> list[StageInstance[Any]]:
@@ -164,12 +173,18 @@ async def _engine(
             worker=statuses.worker,
             report=statuses.note,
         )
-        learned = LearnedState()
+        learned, policies = LearnedState(), OnlinePolicies()
+        follower = OnlinePolicyFollower(policies)
+
+        def take_in(entry: Learned | Withdrawn) -> None:
+            learned.note(entry)
+            follower.note(entry)
+
         control = ControlFollower(
             settings.kafka,
             lambda order: gate.order(order.target, order.order),
             on_models=models.follow,
-            on_learned=learned.note,
+            on_learned=take_in,
         )
         asks, pays = _asks_and_pays(settings, stages)
         votes = VoteJournal(publisher, attempts) if asks else None
@@ -183,11 +198,12 @@ async def _engine(
                     publisher=publisher,
                     caller=ModelCaller(providers, prices, gate, clock),
                     gate=gate,
-                    router=new_router(settings, windows, classifiers),
+                    router=new_router(settings, windows, classifiers, policies),
                     windows=windows,
                     settled=settled,
                     attempts=attempts,
                     learned=learned,
+                    policies=policies,
                     votes=votes,
                     results=results,
                 )
@@ -242,13 +258,19 @@ def _status_of(change: BreakerChange, worker: str, at: datetime) -> BreakerStatu
     return BreakerStatus(worker=worker, at=at, **asdict(change))
 
 
-def new_router(settings: Settings, windows: ContextWindows, classifiers: ClassifierVersions | None = None) -> Router:
+def new_router(
+    settings: Settings,
+    windows: ContextWindows,
+    classifiers: ClassifierVersions | None = None,
+    policies: OnlinePolicies | None = None,
+) -> Router:
     """Make the router that the settings describe.
 
     Args:
         settings: Of the deployment.
         windows: What has room where.
         classifiers: The versions of the classifier that decide when; None: the configured one, always.
+        policies: What was learned under a budget; None: nothing, so that the classifier decides.
 
     Raises:
         SettingsError: The model file can't be used.
@@ -260,7 +282,14 @@ def new_router(settings: Settings, windows: ContextWindows, classifiers: Classif
         boundary=settings.routing.boundary,
         windows=windows,
         ask_band=_ask_band(settings.routing),
+        budget=_budget(settings, policies),
     )
+
+
+def _budget(settings: Settings, policies: OnlinePolicies | None) -> BudgetRouting | None:
+    if policies is None or settings.routing.budget_usd_per_request is None:
+        return None
+    return BudgetRouting(policies, RequestFeatures(), settings.top_tier)
 
 
 def _ask_band(routing: RoutingSettings) -> tuple[float, float] | None:
@@ -277,6 +306,10 @@ def _run_stage(name: str, engine: Engine) -> _Run:
         return Parking(engine.settings, engine.publisher, engine.gate, engine.settled, engine.clock).run
     if name == SETTLE:
         return Settle(engine.settings, engine.settled, engine.clock).run
+    if name == LEARN:
+        prices = PriceBook(engine.settings.prices, engine.settings.providers)
+        lessons = partial(lessons_of, engine.settings, engine.learned, engine.policies, prices)
+        return Learn(engine.settings, lessons, engine.clock).run
     from streams.runtime.stage_runner import StageRunner  # noqa: PLC0415 - Faust is for these stages alone
 
     instance = next(instance for instance in _on_faust(engine.settings) if instance.name == name)

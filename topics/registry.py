@@ -45,7 +45,7 @@ REQUESTS = TopicSpec(
     "requests",
     (Request,),
     "any service",
-    "classify",
+    "classify, learn",
     "What is asked. Any key; `request_id` and `messages` are enough.",
     from_outside=True,
 )
@@ -100,7 +100,7 @@ RESULTS = TopicSpec(
     "results",
     (Result,),
     "settle",
-    "any service; the sink",
+    "any service; learn; the sink",
     "Exactly one result a request: read with `isolation_level=read_committed`.",
 )
 SETTLED = TopicSpec(
@@ -115,7 +115,7 @@ FEEDBACK = TopicSpec(
     "feedback",
     (Feedback,),
     "any service",
-    "feedback",
+    "feedback, learn",
     "What users and programs say of results. Any key; `request_id` and `kind` are enough.",
     from_outside=True,
 )
@@ -144,7 +144,7 @@ CONTROL = TopicSpec(
         OnlinePolicyUpdate,
         Promotion,
     ),
-    "stages, CLI",
+    "stages, learn among them, CLI",
     "stages, CLI",
     "What all processes of a deployment share.",
     "compact",

@@ -14,6 +14,11 @@ from topics.requests import Request
 CRITICAL_PATH: Final = "critical path"
 """Why a judge looks where a rule says so."""
 
+JUDGES: Final = "judge"
+"""Why a judge was asked, in a route: a rule says so."""
+SAMPLES: Final = "judge, sample"
+"""The same, for an answer of a sample."""
+
 CLASSIFY: Final = "classify"
 """The stage whose calls ask for the tier and not for an answer."""
 

@@ -18,7 +18,16 @@ class LabelSourceSettings(Section):
 
 
 class LearningSettings(Section):
-    """When the classifier is trained on the deployment's own traffic, and what becomes of what was trained."""
+    """What is concluded from outcomes as they come, when the classifier is trained on them, and what becomes of it."""
+
+    publish_s: Annotated[float, Field(gt=0)] = 5.0
+    """How often the stage that learns publishes what follows from the outcomes so far."""
+    delay_s: Annotated[float, Field(ge=0)] = 2.0
+    """How long after that a policy under a budget takes force: until then all workers know it."""
+    replay_s: Annotated[float, Field(ge=0)] = 3600.0
+    """How far back it begins when it starts, or takes over from another process."""
+    exploration: Annotated[Share, Field(le=0.5)] = 0.05
+    """With a budget: share of the requests that may go to another tier than the best one, to learn what it is like."""
 
     promote: Literal["auto", "approve", "off"] = "approve"
     """What happens to a model that is better than the active one beyond doubt: it takes force, or waits for

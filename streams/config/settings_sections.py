@@ -305,6 +305,9 @@ class RoutingSettings(Section):
     boundary: Band = (0.45, 0.55)
     rules: tuple[RuleSettings, ...] = ()
     limits: LimitSettings = LimitSettings()
+    budget_usd_per_request: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    """What requests may cost on average; where the rules leave it open the tier is then chosen by what the deployment
+    has learned that each tier brings and costs. None: the classifier chooses, whatever that costs."""
     frontier: str | None = None
     """`provider/model` that costs are compared with; None: the first model of the top tier."""
 

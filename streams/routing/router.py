@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from streams.config.context_windows import ContextTooLongError, ContextWindows
 from streams.routing.classifier import Evidence, ExplainingClassifier, tier_probabilities
+from streams.routing.online.budget import BudgetChoice, BudgetRouting
 from streams.routing.policy import Bounds, Classified, Policy
 from streams.routing.simhash import signature
 from streams.routing.versions import ClassifierVersions
@@ -52,6 +53,7 @@ class Router:
         windows: What has room where.
         ask_band: A language model is to be asked where the probability of needing more than the tier that the scores
             come to, or than the one below it, lies in this band; rules shift it with the boundary. None: never.
+        budget: Chooses the tier where the rules leave it open; None: the scores do.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Router:
         boundary: tuple[float, float],
         windows: ContextWindows,
         ask_band: tuple[float, float] | None = None,
+        budget: BudgetRouting | None = None,
     ) -> None:
         self._policy = policy
         self._classifiers = classifiers
@@ -70,13 +73,14 @@ class Router:
         self._boundary = boundary
         self._windows = windows
         self._ask_band = ask_band
+        self._budget = budget
 
-    def draft(self, request: Request, digest: str, arrived_ms: int) -> Draft:  # noqa: ARG002 - choices by chance follow from it
+    def draft(self, request: Request, digest: str, arrived_ms: int) -> Draft:
         """Decide with what is at hand, by the version of the classifier that was in force when the request arrived.
 
         Args:
             request: What is asked.
-            digest: Of the request.
+            digest: Of the request; stands for chance where a budget has something learned.
             arrived_ms: The broker's append time, milliseconds since the epoch.
 
         Raises:
@@ -87,11 +91,13 @@ class Router:
         needs, kind = reading.needs, reading.query_type
         bounds = self._policy.bounds(request, kind)
         classified, _ = self._classified(needs, shifted(self._boundary, bounds.threshold_shift))
+        choice = self._within_budget(request, digest, arrived_ms, bounds)
+        decision = self._decision(
+            request, kind, bounds, needs, classifier.version, signed=signature(request.question), choice=choice
+        )
         return Draft(
-            decision=self._decision(
-                request, kind, bounds, needs, classifier.version, signed=signature(request.question)
-            ),
-            asks=self._is_worth_asking(needs, bounds, classified),
+            decision=decision,
+            asks=choice is None and self._is_worth_asking(needs, bounds, classified),
             request=request,
             bounds=bounds,
             classified_tier=classified,
@@ -137,8 +143,9 @@ class Router:
         version: str,
         *,
         signed: str | None,
+        choice: BudgetChoice | None = None,
     ) -> Decision:
-        """Choose the lowest tier whose chance of being too weak stays below the boundary band.
+        """Choose the lowest tier whose chance of being too weak stays below the boundary band, or what a budget chose.
 
         Where the request outgrows the models of that tier it starts on the next one up that has room for it.
         """
@@ -147,9 +154,11 @@ class Router:
         classified, at_boundary = self._classified(needs, band)
         bounds = self._policy.reviewed(bounds, request, kind, Classified(classified, scores[classified - 1]))
         reasons = list(bounds.reasons)
-        if at_boundary and bounds.tier is None:
+        if choice is not None:
+            reasons.append(choice.reason)
+        elif at_boundary and bounds.tier is None:
             reasons.append("boundary")
-        tier, rule = bounds.decide(classified)
+        tier, rule = bounds.decide(classified if choice is None else choice.tier)
         floor = bounds.floor
         roomy = self._windows.lowest_tier(request, tier, bounds.ceiling)
         if roomy != tier:
@@ -160,7 +169,7 @@ class Router:
             rule=rule,
             scores=scores,
             boundary=band,
-            classifier=version,
+            classifier=version if choice is None else f"{version} under {choice.policy}",
             query_type=kind,
             validate_answer=bounds.validate_answer,
             floor=floor,
@@ -169,6 +178,12 @@ class Router:
             classified_tier=classified,
             signature=signed,
         )
+
+    def _within_budget(self, request: Request, digest: str, arrived_ms: int, bounds: Bounds) -> BudgetChoice | None:
+        """Choose by what was learned under a budget; None where there is none, or the rules leave no choice."""
+        if self._budget is None or bounds.tier is not None or bounds.floor >= bounds.ceiling:
+            return None
+        return self._budget.choose(request, digest, arrived_ms, lowest=bounds.floor, highest=bounds.ceiling)
 
     def _classified(self, needs: Sequence[float], band: tuple[float, float]) -> tuple[int, bool]:
         """Return the tier by the scores alone, and whether it is one up for being unsure."""

@@ -15,6 +15,7 @@ from streams.control.learned_state import LearnedState
 from streams.kafka.clock import Clock
 from streams.kafka.publisher import Publisher
 from streams.learning.shadow_budget import ShadowBudgets
+from streams.routing.online.versions import OnlinePolicies
 from streams.routing.router import Router
 from streams.runtime.result_index import ResultIndex
 from streams.runtime.settled_requests import SettledRequests
@@ -34,6 +35,7 @@ class Engine:
     settled: SettledRequests
     attempts: AttemptLog
     learned: LearnedState
+    policies: OnlinePolicies
     votes: VoteJournal | None = None
     """None: no language model is asked where requests go, by these settings or in this process."""
     shadow_budgets: ShadowBudgets = field(default_factory=ShadowBudgets)

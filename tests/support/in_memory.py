@@ -25,6 +25,7 @@ from streams.kafka.heartbeat import GroupHeartbeat
 from streams.kafka.lease import Lease
 from streams.kafka.publisher import Delivered, Output
 from streams.providers.base import ChatCall, ChatReply, ProviderError
+from streams.routing.online.versions import OnlinePolicies
 from streams.routing.policy import Policy
 from streams.routing.router import ASK_ALWAYS, Router
 from streams.routing.versions import ClassifierVersions
@@ -313,6 +314,7 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
         settled,
         attempts,
         LearnedState(),
+        OnlinePolicies(),
         results=ResultIndex(settings, settled, clock, log, log),  # type: ignore[arg-type]
         sleep=clock.sleep,
     )

@@ -240,16 +240,46 @@ class Learner:
             raise ValueError(f"the request cost {cost_usd}: an amount of dollars is wanted")
         if reward is not None and not (0 <= reward <= 1 and 0 <= weight <= 1):
             raise ValueError(f"a reward of {reward} with weight {weight}: both are from 0 to 1")
-        if features.shape != (self._size,) or not np.isfinite(features).all():
-            raise ValueError(f"the features are not {self._size} finite numbers")
+        self._window.append((self._checked(features), lowest, highest))
         self._pacer.spend(cost_usd)
-        self._window.append((features, lowest, highest))
         self._observe_cost(number, features, cost_usd)
         if reward is not None:
             self._observe_reward(number, features, reward, weight, user)
         if len(self._costs.arms) >= _AT_ONCE:
             self._take_in()
             self._refresh()
+
+    def observe_reward(
+        self, features: Floats, arm: str, reward: float, user: str | None = None, weight: float = 1.0
+    ) -> None:
+        """Take in what became known of an answer after its request was observed; nothing was paid for it.
+
+        Args:
+            features: Of the request: (size,).
+            arm: The one that it went to.
+            reward: From 0 to 1.
+            user: Who said so; None for a judge or a check.
+            weight: What it counts, from 0 to 1.
+
+        Raises:
+            ValueError: There is no such arm, or a number is out of range.
+        """
+        if not (0 <= reward <= 1 and 0 <= weight <= 1):
+            raise ValueError(f"a reward of {reward} with weight {weight}: both are from 0 to 1")
+        self._observe_reward(self._number(arm), self._checked(features), reward, weight, user)
+        if len(self._rewards.arms) >= _AT_ONCE:
+            self._take_in()
+            self._refresh()
+
+    def spend(self, cost_usd: float) -> None:
+        """Take in what a request cost that teaches nothing about arms, for others chose for it.
+
+        Raises:
+            ValueError: It is no amount of dollars.
+        """
+        if not (math.isfinite(cost_usd) and cost_usd >= 0):
+            raise ValueError(f"the request cost {cost_usd}: an amount of dollars is wanted")
+        self._pacer.spend(cost_usd)
 
     def snapshot(self) -> OnlinePolicy:
         """Return what to decide by from now on."""
@@ -274,6 +304,11 @@ class Learner:
             floor=min(options.floor, options.exploration),
             exploration_usd=options.exploration_cost * self._pacer.budget_usd,
         )
+
+    def _checked(self, features: Floats) -> Floats:
+        if features.shape != (self._size,) or not np.isfinite(features).all():
+            raise ValueError(f"the features are not {self._size} finite numbers")
+        return features
 
     def _price(self, cost_weights: Floats, doubts: Floats) -> float:
         if not self._window:

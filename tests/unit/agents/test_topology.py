@@ -8,6 +8,7 @@ import pytest
 import agents
 import topics.registry
 from agents import STAGES
+from agents.learn import STAGE as LEARN
 from agents.parked import STAGE as PARKED
 from agents.settle import STAGE as SETTLE
 from streams.config.settings import load
@@ -31,11 +32,13 @@ def test_every_file_is_a_stage_that_a_worker_runs():
         declared = [one for one in own.values() if isinstance(one, Stage)]
         forgotten = [stage.name for stage in declared if id(stage) not in listed]
         assert not forgotten, f"agents/__init__.py: STAGES lacks {forgotten}, which no worker runs"
-        is_consumer = own.get("STAGE") in {PARKED, SETTLE}
+        is_consumer = own.get("STAGE") in {PARKED, SETTLE, LEARN}
         assert declared or is_consumer, f"agents/{module.name}.py declares no stage"
     names = [instance.name for stage in STAGES for instance in stage.instances(load())]
     assert len(set(names)) == len(names)
     assert stage_names(load()) == [*names, PARKED, SETTLE]
+    sampling = load(overrides={"validation": {"sample_rate": 0.1}})
+    assert stage_names(sampling) == [*names, PARKED, SETTLE, LEARN]
 
 
 def test_every_topic_is_created_and_described():
