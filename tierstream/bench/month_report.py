@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -102,10 +103,13 @@ class Verified(_Figures):
     """By check; empty where every invariant holds."""
 
 
-class MonthRun(_Figures):
-    """One run."""
+RunName = Literal["off", "on", "budget"]
 
-    learns: bool
+
+class MonthRun(_Figures):
+    """One run: the loop off, on, or on and under a budget, where what was learned of the tiers decides."""
+
+    name: RunName
     seconds: float
     requests: int
     results: int
@@ -124,16 +128,20 @@ class MonthRun(_Figures):
         """Whether each request has its one result and every invariant holds."""
         return not self.missing and not self.duplicates and self.verified.ok
 
-    def share_right(self, since: int, until: int, *, in_the_end: bool = False) -> float:
-        """Return the share of right answers of the days since one and before another."""
-        days = [day for day in self.days if since <= day.day < until]
-        right = sum(day.right_in_the_end if in_the_end else day.right for day in days)
-        return right / (sum(day.requests for day in days) or 1)
+    @property
+    def usd_per_request(self) -> float | None:
+        """What a request cost on average, to six places; None where nothing was spent."""
+        return round(self.share(1, len(self.days) + 1).usd_per_1000 / _THOUSAND, 6) or None
 
-    def usd_per_1000(self, since: int, until: int) -> float:
-        """Return what a thousand requests of the days since one and before another cost."""
+    def share(self, since: int, until: int) -> "RunShare":
+        """Return what the days since one and before another came to."""
         days = [day for day in self.days if since <= day.day < until]
-        return float(sum((day.cost_usd for day in days), Decimal(0))) * _THOUSAND / (sum(d.requests for d in days) or 1)
+        requests = sum(day.requests for day in days) or 1
+        return RunShare(
+            right=round(sum(day.right for day in days) / requests, 4),
+            right_in_the_end=round(sum(day.right_in_the_end for day in days) / requests, 4),
+            usd_per_1000=round(float(sum((day.cost_usd for day in days), Decimal(0))) * _THOUSAND / requests, 4),
+        )
 
 
 class Change(_Figures):
@@ -144,20 +152,24 @@ class Change(_Figures):
     what: str
 
 
+class RunShare(_Figures):
+    """What some days of a run came to."""
+
+    right: float
+    right_in_the_end: float
+    usd_per_1000: float
+
+
 class Phase(_Figures):
-    """The days between two changes, in both runs."""
+    """The days between two changes."""
 
     first: int
     last: int
-    right_off: float
-    right_on: float
-    right_in_the_end_on: float
-    usd_per_1000_off: float
-    usd_per_1000_on: float
+    runs: dict[RunName, RunShare]
 
 
 class MonthReport(_Figures):
-    """A whole month, twice."""
+    """A whole month, in each run."""
 
     machine: Machine
     at: datetime
@@ -165,30 +177,28 @@ class MonthReport(_Figures):
     rate: float
     changes: tuple[Change, ...]
     loop: dict[str, object]
-    """The settings of the run that learns, beside those of the other."""
-    off: MonthRun
-    on: MonthRun
+    """The settings of the runs that learn, beside those of the other."""
+    budget_usd_per_request: float | None
+    """What the run under a budget is told to spend: what the run without the loop did. None: there is none."""
+    runs: tuple[MonthRun, ...]
+    """Loop off, loop on, and where there is one, under a budget."""
     phases: tuple[Phase, ...]
     """The last one is of the whole month."""
 
     @property
     def is_sound(self) -> bool:
-        """Whether both runs are."""
-        return self.off.is_sound and self.on.is_sound
+        """Whether all runs are."""
+        return all(run.is_sound for run in self.runs)
+
+    @property
+    def on(self) -> MonthRun:
+        """The run in which models of the classifier are trained."""
+        return next(run for run in self.runs if run.name == "on")
 
 
-def phases_of(off: MonthRun, on: MonthRun, changes: Sequence[Change]) -> Iterator[Phase]:
+def phases_of(runs: Sequence[MonthRun], changes: Sequence[Change]) -> Iterator[Phase]:
     """Cut the month where something changes; then comes all of it."""
-    end = len(off.days) + 1
+    end = max(len(run.days) for run in runs) + 1
     cuts = sorted({1, end, *(change.day for change in changes)})
-    spans = [*pairwise(cuts)]
-    for since, until in [*spans, (1, end)]:
-        yield Phase(
-            first=since,
-            last=until - 1,
-            right_off=round(off.share_right(since, until), 4),
-            right_on=round(on.share_right(since, until), 4),
-            right_in_the_end_on=round(on.share_right(since, until, in_the_end=True), 4),
-            usd_per_1000_off=round(off.usd_per_1000(since, until), 4),
-            usd_per_1000_on=round(on.usd_per_1000(since, until), 4),
-        )
+    for since, until in [*pairwise(cuts), (1, end)]:
+        yield Phase(first=since, last=until - 1, runs={run.name: run.share(since, until) for run in runs})

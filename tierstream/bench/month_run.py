@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from streams.config.settings import Settings
 from streams.kafka.clock import utc_now
 from tierstream.bench.month_ledger import cost_by_day, learned_of, steps_of
-from tierstream.bench.month_report import Day, MonthRun, TrainingRound, Verified
+from tierstream.bench.month_report import Day, MonthRun, RunName, TrainingRound, Verified
 from tierstream.bench.month_traffic import PLANTED_AFTER, Asked, MonthPlan, script_of, traffic_of
 from tierstream.bench.month_users import said_of
 from tierstream.client.feedback import Given, Reply, give, replies
@@ -44,6 +44,21 @@ class Lessons(Protocol):
         """Roll back what has turned out worse, as `tierstream learn watch` does."""
 
 
+@dataclass(frozen=True)
+class Arm:
+    """A run of the month.
+
+    Attributes:
+        name: What it is called.
+        users_speak: Whether users say what they think of answers.
+        lessons: What is done about models of the classifier; None: nothing.
+    """
+
+    name: RunName
+    users_speak: bool = False
+    lessons: Lessons | None = None
+
+
 @dataclass
 class _Course:
     """What happened in a run so far."""
@@ -64,7 +79,7 @@ class _Course:
 
 
 async def run_month(
-    settings: Settings, simulator: str, folder: Path, plan: MonthPlan, lessons: Lessons | None, tell: Tell
+    settings: Settings, simulator: str, folder: Path, plan: MonthPlan, arm: Arm, tell: Tell
 ) -> MonthRun:
     """Send a month through a running stack.
 
@@ -73,7 +88,7 @@ async def run_month(
         simulator: URL of the provider simulator, which is told how the models are on each day.
         folder: Of the stack; its usage log is held against the journal.
         plan: What is sent.
-        lessons: What is done about models; None: nothing, and users say nothing either.
+        arm: Which run it is.
         tell: Is told what goes on.
     """
     started = time.monotonic()
@@ -81,11 +96,10 @@ async def run_month(
     for day in range(1, plan.days + 1):
         tell(f"day {day} of {plan.days}")
         await _live(course, settings, simulator, plan, day)
-        if lessons is not None:
-            given = await _complain(course, settings, plan, day)
-            if given:
-                waiting.append(asyncio.ensure_future(_collect(course, settings, given)))
-            await _learn(course, settings, plan, day, lessons, tell)
+        if arm.users_speak and (given := await _complain(course, settings, plan, day)):
+            waiting.append(asyncio.ensure_future(_collect(course, settings, given)))
+        if arm.lessons is not None:
+            await _learn(course, settings, plan, day, arm.lessons, tell)
     await asyncio.gather(*waiting)
     seconds = time.monotonic() - started
     tell("verify")
@@ -97,7 +111,7 @@ async def run_month(
         violated[Check.PENDING.value] = findings.counts[Check.PENDING]
     costs = await cost_by_day(settings, plan.days)
     return MonthRun(
-        learns=lessons is not None,
+        name=arm.name,
         seconds=round(seconds, 1),
         requests=len(course.asked),
         results=len(course.results),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _PERCENTILES: Final = ("p50", "p95", "p99")
 _INCHES: Final = (11.0, 4.5)
 _DPI: Final = 120
+_RUNS: Final = {"off": "loop off", "on": "loop on", "budget": "under a budget"}
 
 
 def require_plotting() -> None:
@@ -74,7 +75,7 @@ def draw_replay(curves: ReplayCurves, file: Path) -> None:
 
 
 def draw_month(report: MonthReport, file: Path) -> None:
-    """Draw quality and cost by day, with the loop off and on, and where the world or the classifier's model changed.
+    """Draw quality and cost by day in each run, and where the world or the classifier's model changed.
 
     Args:
         report: What is drawn.
@@ -85,14 +86,14 @@ def draw_month(report: MonthReport, file: Path) -> None:
         OSError: The file can't be written.
     """
     figure, (quality, cost) = _new_figure(2)
-    for run, name, style in ((report.off, "loop off", "--"), (report.on, "loop on", "-")):
-        days = [day.day for day in run.days]
-        shares = [day.right / day.requests if day.requests else float("nan") for day in run.days]
-        usd = [float(day.cost_usd) * 1000 / day.requests if day.requests else float("nan") for day in run.days]
-        quality.plot(days, shares, style, label=name)
-        cost.plot(days, usd, style, label=name)
-    in_the_end = [day.right_in_the_end / day.requests if day.requests else float("nan") for day in report.on.days]
-    quality.plot([day.day for day in report.on.days], in_the_end, ":", label="loop on, after retries")
+    for run in report.runs:
+        days = [day for day in run.days if day.requests]
+        at, name = [day.day for day in days], _RUNS[run.name]
+        [line] = quality.plot(at, [day.right / day.requests for day in days], label=name)
+        if run.learned.revisions:
+            in_the_end = [day.right_in_the_end / day.requests for day in days]
+            quality.plot(at, in_the_end, ":", color=line.get_color(), label=f"{name}, after retries")
+        cost.plot(at, [float(day.cost_usd) * 1000 / day.requests for day in days], label=name)
     for axes in (quality, cost):
         _mark_month(axes, report)
     _finish(quality, "share", "right answers by day")

@@ -17,6 +17,7 @@ from tierstream.cli.render.results import show_json
 
 if TYPE_CHECKING:
     from tierstream.bench.month_report import MonthReport, MonthRun
+    from tierstream.bench.month_run import Arm
     from tierstream.bench.month_traffic import MonthPlan
 
 _PICTURES = (".png", ".svg")
@@ -49,14 +50,18 @@ def month(
             help="Draw quality and cost by day, as .png or .svg; needs tierstream[bench].",
         ),
     ] = None,
+    with_budget: Annotated[
+        bool,
+        typer.Option("--budget/--no-budget", help="Run it a third time, under a budget of what the first run spent."),
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Run a month of drifting traffic twice, without learning and with it, and show quality and cost by day.
+    """Run a month of drifting traffic without learning and with it, and show quality and cost by day.
 
     Models get worse without a word, the mix of the requests changes, and a bad model of the classifier is activated by
-    hand. Users and the models are simulated: who is right follows from a script that only the simulator knows. Each run
-    has a stack of its own and ends with `verify`. Exit code 1 if a result is missing or doubled, or an invariant does
-    not hold.
+    hand. A third run has no such models: what was learned of the tiers decides, under a budget. Users and providers are
+    simulated, and who is right follows from a script that only the simulator knows. Each run has a stack of its own and
+    ends with `verify`. Exit code 1 if a result is missing or doubled, or an invariant does not hold.
     """
     from tierstream.bench.month_traffic import MonthPlan  # noqa: PLC0415 - the clients take a second to import
     from tierstream.bench.plot import draw_month, require_plotting  # noqa: PLC0415
@@ -64,7 +69,9 @@ def month(
     require_scikit_learn()
     if plot is not None:
         require_plotting()
-    report = asyncio.run(_run(ctx, MonthPlan(requests=requests, days=days, rate=rate, seed=seed)))
+    report = asyncio.run(
+        _run(ctx, MonthPlan(requests=requests, days=days, rate=rate, seed=seed), with_budget=with_budget)
+    )
     if plot is not None:
         draw_month(report, plot)
     if as_json:
@@ -75,15 +82,20 @@ def month(
         raise typer.Exit(FAILED)
 
 
-async def _run(ctx: typer.Context, plan: "MonthPlan") -> "MonthReport":
+async def _run(ctx: typer.Context, plan: "MonthPlan", *, with_budget: bool) -> "MonthReport":
     from streams.kafka.clock import utc_now  # noqa: PLC0415
     from tierstream.bench.month_report import Change, MonthReport, phases_of  # noqa: PLC0415
+    from tierstream.bench.month_run import Arm  # noqa: PLC0415
     from tierstream.bench.month_settings import loop_table  # noqa: PLC0415
     from tierstream.bench.pipeline_run import this_machine  # noqa: PLC0415
+    from tierstream.cli.bench_lessons import OperatorLessons  # noqa: PLC0415
 
     at, changes = utc_now(), tuple(Change(day=day, what=what) for day, what in plan.changes)
-    off = await _run_arm(ctx, plan, learns=False)
-    on = await _run_arm(ctx, plan, learns=True)
+    runs = [await _run_arm(ctx, plan, Arm("off"))]
+    runs.append(await _run_arm(ctx, plan, Arm("on", users_speak=True, lessons=OperatorLessons())))
+    budget_usd = runs[0].usd_per_request if with_budget else None
+    if budget_usd is not None:
+        runs.append(await _run_arm(ctx, plan, Arm("budget", users_speak=True), budget_usd))
     return MonthReport(
         machine=this_machine(),
         at=at,
@@ -91,31 +103,28 @@ async def _run(ctx: typer.Context, plan: "MonthPlan") -> "MonthReport":
         rate=plan.rate,
         changes=changes,
         loop=loop_table(),
-        off=off,
-        on=on,
-        phases=tuple(phases_of(off, on, changes)),
+        budget_usd_per_request=budget_usd,
+        runs=tuple(runs),
+        phases=tuple(phases_of(runs, changes)),
     )
 
 
-async def _run_arm(ctx: typer.Context, plan: "MonthPlan", *, learns: bool) -> "MonthRun":
+async def _run_arm(ctx: typer.Context, plan: "MonthPlan", arm: "Arm", budget_usd: float | None = None) -> "MonthRun":
     from tierstream.bench.month_run import run_month  # noqa: PLC0415
-    from tierstream.bench.month_settings import arm_environment  # noqa: PLC0415
-    from tierstream.cli.bench_lessons import OperatorLessons  # noqa: PLC0415
+    from tierstream.bench.month_settings import run_environment  # noqa: PLC0415
     from tierstream.stack.state import addresses  # noqa: PLC0415
 
-    name = "loop on" if learns else "loop off"
     console = progress_console()
-    with arm_environment(learns=learns):
+    with run_environment(learns=arm.name != "off", budget_usd=budget_usd):
         async with measured_stack(ctx, latency_ms=None) as stack:
             found = addresses(stack.folder)
             if found is None or found.simulator is None:
                 raise RuntimeError("a stack without keys has a simulator")
-            lessons = OperatorLessons() if learns else None
             return await run_month(
                 stack.settings,
                 found.simulator,
                 stack.folder,
                 plan,
-                lessons,
-                lambda what: console.print(f"{name}: {what}", highlight=False, soft_wrap=True),
+                arm,
+                lambda what: console.print(f"{arm.name}: {what}", highlight=False, soft_wrap=True),
             )

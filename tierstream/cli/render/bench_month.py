@@ -9,9 +9,10 @@ from tierstream.cli.console import output, show_table
 from tierstream.cli.render.results import printable
 
 if TYPE_CHECKING:
-    from tierstream.bench.month_report import MonthReport, MonthRun, Phase
+    from tierstream.bench.month_report import MonthReport, MonthRun
 
 _RATES_SHOWN: Final = 8
+_NAMES: Final = {"off": "loop off", "on": "loop on", "budget": "under a budget"}
 
 
 def show_month(report: "MonthReport") -> None:
@@ -19,24 +20,25 @@ def show_month(report: "MonthReport") -> None:
     console = output(markup=False)
     machine = report.machine
     console.print(f"{machine.cpus} CPUs, {machine.system}, Python {machine.python}, tierstream {machine.tierstream}")
-    for run in (report.off, report.on):
+    for run in report.runs:
         console.print(
-            f"loop {_name(run)}: {run.results} results of {run.requests} requests, {run.missing} missing, "
+            f"{_NAMES[run.name]}: {run.results} results of {run.requests} requests, {run.missing} missing, "
             f"{run.duplicates} doubled, {run.seconds:.0f} s; {_verified(run)}"
         )
     console.print("\nwhat changes")
     for change in report.changes:
         console.print(f"  day {change.day}: {change.what}")
     if (planted := report.on.planted) is not None:
-        console.print(f"  a bad model is activated by hand, {planted}, with the loop on")
-    console.print("\nright answers, and US dollars for 1,000 requests, judges and revisions counted")
+        console.print(f"  with the loop on a bad model is activated by hand: {planted}")
+    console.print(
+        "\nright answers (after retries that users asked for), and US dollars for 1,000 requests, all calls counted"
+    )
+    if report.budget_usd_per_request is not None:
+        console.print(f"the budget is ${report.budget_usd_per_request:.6f} a request")
     show_table(console, _phases(report))
     _show_models(console, report.on)
-    _show_learned(console, report.on)
-
-
-def _name(run: "MonthRun") -> str:
-    return "on" if run.learns else "off"
+    for run in report.runs[1:]:
+        _show_learned(console, run)
 
 
 def _verified(run: "MonthRun") -> str:
@@ -46,16 +48,13 @@ def _verified(run: "MonthRun") -> str:
 
 
 def _phases(report: "MonthReport") -> Table:
-    table = _table("days", "right: off", "on", "on, after retries", "cost: off", "on")
+    names = [_NAMES[run.name] for run in report.runs]
+    table = _table("days", *(f"{name}: right" for name in names), *(f"{name}: cost" for name in names))
     for phase in report.phases:
-        table.add_row(*_phase(phase))
+        of_runs = [phase.runs[run.name] for run in report.runs]
+        shares = (f"{one.right:.1%} ({one.right_in_the_end:.1%})" for one in of_runs)
+        table.add_row(f"{phase.first} to {phase.last}", *shares, *(f"${one.usd_per_1000:.4f}" for one in of_runs))
     return table
-
-
-def _phase(phase: "Phase") -> tuple[str, ...]:
-    shares = (phase.right_off, phase.right_on, phase.right_in_the_end_on)
-    costs = (phase.usd_per_1000_off, phase.usd_per_1000_on)
-    return (f"{phase.first} to {phase.last}", *(f"{one:.1%}" for one in shares), *(f"${one:.3f}" for one in costs))
 
 
 def _show_models(console: Console, run: "MonthRun") -> None:
@@ -76,7 +75,8 @@ def _show_models(console: Console, run: "MonthRun") -> None:
 def _show_learned(console: Console, run: "MonthRun") -> None:
     found = run.learned
     said = ", ".join(f"{kind} {count}" for kind, count in found.feedback.items()) or "none"
-    console.print(f"\nfeedback    {said}; {found.revisions} answers given anew, {found.revisions_right} of them right")
+    console.print(f"\n{_NAMES[run.name]}")
+    console.print(f"feedback    {said}; {found.revisions} answers given anew, {found.revisions_right} of them right")
     console.print(f"escalations {found.escalations}, by failed checks and {found.validations} looks of a judge")
     costs = ", ".join(f"{purpose} ${cost:.4f}" for purpose, cost in found.cost_by_purpose.items())
     console.print(f"cost        {costs}")
