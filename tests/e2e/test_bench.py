@@ -151,6 +151,8 @@ async def test_a_month_has_its_results_and_its_invariants_in_every_run(tmp_path)
     off, on, budget = runs.values()
     assert (off["learned"]["feedback"], off["rounds"], off["learned"]["revisions"]) == ({}, [], 0)
     assert [one["after_day"] for one in on["rounds"]] == [1, 2, 3, 4]
+    planted = [(step["state"], step["by"]) for step in on["steps"] if step["version"] == on["planted"]]
+    assert planted[:2] == [("proposed", "operator"), ("promoted", "operator")]
     assert "unmatched" not in on["learned"]["feedback"]
     assert min(sum(on["learned"]["feedback"].values()), on["learned"]["revisions"]) > 0
     assert on["learned"]["judge_rates"]

@@ -37,8 +37,8 @@ class Lessons(Protocol):
     async def train(self, settings: Settings, since: datetime, after_day: int) -> TrainingRound:
         """Run a round of `tierstream learn train` on labels since a moment."""
 
-    async def plant(self, settings: Settings, since: datetime) -> str | None:
-        """Publish and activate a model that learned the opposite of what labels say; return its version."""
+    async def plant(self, settings: Settings) -> str:
+        """Publish and activate a bad model; return its version."""
 
     async def look_back(self, settings: Settings) -> Promotion | None:
         """Roll back what has turned out worse, as `tierstream learn watch` does."""
@@ -172,8 +172,8 @@ async def _learn(course: _Course, settings: Settings, plan: MonthPlan, day: int,
         course.rounds.append(await lessons.train(of_week, week, day))
         tell(f"learned: {course.rounds[-1].state}, {course.rounds[-1].reason}")
     if day == plan.day(PLANTED_AFTER):
-        course.planted = await lessons.plant(of_week, week)
-        tell(f"a bad model is activated: {course.planted or 'none, there is too little to learn from'}")
+        course.planted = await lessons.plant(of_week)
+        tell(f"a bad model is activated: {course.planted}")
 
 
 def _is_right(one: Asked, result: Result) -> bool:

@@ -1,27 +1,26 @@
 """What `tierstream bench month` has done about models of the classifier: as the commands of an operator do it."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
 from streams.config.settings import Settings
 from streams.kafka.clock import utc_now
-from streams.learning.tier_targets import BoundaryTarget
+from streams.routing.request_classifier.classifier import RequestClassifier
+from streams.routing.request_classifier.model import LEVELS
 from tierstream.bench.month_report import TrainingRound
 from tierstream.cli.learning_round import classifier_of, learn_once, roll_back_if_worse
 from tierstream.cli.model_orders import dedup_window, model_record, read_state
 from tierstream.cli.promotions import promote, propose, step
 from tierstream.client.request_file import InputError
 from tierstream.operations.model_versions import steps_now
-from tierstream.training import TrainingError
-from tierstream.training.candidate import base_model, model_file
-from tierstream.training.fit_requests import add_traffic
-from tierstream.training.own_traffic import LabelledTraffic, OwnTraffic, read_own_traffic
+from tierstream.training.candidate import model_file
 from topics.learned import Promotion
 
 _BY: Final = "operator"
-_WHY: Final = "planted: it learned the opposite of its labels"
+_WHY: Final = "planted: thresholds far too high"
+_TOO_HIGH: Final = 0.99
+"""Hardly any request is as likely to need more than a tier."""
 _ACTIVATION_S: Final = 2.0
 
 
@@ -45,15 +44,11 @@ class OperatorLessons:
             untested=page.untested,
         )
 
-    async def plant(self, settings: Settings, since: datetime) -> str | None:
-        """Activate a model by hand that learned the opposite; None where there is too little to learn from."""
-        traffic = await read_own_traffic(settings, since, utc_now())
-        try:
-            file, classifier = await asyncio.to_thread(_bad_model, settings, traffic.requests)
-        except TrainingError:
-            return None
-        record = model_record(file, "the planted model", settings, note=_WHY, by=_BY)
-        page = await _page(settings, record.version, classifier, traffic)
+    async def plant(self, settings: Settings) -> str:
+        """Activate by hand a model whose thresholds send nearly everything to the first tier."""
+        model = RequestClassifier.shipped().with_thresholds((_TOO_HIGH,) * (LEVELS - 1))
+        record = model_record(model_file(model), "the planted model", settings, note=_WHY, by=_BY)
+        page = await _page(settings, record.version, model.version)
         await promote(settings, await propose(settings, record, page), _ACTIVATION_S, by=_BY, reason=_WHY)
         return page.version
 
@@ -62,28 +57,21 @@ class OperatorLessons:
         return await roll_back_if_worse(settings)
 
 
-def _bad_model(settings: Settings, traffic: Sequence[LabelledTraffic]) -> tuple[bytes, str]:
-    """Train on the opposite of labels; return the model's file, and its name in decisions."""
-    opposite = [tuple(BoundaryTarget(enough=one.more, more=one.enough) for one in of.targets) for of in traffic]
-    model = add_traffic([one.request for one in traffic], opposite, base_model(settings))
-    return model_file(model), model.version
-
-
-async def _page(settings: Settings, version: str, classifier: str, traffic: OwnTraffic) -> Promotion:
-    """Return a page, without which nobody would look back at the model; it was not measured."""
-    state = await read_state(settings)
-    before = steps_now(state, utc_now(), dedup_window(settings))[-1].version
+async def _page(settings: Settings, version: str, classifier: str) -> Promotion:
+    """Return a page, without which nobody would look back at the model; it was neither trained nor measured."""
+    state, now = await read_state(settings), utc_now()
+    before = steps_now(state, now, dedup_window(settings))[-1].version
     return Promotion(
         version=version,
         classifier=classifier,
         before=before,
         before_classifier=(await classifier_of(settings, state, before)).version,
-        period_since=traffic.since,
-        period_until=traffic.until,
-        labels=traffic.labels,
-        trained_on=len(traffic.requests),
+        period_since=now,
+        period_until=now,
+        labels=(),
+        trained_on=0,
         held_back=0,
-        missing=traffic.missing,
+        missing=0,
         figures=(),
         steps=(step("proposed", _WHY, by=_BY),),
     )
