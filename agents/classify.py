@@ -9,7 +9,7 @@ from streams.kafka.publisher import Output
 from streams.routing.policy import bounds_problem
 from streams.runtime.outcomes import given_up
 from streams.runtime.stage import Context, Outputs, RefusedError, stage
-from streams.validation.checks import schema_problem
+from streams.validation.json_schema import schema_problem
 from topics.base import from_millis
 from topics.dead_letters import revision_of
 from topics.events import Hop, StatusEvent, StatusKind

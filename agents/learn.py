@@ -193,7 +193,7 @@ class Learn(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unty
             await publisher.publish([Output(CONTROL, record) for record in records])
             await publisher.withdraw(CONTROL, *outdated)
         for record in records:
-            log.info("learned: %s", record.partition_key)
+            log.debug("learned: %s", record.partition_key)
 
 
 async def _take_in(lessons: Sequence[Lesson], spec: TopicSpec[Any], records: Sequence[RawRecord]) -> None:

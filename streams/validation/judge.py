@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from streams.validation.checks import unfenced
 from streams.validation.fenced import fenced
+from streams.validation.json_schema import unfenced
 from topics.requests import Message, Request
 
 PROMPT_VERSION = "judge/2"

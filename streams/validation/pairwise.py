@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streams.validation.checks import unfenced
+from streams.validation.json_schema import unfenced
 from topics.requests import Message, Request
 
 _INSTRUCTIONS: Final = """\

@@ -47,8 +47,9 @@ def quoted(text: str) -> set[str]:
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_free_checks(name):
-    [listed] = re.findall(r"free checks: ([^.]+)\.", page("docs/architecture.md"))
+    [listed] = re.findall(r"\[free checks\]\(checks\.md\): ([^.]+)\.", page("docs/architecture.md"))
     assert name in re.findall(r"\w+", listed), f"docs/architecture.md, 'free checks: ...': {name} is not among them"
+    assert f"| `{name}` |" in page("docs/checks.md"), f"docs/checks.md: {name} has no row"
 
 
 @pytest.mark.parametrize("variable", KEYS)

@@ -9,10 +9,11 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 from tierstream.bench.answer_course import Course
-from tierstream.bench.answer_pairs import GOOD, AnswerPair
+from tierstream.bench.answer_pairs import AnswerPair
 from tierstream.bench.distribution import Distribution
 from tierstream.bench.pipeline_report import Machine
-from tierstream.bench.shares import Share
+from tierstream.training.labelled_answers import GOOD
+from tierstream.training.shares import Share
 from topics.results import Result
 
 _THOUSAND = 1000

@@ -19,7 +19,7 @@ from analytics.ledger_window import LedgerWindow
 from streams.config.settings import Settings
 from streams.config.settings_problems import NESTED, VARIABLE_PREFIX
 from tierstream.bench.answer_course import course_of
-from tierstream.bench.answer_pairs import GOOD, AnswerPair, distinct, script_of
+from tierstream.bench.answer_pairs import AnswerPair, distinct, script_of
 from tierstream.bench.answer_report import (
     ALL_BAD,
     AddedCost,
@@ -33,6 +33,7 @@ from tierstream.bench.answer_report import (
 from tierstream.bench.pipeline_run import this_machine
 from tierstream.client.request_run import RunReport, run_requests
 from tierstream.demo.demo_run import teach
+from tierstream.training.labelled_answers import GOOD
 from topics.requests import Request
 from topics.results import Result
 

@@ -47,9 +47,7 @@ _COMMANDS = (
     ),
     Listed("score", "train", "Score prompts: how much each needs the stronger model, from 0 to 1."),
     Listed(
-        "evaluate",
-        "evaluate",
-        "Evaluate a classifier on labelled outcomes or requests, or signals on conversations.",
+        "evaluate", "evaluate", "Evaluate a classifier, conversation signals or checks of answers on labelled ones."
     ),
     Listed(
         "calibrate",

@@ -55,8 +55,10 @@ def generic_text(prompt: str) -> str:
     target = draw.randint(_MIN_TOKENS, _MAX_TOKENS - max(_SENTENCE_TOKENS))
     sentences: list[str] = []
     tokens = 0
-    while tokens < target:
-        index = draw.randrange(len(_SENTENCES))
+    # Each at most once: a text that says things again and again is a model's failure.
+    for index in draw.sample(range(len(_SENTENCES)), len(_SENTENCES)):
+        if tokens >= target:
+            break
         sentences.append(_SENTENCES[index])
         tokens += _SENTENCE_TOKENS[index]
     return " ".join(sentences)
@@ -82,14 +84,12 @@ def wrong_text(prompt: str, answer: str) -> str:
 
 
 def off_schema_text(answer: str) -> str:
-    """An answer that misses the schema of the right one: its JSON as prose, or without its first key."""
+    """An answer that misses the schema of the right one: prose, or JSON without its first key or inside another."""
     try:
         value = json.loads(answer)
     except ValueError:
         return f"Here is the record that you asked for: {answer}"
-    if isinstance(value, dict) and value:
-        return json.dumps(dict(list(value.items())[1:]))
-    return f"Here is the record that you asked for: {answer}"
+    return json.dumps(dict(list(value.items())[1:]) if isinstance(value, dict) and value else {"record": value})
 
 
 def schema_instance(schema: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any, Final, NoReturn
 
-from streams.validation.checks import unfenced
+from streams.validation.json_schema import unfenced
 
 _WHOLE: Final = 100.0
 _SLACK: Final = 5.0

@@ -335,15 +335,16 @@ def answers(
     Each request is sent twice, once without the judge. The first tier answers as the file says, the tiers above it
     answer right. The judge is simulated too: its share is an assumption. Exit code 1 if a result is missing or doubled.
     """
-    from tierstream.bench.answer_pairs import read_pairs  # noqa: PLC0415 - the clients take a second to import
+    from tierstream.bench.answer_pairs import AnswerPair  # noqa: PLC0415 - the clients take a second to import
     from tierstream.bench.answer_run import AnswersPlan, measured_environment, run_answers  # noqa: PLC0415
     from tierstream.cli.render.bench_answers import show_answers  # noqa: PLC0415
     from tierstream.stack.state import addresses  # noqa: PLC0415
+    from tierstream.training.labelled_answers import read_answers  # noqa: PLC0415
 
-    pairs = read_pairs(file)
+    pairs = read_answers(file, AnswerPair)
     # Workers get the environment of this process.
     os.environ.update(measured_environment())
-    if sample_rate and load_settings(ctx).validation.judge is None:
+    if sample_rate and not load_settings(ctx).validation.chain:
         raise typer.BadParameter("the settings have no judge: [validation] judge", param_hint="--sample-rate")
 
     async def run() -> "AnswersReport":

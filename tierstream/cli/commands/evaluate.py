@@ -16,7 +16,9 @@ from tierstream.cli.labelled.inputs import (
     INTERRUPTED,
     AnswerTokens,
     EitherOutcomes,
+    LabelledAnswers,
     LabelledRequests,
+    require_alone,
     require_one,
     warn_of_seen,
 )
@@ -55,6 +57,7 @@ def register(app: typer.Typer) -> None:
             "tierstream evaluate --outcomes outcomes.jsonl.gz --cross-validate --control shuffled",
             "tierstream evaluate --requests labelled.jsonl --votes",
             "tierstream evaluate --conversations labelled.jsonl",
+            "tierstream evaluate --answers answers.jsonl --show-misses",
         )
     )(evaluate)
 
@@ -64,6 +67,7 @@ def evaluate(
     outcomes: EitherOutcomes = None,
     requests: LabelledRequests = None,
     conversations: LabelledConversations = None,
+    answers: LabelledAnswers = None,
     model: ModelFile = None,
     baseline_outcomes: Annotated[
         Path | None,
@@ -88,12 +92,15 @@ def evaluate(
         bool, typer.Option("--votes", help="Of requests: say what a language model's votes would bring.")
     ] = False,
     answer_tokens: AnswerTokens = 300,
+    show_misses: Annotated[
+        bool, typer.Option("--show-misses", help="Of answers: print those that the checks are wrong about.")
+    ] = False,
     folds: Folds = 5,
     bootstrap: Draws = 400,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a classifier on labelled outcomes or requests, or signals on conversations.
+    """Evaluate a classifier, conversation signals or checks of answers on labelled ones.
 
     Of outcomes it says, with the metrics of the RouteLLM paper, APGR, CPT(50 %), CPT(80 %) and the share of strong
     calls that keeps 95 % of the stronger model's quality, for each benchmark, beside a tf-idf ridge regression, prompt
@@ -107,10 +114,21 @@ def evaluate(
 
     Of conversations it says which share of the signals that rules can ask for is right, and which share is found, in
     all and by language.
+
+    Of answers it says which share of each kind of bad ones the free checks catch, which good ones they take for bad,
+    by check and by language, and how long they take. Texts are printed with --show-misses alone.
     """
     if conversations is not None:
         evaluate_conversations(ctx, conversations, draws=bootstrap, seed=seed, as_json=as_json)
         return
+    if answers is not None:
+        require_alone(ctx, "answers", ("show_misses", "as_json"))
+        from tierstream.cli.labelled.evaluate_answers import evaluate_answers  # noqa: PLC0415 - the checks' patterns
+
+        evaluate_answers(answers, with_misses=show_misses, as_json=as_json)
+        return
+    if show_misses:
+        raise typer.BadParameter("--show-misses belongs to --answers: leave it out")
     require_one(ctx, outcomes, requests, of_outcomes=_OF_OUTCOMES, of_requests=_OF_REQUESTS)
     _check(cross_validate, control, model, baseline_outcomes)
     if cross_validate or baseline_outcomes is not None:

@@ -26,6 +26,10 @@ LabelledRequests = Annotated[
     Path | None,
     typer.Option("--requests", metavar="FILE", help="Labelled requests as JSON, one a line, instead of outcomes."),
 ]
+LabelledAnswers = Annotated[
+    Path | None,
+    typer.Option("--answers", metavar="FILE", help="Labelled answers as JSON, one a line: judges the free checks."),
+]
 AnswerTokens = Annotated[int, typer.Option(min=1, metavar="N", help="Tokens of an answer, for the cost; all alike.")]
 
 
@@ -56,6 +60,24 @@ def require_one(
         # By name: typer has a copy of click's class.
         if (source := ctx.get_parameter_source(name)) is not None and source.name != "DEFAULT":
             raise typer.BadParameter(f"--{name.replace('_', '-')} belongs to {other}: leave it out")
+
+
+def require_alone(ctx: typer.Context, name: str, own: Sequence[str]) -> None:
+    """Check that no option is given but one and those that belong to it.
+
+    Args:
+        ctx: Of the command.
+        name: Of the option.
+        own: Names of parameters that go with it.
+
+    Raises:
+        BadParameter: There is another one.
+    """
+    for other in ctx.params:
+        if other in {name, *own}:
+            continue
+        if (source := ctx.get_parameter_source(other)) is not None and source.name != "DEFAULT":
+            raise typer.BadParameter(f"--{other.replace('_', '-')} does not go with --{name}: leave it out")
 
 
 def load_request_model(path: Path | None) -> "RequestClassifier":

@@ -10,7 +10,7 @@ from tierstream.cli.console import output, show_table
 if TYPE_CHECKING:
     from tierstream.bench.answer_report import AddedCost, AnswersReport, Stopped
     from tierstream.bench.distribution import Distribution
-    from tierstream.bench.shares import Share
+    from tierstream.training.shares import Share
 
 
 def show_answers(report: "AnswersReport") -> None:

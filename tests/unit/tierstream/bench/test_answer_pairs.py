@@ -4,13 +4,14 @@ import pytest
 from support.answers_and_ends import PAIRS, pair_of, write_pairs
 
 from streams.validation.checks import failed_check
-from tierstream.bench.answer_pairs import distinct, read_pairs, script_of
+from tierstream.bench.answer_pairs import AnswerPair, distinct, script_of
 from tierstream.client.request_file import InputError
 from tierstream.simulator.answers import Script
+from tierstream.training.labelled_answers import read_answers
 
 
 def test_what_is_read_is_what_the_simulator_says(tmp_path):
-    pairs = read_pairs(write_pairs(tmp_path / "pairs.jsonl"))
+    pairs = read_answers(write_pairs(tmp_path / "pairs.jsonl"), AnswerPair)
     script = Script(script_of(pairs))
     assert len(script) == len(PAIRS) == 20
     for raw, pair in zip(PAIRS, pairs, strict=True):
@@ -24,7 +25,7 @@ def test_what_is_read_is_what_the_simulator_says(tmp_path):
 
 
 def test_no_check_stops_what_stands_in_for_the_right_answer(tmp_path):
-    for pair in read_pairs(write_pairs(tmp_path / "pairs.jsonl")):
+    for pair in read_answers(write_pairs(tmp_path / "pairs.jsonl"), AnswerPair):
         assert pair.is_good or failed_check(pair.request, pair.right_answer, "stop") is None
 
 
@@ -51,11 +52,11 @@ def test_a_line_that_is_no_pair_is_named(tmp_path, line, where):
     file = tmp_path / "pairs.jsonl"
     file.write_text(line)
     with pytest.raises(InputError, match=where):
-        read_pairs(file)
+        read_answers(file, AnswerPair)
 
 
 def test_a_file_without_pairs_is_none(tmp_path):
     file = tmp_path / "pairs.jsonl"
     file.write_text("\n")
-    with pytest.raises(InputError, match="no pair"):
-        read_pairs(file)
+    with pytest.raises(InputError, match="no answer"):
+        read_answers(file, AnswerPair)

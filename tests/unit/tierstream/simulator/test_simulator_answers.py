@@ -7,13 +7,15 @@ from typing import Any
 
 import jsonschema
 import pytest
+from support.asked import asked
 from support.handler_runs import completion
 
+from streams.validation.checks import failed_check
 from streams.validation.escalation_note import escalation_note
 from tierstream.simulator.answers import Answer, Script, ScriptError, choose_answer
 from tierstream.simulator.behaviour import Fault, ModelBehaviour
 from tierstream.simulator.chat import ChatRequest, read_conversation
-from tierstream.simulator.filler import generic_text, schema_instance, wrong_text
+from tierstream.simulator.filler import generic_text, off_schema_text, schema_instance, wrong_text
 from tierstream.simulator.rate_limit import RateLimits
 from tierstream.simulator.tokens import count_tokens, first_tokens
 
@@ -106,6 +108,18 @@ def test_unknown_prompts_get_plausible_lengths() -> None:
     lengths = [count_tokens(generic_text(f"prompt {number}")) for number in range(200)]
     assert min(lengths) >= 40
     assert max(lengths) <= 200
+
+
+def test_what_is_made_up_passes_the_free_checks() -> None:
+    for number in range(300):
+        text = generic_text(f"prompt {number}")
+        assert failed_check(asked(f"prompt {number}"), text, "stop") is None
+
+
+@pytest.mark.parametrize("answer", ["[1, 2]", '{"a": 1}', "{}", "7", "prose"])
+def test_json_off_its_schema_is_none_that_words_around_it_would_excuse(answer: str) -> None:
+    schema = {"type": "array"} if answer == "[1, 2]" else {"type": "object", "required": ["a"]}
+    assert failed_check(asked("p", response_schema=schema), off_schema_text(answer), "stop") == "schema"
 
 
 def judge_prompt(answer: str, question: str = "What is 6 times 7?") -> str:

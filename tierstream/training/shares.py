@@ -1,16 +1,16 @@
 """Shares of counted things, with what chance leaves open."""
 
 import math
+from dataclasses import dataclass
 from typing import Final, Self
-
-from pydantic import BaseModel, ConfigDict
 
 _Z: Final = 1.959964
 """Of a standard normal: 95 % of it lie within."""
 _DIGITS: Final = 4
 
 
-class Share(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Share:
     """How many of how many; of none there is no share.
 
     Attributes:
@@ -20,8 +20,6 @@ class Share(BaseModel):
         low: Lower end of the 95 % interval of Wilson.
         high: Its upper end.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     count: int
     of: int

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tierstream.bench.shares import Share, wilson_interval
+from tierstream.training.shares import Share, wilson_interval
 
 
 @pytest.mark.parametrize(
