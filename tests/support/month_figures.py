@@ -70,6 +70,7 @@ def month_report(**more):
     )
     steps = (
         Step(day=1, version="0123456789ab", state="promoted", by="learn", reason="it costs less"),
+        Step(day=2, version="ba9876543210", state="promoted", by="operator", reason="planted"),
         Step(day=2, version="ba9876543210", state="rolled_back", by="learn", reason="complaints: 30 %"),
     )
     on = {"steps": steps, "rounds": (round_,), "planted": "ba9876543210", **more}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _PERCENTILES: Final = ("p50", "p95", "p99")
 _INCHES: Final = (11.0, 4.5)
 _DPI: Final = 120
+_STEPS: Final = {"promoted": "green", "planted": "purple", "rolled_back": "red"}
 _RUNS: Final = {"off": "loop off", "on": "loop on", "budget": "under a budget"}
 
 
@@ -106,13 +107,13 @@ def _mark_month(axes: "Axes", report: MonthReport) -> None:
     axes.set_xlabel("day")
     for change in report.changes:
         axes.axvline(change.day - 0.5, color="grey", linewidth=0.8)
-    colours = {"promoted": "green", "rolled_back": "red"}
     named = set[str]()
     for step in report.on.steps:
-        if step.state in colours:
-            label = None if step.state in named else step.state.replace("_", " ")
-            axes.axvline(step.day + 0.5, color=colours[step.state], linewidth=0.8, linestyle=":", label=label)
-            named.add(step.state)
+        name = "planted" if step.version == report.on.planted and step.state == "promoted" else step.state
+        if (colour := _STEPS.get(name)) is not None:
+            label = None if name in named else f"{name.replace('_', ' ')}, loop on"
+            axes.axvline(step.day + 0.5, color=colour, linewidth=1.0, linestyle=":", label=label)
+            named.add(name)
 
 
 def _drawn_loads(report: PipelineReport) -> "Figure":

@@ -29,7 +29,8 @@ def test_a_report_is_drawn(tmp_path, report, words):
 def test_a_month_is_drawn_with_every_run_and_what_became_of_models(tmp_path):
     draw_month(month_report(), tmp_path / "month.svg")
     drawn = (tmp_path / "month.svg").read_text()
-    words = ["loop off", "loop on", "loop on, after retries", "under a budget", "promoted", "rolled back"]
+    words = ["loop off", "loop on", "loop on, after retries", "under a budget"]
+    words += ["promoted, loop on", "planted, loop on", "rolled back, loop on"]
     assert all(f"<!-- {text} -->" in drawn for text in words)
 
 
