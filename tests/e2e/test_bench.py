@@ -131,6 +131,38 @@ async def test_answers_are_stopped_by_checks_or_the_judge_and_the_others_come_th
     assert latency["escalated by the judge"] == bad["judge"]["count"]
 
 
+@pytest.mark.slow
+async def test_a_month_has_its_results_and_its_invariants_in_every_run(tmp_path):
+    options = ("--requests", "200", "--days", "4", "--plot", "month.svg", "--json")
+    code, stdout, stderr = await bench(tmp_path, "month", *options)
+    assert code == 0, stderr
+    report = json.loads(stdout)
+    runs = {run["name"]: run for run in report["runs"]}
+    assert list(runs) == ["off", "on", "budget"]
+    for run in runs.values():
+        counts = [run[name] for name in ("requests", "results", "missing", "duplicates")]
+        assert counts == [200, 200, 0, 0]
+        assert run["verified"] == {"ok": True, "violated": {}}
+        assert [(day["day"], day["requests"]) for day in run["days"]] == [(day, 50) for day in range(1, 5)]
+        assert all(float(day["cost_usd"]) > 0 for day in run["days"])
+        assert all(0 < day["right"] <= day["right_in_the_end"] <= 50 for day in run["days"])
+        spent = sum(float(cost) for cost in run["learned"]["cost_by_purpose"].values())
+        assert sum(float(day["cost_usd"]) for day in run["days"]) == pytest.approx(spent)
+    off, on, budget = runs.values()
+    assert (off["learned"]["feedback"], off["rounds"], off["learned"]["revisions"]) == ({}, [], 0)
+    assert [one["after_day"] for one in on["rounds"]] == [1, 2, 3, 4]
+    planted = [(step["state"], step["by"]) for step in on["steps"] if step["version"] == on["planted"]]
+    assert planted[:2] == [("proposed", "operator"), ("promoted", "operator")]
+    assert "unmatched" not in on["learned"]["feedback"]
+    assert min(sum(on["learned"]["feedback"].values()), on["learned"]["revisions"]) > 0
+    assert on["learned"]["judge_rates"]
+    assert on["learned"]["judge_others"] is not None
+    assert (on["learned"]["online_policies"], budget["rounds"]) == (0, [])
+    assert budget["learned"]["online_policies"] > 0
+    assert report["phases"][-1]["runs"].keys() == runs.keys()
+    assert (tmp_path / "month.svg").stat().st_size > 0
+
+
 async def test_a_file_without_pairs_is_refused_before_anything_starts(tmp_path):
     file = tmp_path / "pairs.jsonl"
     file.write_text('{"id": "a"}\n')

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from tierstream.bench.load_figures import TIERSTREAM, LoadFigures
+from tierstream.bench.month_report import MonthReport
 from tierstream.bench.pipeline_report import PipelineReport
 from tierstream.bench.soak import SoakReport
 from tierstream.stack.errors import StackError
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _PERCENTILES: Final = ("p50", "p95", "p99")
 _INCHES: Final = (11.0, 4.5)
 _DPI: Final = 120
+_STEPS: Final = {"promoted": "green", "planted": "purple", "rolled_back": "red"}
+_RUNS: Final = {"off": "loop off", "on": "loop on", "budget": "under a budget"}
 
 
 def require_plotting() -> None:
@@ -70,6 +73,47 @@ def draw_replay(curves: ReplayCurves, file: Path) -> None:
         if curves.change_at is not None:
             axes.axvline(curves.change_at, color="grey", linewidth=0.8)
     figure.savefig(file, dpi=_DPI)
+
+
+def draw_month(report: MonthReport, file: Path) -> None:
+    """Draw quality and cost by day in each run, and where the world or the classifier's model changed.
+
+    Args:
+        report: What is drawn.
+        file: Its ending says of which format.
+
+    Raises:
+        StackError: The library is not installed.
+        OSError: The file can't be written.
+    """
+    figure, (quality, cost) = _new_figure(2)
+    for run in report.runs:
+        days = [day for day in run.days if day.requests]
+        at, name = [day.day for day in days], _RUNS[run.name]
+        [line] = quality.plot(at, [day.right / day.requests for day in days], label=name)
+        if run.learned.revisions:
+            in_the_end = [day.right_in_the_end / day.requests for day in days]
+            quality.plot(at, in_the_end, ":", color=line.get_color(), label=f"{name}, after retries")
+        cost.plot(at, [float(day.cost_usd) * 1000 / day.requests for day in days], label=name)
+    for axes in (quality, cost):
+        _mark_month(axes, report)
+    _finish(quality, "share", "right answers by day")
+    quality.set_ylim(0.4, 1.0)
+    _finish(cost, "dollars", "cost of 1,000 requests by day")
+    figure.savefig(file, dpi=_DPI)
+
+
+def _mark_month(axes: "Axes", report: MonthReport) -> None:
+    axes.set_xlabel("day")
+    for change in report.changes:
+        axes.axvline(change.day - 0.5, color="grey", linewidth=0.8)
+    named = set[str]()
+    for step in report.on.steps:
+        name = "planted" if step.version == report.on.planted and step.state == "promoted" else step.state
+        if (colour := _STEPS.get(name)) is not None:
+            label = None if name in named else f"{name.replace('_', ' ')}, loop on"
+            axes.axvline(step.day + 0.5, color=colour, linewidth=1.0, linestyle=":", label=label)
+            named.add(name)
 
 
 def _drawn_loads(report: PipelineReport) -> "Figure":

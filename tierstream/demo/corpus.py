@@ -101,6 +101,15 @@ class CorpusEntry(BaseModel):
         """The fields of the request as a service would send it, ready for JSON; unset ones are left out."""
         return self.model_dump(mode="json", include=set(REQUEST_FIELDS), exclude_unset=True)
 
+    def script(self) -> dict[str, Any]:
+        """The entry as the simulator is told it: prompt, label, answer and, where given, wrong and failure."""
+        script: dict[str, Any] = {"prompt": self.prompt, "label": self.label, "answer": self.answer}
+        if self.wrong is not None:
+            script["wrong"] = self.wrong
+        if self.failure is not None:
+            script["failure"] = self.failure
+        return script
+
     def right(self, content: str) -> bool:
         """Whether a result's content is the right answer.
 
@@ -176,14 +185,8 @@ def sample(n: int, seed: int) -> list[CorpusEntry]:
 
 
 def script_entries() -> Iterator[dict[str, Any]]:
-    """The simulator's script: prompt, label, answer and, where given, wrong and failure of each entry."""
-    for entry in load():
-        script: dict[str, Any] = {"prompt": entry.prompt, "label": entry.label, "answer": entry.answer}
-        if entry.wrong is not None:
-            script["wrong"] = entry.wrong
-        if entry.failure is not None:
-            script["failure"] = entry.failure
-        yield script
+    """The simulator's script: that of each entry."""
+    return (entry.script() for entry in load())
 
 
 def _parse_line(line: str, number: int) -> CorpusEntry:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from tierstream.cli.bench_month import MONTH_EXAMPLES, month, read_picture
 from tierstream.cli.bench_stack import measured_stack
 from tierstream.cli.connection import load_settings
 from tierstream.cli.errors import FAILED
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SATURATION = "saturation"
-_PICTURES = (".png", ".svg")
 
 
 class ProviderChoice(StrEnum):
@@ -92,6 +92,7 @@ def register(app: typer.Typer) -> None:
             "tierstream bench answers pairs.jsonl", "tierstream bench answers pairs.jsonl --sample-rate 0.2"
         )
     )(answers)
+    group.command(epilog=MONTH_EXAMPLES)(month)
     app.add_typer(group, name="bench")
 
 
@@ -114,12 +115,6 @@ def _is_rate(text: str) -> bool:
         return 0 < float(text) < float("inf")
     except ValueError:
         return False
-
-
-def _read_picture(file: Path | None) -> Path | None:
-    if file is not None and file.suffix not in _PICTURES:
-        raise typer.BadParameter(f"{file.name} does not end in {' or '.join(_PICTURES)}")
-    return file
 
 
 def pipeline(
@@ -170,7 +165,7 @@ def pipeline(
     plot: Annotated[
         Path | None,
         typer.Option(
-            callback=_read_picture,
+            callback=read_picture,
             metavar="FILE",
             help="Draw the figures, or the long run where there is one, as .png or .svg; needs tierstream[bench].",
         ),

@@ -4,8 +4,9 @@ import builtins
 
 import pytest
 from support.bench_figures import load_figures, pipeline_report, soak_report
+from support.month_figures import month_report
 
-from tierstream.bench.plot import draw, require_plotting
+from tierstream.bench.plot import draw, draw_month, require_plotting
 from tierstream.stack.errors import StackError
 
 
@@ -22,6 +23,14 @@ def test_a_report_is_drawn(tmp_path, report, words):
     draw(report, tmp_path / "figures.svg")
     drawn = (tmp_path / "figures.svg").read_text()
     # Each text is drawn as shapes, with the text itself in a comment.
+    assert all(f"<!-- {text} -->" in drawn for text in words)
+
+
+def test_a_month_is_drawn_with_every_run_and_what_became_of_models(tmp_path):
+    draw_month(month_report(), tmp_path / "month.svg")
+    drawn = (tmp_path / "month.svg").read_text()
+    words = ["loop off", "loop on", "loop on, after retries", "under a budget"]
+    words += ["promoted, loop on", "planted, loop on", "rolled back, loop on"]
     assert all(f"<!-- {text} -->" in drawn for text in words)
 
 
