@@ -6,7 +6,8 @@ WITH
         FROM {database:Identifier}.hops AS hop
         WHERE cluster = {cluster:String} AND at >= {since:DateTime64(6, 'UTC')} AND at < {until:DateTime64(6, 'UTC')}
             AND stage = 'classify' AND outcome = 'routed' AND rule = '' AND hop.tier IS NOT NULL
-            AND (classifier = {classifier:String} OR startsWith(classifier, concat({classifier:String}, ' then ')))
+            AND (classifier = {classifier:String} OR startsWith(classifier, concat({classifier:String}, ' then '))
+                OR startsWith(classifier, concat({classifier:String}, ' under ')))
         GROUP BY request_id, revision
     ),
     evidence AS

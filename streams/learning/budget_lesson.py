@@ -85,8 +85,12 @@ class BudgetLesson(Lesson):
 
     def on_result(self, result: Result) -> None:
         """Take in what a request cost, and what was found out about its first answer."""
+        if result.revision:
+            # It was paid for the request that had its result before.
+            self._learner.spend(float(result.cost_usd), requests=0)
+            return
         seen = self._of(result.request_id)
-        if result.revision or seen.answer is not None:
+        if seen.answer is not None:
             return
         seen.answer = first_tier(result)
         if seen.answer is not None:

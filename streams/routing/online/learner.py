@@ -271,15 +271,19 @@ class Learner:
             self._take_in()
             self._refresh()
 
-    def spend(self, cost_usd: float) -> None:
-        """Take in what a request cost that teaches nothing about arms, for others chose for it.
+    def spend(self, cost_usd: float, *, requests: int = 1) -> None:
+        """Take in what was paid that teaches nothing about arms, for others chose.
+
+        Args:
+            cost_usd: In dollars.
+            requests: For how many; 0: for one that was taken in before, such as an answer that was given anew.
 
         Raises:
             ValueError: It is no amount of dollars.
         """
         if not (math.isfinite(cost_usd) and cost_usd >= 0):
             raise ValueError(f"the request cost {cost_usd}: an amount of dollars is wanted")
-        self._pacer.spend(cost_usd)
+        self._pacer.spend(cost_usd, requests=requests)
 
     def snapshot(self) -> OnlinePolicy:
         """Return what to decide by from now on."""

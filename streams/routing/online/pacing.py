@@ -70,10 +70,10 @@ class Pacer:
         own = self._options
         return max(self._saved_usd * own.largest_call, self.budget_usd * own.any_call)
 
-    def spend(self, cost_usd: float) -> None:
-        """Take in what a request cost."""
+    def spend(self, cost_usd: float, *, requests: int = 1) -> None:
+        """Take in what requests cost; none where something more was paid for one that was taken in before."""
         most = self._options.most_saved * self.budget_usd
-        self._saved_usd = min(self._saved_usd + self.budget_usd - cost_usd, most)
+        self._saved_usd = min(self._saved_usd + requests * self.budget_usd - cost_usd, most)
 
 
 def price_of_a_dollar(rewards: Floats, costs: Floats, doubts: Floats, target_usd: float) -> float:

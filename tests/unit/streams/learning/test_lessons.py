@@ -263,3 +263,13 @@ def test_a_policy_decides_from_its_time_on():
     assert policies.at(15) is None
     assert len(policies) == 1
     assert np.isfinite(rewards(some)).all()
+
+
+def test_an_answer_that_was_given_anew_is_paid_from_the_same_budget():
+    plain, again = budget_lesson(), budget_lesson()
+    for number in range(40):
+        for lesson in (plain, again):
+            lesson.on_request(request(f"r{number}"), 0)
+            lesson.on_result(result(step("infer:1", "ok"), request_id=f"r{number}"))
+        again.on_result(result(step("infer:2", "ok", tier=2), request_id=f"r{number}", revision=1))
+    assert policy_of(again).ceiling_usd < policy_of(plain).ceiling_usd
