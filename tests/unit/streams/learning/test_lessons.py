@@ -171,11 +171,11 @@ def test_what_an_operator_says_of_a_canary_holds():
     assert lesson.conclusions(AT) == ()
 
 
-def budget_lesson(policies: OnlinePolicies | None = None) -> BudgetLesson:
+def budget_lesson(policies: OnlinePolicies | None = None, *, budget_usd: float = 0.0005) -> BudgetLesson:
     return BudgetLesson(
         LearningSettings(),
         [Arm("tier 1: groq/small", 0.0001, None), Arm("tier 2: openai/mid", 0.001, None)],
-        budget_usd=0.0005,
+        budget_usd=budget_usd,
         features=FEATURES,
         policies=policies or OnlinePolicies(),
         window_ms=1000,
@@ -266,7 +266,7 @@ def test_a_policy_decides_from_its_time_on():
 
 
 def test_an_answer_that_was_given_anew_is_paid_from_the_same_budget():
-    plain, again = budget_lesson(), budget_lesson()
+    plain, again = budget_lesson(budget_usd=0.01), budget_lesson(budget_usd=0.01)
     for number in range(40):
         for lesson in (plain, again):
             lesson.on_request(request(f"r{number}"), 0)
