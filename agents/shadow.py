@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from streams.admission import UnavailableError
 from streams.calls.paid_calls import attempt_of
+from streams.config.settings import Settings
 from streams.config.settings_candidates import ShadowSettings
 from streams.config.settings_sections import ModelSettings
 from streams.config.tokens import rough
@@ -38,7 +39,11 @@ _PLACES: Final[tuple[_Place, _Place]] = ("B", "A")
 _Outcome = Literal["win", "tie", "loss", "failed", "unjudged", "unaffordable", "late"]
 
 
-@stage(source=SHADOW, emits=(), in_flight=_IN_FLIGHT, ends_requests=False)
+def _has_candidates(settings: Settings) -> bool:
+    return bool(settings.shadow)
+
+
+@stage(source=SHADOW, emits=(), in_flight=_IN_FLIGHT, ends_requests=False, is_wanted=_has_candidates)
 async def shadow(given: ShadowTask, ctx: Context) -> Outputs:
     """Compare, and tell what came of it."""
     plan = next((plan for plan in ctx.engine.settings.shadow if plan.name == given.shadow), None)

@@ -169,6 +169,8 @@ class Stage(Generic[M]):
     votes: bool
     ends_requests: bool
     handler: Handler[M]
+    is_wanted: Callable[[Settings], bool]
+    """Whether there is anything to do for it by the settings."""
 
     def __post_init__(self) -> None:
         """Hold the declaration against the records that come.
@@ -191,7 +193,9 @@ class Stage(Generic[M]):
                 )
 
     def instances(self, settings: Settings) -> list["StageInstance[M]"]:
-        """Make the stage's instances: one, or one for each tier."""
+        """Make the stage's instances: one, one for each tier, or none where the settings have nothing for it to do."""
+        if not self.is_wanted(settings):
+            return []
         if isinstance(self.source, TopicSpec):
             return [self._instance(self.name, 0, self.source, settings)]
         tiers = range(1, settings.top_tier + 1)
@@ -243,6 +247,7 @@ def stage(
     pays: bool = True,
     votes: bool = False,
     ends_requests: bool = True,
+    is_wanted: Callable[[Settings], bool] = lambda settings: True,  # noqa: ARG005 - nearly all are
 ) -> Callable[[Handler[M]], Stage[M]]:
     """Declare a handler as a stage that bears the handler's name.
 
@@ -254,12 +259,13 @@ def stage(
         votes: Whether it asks a language model for the tier, where the settings have one asked.
         ends_requests: Whether requests wait for their result behind its records, so that a crash has to end them: such
             a record is a `Request`, a `TierTask` or a `TaskRecord`. False: a crash leaves a dead letter alone.
+        is_wanted: Whether a worker with these settings runs it: a consumer that has nothing to do costs something too.
 
     Raises:
         TypeError: The records of the source are not what `ends_requests` says.
     """
 
     def declare(handler: Handler[M]) -> Stage[M]:
-        return Stage(handler.__name__, source, emits, in_flight, pays, votes, ends_requests, handler)
+        return Stage(handler.__name__, source, emits, in_flight, pays, votes, ends_requests, handler, is_wanted)
 
     return declare
