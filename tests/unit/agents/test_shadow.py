@@ -282,5 +282,5 @@ class TestBounds:
         assert "rate_limited" in hop.detail
 
     async def test_one_that_the_settings_have_no_longer_is_told(self):
-        [hop] = await hops_of(new(), given())
+        [hop] = await hops_of(with_plan({"name": "another"}), given())
         assert (hop.outcome, hop.detail) == ("unjudged", "next: the settings know it no longer")
