@@ -33,8 +33,8 @@ from streams.learning.canary_lesson import CanaryLesson
 from streams.learning.judge_lesson import JudgeLesson
 from streams.learning.judge_sampling import SamplingBounds
 from streams.learning.lesson import Lesson
+from streams.routing.online.arms import Arm
 from streams.routing.online.features import RequestFeatures
-from streams.routing.online.learner import Arm
 from streams.routing.online.versions import OnlinePolicies
 from topics.codec import DecodeError, decode
 from topics.feedback import Feedback

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from streams.config.settings_learning import LearningSettings
 from streams.learning.evidence import FirstTier, first_tier
 from streams.learning.lesson import Lesson
+from streams.routing.online.arms import Arm, LearnerOptions
 from streams.routing.online.features import Floats, RequestFeatures
-from streams.routing.online.learner import Arm, Learner, LearnerOptions
+from streams.routing.online.learner import Learner
 from streams.routing.online.versions import OnlinePolicies
 from topics.base import Record
 from topics.feedback import Feedback

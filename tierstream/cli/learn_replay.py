@@ -88,7 +88,7 @@ def replay(
     at requests, and that of an oracle, both at the budget. 1,800 requests take about a second each seed.
     """
     # NumPy takes a while to import, so that `--help` need not wait for it.
-    from streams.routing.online.learner import LearnerOptions  # noqa: PLC0415
+    from streams.routing.online.arms import LearnerOptions  # noqa: PLC0415
     from tierstream.training.replay import ReplayPlan  # noqa: PLC0415
     from tierstream.training.replay import replay as run  # noqa: PLC0415
     from tierstream.training.replay_report import report_on  # noqa: PLC0415

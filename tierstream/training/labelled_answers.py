@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from tierstream.client.request_file import InputError, open_lines
 from tierstream.simulator.chat import Finish
+from tierstream.training.labelled_lines import read_labelled_lines
 from topics.requests import Request
 
 GOOD: Final = "good"
@@ -55,25 +55,4 @@ def read_answers(path: Path, as_type: type[A]) -> list[A]:
         InputError: Naming line and field; or an id occurs twice, or there is no answer.
         OSError: The file can't be read.
     """
-    found: dict[str, A] = {}
-    with open_lines(path) as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            answer = _read(line, f"{path} line {number}", as_type)
-            if answer.id in found:
-                raise InputError(f"{path} line {number}: id: {answer.id!r} occurs twice")
-            found[answer.id] = answer
-    if not found:
-        raise InputError(f"{path}: there is no answer in it")
-    return [*found.values()]
-
-
-def _read(line: bytes, place: str, as_type: type[A]) -> A:
-    try:
-        return as_type.model_validate_json(line)
-    except ValidationError as error:
-        # The library's own message quotes the input, and no answer must end in a log.
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"])) or "line"
-        raise InputError(f"{place}: {where}: {first['msg']}") from None
+    return read_labelled_lines([path], as_type, what="answer")

@@ -1,12 +1,11 @@
 """Files of labelled conversations: what somebody who read them says of their last message."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from streams.config.setting_types import Signal
-from tierstream.client.request_file import InputError, open_lines
+from tierstream.training.labelled_lines import read_labelled_lines
 from topics.requests import Message
 
 
@@ -47,26 +46,4 @@ def read_conversations(path: Path) -> list[LabelledConversation]:
         InputError: Naming line and field; or an id occurs twice, or there is no conversation.
         OSError: The file can't be read.
     """
-    found: dict[str, LabelledConversation] = {}
-    for place, conversation in _read(path):
-        if conversation.id in found:
-            raise InputError(f"{place}: id: {conversation.id!r} occurs twice")
-        found[conversation.id] = conversation
-    if not found:
-        raise InputError(f"{path}: there is no conversation in it")
-    return [*found.values()]
-
-
-def _read(path: Path) -> Iterator[tuple[str, LabelledConversation]]:
-    with open_lines(path) as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            place = f"{path} line {number}"
-            try:
-                yield place, LabelledConversation.model_validate_json(line)
-            except ValidationError as error:
-                # The library's own message quotes the input, and no conversation must end in a log.
-                first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-                where = ".".join(map(str, first["loc"])) or "line"
-                raise InputError(f"{place}: {where}: {first['msg']}") from None
+    return read_labelled_lines([path], LabelledConversation, what="conversation")

@@ -1,13 +1,13 @@
 """Files of labelled requests: requests as a service sends them, each with what an expert says of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from streams.routing.classifier import QueryType
-from tierstream.client.request_file import InputError, open_lines
+from tierstream.training.labelled_lines import read_labelled_lines
 from topics.requests import Request
 
 Level = Literal[1, 2, 3]
@@ -65,27 +65,4 @@ def read_labelled(paths: Sequence[Path]) -> list[LabelledRequest]:
         InputError: Naming line and field; or a request_id occurs twice, or there is no request.
         OSError: A file can't be read.
     """
-    found: dict[str, LabelledRequest] = {}
-    for path in paths:
-        for place, request in _read(path):
-            if request.request_id in found:
-                raise InputError(f"{place}: request_id: {request.request_id!r} occurs twice")
-            found[request.request_id] = request
-    if not found:
-        raise InputError(f"{', '.join(map(str, paths))}: there is no request in it")
-    return [*found.values()]
-
-
-def _read(path: Path) -> Iterator[tuple[str, LabelledRequest]]:
-    with open_lines(path) as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            place = f"{path} line {number}"
-            try:
-                yield place, LabelledRequest.model_validate_json(line)
-            except ValidationError as error:
-                # The library's own message quotes the input, and no prompt must end in a log.
-                first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-                where = ".".join(map(str, first["loc"])) or "line"
-                raise InputError(f"{place}: {where}: {first['msg']}") from None
+    return read_labelled_lines(paths, LabelledRequest, what="request", id_field="request_id")

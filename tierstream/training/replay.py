@@ -6,8 +6,9 @@ from typing import Final
 
 import numpy as np
 
+from streams.routing.online.arms import Arm, LearnerOptions
 from streams.routing.online.features import Floats, RequestFeatures
-from streams.routing.online.learner import Arm, Learner, LearnerOptions
+from streams.routing.online.learner import Learner
 from streams.routing.online.policy import OnlinePolicy
 from streams.routing.online.prior import Prior
 from tierstream.training import TrainingError

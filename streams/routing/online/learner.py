@@ -8,9 +8,10 @@ from typing import Final
 
 import numpy as np
 
+from streams.routing.online.arms import Arm, LearnerOptions
 from streams.routing.online.drift import ChangeDetector
 from streams.routing.online.features import Floats
-from streams.routing.online.pacing import Pacer, PacingOptions, price_of_a_dollar
+from streams.routing.online.pacing import Pacer, price_of_a_dollar
 from streams.routing.online.policy import OnlinePolicy
 from streams.routing.online.prior import Prior
 from streams.routing.online.shared_regression import SharedRegression, Spread
@@ -40,42 +41,6 @@ _WINDOW: Final = 300
 """Recent requests for which the price of a dollar is solved."""
 _AT_ONCE: Final = 64
 """Outcomes that are gathered at most before they are taken in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """A model or tier to choose.
-
-    Attributes:
-        name: Unique.
-        cost_usd: Guess of what a request costs, such as from a price list; ten times too much or little will do.
-        reward: Guess of its mean reward; None: like the arm that costs most nearly the same.
-    """
-
-    name: str
-    cost_usd: float
-    reward: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LearnerOptions:
-    """How a learner behaves.
-
-    Attributes:
-        exploration: Highest share of requests that are used to learn.
-        floor: Lowest share for each arm that may be had.
-        exploration_cost: What learning from one arm may cost, as a share of the budget.
-        user_share: Of the recent rewards, what one user's count at most.
-        user_memory: Outcomes after which one counts half in a user's share.
-        pacing: How the spending target is kept.
-    """
-
-    exploration: float = 0.05
-    floor: float = 0.0003
-    exploration_cost: float = 0.05
-    user_share: float = 0.02
-    user_memory: float = 2_000.0
-    pacing: PacingOptions = field(default_factory=PacingOptions)
 
 
 @dataclass(slots=True)
@@ -142,7 +107,7 @@ class Learner:
         features_version: str,
         size: int,
         prior: Prior | None = None,
-        options: LearnerOptions = LearnerOptions(),
+        options: LearnerOptions = LearnerOptions(),  # noqa: B008 - immutable
     ) -> None:
         if not arms:
             raise ValueError("a learner wants at least one arm")

@@ -15,8 +15,8 @@ from streams.learning.canary_lesson import CanaryLesson
 from streams.learning.evidence import first_tier, tried
 from streams.learning.judge_lesson import JudgeLesson
 from streams.learning.judge_sampling import SamplingBounds
+from streams.routing.online.arms import Arm
 from streams.routing.online.features import RequestFeatures
-from streams.routing.online.learner import Arm
 from streams.routing.online.policy import OnlinePolicy
 from streams.routing.online.versions import OnlinePolicies
 from topics.feedback import Feedback, FeedbackKind

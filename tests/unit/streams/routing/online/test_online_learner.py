@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
 
-from streams.routing.online.learner import Arm, Learner, LearnerOptions
+from streams.routing.online.arms import Arm, LearnerOptions
+from streams.routing.online.learner import Learner
 from streams.routing.online.policy import OnlinePolicy
 from streams.routing.online.prior import Prior
 
