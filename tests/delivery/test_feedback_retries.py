@@ -90,6 +90,7 @@ async def assert_verified(deployment, simulator, tmp_path):
     return verification.counts
 
 
+@pytest.mark.slow
 async def test_a_retry_is_one_revision_from_the_next_tier_whatever_dies(deployment, simulator, tmp_path):
     asked = requests(60)
     worker = await deployment.start_worker()

@@ -62,6 +62,7 @@ async def asked(deployment, prefix, count):
     return list((await deployment.settled([request.request_id for request in sent])).values())
 
 
+@pytest.mark.slow
 async def test_what_was_learned_decides_and_outlives_whoever_learned_it(deployment, simulator):
     lines = [json.dumps({"prompt": f"What is {n} + 2?", "label": 1, "answer": f"It is {n + 2}."}) for n in range(40)]
     simulator.script.add_lines("\n".join(lines), "test")

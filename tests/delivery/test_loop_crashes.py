@@ -50,6 +50,7 @@ from topics.tasks import Answer, Completion, Escalation, Parked, TierTask
 
 CANDIDATE, CANARY = "gpt-6-luna", "gpt-6.1-terra"
 JUDGES = (("openai", "gpt-6-luna"), ("anthropic", "claude-haiku-5-5"))
+pytestmark = pytest.mark.slow
 CONFIG = f"""
 [[routing.rules]]
 name = "contracts"

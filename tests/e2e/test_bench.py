@@ -99,6 +99,7 @@ async def test_a_rate_that_is_none_is_refused_before_anything_starts(tmp_path, r
     assert "starting" not in stderr
 
 
+@pytest.mark.slow
 async def test_answers_are_stopped_by_checks_or_the_judge_and_the_others_come_through(tmp_path):
     file = write_pairs(tmp_path / "pairs.jsonl", [*PAIRS, {**PAIRS[0], "id": "again"}])
     code, stdout, stderr = await bench(tmp_path, "answers", str(file), "--json")

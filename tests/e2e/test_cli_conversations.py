@@ -12,7 +12,7 @@ ASKED = [
     {"role": "assistant", "content": "Australia is a country in Oceania."},
 ]
 ROWS = [
-    ("a", "en", "I asked which city is the capital of Australia, not where Australia is.", ["rephrased"]),
+    ("a", "en", "Which town has the seat of the Australian government, its capital city?", ["rephrased"]),
     ("b", "en", "This is useless. Are you kidding me?!", ["frustrated"]),
     ("c", "de", "Und von Neuseeland?", []),
     ("d", "de", "Thanks!", ["frustrated"]),

@@ -25,7 +25,7 @@ _GOOD = (
     ("Which animal barks?", None, "The dog barks."),
     ("Is ice frozen water? One word.", None, "Yes"),
     ("Read the price: tea, 2.50", _PRICE, '{"item": "tea", "cents": 250}'),
-    ("Read the price: milk, 1.20", _PRICE, '```json\n{"item": "milk", "cents": 120}\n```'),
+    ("Read the price: milk, 1.30", _PRICE, '```json\n{"item": "milk", "cents": 130}\n```'),
 )
 _BAD = (
     ("schema", "Read the price: bread, 3.10", _PRICE, '{"item": "bread"}', "stop"),

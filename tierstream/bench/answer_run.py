@@ -18,6 +18,7 @@ from analytics.clickhouse import open_client
 from analytics.ledger_window import LedgerWindow
 from streams.config.settings import Settings
 from streams.config.settings_problems import NESTED, VARIABLE_PREFIX
+from streams.validation.judges import fit_to_judge
 from tierstream.bench.answer_course import course_of
 from tierstream.bench.answer_pairs import AnswerPair, distinct, script_of
 from tierstream.bench.answer_report import (
@@ -34,7 +35,7 @@ from tierstream.bench.pipeline_run import this_machine
 from tierstream.client.request_run import RunReport, run_requests
 from tierstream.demo.demo_run import teach
 from tierstream.training.labelled_answers import GOOD
-from topics.requests import Request
+from topics.requests import DataClass, Request
 from topics.results import Result
 
 ALONE: Final = "bench-checks-alone"
@@ -205,7 +206,9 @@ async def _read_ledger(settings: Settings, results: Mapping[str, Result]) -> dic
 
 async def _judge(settings: Settings, simulator: str, plan: AnswersPlan) -> Judge | None:
     """Ask the simulator how often its judge is told to be wrong."""
-    judge = settings.validation.judge
+    first = settings.tiers[0].models[0]
+    answerer = [(first.provider, first.model)]
+    judge = next(iter(fit_to_judge(settings, settings.validation.chain, answerer, DataClass.INTERNAL)), None)
     if judge is None or not plan.sample_rate:
         return None
     async with aiohttp.ClientSession() as session, session.get(f"{simulator}/control") as response:

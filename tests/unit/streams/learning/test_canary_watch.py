@@ -19,6 +19,7 @@ def watched(candidate: tuple[int, int], incumbent: tuple[int, int], *, min_reque
     return watch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("candidate", "incumbent", "state"),
     [

@@ -12,6 +12,7 @@ NO_MARGIN = 0.0
 counts = st.integers(0, 400)
 
 
+@pytest.mark.slow
 @st.composite
 def cells(draw):
     decided = draw(st.integers(1, 1000))
