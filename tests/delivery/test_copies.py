@@ -66,6 +66,7 @@ async def contents(deployment: Deployment, request_id: str) -> list[str | None]:
     return [result.content for result in sorted(found, key=lambda result: result.settled_at)]
 
 
+@pytest.mark.slow
 async def test_a_copy_that_comes_after_a_restart_is_not_paid_again(deployment, simulator):
     """Its first copy was paid for and has no result yet: a backlog of settle, a judge or parking do the same."""
     worker = await deployment.start_worker("classify", "infer:1")
@@ -83,6 +84,7 @@ async def test_a_copy_that_comes_after_a_restart_is_not_paid_again(deployment, s
     assert len(simulator.calls) == 1
 
 
+@pytest.mark.slow
 async def test_after_the_window_an_id_gets_an_answer_of_its_own(short, simulator):
     """In quiet partitions, too, where nothing else would push the old one out of a memory."""
     worker = await short.start_worker()

@@ -80,6 +80,7 @@ async def shadow_hops(deployment: Deployment) -> dict[str, list[Hop]]:
     return found
 
 
+@pytest.mark.slow
 async def test_a_shadow_changes_no_result_and_a_killed_worker_pays_for_none_twice(
     deployment, simulator, clickhouse_url
 ):

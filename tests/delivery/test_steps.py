@@ -69,6 +69,7 @@ async def deliver_again(deployment: Deployment, output: Output) -> None:
         await publisher.publish([output])
 
 
+@pytest.mark.slow
 async def test_the_steps_of_a_request_are_published_once_and_in_order_with_its_result(deployment, simulator):
     """However often its task was delivered, and though a process that had worked on it was killed."""
     teach(simulator, QUESTION)

@@ -19,7 +19,6 @@ def watched(candidate: tuple[int, int], incumbent: tuple[int, int], *, min_reque
     return watch
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("candidate", "incumbent", "state"),
     [
@@ -62,6 +61,7 @@ def test_all_that_was_seen_is_counted(seen):
     assert found.incumbent_requests + found.candidate_requests == len(seen)
 
 
+@pytest.mark.slow
 def test_one_that_fails_as_often_as_the_others_is_hardly_ever_stopped():
     """Looked at after every tenth request; 300 runs with fixed seeds."""
     stopped = 0

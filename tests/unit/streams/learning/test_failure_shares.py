@@ -12,7 +12,6 @@ NO_MARGIN = 0.0
 counts = st.integers(0, 400)
 
 
-@pytest.mark.slow
 @st.composite
 def cells(draw):
     decided = draw(st.integers(1, 1000))
@@ -50,6 +49,7 @@ def test_a_judge_and_users_can_tell_too():
     assert (judged.kind, complained.kind) == ("failed by a judge", "complaints")
 
 
+@pytest.mark.slow
 def test_looking_at_every_answer_seldom_finds_what_is_not_there():
     """The share is 10 % all the time, and is looked at after each of 400 answers, in 400 runs."""
     random, alpha, wrong = Random(7), 0.05, 0

@@ -105,6 +105,7 @@ def test_the_same_requests_give_the_same_bytes(model, tmp_path):
 NEW = {1: ("gruezi", "analysis"), 2: ("fasse", "faq"), 3: ("entwurf", "other")}
 
 
+@pytest.mark.slow
 def test_adding_learns_the_new(model, monkeypatch):
     # The base's scores are in another scale than words, which takes more steps.
     monkeypatch.setattr(estimators, "_SOFTMAX_STEPS", 60)
