@@ -175,10 +175,13 @@ async def _engine(
         )
         learned, policies = LearnedState(), OnlinePolicies()
         follower = OnlinePolicyFollower(policies)
+        # A window has hundreds of policies, which would be read at each start for nothing.
+        has_budget = settings.routing.budget_usd_per_request is not None
 
         def take_in(entry: Learned | Withdrawn) -> None:
             learned.note(entry)
-            follower.note(entry)
+            if has_budget:
+                follower.note(entry)
 
         control = ControlFollower(
             settings.kafka,

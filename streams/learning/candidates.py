@@ -17,6 +17,8 @@ C = TypeVar("C", ShadowSettings, CanarySettings)
 
 def canary_for(task: TierTask, settings: Settings) -> CanarySettings | None:
     """Pick the canary of a request on its tier, whatever became of that canary; None: it gets none."""
+    if not settings.canary:
+        return None
     return _picked(task.digest, "canary", (canary for canary in settings.canary if canary.tier == task.tier))
 
 
