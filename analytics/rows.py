@@ -136,6 +136,9 @@ def _result_columns(result: Result) -> Row:
         "source_at": from_millis(result.source.timestamp_ms),
         "settled_at": result.settled_at,
         **{name: _cell(getattr(result, name)) for name in Dimensions.model_fields},
+        "signature": int(result.signature or "0", 16),
+        "prefix": int(result.prefix or "0", 16),
+        "prefix_tokens": result.prefix_tokens,
     }
 
 

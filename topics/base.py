@@ -39,6 +39,9 @@ Timestamp = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Millis = Annotated[int, Field(ge=0, lt=2**63)]
 """Milliseconds since the epoch, as Kafka gives them."""
 
+Digits = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+"""64 bits, as hexadecimal digits."""
+
 Tier = Annotated[int, Field(ge=1, le=99)]
 """1 is the cheapest tier; higher is more capable."""
 

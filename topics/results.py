@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 
-from topics.base import Identifier, Millis, Money, Record, Tier, Timestamp
+from topics.base import Digits, Identifier, Millis, Money, Record, Tier, Timestamp
 from topics.events import Hop
 from topics.journal import Usage
 from topics.requests import Dimensions
@@ -50,6 +50,12 @@ class _End(Record):
     """Time spent waiting for providers, over all attempts, in milliseconds."""
     route: tuple[Attempt, ...] = ()
     source: Source
+    signature: Digits | None = None
+    """Near-duplicate signature of the question, as the decision has it; None where nothing was decided."""
+    prefix: Digits | None = None
+    """Hash of what the system says before anybody else speaks; None where it says nothing."""
+    prefix_tokens: int = 0
+    """How long that is, in tokens, by estimate."""
 
     @property
     def partition_key(self) -> str:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from topics.base import Label, Millis, Money, Record, Tier, Timestamp
+from topics.base import Digits, Label, Millis, Money, Record, Tier, Timestamp
 from topics.events import Hop
 from topics.journal import Usage
 from topics.requests import Request
@@ -53,7 +53,7 @@ class Decision(Record):
     """Every rule and limit that applied, in order, and whatever else moved the tier."""
     classified_tier: Tier | None = None
     """What the scores alone came to within the boundary; None in records that are older than the field."""
-    signature: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = None
+    signature: Digits | None = None
     """Near-duplicate signature of the question: 64 bits of which similar texts differ in few."""
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from streams.kafka.publisher import Output
+from streams.routing.prompt_prefix import prompt_prefix
 from topics.base import Record
 from topics.registry import OUTCOMES
 from topics.requests import Request, dimensions_of
@@ -119,6 +120,7 @@ def _task_crashed(stage: str, task: TierTask, message: str) -> Output:
 
 
 def _end(stage: str, task: TierTask, attempts: tuple[Attempt, ...], **fields: Any) -> Output:  # noqa: ANN401 - Outcome's fields
+    prefix, prefix_tokens = prompt_prefix(task.request)
     outcome = Outcome(
         **(dimensions_of(task.request) | {"query_type": task.decision.query_type}),
         **fields,
@@ -131,5 +133,8 @@ def _end(stage: str, task: TierTask, attempts: tuple[Attempt, ...], **fields: An
         digest=task.digest,
         stage=stage,
         hops=task.hops,
+        signature=task.decision.signature,
+        prefix=prefix,
+        prefix_tokens=prefix_tokens,
     )
     return Output(OUTCOMES, outcome)

@@ -199,6 +199,9 @@ ANSWERED = Result(
     feature="f",
     query_type="faq",
     service_class="standard",
+    signature="00000000000000ff",
+    prefix="0123456789abcdef",
+    prefix_tokens=7,
     latency_ms=210.0,
     settled_at=AT,
 )
@@ -225,6 +228,9 @@ ANSWERED_JSON = {
     "feature": "f",
     "query_type": "faq",
     "service_class": "standard",
+    "signature": "00000000000000ff",
+    "prefix": "0123456789abcdef",
+    "prefix_tokens": 7,
     "latency_ms": 210.0,
     "settled_at": AT_TEXT,
 }
@@ -237,7 +243,18 @@ REJECTED = Result(
     latency_ms=1.0,
     settled_at=AT,
 )
-_NOTHING = ("attempt_id", "content", "tier", "provider", "model", "finish_reason", "usage", *Dimensions.model_fields)
+_NOTHING = (
+    "attempt_id",
+    "content",
+    "tier",
+    "provider",
+    "model",
+    "finish_reason",
+    "usage",
+    "signature",
+    "prefix",
+    *Dimensions.model_fields,
+)
 REJECTED_JSON = (
     ANSWERED_JSON
     | dict.fromkeys(_NOTHING)
@@ -248,6 +265,7 @@ REJECTED_JSON = (
         "provider_ms": 0.0,
         "route": [],
         "tags": [],
+        "prefix_tokens": 0,
         "latency_ms": 1.0,
     }
 )

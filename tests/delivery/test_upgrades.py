@@ -20,7 +20,7 @@ from topics.requests import Request
 from topics.results import ResultStatus
 from topics.tasks import Answer, Completion, Parked, Source, TierTask
 
-NEWER = {"why", "withheld", "said", "classified_tier", "signature"}
+NEWER = {"why", "withheld", "said", "classified_tier", "signature", "prefix", "prefix_tokens"}
 """Fields that the version before did not write, wherever they stand."""
 
 

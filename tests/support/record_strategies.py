@@ -48,6 +48,7 @@ ids = st.text(min_size=1, max_size=60).filter(lambda t: t.isprintable() and t ==
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 tiers = st.integers(1, 99)
 counts = st.integers(0, 2**53)
+digits = st.text("0123456789abcdef", min_size=16, max_size=16)
 positive = st.integers(1, 2**31)
 revisions = st.integers(0, 5)
 moments = st.integers(0, 7000 * 365 * 86_400).map(lambda seconds: datetime.fromtimestamp(seconds + 0.125, UTC))
@@ -265,6 +266,9 @@ ending = {
     "feature": maybe(texts),
     "query_type": maybe(texts),
     "service_class": maybe(st.sampled_from(ServiceClass)),
+    "signature": maybe(digits),
+    "prefix": maybe(digits),
+    "prefix_tokens": counts,
 }
 outcomes = every_field(Outcome, **ending, digest=names, stage=names, hops=some(hop))
 results = every_field(Result, **ending, latency_ms=millis, settled_at=moments)
