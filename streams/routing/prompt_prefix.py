@@ -1,4 +1,4 @@
-"""What a prompt begins with: instructions that a producer repeats from request to request, which a provider could cache."""
+"""What a prompt begins with: instructions that a producer repeats, which a provider could cache."""
 
 from hashlib import blake2b
 from itertools import takewhile
