@@ -242,8 +242,8 @@ class Models:
         return found
 
 
-def call_id(draw: Random) -> UUID:
-    """Return a random id of a trip."""
+def random_id(draw: Random) -> UUID:
+    """Return an id, such as of a call over the wire."""
     return UUID(int=draw.getrandbits(128), version=4)
 
 

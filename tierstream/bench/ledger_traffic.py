@@ -21,7 +21,7 @@ from typing import Final
 from analytics.rows import Position
 from streams.calls.pricing import split
 from streams.config.settings import Settings, load
-from tierstream.bench.ledger_models import Models, call_id
+from tierstream.bench.ledger_models import Models, random_id
 from tierstream.bench.ledger_plants import Plants
 from tierstream.bench.ledger_population import Asked, Population
 from tierstream.bench.ledger_way import Part, Way
@@ -113,7 +113,6 @@ class _Run:
         self._population, self._models = population, models
         self._pending: list[tuple[float, Record]] = []
         self._offsets: Counter[tuple[str, int]] = Counter()
-        self._asked = 0
 
     def hour(self, hour: int, requests: int) -> Sequence[tuple[Position, Record]]:
         """Return what is appended in an hour in which so many requests come in."""
@@ -137,8 +136,8 @@ class _Run:
         return self._until(math.inf)
 
     def _ask(self, draw: Random, begin: int) -> Asked:
-        self._asked += 1
-        return self._population.ask(draw, f"made-{self._seed}-{self._asked:09d}", begin + draw.randrange(_HOUR_MS))
+        # Ids as most producers make them: how much room they take is a good part of a row's.
+        return self._population.ask(draw, str(random_id(draw)), begin + draw.randrange(_HOUR_MS))
 
     def _go(self, draw: Random, group: Sequence[Asked]) -> None:
         """Take requests that ask the same at the same moment through the stages."""
@@ -208,7 +207,7 @@ def _parts(draw: Random, models: Models, group: Sequence[Asked]) -> Sequence[Par
     trip = models.answer(models.chain(leader.sent_to, draw)[0], given, leader.at_ms, draw, streams=streams)
     if trip.usage is None or trip.rates is None or trip.error is not None:
         return [None] * len(group)
-    name = call_id(draw)
+    name = random_id(draw)
     return [Part(trip, name, usage, cost, len(group)) for usage, cost in split(trip.usage, trip.rates, len(group))]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from streams.calls.paid_calls import attempt_of
-from tierstream.bench.ledger_models import Models, Ref, Trip, call_id
+from tierstream.bench.ledger_models import Models, Ref, Trip, random_id
 from tierstream.bench.ledger_population import Asked
 from topics.base import Record
 from topics.events import Hop, Hops
@@ -278,10 +278,10 @@ class Way:
         part = self._part if purpose is Purpose.INFER else None
         self._ms += trip.batch_wait_ms
         if purpose is Purpose.INFER and part is None and self._draw.random() < _UNKNOWN:
-            self._start(stage, n, purpose, tier, trip.ref, call_id(self._draw))
+            self._start(stage, n, purpose, tier, trip.ref, random_id(self._draw))
             self._ms += _RESTART_MS
         started = self._start(
-            stage, n, purpose, tier, trip.ref, part.call_id if part is not None else call_id(self._draw)
+            stage, n, purpose, tier, trip.ref, part.call_id if part is not None else random_id(self._draw)
         )
         self._ms += trip.ms
         ended = started.end(
