@@ -1,12 +1,14 @@
 """`tierstream report change`, `leverage` and `split`: what the money went for, and where less of it would do."""
 
 import asyncio
-from datetime import datetime
-from typing import Annotated
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from analytics.change.periods import compared_periods
+from analytics.change.periods import compared_periods, whole_period
 from analytics.change.report import CostChange, Dimension, cost_change
 from analytics.clickhouse import open_client
 from analytics.period import Period
@@ -19,6 +21,10 @@ from tierstream.cli.options import AsJson
 from tierstream.cli.render.cost_change import show_change
 from tierstream.cli.render.results import show_json
 
+if TYPE_CHECKING:
+    from analytics.leverage.report import LeverageReport
+
+_MONTH: Final = timedelta(days=30)
 Until = Annotated[datetime | None, typer.Option(parser=parse_moment, metavar="WHEN", help="Up to then.")]
 _Versus = Annotated[
     datetime | None, typer.Option(parser=parse_moment, metavar="WHEN", help="Of what it is compared with.")
@@ -29,6 +35,10 @@ def register_cost_reports(group: typer.Typer) -> None:
     """Add the commands."""
     call = "tierstream report change"
     group.command("change", epilog=examples(f"{call} --since 7d", f"{call} --since 30d --by feature --json"))(_change)
+    call = "tierstream report leverage"
+    group.command("leverage", epilog=examples(f"{call} --since 30d", f"{call} --discount 20 --html page.html"))(
+        _leverage
+    )
 
 
 def _change(
@@ -61,3 +71,53 @@ def _change(
 async def _changed(settings: Settings, periods: tuple[Period, Period], by: Dimension, top: int) -> CostChange:
     async with open_client(settings.clickhouse.url or "") as client:
         return await cost_change(client, settings.clickhouse.database, periods, by, top)
+
+
+def _leverage(
+    ctx: typer.Context,
+    since: Since = None,
+    until: Until = None,
+    discount: Annotated[float, typer.Option(min=0, max=99, help="Per cent off list prices.")] = 20.0,
+    margin: Annotated[float, typer.Option(min=0, max=50, help="Points by which good answers may be fewer.")] = 5.0,
+    html: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the page to hand over to this file.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Whom the page is for; nothing of others stands on it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what could move to other providers, by measured quality: volume, saving, and what each would lose.
+
+    Of the last 30 days unless told otherwise.
+    """
+    from analytics.leverage.page import leverage_page  # noqa: PLC0415 - other reports need no page
+    from tierstream.cli.render.leverage import show_leverage  # noqa: PLC0415
+
+    if provider is not None and html is None:
+        raise typer.BadParameter("--provider says whom a page is for: give --html too")
+    settings = with_clickhouse(load_settings(ctx))
+    period = _period(since, until)
+    found = asyncio.run(_leveraged(settings, period, margin / 100, Decimal(str(discount)) / 100))
+    if html is not None:
+        try:
+            html.write_text(leverage_page(found, provider), encoding="utf-8")
+        except ValueError as problem:
+            raise typer.BadParameter(str(problem)) from None
+    if as_json:
+        show_json(found.model_dump(mode="json"))
+    else:
+        show_leverage(found)
+
+
+def _period(since: datetime | None, until: datetime | None) -> Period:
+    try:
+        return whole_period(utc_now(), since, until, _MONTH)
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem)) from None
+
+
+async def _leveraged(settings: Settings, period: Period, margin: float, discount: Decimal) -> "LeverageReport":
+    from analytics.leverage.report import leverage  # noqa: PLC0415
+    from tierstream.operations.model_facts import FactsOfModels  # noqa: PLC0415 - brings the price list
+
+    async with open_client(settings.clickhouse.url or "") as client:
+        return await leverage(
+            client, settings.clickhouse.database, period, FactsOfModels(settings), margin=margin, discount=discount
+        )
