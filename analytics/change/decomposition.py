@@ -148,6 +148,10 @@ def _changed(cell: Cell, sides: Sequence[_Side]) -> Changed:
     before, after = (side.paid(cell).cost_usd for side in sides)
     effects = dict.fromkeys(Effect, Decimal(0))
     for kind in (*KINDS, _UNMETERED):
+        if not any(
+            side.paid(cell).unmetered_usd if kind == _UNMETERED else side.paid(cell).costs[kind] for side in sides
+        ):
+            continue
         pairs = [_both(*pair) for pair in zip(*(side.measures(cell, kind) for side in sides), strict=True)]
         parts = parts_of_change(*(_factors([pair[place] for pair in pairs], cell) for place in (0, 1)))
         for effect, part in zip(_ORDER, parts, strict=True):

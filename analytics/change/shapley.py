@@ -12,9 +12,10 @@ integrates without an error up to the fifth degree: of six factors.
 
 from collections.abc import Sequence
 from decimal import Context, Decimal, localcontext
+from math import prod
 from typing import Final
 
-EXACT: Final = Context(prec=60)
+EXACT: Final = Context(prec=50)
 """Wide enough that what is lost is far below what a sum of money is kept to."""
 MOST_FACTORS: Final = 6
 
@@ -45,14 +46,15 @@ def parts_of_change(before: Sequence[Decimal], after: Sequence[Decimal]) -> list
     with localcontext(EXACT):
         steps = [b - a for a, b in zip(before, after, strict=True)]
         parts = [Decimal(0)] * len(steps)
-        if not any(steps):
+        changed = [place for place, step in enumerate(steps) if step]
+        same = prod((before[place] for place, step in enumerate(steps) if not step), start=Decimal(1))
+        if not changed or not same:
             return parts
         for t, weight in _POINTS:
-            values = [a + t * step for a, step in zip(before, steps, strict=True)]
-            for place, others in enumerate(_products_of_others(values)):
-                if steps[place]:
-                    parts[place] += weight * steps[place] * others
-        return parts
+            values = [before[place] + t * steps[place] for place in changed]
+            for place, others in zip(changed, _products_of_others(values), strict=True):
+                parts[place] += weight * others
+        return [part * step * same for part, step in zip(parts, steps, strict=True)]
 
 
 def _products_of_others(values: Sequence[Decimal]) -> list[Decimal]:

@@ -15,12 +15,12 @@ _ROUND_FROM: Final = 0.1
 """Shares from here on are shown without decimals."""
 _METHOD: Final = """
 How this was measured. An answer is good if it passed the checks that all answers go through, and a judge that looks at
-a share of them. A model could take another's requests of one query type if its share of good answers is not lower by more
-than {margin:g} points with the whole interval, its limits hold them, and it is not dearer. All intervals hold together
-with a confidence of {confidence:.0%}. Models of the same tier get the same requests; those of a higher tier get harder
-ones; a lower tier's get easier ones, so that their quality here needs a trial. Costs at the target: the same input,
-cached where it is cached now, and answers as long as the longer ones of both. Requests that only certain providers may
-see are not told apart. Prices are list prices of the day of the report.
+a share of them. A model could take another's requests of one query type if its share of good answers is not lower by
+more than {margin:g} points with the whole interval, its limits hold them, and it is not dearer. All intervals hold
+together with a confidence of {confidence:.0%}. Models of the same tier get the same requests; those of a higher tier
+get harder ones; a lower tier's get easier ones, so that their quality here needs a trial. Costs at the target: the same
+input, cached where it is cached now, and answers as long as the longer ones of both. Requests that only certain
+providers may see are not told apart. Prices are list prices of the day of the report.
 """
 
 

@@ -23,7 +23,10 @@ from tierstream.cli.render.results import show_json
 
 if TYPE_CHECKING:
     from analytics.leverage.report import LeverageReport
+    from analytics.leverage.split_report import SplitReport
 
+_WHOLE: Final = 100
+"""Per cent."""
 _MONTH: Final = timedelta(days=30)
 Until = Annotated[datetime | None, typer.Option(parser=parse_moment, metavar="WHEN", help="Up to then.")]
 _Versus = Annotated[
@@ -39,6 +42,8 @@ def register_cost_reports(group: typer.Typer) -> None:
     group.command("leverage", epilog=examples(f"{call} --since 30d", f"{call} --discount 20 --html page.html"))(
         _leverage
     )
+    call = "tierstream report split"
+    group.command("split", epilog=examples(call, f"{call} --since 30d --model openai/gpt-6-luna"))(_split)
 
 
 def _change(
@@ -121,3 +126,53 @@ async def _leveraged(settings: Settings, period: Period, margin: float, discount
         return await leverage(
             client, settings.clickhouse.database, period, FactsOfModels(settings), margin=margin, discount=discount
         )
+
+
+def _split(
+    ctx: typer.Context,
+    since: Since = None,
+    until: Until = None,
+    model: Annotated[
+        list[str] | None, typer.Option(metavar="PROVIDER/MODEL", help="For the tier in between; may be repeated.")
+    ] = None,
+    between: Annotated[int, typer.Option(min=1, help="Number of the lower one of the two tiers.")] = 1,
+    margin: Annotated[float, typer.Option(min=0, max=50, help="Points by which good answers may be fewer.")] = 5.0,
+    closes: Annotated[
+        tuple[float, float], typer.Option(metavar="FROM TO", help="Per cent of the gap that a model in between closes.")
+    ] = (50.0, 100.0),
+    as_json: AsJson = False,
+) -> None:
+    """Propose which requests a tier between two tiers should get, and what that saves; or say that none pays.
+
+    From the last 30 days unless told otherwise, and for the models in the middle of the shipped settings of three tiers
+    unless others are named.
+    """
+    from tierstream.cli.render.split import show_split  # noqa: PLC0415
+
+    settings = with_clickhouse(load_settings(ctx))
+    if between >= len(settings.tiers):
+        raise typer.BadParameter(f"tier {between} has none above it: there are {len(settings.tiers)}")
+    if not 0 <= closes[0] <= closes[1] <= _WHOLE:
+        raise typer.BadParameter("--closes takes two numbers from 0 to 100, the lower one first")
+    asked = (between, margin / _WHOLE, (closes[0] / _WHOLE, closes[1] / _WHOLE))
+    found = asyncio.run(_splits(settings, _period(since, until), model or [], asked))
+    if as_json:
+        show_json(found.model_dump(mode="json"))
+    else:
+        show_split(found)
+
+
+async def _splits(
+    settings: Settings, period: Period, named: list[str], asked: tuple[int, float, tuple[float, float]]
+) -> "SplitReport":
+    from analytics.leverage.split_report import Assumed, split_tiers  # noqa: PLC0415
+    from tierstream.operations.model_facts import FactsOfModels, middle_models  # noqa: PLC0415
+
+    answering = {model.ref for tier in settings.tiers[asked[0] - 1 : asked[0] + 1] for model in tier.models}
+    refs = named or [ref for ref in middle_models() if ref not in answering]
+    facts = FactsOfModels(settings)(refs)
+    if missing := [ref for ref in named if ref not in facts]:
+        raise typer.BadParameter(f"{missing[0]} can't be called, or its price is unknown")
+    async with open_client(settings.clickhouse.url or "") as client:
+        models = [facts[ref] for ref in refs if ref in facts]
+        return await split_tiers(client, settings.clickhouse.database, period, models, Assumed(*asked))

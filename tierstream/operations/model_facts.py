@@ -1,11 +1,12 @@
 """What settings, catalogue and price list know of models that calls could move to."""
 
+import tomllib
 from collections.abc import Iterable
 
 from analytics.leverage.model_facts import UNLIMITED, ModelFacts, TokenRates
 from streams.calls.pricing import PriceBook, UnknownPriceError
 from streams.config.model_catalogue import ModelTable
-from streams.config.settings import Settings
+from streams.config.settings import DEFAULTS_FILE, Settings
 from streams.config.settings_sections import ModelSettings
 from streams.kafka.clock import utc_now
 
@@ -50,3 +51,9 @@ class FactsOfModels:
             max_output=(known and known.max_output) or UNLIMITED,
             data_classes=frozenset(one.value for one in self._settings.providers[provider].data_classes),
         )
+
+
+def middle_models() -> list[str]:
+    """Return the models between the lowest and the highest tier of the settings that a deployment starts from."""
+    tiers = tomllib.loads(DEFAULTS_FILE.read_text(encoding="utf-8"))["tiers"]
+    return [f"{model['provider']}/{model['model']}" for tier in tiers[1:-1] for model in tier["models"]]
