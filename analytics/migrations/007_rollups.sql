@@ -213,7 +213,7 @@ CREATE TABLE IF NOT EXISTS {database}.quality_by_day AS {database}.quality_by_ho
 
 -- Who asks what again and again, and where: near-duplicates of a user's questions have the same signature or one that
 -- differs in few bits. Nearly a row a request where nothing repeats, and still narrow.
-CREATE TABLE IF NOT EXISTS {database}.questions_by_day
+CREATE TABLE IF NOT EXISTS {database}.questions_by_hour
 (
     bucket DateTime('UTC') CODEC(Delta, ZSTD),
     user_id String CODEC(ZSTD),

@@ -1,0 +1,26 @@
+SELECT
+    toDateTime(intDiv(toUnixTimestamp(at), {seconds:UInt32}) * {seconds:UInt32}, 'UTC') AS bucket,
+    status,
+    error_code,
+    ifNull(result.first_tier, 0) AS first_tier,
+    ifNull(result.tier, 0) AS tier,
+    provider,
+    model,
+    feature,
+    query_type,
+    service_class,
+    count() AS requests,
+    countIf(is_retry) AS retries,
+    countIf(result.escalated) AS escalated,
+    countIf(result.promoted) AS promoted,
+    countIf(result.fell_back) AS fell_back,
+    countIf(result.judged) AS judged,
+    countIf(result.check_failed) AS check_failed,
+    countIf(result.judge_failed) AS judge_failed,
+    sum(result.attempts) AS attempts,
+    sum(result.input_tokens) AS input_tokens,
+    sum(result.cached_tokens) AS cached_tokens,
+    sum(result.output_tokens) AS output_tokens,
+    sum(result.cost_usd) AS cost_usd
+FROM {database:Identifier}.{results:Identifier} AS result
+GROUP BY bucket, status, error_code, first_tier, tier, provider, model, feature, query_type, service_class

@@ -1,0 +1,251 @@
+"""Build the roll-ups: sums by minute, hour and day that reports read instead of the ledger itself.
+
+What is built is told by the ledger alone, so building may be repeated, cut short or done by two processes at once:
+
+1. `due_hours.sql` compares the offsets that the ledger holds of each hour with those that it was built from.
+2. The due hours of a day are computed from the ledger, once each row, beside the table: `facts_of_*.sql` are the rows
+   without repeats, and each family's own file adds them up. Other hours of the day are copied as they are.
+3. The partition of the day is replaced in one step, table by table; then the hours are noted as built.
+
+A repeated insert changes no offset and no sum. Two builders that overlap may leave an hour as the slower one saw it,
+until it is built again, at the latest when nothing can come late any more.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from importlib.resources import files
+from itertools import groupby
+from typing import Any, Final
+from uuid import uuid4
+
+from analytics.clickhouse import AsyncClient, checked_database
+
+logger = logging.getLogger(__name__)
+
+HOUR: Final = timedelta(hours=1)
+_SECONDS: Final = {"minute": 60, "hour": 3600}
+_MINUTES_KEPT: Final = timedelta(days=7)
+"""As long as the tables by minute keep rows: see the migration."""
+_STALE_S: Final = 3600
+"""After how many seconds a table that a builder left behind when it died is dropped."""
+_BUILDING: Final = "building_"
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Roll-ups of one kind.
+
+    Attributes:
+        name: Of its query in `rollup_queries/`, and of its tables: `<name>_by_<grain>`.
+        facts: What it is made from.
+        grains: Of its tables, besides the day, which is added up from the hours.
+        by_day: Whether there is a table by day.
+    """
+
+    name: str
+    facts: Sequence[str]
+    grains: Sequence[str] = ("hour",)
+    by_day: bool = True
+
+
+FAMILIES: Final = (
+    Family("spend", ["calls"]),
+    Family("users", ["calls"]),
+    Family("tags", ["calls"]),
+    Family("results", ["results"], ["minute", "hour"]),
+    Family("times", ["calls", "results", "steps"], ["minute", "hour"]),
+    Family("steps", ["steps"]),
+    Family("quality", []),
+    Family("questions", ["results"], by_day=False),
+)
+_FACTS: Final = ("calls", "results", "steps")
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Hours of one day that are built together: [since, until)."""
+
+    since: datetime
+    until: datetime
+
+    @property
+    def day(self) -> date:
+        return self.since.date()
+
+
+class RollupBuilder:
+    """Builds the roll-ups of one ledger.
+
+    Args:
+        client: Of the server.
+        database: Of the ledger.
+        lifetime_s: Seconds between the first call of a request and its result, at most.
+    """
+
+    def __init__(self, client: AsyncClient, database: str, *, lifetime_s: int) -> None:
+        self._client = client
+        self._database = checked_database(database)
+        self._lifetime_s = lifetime_s
+        self._own = f"{_BUILDING}{uuid4().hex[:12]}_"
+        self._known: dict[str, Mapping[str, tuple[str, bool]]] = {}
+
+    async def build(self, since: datetime = EPOCH) -> int:
+        """Build what is due, oldest day first.
+
+        Args:
+            since: Hours before it are not looked at.
+
+        Returns:
+            How many hours were built.
+        """
+        since = since.replace(minute=0, second=0, microsecond=0)
+        found = await self._client.query(_text("due_hours"), parameters=self._bound(since=_moment(since)))
+        due = {hour.replace(tzinfo=UTC): covered for hour, covered in found.result_rows}
+        try:
+            for _, hours in groupby(due, key=lambda hour: hour.date()):
+                ordered = list(hours)
+                await self._build_day(_Span(ordered[0], ordered[-1] + HOUR))
+                await self._note({hour: due[hour] for hour in ordered})
+        finally:
+            if due:
+                await asyncio.shield(self._drop(self._own))
+        return len(due)
+
+    async def drop_stale(self) -> None:
+        """Drop what builders that died left behind."""
+        await self._drop(_BUILDING, age_s=_STALE_S)
+
+    async def _build_day(self, span: _Span) -> None:
+        began = time.monotonic()
+        parameters = self._bound(since=_moment(span.since), until=_moment(span.until))
+        for facts in _FACTS:
+            table, query = f"{self._own}{facts}", _text(f"facts_of_{facts}")
+            await self._client.command(f"DROP TABLE IF EXISTS {self._database}.{table}")
+            create = f"CREATE TABLE {self._database}.{table} ENGINE = MergeTree ORDER BY tuple() AS {query}"
+            await self._client.command(create, parameters=parameters)
+            parameters[facts] = table
+        for family in FAMILIES:
+            for grain in family.grains:
+                if grain != "minute" or datetime.now(UTC) - span.until < _MINUTES_KEPT:
+                    await self._build_table(family, grain, span, parameters)
+            if family.by_day:
+                await self._build_days(family, span)
+        logger.debug("Built roll-ups of %s in %.2f s", span.day, time.monotonic() - began)
+
+    async def _build_table(self, family: Family, grain: str, span: _Span, parameters: Mapping[str, Any]) -> None:
+        table = f"{family.name}_by_{grain}"
+        built = await self._beside(table)
+        keep = (
+            "bucket >= {day:DateTime('UTC')} AND bucket < {day:DateTime('UTC')} + 86400 "
+            "AND NOT (bucket >= {since:DateTime('UTC')} AND bucket < {until:DateTime('UTC')})"
+        )
+        parameters = {**parameters, "seconds": _SECONDS[grain], "day": _moment(_midnight(span.day))}
+        copy = f"INSERT INTO {self._database}.{built} SELECT * FROM {self._database}.{table} WHERE {keep}"  # noqa: S608
+        await self._client.command(copy, parameters=parameters)
+        columns = ", ".join(await self._columns(table))
+        insert = f"INSERT INTO {self._database}.{built} ({columns}) {_text(family.name)}"
+        await self._client.command(insert, parameters=parameters)
+        await self._replace(table, built, span.day)
+
+    async def _build_days(self, family: Family, span: _Span) -> None:
+        """Add up the hours of the day."""
+        hours, days = f"{family.name}_by_hour", f"{family.name}_by_day"
+        built = await self._beside(days)
+        columns = {name: column for name, column in (await self._columns(hours)).items() if name != "bucket"}
+        keys = [name for name, (_, is_key) in columns.items() if is_key]
+        sums = {name: _total(name, kind) for name, (kind, is_key) in columns.items() if not is_key}
+        # A sum has the name of its column, which must not be looked for in itself.
+        selected = ["toStartOfDay(hour.bucket) AS bucket", *(f"hour.{key} AS {key}" for key in keys), *sums.values()]
+        await self._client.command(
+            f"INSERT INTO {self._database}.{built} ({', '.join(['bucket', *keys, *sums])}) "  # noqa: S608
+            f"SELECT {', '.join(selected)} FROM {self._database}.{hours} AS hour "
+            "WHERE hour.bucket >= {day:DateTime('UTC')} AND hour.bucket < {day:DateTime('UTC')} + 86400 "
+            f"GROUP BY {', '.join(['bucket', *keys])}",
+            parameters={"day": _moment(_midnight(span.day))},
+        )
+        await self._replace(days, built, span.day)
+
+    async def _beside(self, table: str) -> str:
+        """Make an empty table like another one, of this server alone, and return its name."""
+        built = f"{self._own}{table}"
+        await self._client.command(f"DROP TABLE IF EXISTS {self._database}.{built}")
+        found = await self._client.query(
+            "SELECT partition_key, sorting_key FROM system.tables "
+            "WHERE database = {database:String} AND name = {table:String}",
+            parameters={"database": self._database, "table": table},
+        )
+        partition_key, sorting_key = found.result_rows[0]
+        await self._client.command(
+            f"CREATE TABLE {self._database}.{built} AS {self._database}.{table} "
+            f"ENGINE = MergeTree PARTITION BY {partition_key} ORDER BY ({sorting_key})"
+        )
+        return built
+
+    async def _replace(self, table: str, built: str, day: date) -> None:
+        # A server may refuse an empty source, which would drop the partition unseen.
+        found = await self._client.query(f"SELECT count() FROM {self._database}.{built}")  # noqa: S608 - checked names
+        alter = f"ALTER TABLE {self._database}.{table}"
+        if found.result_rows[0][0]:
+            await self._client.command(f"{alter} REPLACE PARTITION {day:%Y%m%d} FROM {self._database}.{built}")
+        else:
+            await self._client.command(f"{alter} DROP PARTITION {day:%Y%m%d}")
+
+    async def _columns(self, table: str) -> Mapping[str, tuple[str, bool]]:
+        """Return the type of each column and whether it is of the sorting key, in the order of the table."""
+        if table in self._known:
+            return self._known[table]
+        found = await self._client.query(
+            "SELECT name, type, is_in_sorting_key FROM system.columns "
+            "WHERE database = {database:String} AND table = {table:String} ORDER BY position",
+            parameters={"database": self._database, "table": table},
+        )
+        self._known[table] = {name: (kind, bool(is_key)) for name, kind, is_key in found.result_rows}
+        return self._known[table]
+
+    async def _note(self, built: Mapping[datetime, int]) -> None:
+        now = datetime.now(UTC)
+        await self._client.insert(
+            "rollup_hours",
+            [[hour, covered, now] for hour, covered in built.items()],
+            column_names=["hour", "covered", "built_at"],
+            database=self._database,
+        )
+
+    async def _drop(self, prefix: str, *, age_s: int = 0) -> None:
+        found = await self._client.query(
+            "SELECT name FROM system.tables WHERE database = {database:String} AND startsWith(name, {prefix:String}) "
+            "AND metadata_modification_time <= now() - {age_s:UInt32}",
+            parameters={"database": self._database, "prefix": prefix, "age_s": age_s},
+        )
+        for (name,) in found.result_rows:
+            await self._client.command(f"DROP TABLE IF EXISTS {self._database}.{name}")
+
+    def _bound(self, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any bound value
+        return {"database": self._database, "lifetime_s": self._lifetime_s, **more}
+
+
+def _total(name: str, kind: str) -> str:
+    if not kind.startswith("AggregateFunction("):
+        return f"sum(hour.{name}) AS {name}"
+    function = kind.removeprefix("AggregateFunction(").rsplit(", ", 1)[0]
+    called, _, arguments = function.partition("(")
+    return f"{called}MergeState({arguments}(hour.{name}) AS {name}"
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+@cache
+def _text(name: str) -> str:
+    return (files("analytics") / "rollup_queries" / f"{name}.sql").read_text("utf-8")
