@@ -92,6 +92,10 @@ class Traffic:
             yield run.hour(hour, requests)
         yield run.rest()
 
+    def share_at(self, at_ms: int) -> float:
+        """Return which share of the days has passed at a moment, ms since the epoch."""
+        return min(1.0, (at_ms - _millis(self.start)) / (self.days * _HOURS * _HOUR_MS))
+
     def _models(self) -> Models:
         return Models(self._settings, self._seed, _millis(self.start), self._plants)
 
