@@ -59,6 +59,8 @@ async def test_migrations_run_once_and_follow_the_retention(clickhouse_url):
         assert "toIntervalDay(11)" in engine["hops_log"]
         assert "toIntervalDay(11)" in engine["breakers_log"]
         assert "toIntervalDay(5)" in engine["bodies_log"]
+        assert "toIntervalDay(11)" in engine["spend_by_hour"]
+        assert "toIntervalDay(7)" in engine["times_by_minute"]
         with pytest.raises(ValueError, match="not a database name"):
             await migrate(client, "a; DROP", retention_days=1, body_retention_days=1)
 
@@ -125,7 +127,6 @@ async def test_rows_of_before_a_migration_keep_their_meaning(clickhouse_url, mon
     async with open_client(clickhouse_url) as client:
         with monkeypatch.context() as older:
             older.setattr(analytics.migrate, "_migrations", lambda: every[:2])
-            older.setattr(analytics.migrate, "_TABLES", ("requests_log", "calls_log", "hops_log"))
             assert len(await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)) == 2
         known = await client.query("SELECT name FROM system.columns WHERE database = 'ledger' AND table = 'calls_log'")
         columns = {name for (name,) in known.result_rows}

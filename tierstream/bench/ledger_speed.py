@@ -15,11 +15,9 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from analytics.clickhouse import AsyncClient, open_client
-from analytics.ledger_window import LedgerWindow, Rates
+from analytics.ledger_window import LedgerWindow, PriceList
 from analytics.reports import REPORTS
 from analytics.rollups import RollupBuilder
-from streams.calls.pricing import PriceBook
-from streams.config.settings import Settings
 from tierstream.bench.ledger_load import load
 from tierstream.bench.ledger_traffic import Traffic
 from tierstream.bench.pipeline_report import Machine
@@ -119,7 +117,7 @@ class LedgerSpeed(_Figures):
 
 
 async def measure_ledger(
-    traffic: Traffic, users: int, folder: Path, rates: Rates, tell: Callable[[str], None]
+    traffic: Traffic, users: int, folder: Path, prices: PriceList, tell: Callable[[str], None]
 ) -> LedgerSpeed:
     """Fill a ledger of its own with made traffic, and measure what it takes and what reports take.
 
@@ -127,7 +125,7 @@ async def measure_ledger(
         traffic: What is written.
         users: Who ask, for the figures.
         folder: Exists; gets the data, which stay there, and the server's log.
-        rates: Of the model that reports compare costs with.
+        prices: Of the configured models.
         tell: Is told what goes on.
 
     Raises:
@@ -141,7 +139,7 @@ async def measure_ledger(
             await _settle(client)
             builds = await _builds(client, tell)
             tables, columns = await _sizes(client)
-            reports = await _reports(client, folder, traffic.until, rates, tell)
+            reports = await _reports(client, folder, traffic.until, prices, tell)
     of_table = {size.table: size for size in tables}
     size = sum(table.bytes for table in tables)
     return LedgerSpeed(
@@ -236,14 +234,14 @@ async def _sizes(client: AsyncClient) -> tuple[tuple[TableSize, ...], tuple[Colu
 
 
 async def _reports(
-    client: AsyncClient, folder: Path, until: datetime, rates: Rates, tell: Callable[[str], None]
+    client: AsyncClient, folder: Path, until: datetime, prices: PriceList, tell: Callable[[str], None]
 ) -> tuple[ReportTime, ...]:
     found = []
     for name, report in REPORTS.items():
         for days in _WINDOWS_DAYS:
             tell(f"report {name} of {days} days")
             since = until - timedelta(days=days)
-            window = LedgerWindow(client, DATABASE, since, until, frontier_rates=lambda: rates)
+            window = LedgerWindow(client, DATABASE, since, until, prices=lambda: prices)
             times: list[tuple[float, float]] = []
             while len(times) < _RUNS and sum(map(sum, times)) < _LONG_MS:
                 await _forget(client, _data(folder))
@@ -281,10 +279,3 @@ def _drop_pages(data: Path) -> None:
         for name in names:
             with contextlib.suppress(FileNotFoundError), (Path(folder) / name).open("rb") as file:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def frontier_rates(settings: Settings, at: datetime) -> Rates:
-    """Return what the model costs at a moment that reports compare costs with."""
-    provider, model = settings.frontier_ref.split("/", 1)
-    rates = PriceBook(settings.prices, settings.providers).rates(provider, model, at)
-    return rates.input, rates.output, rates.cached

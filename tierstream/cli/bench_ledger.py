@@ -58,9 +58,10 @@ def ledger(
     about 7 million rows and 0.5 GB, and take about ten minutes.
     """
     from tierstream.bench.ledger_plants import Plants  # noqa: PLC0415 - the clients take a second to import
-    from tierstream.bench.ledger_speed import frontier_rates, measure_ledger  # noqa: PLC0415
+    from tierstream.bench.ledger_speed import measure_ledger  # noqa: PLC0415
     from tierstream.bench.ledger_traffic import Traffic  # noqa: PLC0415
     from tierstream.cli.render.bench_ledger import show_ledger  # noqa: PLC0415
+    from tierstream.operations.price_list import configured_prices  # noqa: PLC0415
 
     if keep is not None and keep.exists() and any(keep.iterdir()):
         raise typer.BadParameter(f"{keep} is not empty", param_hint="--keep")
@@ -75,7 +76,7 @@ def ledger(
                 traffic,
                 users,
                 folder,
-                frontier_rates(settings, first),
+                configured_prices(settings),
                 lambda what: console.print(what, highlight=False, soft_wrap=True),
             )
         )
