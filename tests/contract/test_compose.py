@@ -17,8 +17,6 @@ from pydantic import BaseModel
 from support.command_lines import parse
 from support.deployment import clean_environment
 
-from analytics.clickhouse import open_client
-from analytics.migrate import migrate
 from streams.config.settings import Settings, load
 from tierstream.stack.service_process import READY_FILE_VARIABLE
 from tierstream.worker import SIMULATED_VARIABLE, SIMULATOR_URL_VARIABLE
@@ -165,14 +163,3 @@ async def test_the_simulator_answers_its_health_check():
     finally:
         process.terminate()
     assert await process.wait() == 0
-
-
-async def test_the_panels_of_the_dashboard_are_queries_that_run(clickhouse_url):
-    dashboard = json.loads((ROOT / "docker/grafana/dashboards/tierstream.json").read_text())
-    queries = [target["rawSql"] for panel in dashboard["panels"] for target in panel["targets"]]
-    async with open_client(clickhouse_url) as client:
-        await migrate(client, "tierstream", retention_days=30, body_retention_days=30)
-        for query in queries:
-            # What the plugin's macros stand for.
-            plain = query.replace("$__timeFilter(at)", "at >= now() - INTERVAL 6 HOUR")
-            await client.query(plain.replace("$__timeInterval(at)", "toStartOfInterval(at, INTERVAL 60 second)"))
