@@ -11,7 +11,7 @@ import numpy as np
 
 from tierstream.replay.decide import Replayed
 from tierstream.replay.record import RecordedCall, Visit
-from tierstream.replay.regression import Floats, Ints, Layout, Moments, expit, logistic, ridge
+from tierstream.replay.regression import Flags, Floats, Ints, Layout, Moments, expit, logistic, ridge
 
 GROUPS: Final = 20
 """Of requests, by the hash of their id: each is left out once, and what that changes says how sure a figure is."""
@@ -80,9 +80,7 @@ class Subjects:
 
     def take(self, rows: Ints) -> "Subjects":
         """Return some of them, in this order."""
-        return Subjects(
-            self.kind[rows], self.feature[rows], self.logits[rows], self.tokens[rows], self.group[rows]
-        )
+        return Subjects(self.kind[rows], self.feature[rows], self.logits[rows], self.tokens[rows], self.group[rows])
 
 
 def group_of(request_id: str) -> int:
@@ -186,9 +184,7 @@ class Evidence:
         self._lengths = Layout(
             (0.01, 1.0, 1.0), ((models, 1.0), (kinds, 1.0), (models * kinds, 4.0), (len(names.features), 4.0))
         )
-        self._shares = Layout(
-            (0.01, 0.5), ((tiers, 0.5), (tiers * 2, 1.0), (tiers * kinds, 3.0), (models, 2.0))
-        )
+        self._shares = Layout((0.01, 0.5), ((tiers, 0.5), (tiers * 2, 1.0), (tiers * kinds, 3.0), (models, 2.0)))
         self._group = subjects.group[answers.request]
         self._of = subjects.take(answers.request)
         self._good = (answers.failed == 0) & (answers.output > 0)
@@ -218,7 +214,9 @@ class Evidence:
         usual = (actual.sum() + 1e-9) / (told.sum() + 1e-9)
         smear = (actual + _PSEUDO_ANSWERS * mean) / (told + _PSEUDO_ANSWERS * mean / usual) if mean else np.ones(count)
         bad = (self.answers.failed > 0) & (self._group != left_out if left_out is not None else True)
-        failing = (self.answers.output[bad].sum() + mean) / ((guessed * smear[self.answers.model])[bad].sum() + mean + 1e-9)
+        failing = (self.answers.output[bad].sum() + mean) / (
+            (guessed * smear[self.answers.model])[bad].sum() + mean + 1e-9
+        )
         return Figures(
             evidence=self,
             lengths=lengths,
@@ -256,7 +254,7 @@ class Evidence:
         codes = np.stack([tier, tier * 2 + escalated, tier * len(self.names.kinds) + of.kind, model], axis=1)
         return numbers, codes
 
-    def _observed(self, hits: Floats, rows: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> "_Observed":
+    def _observed(self, hits: Floats, rows: Flags) -> "_Observed":
         """Count equal observations once, by group."""
         a = self.answers
         numbers, codes = self.share_terms(self._of, a.tier, a.escalated, a.model)
@@ -269,7 +267,7 @@ class Evidence:
         place = self._group[rows] * len(first) + which
         size = GROUPS * len(first)
         count = np.bincount(place, minlength=size).reshape(GROUPS, -1).astype(np.float64)
-        return _Observed(dense, count, np.bincount(place, hits[rows], size).reshape(GROUPS, -1))
+        return _Observed(dense, count, np.bincount(place, hits[rows], size).reshape(GROUPS, -1).astype(np.float64))
 
     def _share_of(self, observed: "_Observed", parts: Sequence[int]) -> Floats:
         count, hits = observed.count[parts].sum(axis=0), observed.hits[parts].sum(axis=0)
@@ -284,7 +282,7 @@ class Evidence:
 
         def by(codes: Ints, size: int, values: Floats) -> Floats:
             place = self._group * size + codes
-            return np.bincount(place, values, GROUPS * size).reshape(GROUPS, size)
+            return np.bincount(place, values, GROUPS * size).reshape(GROUPS, size).astype(np.float64)
 
         rough = np.expm1(self._of.tokens)
         # Only what came first: a prompt that was escalated has a note in it.

@@ -1,4 +1,4 @@
-"""What the ledger knows of the requests of a window: decisions, routes and paid calls. About 2 kB a request in memory."""
+"""What the ledger knows of the requests of a window: decisions, routes, paid calls; some kilobytes a request."""
 
 from bisect import bisect_right
 from collections import defaultdict
@@ -20,8 +20,7 @@ Progress = Callable[[float], None]
 _UNLIMITED: Final = 2**62
 _QUERIES: Final = 4
 _TIMEOUT_S: Final = 600.0
-_PASS: Final = "judge_pass"
-_FAIL: Final = "judge_fail"
+_VERDICTS: Final = {"judge_pass": True, "judge_fail": False}
 EXPIRED: Final = "expired"
 """Outcome of a decision that came too late."""
 
@@ -141,7 +140,7 @@ class RecordedRequest:
             if call is not None:
                 visit.spent.append(call)
             if is_judge:
-                visit.verdict = {_PASS: True, _FAIL: False}.get(line.outcome, visit.verdict)
+                visit.verdict = _VERDICTS.get(line.outcome, visit.verdict)
             elif call is not None and not call.error:
                 visit.answer, visit.failed_check = call, line.outcome != "ok"
         return found
@@ -235,7 +234,8 @@ def _request(row: Sequence[Any]) -> RecordedRequest:
     *facts, attempts, stages, tiers, providers, models, whys, outcomes = row
     refs = [f"{provider}/{model}" for provider, model in zip(providers, models, strict=True)]
     lines = zip(attempts, stages, tiers, refs, whys, outcomes, strict=True)
-    return RecordedRequest(*facts, route=tuple(RouteLine(*line) for line in lines))
+    columns = (*facts, tuple(RouteLine(*line) for line in lines))
+    return RecordedRequest(*columns)
 
 
 def _decision(

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 _STEPS: Final = 25
 _SMALL_STEP: Final = 1e-8
@@ -84,7 +85,7 @@ class Moments:
 
 def ridge(layout: Layout, moments: Moments) -> Floats:
     """Return the coefficients with the least squared error plus penalties."""
-    return np.linalg.solve(moments.xx + np.diag(layout.penalties), moments.xy)
+    return np.linalg.solve(moments.xx + np.diag(layout.penalties), moments.xy).astype(np.float64)
 
 
 def logistic(layout: Layout, rows: Floats, count: Floats, hits: Floats) -> Floats:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from aiokafka import TopicPartition
 
 from streams.config.settings import Settings
-from streams.kafka.topic_reader import TopicReader
+from streams.kafka.topic_reader import RawRecord, TopicReader
 from tierstream.replay.record import Record, RecordedRequest
 from topics.codec import DecodeError, decode
 from topics.registry import REQUESTS
@@ -29,14 +29,14 @@ async def recorded_requests(settings: Settings, record: Record) -> AsyncIterator
         first, end = min(wanted), max(wanted) + 1
         async with aclosing(reader.read(tp, since_offset=first, until_offset=end)) as found:
             async for raw in found:
-                one = wanted.get(raw.offset)
+                known = wanted.get(raw.offset)
                 # The id too: a topic that was made anew begins at 0 again.
-                if one is not None and raw.timestamp == one.asked_ms and (request := _request(raw)) is not None:
-                    yield one, request
+                if known is not None and raw.timestamp == known.asked_ms and (request := _request(raw)) is not None:
+                    yield known, request
 
 
-def _request(raw: object) -> Request | None:
+def _request(raw: RawRecord) -> Request | None:
     try:
-        return decode(REQUESTS, raw.value, raw.headers).record  # type: ignore[attr-defined]
+        return decode(REQUESTS, raw.value, raw.headers).record
     except DecodeError:
         return None
