@@ -106,8 +106,7 @@ class Answers:
         failed: Whether a free check found something wrong.
         verdict: 1 a judge or a user found it good, 0 bad, -1 nobody said.
         looked: Whether a judge looked.
-        judge_usd: What that cost.
-        judge_ms: And how long it took.
+        judge_ms: How long that took.
     """
 
     request: Ints
@@ -119,7 +118,6 @@ class Answers:
     looked: Floats
     judge_input: Floats
     judge_output: Floats
-    judge_usd: Floats
     judge_ms: Floats
     input: Floats
     output: Floats
@@ -138,7 +136,7 @@ class Answers:
             for place, visit in enumerate(found)
             if visit.answer is not None
         ]
-        columns = np.array(rows, dtype=np.float64).reshape(len(rows), 17).T
+        columns = np.array(rows, dtype=np.float64).reshape(len(rows), 16).T
         return cls(*(column.astype(np.int64) for column in columns[:4]), *columns[4:])
 
     def __len__(self) -> int:
@@ -156,7 +154,6 @@ def _facts(visit: Visit, answer: RecordedCall, users: dict[int, float]) -> tuple
         float(bool(judges)),
         float(sum(call.input for call in judges)),
         float(sum(call.output for call in judges)),
-        float(sum(call.cost_usd for call in judges)),
         sum(call.provider_ms for call in judges),
         float(answer.input),
         float(answer.output),
@@ -182,7 +179,8 @@ class Evidence:
         self.names, self.subjects, self.answers, self.tiers = names, subjects, answers, tiers
         models, kinds = len(names.models), len(names.kinds)
         self._lengths = Layout(
-            (0.01, 1.0, 1.0), ((models, 1.0), (kinds, 1.0), (models * kinds, 4.0), (len(names.features), 4.0))
+            (0.01, 1.0, *(1.0 for _ in range(tiers))),
+            ((models, 5.0), (kinds, 1.0), (models * kinds, 20.0), (len(names.features), 4.0)),
         )
         self._shares = Layout((0.01, 0.5), ((tiers, 0.5), (tiers * 2, 1.0), (tiers * kinds, 3.0), (models, 2.0)))
         self._group = subjects.group[answers.request]
@@ -205,8 +203,7 @@ class Evidence:
         sums = {name: values[parts].sum(axis=0) for name, values in self._sums.items()}
         good = self._good & (self._group != left_out if left_out is not None else True)
         rows = self._of
-        tier_logits = rows.logits[np.arange(len(rows.kind)), self.answers.tier]
-        guessed = self._raw_lengths(lengths, rows, tier_logits, self.answers.model)
+        guessed = self._raw_lengths(lengths, rows, self.answers.model)
         count = len(self.names.models)
         actual = np.bincount(self.answers.model[good], self.answers.output[good], count)
         told = np.bincount(self.answers.model[good], guessed[good], count)
@@ -227,19 +224,22 @@ class Evidence:
             sums=sums,
         )
 
-    def _raw_lengths(self, coefficients: Floats, of: Subjects, logits: Floats, model: Ints) -> Floats:
-        numbers, codes = self._length_terms(of, logits, model)
+    def _raw_lengths(self, coefficients: Floats, of: Subjects, model: Ints) -> Floats:
+        numbers, codes = self._length_terms(of, model)
         found: Floats = np.exp(np.clip(self._lengths.dot(coefficients, numbers, codes), 0, 14))
         return found
 
-    def _length_terms(self, of: Subjects, logits: Floats, model: Ints) -> tuple[Floats, Ints]:
-        numbers = np.stack([np.ones(len(logits)), of.tokens, logits / 4], axis=1)
+    def _length_terms(self, of: Subjects, model: Ints) -> tuple[Floats, Ints]:
+        """Return what explains how long an answer is.
+
+        How hard the request is, whoever answers: else a model would seem wordy that is only asked what is hard.
+        """
+        numbers = np.concatenate([np.ones((len(model), 1)), of.tokens[:, None], of.logits / _MOST_LOGIT], axis=1)
         pairs = model * len(self.names.kinds) + of.kind
         return numbers, np.stack([model, of.kind, pairs, of.feature], axis=1)
 
     def _length_moments(self) -> list[Moments]:
-        logits = self._of.logits[np.arange(len(self.answers)), self.answers.tier]
-        numbers, codes = self._length_terms(self._of, logits, self.answers.model)
+        numbers, codes = self._length_terms(self._of, self.answers.model)
         values = np.log(np.maximum(self.answers.output, 1.0))
         found = []
         for group in range(GROUPS):
@@ -297,7 +297,9 @@ class Evidence:
             "sampled": by(a.tier, self.tiers, sampled),
             "sample_looks": by(a.tier, self.tiers, sampled * a.looked),
         }
-        for name in ("looked", "judge_input", "judge_output", "judge_usd", "judge_ms"):
+        # What a judge reads besides the question and the answer.
+        found["judge_frame"] = by(a.tier, self.tiers, a.judge_input - a.looked * (a.input + a.output))
+        for name in ("looked", "judge_output", "judge_ms"):
             found[name] = by(a.tier, self.tiers, getattr(a, name))
         return found
 
@@ -336,10 +338,9 @@ class Figures:
     verdicts: Floats
     sums: dict[str, Floats]
 
-    def output_tokens(self, of: Subjects, tier: Ints, model: Ints) -> Floats:
+    def output_tokens(self, of: Subjects, model: Ints) -> Floats:
         """Return how long good answers of models are expected to be, in tokens."""
-        logits = of.logits[np.arange(len(tier)), tier]
-        return self.evidence._raw_lengths(self.lengths, of, logits, model) * self.smear[model]  # noqa: SLF001
+        return self.evidence._raw_lengths(self.lengths, of, model) * self.smear[model]  # noqa: SLF001
 
     def failed_checks(self, of: Subjects, tier: Ints, escalated: Ints, model: Ints) -> Floats:
         """Return which share of answers fails a free check."""
@@ -377,7 +378,7 @@ class Figures:
         return looks / (float(self.sums["sampled"][tier]) + _PSEUDO_LOOKS)
 
     def judge(self, name: str, tier: int) -> float | None:
-        """Return the mean of a look at a tier's answers, such as of `judge_usd`; None where nobody looked anywhere."""
+        """Return the mean of looks at a tier's answers, such as of `judge_output`; None where nobody looked."""
         looks = float(self.sums["looked"].sum())
         if not looks:
             return None

@@ -1,6 +1,6 @@
 """Where requests that go another way would go, tier by tier: what the record says of each step, else what is likely."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,7 @@ from tierstream.replay.regression import Flags, Floats, Ints
 _LIKENESS: Final = 0.7
 """How far a request whose answer was longer than is usual gets longer ones of other models too: 1 would be fully."""
 _LONGEST: Final = 8.0
-_LOOK_INPUT, _LOOK_OUTPUT = 300.0, 60.0
+_LOOK_FRAME, _LOOK_OUTPUT = 300.0, 60.0
 """Tokens of a judge besides question and answer, where the record has no look."""
 _ENOUGH: Final = 30
 _RARE: Final = 0.01
@@ -100,6 +100,11 @@ class Journeys:
         self._rates = {
             (k, place): self._rates_of(k, place) for k, tier in enumerate(tiers) for place in range(len(tier.models))
         }
+        self._judge_rates = {
+            (k, place): plan.judge_rates(model, self._middle_ms)
+            for k, tier in enumerate(tiers)
+            for place, model in enumerate(tier.models)
+        }
         self.extrapolated = self._without_evidence()
 
     def course(self, figures: Figures) -> Course:
@@ -130,8 +135,7 @@ class Journeys:
         for k, tier in enumerate(self._tiers):
             active = is_here & (self.start <= k)
             step, model = self._step(figures, k), self._model(k, 0)
-            r = np.full(size, tier.recorded - 1)
-            drawn = self._speed(model, self._length(figures, r, np.full(size, model)), rng)
+            drawn = self._speed(model, self._length(figures, np.full(size, model)), rng)
             ms = np.where(np.isnan(self._own[k].ms), drawn, self._own[k].ms)
             looks = self._look_share(figures, k) * (figures.judge("judge_ms", tier.recorded - 1) or 0.0)
             found += np.where(active, ms + looks, 0.0)
@@ -144,7 +148,7 @@ class Journeys:
         tier, own, size = self._tiers[k], self._own[k], len(self.start)
         r = np.full(size, tier.recorded - 1)
         escalated = (self.start < k).astype(np.int64)
-        usd, variance, checks, bad, output = (np.zeros(size) for _ in range(5))
+        usd, variance, checks, bad, look_usd = (np.zeros(size) for _ in range(5))
         nobody = self._first[:, k] < 0
         for place in range(len(tier.models)):
             weight = np.where(self._first[:, k] == 0, tier.shares[place], self._first[:, k] == place)
@@ -153,23 +157,19 @@ class Journeys:
             model = np.full(size, self._model(k, place))
             fails = figures.failed_checks(self._subjects, r, escalated, model)
             cost, length, spread = self._price(figures, k, place, model, fails)
-            usd, output = usd + weight * cost, output + weight * length
+            length = np.where(np.isnan(own.output), length, own.output)
+            usd += weight * cost
+            look_usd += weight * self._look_usd(figures, k, place, length)
             variance += weight * spread
             checks += weight * fails
             bad += weight * figures.found_bad(self._subjects, r, escalated, model)
         is_known = ~np.isnan(own.usd)
         usd, variance = np.where(is_known, own.usd, usd), np.where(is_known, 0.0, variance)
-        output = np.where(is_known, own.output, output)
-        # What fails on a better tier fails on this one.
-        failed_above = np.zeros(size, dtype=bool)
-        for other, better in enumerate(self._tiers):
-            if better.recorded > tier.recorded:
-                failed_above |= self._own[other].failed == 1
-        checks = np.where(is_known, own.failed, np.where(failed_above, 1.0, checks))
-        bad = np.where(own.verdict >= 0, 1 - own.verdict, bad)
+        checks = np.where(is_known, own.failed, _on_other_tiers(checks, self._failed, tier.recorded))
+        bad = np.where(own.verdict >= 0, 1 - own.verdict, _on_other_tiers(bad, self._bad, tier.recorded))
         looks = self._look_share(figures, k)
         seen = (1 - checks) * looks
-        usd = usd + seen * self._look_usd(figures, k, output)
+        usd = usd + seen * look_usd
         failed = checks + seen * bad
         return _Step(
             usd=np.where(nobody, 0.0, usd),
@@ -181,8 +181,7 @@ class Journeys:
 
     def _price(self, figures: Figures, k: int, place: int, model: Ints, fails: Floats) -> tuple[Floats, Floats, Floats]:
         """Return the cost of a call, the tokens of its answer, and the variance of the cost."""
-        r = np.full(len(model), self._tiers[k].recorded - 1)
-        length = self._length(figures, r, model)
+        length = self._length(figures, model)
         length = length * (1 - fails) + length * figures.failing * fails
         ratio = figures.input_ratio(int(model[0])) * self._token_factor(k, place)
         known = self._first_model >= 0
@@ -196,11 +195,11 @@ class Journeys:
         # Lengths of answers vary about as much as they are long.
         return tokens * mixed / 1e6 + answer, length, (0.5 * answer) ** 2
 
-    def _length(self, figures: Figures, tier: Ints, model: Ints) -> Floats:
+    def _length(self, figures: Figures, model: Ints) -> Floats:
         """Return how long a good answer is expected to be: as others of the model, and as this request's own was."""
-        usual = figures.output_tokens(self._subjects, tier, model)
+        usual = figures.output_tokens(self._subjects, model)
         known = self._good_model >= 0
-        before = figures.output_tokens(self._subjects, np.maximum(self._good_tier, 0), np.maximum(self._good_model, 0))
+        before = figures.output_tokens(self._subjects, np.maximum(self._good_model, 0))
         likeness = np.clip(self._good_output / np.maximum(before, 1.0), 1 / _LONGEST, _LONGEST) ** _LIKENESS
         return usual * np.where(known, likeness, 1.0)
 
@@ -211,18 +210,12 @@ class Journeys:
         must = self._validates & ((k < self._ceiling) | settings.validation.judge_top_tier)
         return np.where(must, 1.0, _sample_share(figures, tier, self._plan.base, settings))
 
-    def _look_usd(self, figures: Figures, k: int, output: Floats) -> Floats:
-        """Return what a look at answers of a tier costs: as recorded, at the prices of the first judge."""
-        r = self._tiers[k].recorded - 1
-        usd = figures.judge("judge_usd", r)
-        if usd is None:
-            told = (float(self._rough.mean()) + float(output.mean()) + _LOOK_INPUT, _LOOK_OUTPUT)
-            return np.full(len(output), self._plan.judge_price(self._middle_ms, told) or 0.0)
-        told = (figures.judge("judge_input", r) or 0.0, figures.judge("judge_output", r) or 0.0)
-        now, then = (
-            price(self._middle_ms, told) for price in (self._plan.recorded_judge_price, self._plan.judge_price)
-        )
-        return np.full(len(output), usd * (then / now if now and then else 1.0))
+    def _look_usd(self, figures: Figures, k: int, place: int, output: Floats) -> Floats:
+        """Return what a look at answers of a model costs: of the judge who is asked first about them."""
+        r, rates = self._tiers[k].recorded - 1, self._judge_rates[k, place]
+        frame, answer = figures.judge("judge_frame", r), figures.judge("judge_output", r)
+        told = self._first_or_rough + output + (_LOOK_FRAME if frame is None else frame)
+        return (np.maximum(told, 0.0) * rates[0] + (_LOOK_OUTPUT if answer is None else answer) * rates[1]) / 1e6
 
     def _model(self, k: int, place: int) -> int:
         """Return the number of a model, or, where the record has none of its answers, of one that stands for it."""
@@ -283,12 +276,14 @@ class Journeys:
             passed = [visit for visit in answered if not visit.failed]
             first.append(_noted(answered[0]) if answered else None)
             good.append(_noted(passed[-1]) if passed else None)
+        self._failed = _by_tier(visits, self._evidence.tiers, lambda visit: visit.failed_check)
+        self._bad = _by_tier(visits, self._evidence.tiers, _was_bad)
         numbers = self._numbers
-        self._first_model = np.array([numbers[one[1]] if one else -1 for one in first], dtype=np.int64)
-        self._first_input = np.array([one[2] if one else 0.0 for one in first])
-        self._good_model = np.array([numbers[one[1]] if one else -1 for one in good], dtype=np.int64)
-        self._good_tier = np.array([one[0] - 1 if one else -1 for one in good], dtype=np.int64)
-        self._good_output = np.array([one[3] if one else 0.0 for one in good])
+        self._first_model = np.array([numbers[one[0]] if one else -1 for one in first], dtype=np.int64)
+        self._first_input = np.array([one[1] if one else 0.0 for one in first])
+        self._first_or_rough = np.where(self._first_model >= 0, self._first_input, self._rough)
+        self._good_model = np.array([numbers[one[0]] if one else -1 for one in good], dtype=np.int64)
+        self._good_output = np.array([one[2] if one else 0.0 for one in good])
 
     def _without_evidence(self) -> Flags:
         """Find the requests whose like was hardly ever answered by the model that they would start with."""
@@ -319,10 +314,39 @@ class Journeys:
         return (base + slope * output) * rng.choice(ratios, len(output))
 
 
-def _noted(visit: Visit) -> tuple[int, str, float, float]:
+def _on_other_tiers(likely: Floats, found: Floats, recorded: int) -> Floats:
+    """Say how likely answers are bad, where the same request is known to be answered well or badly elsewhere.
+
+    What a weaker tier answers well a stronger one does too, and what fails on a stronger one fails on a weaker one.
+
+    Args:
+        likely: Where nothing is known.
+        found: (requests, recorded tiers) 1 for bad, 0 for good, nan where there is no answer.
+        recorded: The tier.
+    """
+    fails_above = (found[:, recorded:] == 1).any(axis=1)
+    passes_below = (found[:, : recorded - 1] == 0).any(axis=1)
+    return np.where(fails_above, 1.0, np.where(passes_below, 0.0, likely))
+
+
+def _by_tier(visits: Sequence[Sequence[Visit]], tiers: int, is_bad: Callable[[Visit], bool | None]) -> Floats:
+    """Return (requests, tiers) 1 for a bad answer, 0 for a good one, nan where nothing is known."""
+    found = np.full((len(visits), tiers), np.nan)
+    for row, own in enumerate(visits):
+        for visit in own:
+            if visit.answer is not None and (bad := is_bad(visit)) is not None:
+                found[row, visit.tier - 1] = float(bad)
+    return found
+
+
+def _was_bad(visit: Visit) -> bool | None:
+    return None if visit.verdict is None else not visit.verdict
+
+
+def _noted(visit: Visit) -> tuple[str, float, float]:
     if visit.answer is None:
         raise ValueError("nobody answered")
-    return visit.tier, visit.answer.ref, float(visit.answer.input), float(visit.answer.output)
+    return visit.answer.ref, float(visit.answer.input), float(visit.answer.output)
 
 
 def _sample_share(figures: Figures, tier: TierPlan, base: Settings, then: Settings) -> float:

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final
 
@@ -13,10 +12,12 @@ from streams.config.context_windows import ContextWindows
 from streams.config.settings import Settings
 from streams.config.settings_sections import ModelSettings
 from streams.config.tokens import Tokenizer
+from streams.validation.judges import fit_to_judge
 from tierstream.replay.decide import Replayed
 from tierstream.replay.record import RecordedCall, Visit
 from topics.base import from_millis
 from topics.journal import Rates, Usage
+from topics.requests import DataClass
 
 _HOUR_MS: Final = 3_600_000
 _LENGTHS: Final = (0, 32_000, 128_000, 200_000, 272_000)
@@ -87,13 +88,13 @@ class Plan:
         usage = Usage(input=call.input, output=call.output, cached=call.cached, cache_written=call.cache_written)
         return float(after.cost(usage))
 
-    def judge_price(self, asked_ms: int, tokens: tuple[float, float]) -> float | None:
-        """Return what a look of the other policy's first judge costs in US dollars; None where there is no judge."""
-        return _look(self.prices, self.then, asked_ms, tokens)
-
-    def recorded_judge_price(self, asked_ms: int, tokens: tuple[float, float]) -> float | None:
-        """The same by the settings of the deployment."""
-        return _look(self.was_priced, self.base, asked_ms, tokens)
+    def judge_rates(self, answerer: ModelSettings, asked_ms: int) -> tuple[float, float]:
+        """Return the rates of who is asked first about a model's answers: input, output; zeros where nobody is."""
+        judges = fit_to_judge(
+            self.then, self.then.validation.chain, [(answerer.provider, answerer.model)], DataClass.INTERNAL
+        )
+        rates = self.prices.rates(judges[0].ref, asked_ms, 0) if judges else None
+        return (float(rates.input), float(rates.output)) if rates is not None else (0.0, 0.0)
 
     def tokenizer(self, model: ModelSettings) -> Tokenizer:
         """Return the family of a model's tokenizer."""
@@ -167,10 +168,3 @@ class Prices:
             return self._book.rates(provider, model, at, Usage(input=tokens, output=0))
         except UnknownPriceError:
             return None
-
-
-def _look(prices: Prices, settings: Settings, asked_ms: int, tokens: tuple[float, float]) -> float | None:
-    chain = settings.validation.chain
-    if not chain or (rates := prices.rates(chain[0].ref, asked_ms, round(tokens[0]))) is None:
-        return None
-    return float((Decimal(tokens[0]) * rates.input + Decimal(tokens[1]) * rates.output) / 1_000_000)
