@@ -3,120 +3,90 @@
 import asyncio
 import csv
 import json
-from contextlib import asynccontextmanager
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
-from support.deployment import Deployment
-from typer.testing import CliRunner
+from support.replayed_traffic import BOUNDARY, POLICY, PRICES, run_for_real, spent, traffic
 
-from analytics.clickhouse import open_client
 from streams.config.settings import load_over
 from streams.kafka.clock import utc_now
-from tierstream.cli import app
-from tierstream.client.request_run import run_requests
-from tierstream.demo.corpus import sample
 from tierstream.replay.replay_run import replay
-from topics.requests import Request
 
-COUNT = 400
-
-CONFIG = """
-[routing]
-classifier = "cascade"
-{routing}
-[routing.llm]
-budget_ms = 20000
-
-[validation]
-sample_rate = 0.2
-min_sample_rate = 0.2
-max_sample_rate = 0.2
-max_spend_share = 0.9
-
-[clickhouse]
-url = "{url}"
-database = "{database}"
-"""
-
-BOUNDARY = "boundary = [0.25, 0.35]"
-REST = """
-[prices."openai/gpt-6-luna"]
-input = 2
-output = 9
-
-[[routing.rules]]
-name = "code"
-when = { query_type = ["code"] }
-floor = 2
-"""
-POLICY = f"[routing]\n{BOUNDARY}\n{REST}"
+COUNT = 300
+WINDOW = timedelta(minutes=10)
 
 
-def traffic():
-    """Make requests, each with a text of its own so that no call is shared, and the script of their answers."""
-    made, script = [], []
-    for number, entry in enumerate(sample(COUNT, 3)):
-        fields, told = entry.request_fields(), entry.script()
-        last = fields["messages"][-1]
-        last["content"] = told["prompt"] = f"{told['prompt']} (case {number})"
-        made.append(Request.model_validate({**fields, "request_id": f"r{number}"}))
-        script.append(told)
-    return made, "\n".join(map(json.dumps, script))
+@pytest.fixture
+def folder(tmp_path):
+    """A folder by name."""
+
+    def made(name):
+        (tmp_path / name).mkdir()
+        return tmp_path / name
+
+    return made
 
 
-async def sums(url, database):
-    async with open_client(url) as client:
-        found = await client.query(
-            f"SELECT (SELECT count() FROM {database}.requests), (SELECT count() FROM {database}.calls), "
-            f"(SELECT sum(cost_usd) FROM {database}.call_ledger)"
-        )
-    return found.result_rows[0]
+async def tierstream(deployment, *arguments):
+    """Run a command of the deployment; its exit code and output."""
+    command = (sys.executable, "-m", "tierstream", *arguments)
+    process = await asyncio.create_subprocess_exec(
+        *command, env=deployment.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
 
 
-@asynccontextmanager
-async def recorded(kafka, simulator, folder, url, database, *, routing="", rest=""):
-    """Run all requests through a deployment of its own, until the ledger has everything."""
-    folder.mkdir()
-    config = CONFIG.format(routing=routing, url=url, database=database) + rest
-    deployment = Deployment(kafka.bootstrap_servers, folder, simulator_url=simulator.url, config=config)
-    async with deployment.running():
-        await deployment.start_worker()
-        await deployment.start("sink")
-        report = await run_requests(deployment.settings, traffic()[0], on_result=lambda _: None, timeout_s=200)
-        assert (report.results, report.missing) == (COUNT, ())
-        await deployment.quiet()
-        seen = None
-        while (now := await sums(url, database)) != seen or now[0] < COUNT:
-            deployment.check()
-            seen = now
-            await asyncio.sleep(0.5)
-        yield deployment
-
-
-async def test_a_replay_says_what_a_policy_will_cost(kafka, simulator, clickhouse_url, tmp_path):
-    simulator.script.add_lines(traffic()[1], "test")
-    since = utc_now() - timedelta(minutes=1)
-    async with recorded(kafka, simulator, tmp_path / "now", clickhouse_url, "now") as deployment:
-        base = deployment.settings
-        until = utc_now() + timedelta(minutes=1)
+async def test_the_same_policy_decides_as_it_did_votes_among_it(kafka, simulator, clickhouse_url, folder):
+    requests, script = traffic(COUNT)
+    simulator.script.add_lines(script, "test")
+    # Votes of which some fail, so that the record has none.
+    simulator.set_behaviour("groq", rate_500=0.05)
+    servers = kafka.bootstrap_servers
+    async with run_for_real(
+        servers, simulator, folder("votes"), clickhouse_url, requests, classifier="cascade"
+    ) as deployment:
         served = len(simulator.calls)
-        same = (await replay(base, None, since, until)).report
-        assert same.coverage.replayed == COUNT
-        assert (same.reproduced, same.differences) == (COUNT, ())
-
-        (tmp_path / "policy.toml").write_text(POLICY)
-        policy = load_over(deployment.config, tmp_path / "policy.toml")
-        found = await replay(base, policy, since, until)
-        print(json.dumps(found.report.model_dump(mode="json"), indent=1))
+        found = await replay(deployment.settings, None, utc_now() - WINDOW, utc_now() + WINDOW)
+        code, told, _ = await tierstream(deployment, "replay", "--from", "10m", "--json")
+        assert (code, json.loads(told)["reproduced"]) == (0, COUNT)
+        code, _, error = await tierstream(deployment, "replay", "--from", "20m", "--to", "15m")
+        assert (code, error.count("no result of a request is recorded")) == (2, 1)
         assert len(simulator.calls) == served
-        print("votes", sum(one.again.asks for one in found.requests), sum(one.again.is_voteless for one in found.requests))
-    async with recorded(
-        kafka, simulator, tmp_path / "then", clickhouse_url, "then", routing=BOUNDARY, rest=REST
+    report = found.report
+    assert (report.coverage.settled, report.coverage.replayed) == (COUNT, COUNT)
+    assert (report.reproduced, report.differences) == (COUNT, ())
+    assert sum(one.again.asks and not one.again.is_voteless for one in found.requests) > COUNT * 0.02
+    assert float(report.recorded_usd) == pytest.approx(await spent(clickhouse_url, "votes"))
+
+
+async def test_another_policy_costs_what_a_replay_says(kafka, simulator, clickhouse_url, tmp_path, folder):
+    requests, script = traffic(COUNT)
+    simulator.script.add_lines(script, "test")
+    (tmp_path / "policy.toml").write_text(POLICY)
+    servers = kafka.bootstrap_servers
+    async with run_for_real(servers, simulator, folder("now"), clickhouse_url, requests) as deployment:
+        policy = load_over(deployment.config, tmp_path / "policy.toml")
+        found = await replay(deployment.settings, policy, utc_now() - WINDOW, utc_now() + WINDOW)
+        files = ("--policy", str(tmp_path / "policy.toml"), "--csv", str(tmp_path / "changes.csv"))
+        code, told, error = await tierstream(deployment, "replay", *files, "--from", "10m", "--limit", "200")
+        assert (code, error) == (0, "")
+        assert "200 of 200 recorded requests" in told
+        assert "T1 fast open-weight" in told
+    async with run_for_real(
+        servers, simulator, folder("then"), clickhouse_url, requests, routing=BOUNDARY, rest=PRICES
     ) as other:
-        real = float((await sums(clickhouse_url, "then"))[2])
-        rerun = (await replay(other.settings, None, since, utc_now())).report
-        print("real", real, rerun.reproduced)
-    expected = found.report.policy.cost_usd
-    print(expected, "real", real, expected.expected / real - 1)
-    assert abs(expected.expected / real - 1) < 0.02
+        real = await replay(other.settings, None, utc_now() - WINDOW, utc_now() + WINDOW)
+    went = {one.record.request_id: one.was.tier for one in real.requests}
+    assert {one.record.request_id: one.then.tier for one in found.requests} == went
+    cost = found.report.policy.cost_usd
+    told, paid = cost.expected, float(real.report.recorded_usd)
+    assert cost.recorded == pytest.approx(float(found.report.recorded_usd))
+    # Few hundred requests, of which some tens go another way: chance moves more than the 2 % of a large run.
+    assert abs(told / paid - 1) < 0.06
+    assert abs(told - paid) < abs(cost.recorded - paid) / 2
+    lines = list(csv.DictReader((tmp_path / "changes.csv").read_text().splitlines()))
+    assert lines
+    assert all(went[line["request_id"]] == int(line["to_tier"]) for line in lines)

@@ -13,7 +13,7 @@ from streams.routing.versions import ClassifierVersions
 from tierstream.replay.history import Votes
 from tierstream.replay.record import RecordedDecision, RecordedRequest
 from tierstream.worker import new_router
-from topics.requests import Request
+from topics.requests import DataClass, Request
 from topics.tasks import Decision
 
 
@@ -127,6 +127,7 @@ class Replayed:
             has room for it; -1: none.
         tokens: Of its prompt, by a rough estimate that is the same for all models.
         query_type: What it is taken for.
+        data_class: Who may see it.
     """
 
     record: RecordedRequest
@@ -136,6 +137,7 @@ class Replayed:
     models: tuple[int, ...]
     tokens: int
     query_type: str
+    data_class: DataClass
 
     @property
     def cause(self) -> Cause | None:

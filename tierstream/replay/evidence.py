@@ -18,6 +18,8 @@ GROUPS: Final = 20
 _FEATURES: Final = 40
 """Those of more are taken together."""
 _MOST_LOGIT: Final = 6.0
+_BINS: Final = 2 * int(_MOST_LOGIT) + 1
+"""Of the log odds, a step of 1 each."""
 _NEED_STEP: Final = 0.25
 _PSEUDO_ANSWERS: Final = 5.0
 """So many answers speak against a figure of few."""
@@ -180,7 +182,13 @@ class Evidence:
         models, kinds = len(names.models), len(names.kinds)
         self._lengths = Layout(
             (0.01, 1.0, *(1.0 for _ in range(tiers))),
-            ((models, 5.0), (kinds, 1.0), (models * kinds, 20.0), (len(names.features), 4.0)),
+            (
+                (models, 5.0),
+                (kinds, 1.0),
+                (models * kinds, 20.0),
+                (len(names.features), 4.0),
+                *((_BINS, 2.0) for _ in range(tiers)),
+            ),
         )
         self._shares = Layout((0.01, 0.5), ((tiers, 0.5), (tiers * 2, 1.0), (tiers * kinds, 3.0), (models, 2.0)))
         self._group = subjects.group[answers.request]
@@ -236,7 +244,8 @@ class Evidence:
         """
         numbers = np.concatenate([np.ones((len(model), 1)), of.tokens[:, None], of.logits / _MOST_LOGIT], axis=1)
         pairs = model * len(self.names.kinds) + of.kind
-        return numbers, np.stack([model, of.kind, pairs, of.feature], axis=1)
+        bins = np.round(of.logits + _MOST_LOGIT).astype(np.int64)
+        return numbers, np.concatenate([np.stack([model, of.kind, pairs, of.feature], axis=1), bins], axis=1)
 
     def _length_moments(self) -> list[Moments]:
         numbers, codes = self._length_terms(self._of, self.answers.model)

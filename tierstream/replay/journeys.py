@@ -7,11 +7,13 @@ from typing import Final
 import numpy as np
 
 from streams.config.settings import Settings
+from streams.config.settings_sections import ModelSettings
 from tierstream.replay.decide import Replayed
 from tierstream.replay.evidence import Evidence, Figures, Subjects
 from tierstream.replay.plan import Plan, TierPlan
 from tierstream.replay.record import Visit
 from tierstream.replay.regression import Flags, Floats, Ints
+from topics.requests import DataClass
 
 _LIKENESS: Final = 0.7
 """How far a request whose answer was longer than is usual gets longer ones of other models too: 1 would be fully."""
@@ -20,6 +22,7 @@ _LOOK_FRAME, _LOOK_OUTPUT = 300.0, 60.0
 """Tokens of a judge besides question and answer, where the record has no look."""
 _ENOUGH: Final = 30
 _RARE: Final = 0.01
+_TINY: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class Own:
 
     usd: Floats
     failed: Floats
+    looked: Floats
     verdict: Floats
     output: Floats
     ms: Floats
@@ -91,6 +95,11 @@ class Journeys:
         self.start = np.array([d.tier - 1 if d else -1 for d in decisions], dtype=np.int64)
         self._ceiling = np.array([d.ceiling - 1 if d else -2 for d in decisions], dtype=np.int64)
         self._validates = np.array([bool(d and d.validate_answer) for d in decisions])
+        before = [one.again.decision for one in requests]
+        self._validated = np.array([bool(d and d.validate_answer) for d in before])
+        top = plan.base.validation.judge_top_tier
+        # Below the ceiling a rule has a judge look, at the ceiling where the settings say so.
+        self._had_ceiling = np.array([(d.ceiling if top else d.ceiling - 1) if d else 0 for d in before])
         self._first = np.array([one.models for one in requests], dtype=np.int64).reshape(len(requests), len(tiers))
         self._asked = [one.record.asked_ms for one in requests]
         self._middle_ms = self._asked[len(self._asked) // 2] if self._asked else 0
@@ -101,11 +110,11 @@ class Journeys:
             (k, place): self._rates_of(k, place) for k, tier in enumerate(tiers) for place in range(len(tier.models))
         }
         self._judge_rates = {
-            (k, place): plan.judge_rates(model, self._middle_ms)
+            (k, place): self._judges_of(model, [one.data_class for one in requests])
             for k, tier in enumerate(tiers)
             for place, model in enumerate(tier.models)
         }
-        self.extrapolated = self._without_evidence()
+        self.extrapolated = self._without_evidence() | np.array([_loses_its_rule(one) for one in requests], dtype=bool)
 
     def course(self, figures: Figures) -> Course:
         """Return what is expected by figures."""
@@ -208,7 +217,12 @@ class Journeys:
         if not settings.validation.chain:
             return np.zeros(len(self.start))
         must = self._validates & ((k < self._ceiling) | settings.validation.judge_top_tier)
-        return np.where(must, 1.0, _sample_share(figures, tier, self._plan.base, settings))
+        before, share = _sample_shares(figures, tier, self._plan.base, settings)
+        own = self._own[k].looked
+        # Samples are picked by the request: one that is larger has in it who was in the smaller one.
+        again = np.where(own == 1, min(share / before, 1.0), max(share - before, 0.0) / (1 - before))
+        was_open = ~np.isnan(own) & ~(self._validated & (tier.recorded <= self._had_ceiling))
+        return np.where(must, 1.0, np.where(was_open, again, share))
 
     def _look_usd(self, figures: Figures, k: int, place: int, output: Floats) -> Floats:
         """Return what a look at answers of a model costs: of the judge who is asked first about them."""
@@ -253,20 +267,26 @@ class Journeys:
         columns = np.array(rows, dtype=np.float64).reshape(len(rows), 4).T
         return columns[0], columns[1], columns[2], columns[3]
 
+    def _judges_of(self, model: ModelSettings, classes: Sequence[DataClass]) -> tuple[Floats, Floats]:
+        rates = {one: self._plan.judge_rates(model, one, self._middle_ms) for one in DataClass}
+        columns = np.array([rates[one] for one in classes], dtype=np.float64).reshape(len(classes), 2).T
+        return columns[0], columns[1]
+
     def _own_of(self, tier: TierPlan, requests: Sequence[Replayed], visits: Sequence[Sequence[Visit]]) -> Own:
         refs = {model.ref for model in tier.models}
         rows = []
         for one, found in zip(requests, visits, strict=True):
             visit = next((visit for visit in found if visit.tier == tier.recorded), None)
             if visit is None or visit.answer is None or visit.answer.ref not in refs:
-                rows.append((np.nan,) * 5)
+                rows.append((np.nan,) * 6)
                 continue
             asked = [call for call in visit.spent if call.purpose == "infer"]
             usd = sum(self._plan.cost(call, one.record.asked_ms) for call in asked)
             verdict = np.nan if visit.verdict is None else float(visit.verdict)
             ms = sum(call.provider_ms for call in asked)
-            rows.append((usd, float(visit.failed_check), verdict, float(visit.answer.output), ms))
-        return Own(*np.array(rows, dtype=np.float64).reshape(len(rows), 5).T)
+            looked = float(any(call.purpose == "judge" for call in visit.spent))
+            rows.append((usd, float(visit.failed_check), looked, verdict, float(visit.answer.output), ms))
+        return Own(*np.array(rows, dtype=np.float64).reshape(len(rows), 6).T)
 
     def _before(self, visits: Sequence[Sequence[Visit]]) -> None:
         """Note the first answer of each request, which tells the length of its prompt, and its last good one."""
@@ -314,6 +334,12 @@ class Journeys:
         return (base + slope * output) * rng.choice(ratios, len(output))
 
 
+def _loses_its_rule(one: Replayed) -> bool:
+    """Whether a rule held a request up that no longer does: the record has its like on the higher tier alone."""
+    decision = one.then.decision
+    return decision is not None and decision.tier < one.was.tier and one.was.rule not in {"", decision.rule}
+
+
 def _on_other_tiers(likely: Floats, found: Floats, recorded: int) -> Floats:
     """Say how likely answers are bad, where the same request is known to be answered well or badly elsewhere.
 
@@ -349,9 +375,10 @@ def _noted(visit: Visit) -> tuple[str, float, float]:
     return visit.answer.ref, float(visit.answer.input), float(visit.answer.output)
 
 
-def _sample_share(figures: Figures, tier: TierPlan, base: Settings, then: Settings) -> float:
+def _sample_shares(figures: Figures, tier: TierPlan, base: Settings, then: Settings) -> tuple[float, float]:
+    """Return the share of a tier's answers that judges saw for a sample, and what it would be; neither is 0 or 1."""
     before, after = base.validation.sample_rate, then.validation.sample_rate
     recorded = figures.sample_share(tier.recorded - 1)
-    if not before or recorded is None:
-        return after
-    return min(recorded * after / before, 1.0)
+    share = after if not before or recorded is None else recorded * after / before
+    old, new = (min(max(one, _TINY), 1 - _TINY) for one in (recorded or 0.0, share))
+    return old, new

@@ -88,11 +88,9 @@ class Plan:
         usage = Usage(input=call.input, output=call.output, cached=call.cached, cache_written=call.cache_written)
         return float(after.cost(usage))
 
-    def judge_rates(self, answerer: ModelSettings, asked_ms: int) -> tuple[float, float]:
+    def judge_rates(self, answerer: ModelSettings, data_class: DataClass, asked_ms: int) -> tuple[float, float]:
         """Return the rates of who is asked first about a model's answers: input, output; zeros where nobody is."""
-        judges = fit_to_judge(
-            self.then, self.then.validation.chain, [(answerer.provider, answerer.model)], DataClass.INTERNAL
-        )
+        judges = fit_to_judge(self.then, self.then.validation.chain, [(answerer.provider, answerer.model)], data_class)
         rates = self.prices.rates(judges[0].ref, asked_ms, 0) if judges else None
         return (float(rates.input), float(rates.output)) if rates is not None else (0.0, 0.0)
 

@@ -146,7 +146,7 @@ class _Deciders:
             tokens = self._count(request)
         decision = again.decision or then.decision
         kind = decision.query_type if decision is not None else one.query_type
-        return Replayed(one, was, again, then, models, tokens, kind)
+        return Replayed(one, was, again, then, models, tokens, kind, request.context.data_class)
 
     def _count(self, request: Request) -> int:
         """Estimate the tokens of a prompt; of the first few by all tokenizers, to know how they differ."""
