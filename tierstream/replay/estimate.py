@@ -103,8 +103,9 @@ def estimate(
     course, published = journeys.course(whole), _Published.of(visits, replayed, names)
     totals = _totals(course, published, whole, subjects, leaves)
     left_out = []
-    for group in range(GROUPS):
-        figures = evidence.fit(group)
+    # Where nobody moves there is nothing to be unsure of.
+    for group in range(GROUPS if len(moved) else 1):
+        figures = evidence.fit(group) if len(moved) else whole
         left_out.append(_totals(journeys.course(figures), published, figures, subjects, leaves))
         on_progress(0.4 + 0.6 * (group + 1) / GROUPS)
     deviation = np.sqrt((GROUPS - 1) / GROUPS * ((np.array(left_out) - np.mean(left_out, axis=0)) ** 2).sum(axis=0))

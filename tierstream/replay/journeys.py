@@ -94,9 +94,9 @@ class Journeys:
         decisions = [one.then.decision for one in requests]
         self.start = np.array([d.tier - 1 if d else -1 for d in decisions], dtype=np.int64)
         self._ceiling = np.array([d.ceiling - 1 if d else -2 for d in decisions], dtype=np.int64)
-        self._validates = np.array([bool(d and d.validate_answer) for d in decisions])
+        self._validates = np.array([bool(d and d.validate_answer) for d in decisions], dtype=bool)
         before = [one.again.decision for one in requests]
-        self._validated = np.array([bool(d and d.validate_answer) for d in before])
+        self._validated = np.array([bool(d and d.validate_answer) for d in before], dtype=bool)
         top = plan.base.validation.judge_top_tier
         # Below the ceiling a rule has a judge look, at the ceiling where the settings say so.
         self._had_ceiling = np.array([(d.ceiling if top else d.ceiling - 1) if d else 0 for d in before])
