@@ -244,10 +244,11 @@ def _failure(result: CallResult | None) -> CallError:
 
 
 def _result_of(ended: CallEnded) -> VoteResult:
-    return VoteResult(_vote_of(ended), (attempt_of(ended, CLASSIFY, ended.error.kind if ended.error else "ok"),))
+    return VoteResult(vote_of(ended), (attempt_of(ended, CLASSIFY, ended.error.kind if ended.error else "ok"),))
 
 
-def _vote_of(ended: CallEnded) -> TierVote | None:
+def vote_of(ended: CallEnded) -> TierVote | None:
+    """Return the vote that a call brought; None where it brought none."""
     if ended.content is None:
         return None
     version = f"{ended.provider}/{ended.model} {PROMPT_VERSION}"

@@ -253,6 +253,27 @@ def load(config: Path | None = None, *, overrides: dict[str, Any] | None = None)
     return settings
 
 
+def load_over(config: Path | None, policy: Path) -> Settings:
+    """Load the settings as they would be with another file merged over theirs.
+
+    Args:
+        config: As `load` has it.
+        policy: The file; the environment wins over it too.
+
+    Raises:
+        SettingsError: A line for each problem, which names the file or the variable and the key.
+    """
+    if not policy.is_file():
+        raise SettingsError(f"{policy}: no such policy file")
+    try:
+        return load(config, overrides=_read_toml(policy))
+    except SettingsError as error:
+        told = str(error).splitlines()
+        raise SettingsError(
+            *(line if line.startswith(str(policy)) else f"with {policy}: {line}" for line in told)
+        ) from None
+
+
 def _preset_name(values: dict[str, Any]) -> Any:  # noqa: ANN401 - not validated yet
     routing = values.get("routing")
     return routing.get("preset") if isinstance(routing, dict) else getattr(routing, "preset", None)

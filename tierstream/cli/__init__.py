@@ -56,6 +56,11 @@ _COMMANDS = (
     ),
     Listed("models", "models", "Versions of the classifier's model: publish, activate, roll back."),
     Listed("learn", "learn", "What a deployment learns from its own traffic: train, watch, and replay under a budget."),
+    Listed(
+        "replay",
+        "replay",
+        "Run recorded requests through another policy, without a call: what would change, and what it would cost.",
+    ),
     Listed("topics", "topics", "Create, check and describe the topics."),
     Listed("config", "config", "Look at the settings."),
     Listed("worker", "worker", "Run stages until SIGTERM or Ctrl-C."),
