@@ -4,9 +4,10 @@ import logging
 import re
 from collections.abc import Iterator
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 from analytics.clickhouse import AsyncClient, checked_database
+from analytics.cluster_schema import ClusterSchema, check_cluster
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,16 @@ ORDER BY name
 """
 
 
-async def migrate(client: AsyncClient, database: str, *, retention_days: int, body_retention_days: int) -> list[str]:
+_ON_CLUSTERS: Final = {
+    # A server that is down does the rest when it is back. The client gives up later than that.
+    "distributed_ddl_task_timeout": 30,
+    "distributed_ddl_output_mode": "null_status_on_timeout",
+}
+
+
+async def migrate(
+    client: AsyncClient, database: str, *, retention_days: int, body_retention_days: int, cluster: str | None = None
+) -> list[str]:
     """Create what is missing and set the retention.
 
     Safe to repeat, and safe for two processes at once: every statement tolerates that its object exists.
@@ -36,12 +46,14 @@ async def migrate(client: AsyncClient, database: str, *, retention_days: int, bo
         database: Created if it is missing.
         retention_days: After how many days rows are deleted.
         body_retention_days: The same for texts.
+        cluster: All of whose servers are to have the tables, each with all rows; None: this server alone.
 
     Returns:
         Names of the files that were applied now, in order.
 
     Raises:
         ValueError: The database's name can't stand in a statement, or a retention is not positive.
+        ClusterError: The cluster can't hold the ledger.
     """
     checked_database(database)
     if retention_days < 1 or body_retention_days < 1:
@@ -51,23 +63,56 @@ async def migrate(client: AsyncClient, database: str, *, retention_days: int, bo
         "{retention_days}": str(retention_days),
         "{body_retention_days}": str(body_retention_days),
     }
-    await client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
-    await client.command(_fill(_RECORD_TABLE, values))
+    schema = _Schema(client, values, cluster)
+    # On a cluster each statement waits for servers that are down, also where it changes nothing.
+    if cluster is None or not await check_cluster(client, cluster, database):
+        await schema.run("CREATE DATABASE IF NOT EXISTS {database}")
+        await schema.run(_RECORD_TABLE)
     done = await client.query(f"SELECT DISTINCT name FROM {database}.schema_migrations")  # noqa: S608 - checked name
     known = {row[0] for row in done.result_rows}
     applied = []
     for name, text in _migrations():
+        statements = [schema.render(statement) for statement in split_statements(text)]
         if name in known:
             continue
-        for statement in split_statements(text):
-            await client.command(_fill(statement, values))
+        for statement in statements:
+            await schema.command(statement)
         await client.insert("schema_migrations", [[name]], column_names=["name"], database=database)
         logger.info("Applied migration %s to %s", name, database)
         applied.append(name)
     for table in _TABLES:
-        await _set_retention(client, database, table, retention_days)
-    await _set_retention(client, database, _BODIES, body_retention_days)
+        await _set_retention(schema, client, database, table, retention_days)
+    await _set_retention(schema, client, database, _BODIES, body_retention_days)
     return applied
+
+
+class _Schema:
+    """Runs statements on the server, or on all servers of a cluster.
+
+    Args:
+        client: Of the server.
+        values: What stands for placeholders.
+        cluster: None: the server alone.
+    """
+
+    def __init__(self, client: AsyncClient, values: dict[str, str], cluster: str | None) -> None:
+        self._client = client
+        self._values = values
+        self._cluster = ClusterSchema(cluster) if cluster is not None else None
+        self._settings: dict[str, Any] = _ON_CLUSTERS if cluster is not None else {}
+
+    def render(self, statement: str) -> str:
+        """Return a statement as it is to be sent; those of all migrations have to come, in their order."""
+        filled = _fill(statement, self._values)
+        return filled if self._cluster is None else self._cluster.render(filled)
+
+    async def command(self, rendered: str) -> None:
+        """Send a statement that was rendered."""
+        await self._client.command(rendered, settings=self._settings)
+
+    async def run(self, statement: str) -> None:
+        """Render a statement and send it."""
+        await self.command(self.render(statement))
 
 
 def split_statements(text: str) -> Iterator[str]:
@@ -93,10 +138,10 @@ def _fill(statement: str, values: dict[str, str]) -> str:
     return statement
 
 
-async def _set_retention(client: AsyncClient, database: str, table: str, days: int) -> None:
+async def _set_retention(schema: _Schema, client: AsyncClient, database: str, table: str, days: int) -> None:
     engine = await client.query(
         "SELECT engine_full FROM system.tables WHERE database = {database:String} AND name = {table:String}",
         parameters={"database": database, "table": table},
     )
     if f"toIntervalDay({days})" not in engine.result_rows[0][0]:
-        await client.command(f"ALTER TABLE {database}.{table} MODIFY TTL toDateTime(at) + toIntervalDay({days})")
+        await schema.run(f"ALTER TABLE {database}.{table} MODIFY TTL toDateTime(at) + toIntervalDay({days})")

@@ -64,6 +64,9 @@ class ClickHouseSettings(Section):
     url: HttpUrl | None = None
     """None: the embedded engine."""
     database: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "tierstream"
+    cluster: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")] | None = None
+    """Of one shard, as `system.clusters` names it: the tables are on all of its servers, and replicated. None: on the
+    server of the URL alone."""
     log_bodies: Literal["none", "hash", "full"] = "none"
     retention_days: Annotated[int, Field(ge=1)] = 400
     body_retention_days: Annotated[int, Field(ge=1)] = 30

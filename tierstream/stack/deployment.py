@@ -55,4 +55,5 @@ async def _migrate(url: str, clickhouse: ClickHouseSettings) -> None:
             clickhouse.database,
             retention_days=clickhouse.retention_days,
             body_retention_days=clickhouse.body_retention_days,
+            cluster=clickhouse.cluster,
         )
