@@ -4,12 +4,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import groupby
 from typing import Final, NamedTuple
 
 from analytics.clickhouse import AsyncClient, ClickHouseRefused, checked_database, open_client
 from analytics.native_block import FORMAT, UNFIT, BlockFormat
 from analytics.rows import Position, Row, Table
+from topics.base import from_millis
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,17 @@ class SinkStats:
     batches: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     """Records that could not be stored, by reason."""
+    earliest_ms: int | None = None
+    """Append time of the oldest record that was stored since it was last asked for, ms since the epoch."""
+
+    def note_stored(self, appended_ms: int) -> None:
+        """Note that a record was stored that came in then."""
+        self.earliest_ms = appended_ms if self.earliest_ms is None else min(appended_ms, self.earliest_ms)
+
+    def take_earliest(self) -> datetime | None:
+        """Return when the oldest record came in that was stored since this was asked last; None: none was."""
+        earliest, self.earliest_ms = self.earliest_ms, None
+        return None if earliest is None else from_millis(earliest)
 
     def skip(self, reason: str) -> None:
         """Count a record that could not be stored."""
@@ -111,6 +124,7 @@ class Ledger:
             await client.raw_insert(f"{self._database}.{table}", columns, block, settings=_SETTINGS, fmt=FORMAT)
         self._stats.rows += sum(map(len, by_table.values()))
         self._stats.records += len(entries)
+        self._stats.note_stored(min(entry.position.timestamp_ms for entry in entries))
 
     async def _block(self, table: Table, rows: Sequence[Row]) -> tuple[Sequence[str], bytes]:
         block_format = self._formats.get(table) or await self._read_format(table, rows[0])

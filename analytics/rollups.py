@@ -34,7 +34,7 @@ _MINUTES_KEPT: Final = timedelta(days=7)
 _STALE_S: Final = 3600
 """After how many seconds a table that a builder left behind when it died is dropped."""
 _BUILDING: Final = "building_"
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,9 @@ class RollupBuilder:
         self._database = checked_database(database)
         self._lifetime_s = lifetime_s
         self._own = f"{_BUILDING}{uuid4().hex[:12]}_"
+        self._known: dict[str, Mapping[str, tuple[str, bool]]] = {}
 
-    async def build(self, since: datetime = _EPOCH) -> int:
+    async def build(self, since: datetime = EPOCH) -> int:
         """Build what is due, oldest day first.
 
         Args:
@@ -124,12 +125,10 @@ class RollupBuilder:
         began = time.monotonic()
         parameters = self._bound(since=_moment(span.since), until=_moment(span.until))
         for facts in _FACTS:
-            table = f"{self._own}{facts}"
+            table, query = f"{self._own}{facts}", _text(f"facts_of_{facts}")
             await self._client.command(f"DROP TABLE IF EXISTS {self._database}.{table}")
-            await self._client.command(
-                f"CREATE TABLE {self._database}.{table} ENGINE = MergeTree ORDER BY tuple() AS {_text(f'facts_of_{facts}')}",
-                parameters=parameters,
-            )
+            create = f"CREATE TABLE {self._database}.{table} ENGINE = MergeTree ORDER BY tuple() AS {query}"
+            await self._client.command(create, parameters=parameters)
             parameters[facts] = table
         for family in FAMILIES:
             for grain in family.grains:
@@ -158,16 +157,14 @@ class RollupBuilder:
         """Add up the hours of the day."""
         hours, days = f"{family.name}_by_hour", f"{family.name}_by_day"
         built = await self._beside(days)
-        columns = await self._columns(hours)
-        keys = [name for name, (_, is_key) in columns.items() if is_key and name != "bucket"]
-        # A total has the name of its column, which must not be looked for in itself.
-        totals = [_total(name, kind) for name, (kind, is_key) in columns.items() if not is_key]
-        selected = ", ".join(
-            ["toStartOfDay(hour.bucket) AS bucket", *(f"hour.{key} AS {key}" for key in keys), *totals]
-        )
+        columns = {name: column for name, column in (await self._columns(hours)).items() if name != "bucket"}
+        keys = [name for name, (_, is_key) in columns.items() if is_key]
+        sums = {name: _total(name, kind) for name, (kind, is_key) in columns.items() if not is_key}
+        # A sum has the name of its column, which must not be looked for in itself.
+        selected = ["toStartOfDay(hour.bucket) AS bucket", *(f"hour.{key} AS {key}" for key in keys), *sums.values()]
         await self._client.command(
-            f"INSERT INTO {self._database}.{built} ({', '.join(['bucket', *keys, *(n for n in columns if not columns[n][1])])}) "  # noqa: S608
-            f"SELECT {selected} FROM {self._database}.{hours} AS hour "
+            f"INSERT INTO {self._database}.{built} ({', '.join(['bucket', *keys, *sums])}) "  # noqa: S608
+            f"SELECT {', '.join(selected)} FROM {self._database}.{hours} AS hour "
             "WHERE hour.bucket >= {day:DateTime('UTC')} AND hour.bucket < {day:DateTime('UTC')} + 86400 "
             f"GROUP BY {', '.join(['bucket', *keys])}",
             parameters={"day": _moment(_midnight(span.day))},
@@ -201,12 +198,15 @@ class RollupBuilder:
 
     async def _columns(self, table: str) -> Mapping[str, tuple[str, bool]]:
         """Return the type of each column and whether it is of the sorting key, in the order of the table."""
+        if table in self._known:
+            return self._known[table]
         found = await self._client.query(
             "SELECT name, type, is_in_sorting_key FROM system.columns "
             "WHERE database = {database:String} AND table = {table:String} ORDER BY position",
             parameters={"database": self._database, "table": table},
         )
-        return {name: (kind, bool(is_key)) for name, kind, is_key in found.result_rows}
+        self._known[table] = {name: (kind, bool(is_key)) for name, kind, is_key in found.result_rows}
+        return self._known[table]
 
     async def _note(self, built: Mapping[datetime, int]) -> None:
         now = datetime.now(UTC)
@@ -231,8 +231,7 @@ class RollupBuilder:
 
 
 def _total(name: str, kind: str) -> str:
-    merged = kind.startswith("AggregateFunction(")
-    if not merged:
+    if not kind.startswith("AggregateFunction("):
         return f"sum(hour.{name}) AS {name}"
     function = kind.removeprefix("AggregateFunction(").rsplit(", ", 1)[0]
     called, _, arguments = function.partition("(")

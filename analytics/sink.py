@@ -98,6 +98,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         self._bootstrap_servers = bootstrap_servers
         self._group = f"{prefix}sink"
         self._sources = {spec.full_name(prefix): (spec, table) for spec, table in _SOURCES}
+        self._lead = RESULTS.full_name(prefix)
         self._ledger = Ledger(clickhouse_url, database, self.stats)
         self._database = database
         self._log_bodies = log_bodies
@@ -150,6 +151,11 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
             await asyncio.wait(tasks)
             await self._leave()
             await self._ledger.close()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the one of all sinks that does what is to be done once."""
+        return any(tp.topic == self._lead and tp.partition == 0 for tp in self._next or ())
 
     async def _start(self) -> None:
         self._cluster = await self._cluster_id()

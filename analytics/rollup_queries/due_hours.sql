@@ -1,11 +1,15 @@
 -- The hours of which the ledger holds something that the roll-ups were not built from, oldest first, with the hash of what
--- it holds now. A result changes what is known of the calls before it, so it counts for the hours since its request came.
+-- it holds now. A result changes what is known of the calls before it, so it counts for the hours since its request came,
+-- and so does the end of a call, which counted as unknown before.
 -- An hour is built once more when nothing can come late any more, which also mends what two builders at once may do.
 WITH
 held AS
 (
-    SELECT toStartOfHour(at) AS hour, cluster, topic, partition, max(offset) AS last
+    SELECT hour, cluster, topic, partition, max(offset) AS last
     FROM {database:Identifier}.calls_log
+    ARRAY JOIN arrayMap(
+        n -> toStartOfHour(at) - 3600 * n, range(1 + least(24, greatest(0, dateDiff('hour', started_at, at))))
+    ) AS hour
     WHERE at >= {since:DateTime('UTC')}
     GROUP BY hour, cluster, topic, partition
     UNION ALL

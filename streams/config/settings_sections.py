@@ -72,6 +72,8 @@ class ClickHouseSettings(Section):
     body_retention_days: Annotated[int, Field(ge=1)] = 30
     flush_interval_s: Annotated[float, Field(gt=0)] = 1.0
     batch_rows: Annotated[int, Field(ge=1)] = 10_000
+    rollup_interval_s: Annotated[float, Field(gt=0)] = 15.0
+    """Seconds between builds of the sums that reports read, at least."""
 
 
 class ProviderSettings(Section):

@@ -1,5 +1,6 @@
 """`tierstream sink`: fill the ledger in ClickHouse."""
 
+import asyncio
 import gc
 import logging
 from typing import Final
@@ -46,6 +47,7 @@ def sink(ctx: typer.Context) -> None:
 async def _run(settings: Settings) -> None:
     import streams.kafka.closing_connections  # noqa: PLC0415 - changes what aiokafka does
     import streams.kafka.damaged_batches  # noqa: F401, PLC0415 - changes what aiokafka does
+    from analytics.rollup_loop import RollupLoop  # noqa: PLC0415
     from analytics.sink import Sink  # noqa: PLC0415 - other commands need not wait for it
     from streams.kafka.admin import retention_ms  # noqa: PLC0415
     from tierstream.stack.dependencies import Dependency, kafka_is_away  # noqa: PLC0415
@@ -76,7 +78,20 @@ async def _run(settings: Settings) -> None:
             flush_interval_s=clickhouse.flush_interval_s,
             retention_ms=retention_ms(settings),
         )
-        await sink.run(stop, on_ready)
+        rollups = RollupLoop(
+            clickhouse.url or "",
+            clickhouse.database,
+            interval_s=clickhouse.rollup_interval_s,
+            lifetime_s=int(settings.delivery.dedup_window_s),
+            stats=sink.stats,
+            is_ours=lambda: sink.leads,
+        )
+        building = asyncio.create_task(rollups.run())
+        try:
+            await sink.run(stop, on_ready)
+        finally:
+            building.cancel()
+            await asyncio.wait([building])
 
     broker = Dependency.kafka(kafka)
     async with broker.watched():
