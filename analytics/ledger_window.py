@@ -1,6 +1,6 @@
 """What a report is asked: a window of time in a ledger."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -8,16 +8,42 @@ from typing import Any, Final
 
 from analytics.clickhouse import AsyncClient
 from analytics.named_query import named_query
+from analytics.period import Period
 
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 END: Final = datetime(2200, 1, 1, tzinfo=UTC)
+
+ROLLUPS: Final = ("spend", "users", "tags", "results", "times", "steps", "quality")
+"""Families of roll-ups with tables by hour and by day; a query names the table by the family, as an identifier."""
+
+_MILLION: Final = Decimal(1_000_000)
 
 Rates = tuple[Decimal, Decimal, Decimal]
 """US dollars a million tokens: input, output, cached input."""
 
 
-def _no_rates() -> Rates:
-    raise ValueError("the report needs the rates of the frontier model")
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """What the configured models cost.
+
+    Attributes:
+        frontier: The model that costs are compared with, as `provider/model`.
+        rates: Of each model, the frontier model among them, by `provider/model`.
+    """
+
+    frontier: str
+    rates: Mapping[str, Rates]
+
+    def cost_on(self, model: str, tokens: Mapping[str, int]) -> Decimal:
+        """Return what tokens would cost on a model: `input_tokens`, of them `cached_tokens`, and `output_tokens`."""
+        input_rate, output_rate, cached_rate = self.rates[model]
+        fresh = tokens["input_tokens"] - tokens["cached_tokens"]
+        cost = fresh * input_rate + tokens["cached_tokens"] * cached_rate + tokens["output_tokens"] * output_rate
+        return cost / _MILLION
+
+
+def _no_prices() -> PriceList:
+    raise ValueError("the report needs the rates of the models")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +56,7 @@ class LedgerWindow:
         since: First moment; None: the beginning.
         until: First moment after the window; None: no end.
         tag: Only requests that carry it; None: all.
-        frontier_rates: Looks up what the frontier model costs, that costs are compared with.
+        prices: Looks up what the configured models cost.
     """
 
     client: AsyncClient
@@ -38,7 +64,12 @@ class LedgerWindow:
     since: datetime | None = None
     until: datetime | None = None
     tag: str | None = None
-    frontier_rates: Callable[[], Rates] = _no_rates
+    prices: Callable[[], PriceList] = _no_prices
+
+    @property
+    def period(self) -> Period:
+        """The whole hours or days of the window, which is what roll-ups know of it."""
+        return Period.over(self.since, self.until)
 
     async def rows(self, query: str, **more: Any) -> Sequence[dict[str, Any]]:  # noqa: ANN401 - any bound value
         """Run `queries/<query>.sql` for the window and return its rows by column name.
@@ -53,8 +84,32 @@ class LedgerWindow:
         window = {"since": _moment(self.since or BEGINNING), "until": _moment(self.until or END)}
         return await named_query(self.client, self.database, query, {**window, "tag": self.tag or "", **more})
 
+    async def rollup_rows(
+        self,
+        query: str,
+        **more: Any,  # noqa: ANN401 - any bound value
+    ) -> Sequence[dict[str, Any]]:
+        """Run `queries/<query>.sql` for the period of the window and return its rows by column name.
+
+        Args:
+            query: Its parameters are `database`, `since`, `until`, and the families of ROLLUPS, which stand for their
+                tables by hour or by day; it may leave some out.
+            more: Values of further parameters.
+
+        Raises:
+            ValueError: A time has no zone.
+        """
+        period = self.period
+        tables = {family: f"{family}_by_{period.grain}" for family in ROLLUPS}
+        bounds = {"since": _second(period.since), "until": _second(period.until)}
+        return await named_query(self.client, self.database, query, {**tables, **bounds, **more})
+
 
 def _moment(at: datetime) -> str:
     if at.tzinfo is None:
         raise ValueError("a window needs times with a zone")
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def _second(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M:%S")

@@ -13,7 +13,7 @@ from support.documented_sql import documented_queries
 from support.ledger_records import call_pair, fill_ledger, hops, result, shared_call
 
 from analytics.clickhouse import open_client
-from analytics.reports import trace
+from analytics.reports.trace import trace
 from topics.base import Record
 from topics.journal import CallEnded, Purpose
 

@@ -12,8 +12,8 @@ from aiokafka import AIOKafkaProducer
 from support.deployment import Deployment
 
 from analytics.clickhouse import open_client
-from analytics.ledger_report import ledger_report
 from analytics.ledger_window import LedgerWindow
+from analytics.reports.ledger import ledger as ledger_report
 from tierstream.simulator.server import running_simulator
 from tierstream.verify.findings import Check
 from tierstream.verify.verification import VerifyOptions, verify

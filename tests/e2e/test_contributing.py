@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 import analytics.named_query
 import analytics.reports
 import topics.requests
+from analytics.clickhouse import open_client
+from analytics.rollups import RollupBuilder
 from streams.config.settings import Settings
 from streams.validation import checks
 from tierstream.cli import _Commands, app
@@ -68,17 +70,21 @@ async def test_a_stage():
 
 async def test_a_report(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = added_to(analytics.reports, example("python", "report"))
-    monkeypatch.setitem(analytics.reports.REPORTS, "models", names["models"])
+    module = ModuleType("analytics.reports.models")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(example("python", "report"), "CONTRIBUTING.md", "exec", dont_inherit=True), vars(module))
+    monkeypatch.setitem(analytics.reports.REPORTS, "models", module.models)
     text, query = analytics.named_query._text, example("sql", "query")
-    monkeypatch.setattr(analytics.named_query, "_text", lambda name: query if name == "models" else text(name))
+    monkeypatch.setattr(analytics.named_query, "_text", lambda name: query if name == "report_models" else text(name))
     server = ClickHouseProcess(tmp_path / "clickhouse")
     await server.start()
     try:
         records = [result(1), *call_pair(1)]
         await fill_ledger(server.url, "tierstream", records, first_ms=1_790_000_000_000)
+        async with open_client(server.url) as client:
+            await RollupBuilder(client, "tierstream", lifetime_s=60).build()
         monkeypatch.setenv("CLICKHOUSE_URL", server.url)
-        done = await asyncio.to_thread(CliRunner().invoke, app, ["report", "models"])
+        done = await asyncio.to_thread(CliRunner().invoke, app, ["report", "models", "--top", "1"])
         assert done.exit_code == 0, done.output
         [shown] = [re.findall(r"[\w$.]+", line) for line in done.stdout.splitlines() if "small" in line]
         assert shown == ["small", "1", f"${call_pair(1)[1].cost_usd:.6f}"]

@@ -12,12 +12,11 @@ from pydantic import BaseModel, ConfigDict
 
 from analytics.clickhouse import open_client
 from analytics.ledger_window import LedgerWindow
-from analytics.reports import Percentiles, Summary, summary
-from streams.calls.pricing import PriceBook
+from analytics.reports.summary import Percentiles, Summary, summary
 from streams.config.settings import Settings
-from streams.kafka.clock import utc_now
 from tierstream.client.request_run import RunReport, run_requests
 from tierstream.demo.corpus import CorpusEntry, sample, script_entries
+from tierstream.operations.price_list import configured_prices
 from topics.requests import Request
 from topics.results import Result
 
@@ -144,12 +143,10 @@ def _asked(entries: Sequence[CorpusEntry], run: str) -> dict[str, _Asked]:
 
 async def _read_ledger(settings: Settings, run: str, results: int) -> Summary:
     """Wait until the sink has written every result, then add them up."""
-    provider, model = settings.frontier_ref.split("/", 1)
-    rates = PriceBook(settings.prices, settings.providers).rates(provider, model, utc_now())
+    prices = configured_prices(settings)
     deadline = asyncio.get_running_loop().time() + _LEDGER_WAIT_S
     async with open_client(settings.clickhouse.url or "") as client:
-        frontier = (rates.input, rates.output, rates.cached)
-        window = LedgerWindow(client, settings.clickhouse.database, tag=run, frontier_rates=lambda: frontier)
+        window = LedgerWindow(client, settings.clickhouse.database, tag=run, prices=lambda: prices)
         while True:
             found = await summary(window)
             if found.requests >= results or asyncio.get_running_loop().time() > deadline:

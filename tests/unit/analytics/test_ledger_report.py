@@ -10,9 +10,9 @@ from support.ledger_records import BASE, call_pair, result, shared_call
 
 from analytics.clickhouse import AsyncClient, open_client
 from analytics.ledger import Entry, Ledger, SinkStats
-from analytics.ledger_report import ledger_report
 from analytics.ledger_window import LedgerWindow
 from analytics.migrate import migrate
+from analytics.reports.ledger import ledger as ledger_report
 from analytics.rows import Position, rows_of
 from topics.journal import Purpose
 

@@ -7,20 +7,20 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
-from importlib import import_module
-from inspect import get_annotations, isfunction
 from pathlib import Path
 from pkgutil import iter_modules
 
 import pytest
 from support.ledger_records import BASE, call_pair, hops, result, shared_call
 
-import analytics
+import analytics.reports
 from analytics.clickhouse import AsyncClient, open_client
 from analytics.ledger import Entry, Ledger, SinkStats
-from analytics.ledger_window import LedgerWindow
+from analytics.ledger_window import LedgerWindow, PriceList
 from analytics.migrate import migrate
-from analytics.reports import REPORTS, FeedbackSummary, SharingSummary, summary, trace
+from analytics.reports import REPORTS
+from analytics.reports.summary import FeedbackSummary, SharingSummary, summary
+from analytics.reports.trace import trace
 from analytics.rows import Position, rows_of
 from streams.config.settings import load
 from tierstream.cli.render.ledger import show_summary
@@ -30,9 +30,11 @@ from topics.journal import Purpose
 from topics.results import Result
 
 ROOT = Path(__file__).parents[3]
+NO_REPORTS = {"report", "trace"}
+"""Files beside the reports: what they have in common, and the story of one request."""
 BY_VIEW = ("ledger_rows", "ledger_twice")
 """Queries of `verify`, one for each view that it compares."""
-FRONTIER = (Decimal(5), Decimal(25), Decimal("0.5"))
+PRICES = PriceList("groq/best", {"groq/best": (Decimal(5), Decimal(25), Decimal("0.5"))})
 RESULTS = [result(n, tags=("run-7", "even") if n % 2 == 0 else ("run-7",)) for n in range(40)]
 CALLS = [call for n in range(40) if n % 5 != 4 for call in call_pair(n)]
 JUDGED = [call for n in range(0, 40, 4) if n % 5 != 4 for call in call_pair(n, purpose=Purpose.JUDGE)]
@@ -41,7 +43,7 @@ ENDED = [*CALLS[1::2], *JUDGED[1::2]]
 
 
 def window(client: AsyncClient, database: str = "ledger", **bounds) -> LedgerWindow:
-    return LedgerWindow(client, database, frontier_rates=lambda: FRONTIER, **bounds)
+    return LedgerWindow(client, database, prices=lambda: PRICES, **bounds)
 
 
 @pytest.fixture
@@ -235,14 +237,9 @@ async def test_every_report_can_be_asked_and_shown(client, name, bounds, capsys)
 
 
 def test_every_report_is_listed_and_every_query_is_asked():
-    written = {
-        function.__name__
-        for module in iter_modules(analytics.__path__)
-        for function in vars(import_module(f"analytics.{module.name}")).values()
-        if isfunction(function) and next(iter(get_annotations(function).values()), None) is LedgerWindow
-    }
-    forgotten = written - {report.__name__ for report in REPORTS.values()}
-    assert not forgotten, f"analytics/reports.py: no command asks {forgotten}: a line in REPORTS"
+    files = {module.name for module in iter_modules(analytics.reports.__path__)} - NO_REPORTS
+    forgotten = files - {report.__module__.rpartition(".")[2] for report in REPORTS.values()}
+    assert not forgotten, f"analytics/reports/__init__.py: no command asks {forgotten}: a line in REPORTS"
     sources = "".join(path.read_text() for root in ("analytics", "tierstream") for path in (ROOT / root).rglob("*.py"))
     names = set(re.findall(r'"(\w+)"', sources)) | {
         f"{kind}_{view}" for kind in BY_VIEW for view in ("requests", "calls", "hops")

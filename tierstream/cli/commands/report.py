@@ -2,18 +2,17 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import BaseModel
 
 from analytics.clickhouse import open_client
-from analytics.ledger_window import LedgerWindow, Rates
-from analytics.reports import REPORTS
+from analytics.ledger_window import LedgerWindow
+from analytics.reports import BY_TAG, REPORTS
 from streams.config.settings import Settings
-from streams.kafka.clock import utc_now
 from tierstream.cli.connection import load_settings, load_with_kafka, with_clickhouse
 from tierstream.cli.help_text import examples
 from tierstream.cli.model_orders import read_state
@@ -21,13 +20,14 @@ from tierstream.cli.moments import Since, parse_moment
 from tierstream.cli.options import AsJson
 from tierstream.cli.promotions import promotion_steps
 from tierstream.cli.render.promotions import show_learning
-from tierstream.cli.render.report import show_report
+from tierstream.cli.render.report import show_csv, show_report
 from tierstream.cli.render.results import show_json
 
 if TYPE_CHECKING:
     from tierstream.operations.shadow_report import ShadowsReport
 
 Until = Annotated[datetime | None, typer.Option(parser=parse_moment, metavar="WHEN", help="Up to then.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print the first table as CSV.")]
 Tag = Annotated[str | None, typer.Option(help="Only requests that carry it.")]
 
 
@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
     for name, report in REPORTS.items():
         about, *_ = inspect.cleandoc(report.__doc__ or "").split("\n\n")
         call = f"tierstream report {name}"
-        epilog = examples(f"{call} --since 24h", f"{call} --tag nightly --json")
+        epilog = examples(f"{call} --since 24h", f"{call} --since 7d --csv")
         group.command(name, help=about, epilog=epilog)(_command(name))
     group.command("learning", epilog=examples("tierstream report learning --since 30d"))(_learning)
     call = "tierstream report shadow"
@@ -46,16 +46,35 @@ def register(app: typer.Typer) -> None:
 
 
 def _command(name: str) -> Callable[..., None]:
+    """Make the command of a report; its parameters are those of every report, and the report's own."""
+
     def ask(
-        ctx: typer.Context, since: Since = None, until: Until = None, tag: Tag = None, as_json: AsJson = False
+        ctx: typer.Context,
+        since: Since = None,
+        until: Until = None,
+        tag: Tag = None,
+        as_json: AsJson = False,
+        as_csv: AsCsv = False,
+        **more: Any,  # noqa: ANN401 - whatever the report takes
     ) -> None:
+        if as_json and as_csv:
+            raise typer.BadParameter("--json and --csv are two forms of the same: give one")
         settings = with_clickhouse(load_settings(ctx))
-        found = asyncio.run(_found(name, settings, since, until, tag))
+        found = asyncio.run(_found(name, settings, since, until, tag, more))
         if as_json:
             show_json(found.model_dump(mode="json"))
+        elif as_csv:
+            show_csv(found)
         else:
             show_report(name, found, settings)
 
+    every = inspect.signature(ask, eval_str=True).parameters.values()
+    common = [one for one in every if one.kind is not one.VAR_KEYWORD and (one.name != "tag" or name in BY_TAG)]
+    parameters = inspect.signature(REPORTS[name], eval_str=True).parameters.values()
+    own = [one for one in parameters if one.kind is one.KEYWORD_ONLY]
+    # Typer reads both.
+    ask.__signature__ = inspect.Signature([*common, *own])  # type: ignore[attr-defined]
+    ask.__annotations__ = {one.name: one.annotation for one in (*common, *own)}
     return ask
 
 
@@ -103,18 +122,17 @@ async def _shadows(
 
 
 async def _found(
-    name: str, settings: Settings, since: datetime | None, until: datetime | None, tag: str | None
+    name: str,
+    settings: Settings,
+    since: datetime | None,
+    until: datetime | None,
+    tag: str | None,
+    more: Mapping[str, Any],
 ) -> BaseModel:
+    from tierstream.operations.price_list import configured_prices  # noqa: PLC0415 - brings the price list
+
     async with open_client(settings.clickhouse.url or "") as client:
         window = LedgerWindow(
-            client, settings.clickhouse.database, since, until, tag, frontier_rates=lambda: _frontier_rates(settings)
+            client, settings.clickhouse.database, since, until, tag, prices=lambda: configured_prices(settings)
         )
-        return await REPORTS[name](window)
-
-
-def _frontier_rates(settings: Settings) -> Rates:
-    from streams.calls.pricing import PriceBook  # noqa: PLC0415 - brings the price list, which few reports need
-
-    provider, model = settings.frontier_ref.split("/", 1)
-    rates = PriceBook(settings.prices, settings.providers).rates(provider, model, utc_now())
-    return rates.input, rates.output, rates.cached
+        return await REPORTS[name](window, **more)

@@ -14,7 +14,7 @@ from tierstream.cli.render.ledger import show_trace
 from tierstream.cli.render.results import show_json
 
 if TYPE_CHECKING:
-    from analytics.reports import Trace
+    from analytics.reports.trace import Trace
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +33,7 @@ def trace(
 
     Exit code 1 if the ledger knows nothing of it; the sink writes about a second behind.
     """
-    found = asyncio.run(_trace(with_clickhouse(load_settings(ctx)), request_id))
+    found = asyncio.run(_found(with_clickhouse(load_settings(ctx)), request_id))
     if found is None:
         show_error(f"the ledger knows nothing of request {request_id!r}")
         raise typer.Exit(FAILED)
@@ -43,9 +43,9 @@ def trace(
         show_trace(found)
 
 
-async def _trace(settings: Settings, request_id: str) -> "Trace | None":
-    from analytics import reports  # noqa: PLC0415 - the client takes half a second to import
-    from analytics.clickhouse import open_client  # noqa: PLC0415
+async def _found(settings: Settings, request_id: str) -> "Trace | None":
+    from analytics.clickhouse import open_client  # noqa: PLC0415 - the client takes half a second to import
+    from analytics.reports.trace import trace  # noqa: PLC0415
 
     async with open_client(settings.clickhouse.url or "") as client:
-        return await reports.trace(client, settings.clickhouse.database, request_id)
+        return await trace(client, settings.clickhouse.database, request_id)

@@ -11,8 +11,9 @@ from tierstream.cli.console import output, show_table
 from tierstream.cli.render.results import printable
 
 if TYPE_CHECKING:
-    from analytics.ledger_report import LedgerReport, ListedCall, Reconciliation
-    from analytics.reports import Percentiles, Summary, Trace
+    from analytics.reports.ledger import LedgerReport, ListedCall, Reconciliation
+    from analytics.reports.summary import Percentiles, Summary
+    from analytics.reports.trace import Trace
 
 TierRow = tuple[str, int, float, Decimal | float, "Percentiles", "Percentiles", "Percentiles"]
 """Tier, requests, share, cost in US dollars, and the spans: whole latency, waiting for providers, our own time."""

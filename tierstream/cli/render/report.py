@@ -1,8 +1,11 @@
 """How a report looks on a terminal: in a layout of its own, or as its figures and tables stand in its record."""
 
-from collections.abc import Callable, Sequence
+import csv
+import sys
+from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic import BaseModel
 from rich.table import Table
@@ -29,12 +32,14 @@ def show_report(name: str, found: BaseModel, settings: Settings) -> None:
 def show_figures(found: BaseModel) -> None:
     """Print a line for each figure of a record, and below them a table for each list of records."""
     console = output()
-    tables = {name: rows for name, rows in found if _is_table(rows)}
+    tables = _tables(found)
     figures = {name: value for name, value in found if name not in tables}
     width = max(map(len, figures), default=0)
     for name, value in figures.items():
         console.print(f"{_words(name):<{width}}  {_cell(name, value)}")
-    for name, rows in tables.items():
+    for name in tables:
+        if not (rows := getattr(found, name)):
+            continue
         table = Table(title=_words(name))
         for column, value in rows[0]:
             table.add_column(_words(column), justify="right" if isinstance(value, int | float | Decimal) else "left")
@@ -43,8 +48,43 @@ def show_figures(found: BaseModel) -> None:
         show_table(console, table)
 
 
-def _is_table(value: object) -> bool:
-    return isinstance(value, Sequence) and bool(value) and all(isinstance(row, BaseModel) for row in value)
+def show_csv(found: BaseModel) -> None:
+    """Print the first list of records of a report, with the names of its fields above; without one, its figures."""
+    tables = _tables(found)
+    if tables:
+        name, kind = next(iter(tables.items()))
+        rows = [_flat(row) for row in getattr(found, name)]
+        columns = list(rows[0]) if rows else list(kind.model_fields)
+    else:
+        rows = [_flat(found)]
+        columns = list(rows[0])
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _tables(found: BaseModel) -> dict[str, type[BaseModel]]:
+    """Return the fields that are lists of records, in order, with the type of a row."""
+    tables = {}
+    for name, field in type(found).model_fields.items():
+        match get_args(field.annotation):
+            case (type() as row, rest) if rest is ... and issubclass(row, BaseModel):
+                tables[name] = row
+    return tables
+
+
+def _flat(record: BaseModel) -> dict[str, str]:
+    """Return the fields of a record as JSON has them, those of a record in it under both names."""
+    cells: dict[str, str] = {}
+    for name, value in record.model_dump(mode="json").items():
+        match value:
+            case dict():
+                cells.update({f"{name}_{inner}": printable(str(one)) for inner, one in value.items()})
+            case list():
+                cells[name] = printable(" ".join(map(str, value)))
+            case _:
+                cells[name] = "" if value is None else printable(str(value))
+    return cells
 
 
 def _words(name: str) -> str:
@@ -53,15 +93,23 @@ def _words(name: str) -> str:
 
 def _cell(name: str, value: object) -> str:
     match value:
-        case None | () | []:
+        case None | () | [] | "":
             return "-"
-        case Decimal():
-            return f"${value:.6f}"
-        case float():
-            return f"{value:.1%}" if name.endswith("share") else f"{value:.1f}"
+        case Decimal() | float() | datetime():
+            return _figure(name, value)
         case dict():
             return ", ".join(f"{key} {_cell(name, one)}" for key, one in value.items()) or "-"
         case BaseModel():
             return " / ".join(_cell(inner, one) for inner, one in value)
         case _:
             return printable(str(value))
+
+
+def _figure(name: str, value: Decimal | float | datetime) -> str:
+    match value:
+        case Decimal():
+            return f"${value:.6f}"
+        case datetime():
+            return f"{value:%Y-%m-%d %H:%M:%S}"
+        case _:
+            return f"{value:.1%}" if name.endswith("share") else f"{value:.1f}"

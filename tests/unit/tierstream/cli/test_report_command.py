@@ -12,7 +12,8 @@ from support.ledger_records import ClickHouseProcess
 from typer.testing import CliRunner
 
 from analytics.ledger_window import LedgerWindow
-from analytics.reports import REPORTS, Percentiles
+from analytics.reports import REPORTS
+from analytics.reports.summary import Percentiles
 from tierstream.cli import app
 
 

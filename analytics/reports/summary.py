@@ -1,35 +1,25 @@
-"""What it cost and how long it took: typed answers to the named queries in `queries/`. Money stays Decimal."""
+"""What it cost and how long it took, on one page."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
-from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from analytics.ledger_window import BEGINNING, END, LedgerWindow
+from analytics.reports.report import Report
 
-from analytics.clickhouse import AsyncClient
-from analytics.ledger_report import ledger_report
-from analytics.ledger_window import BEGINNING, END, LedgerWindow, Rates
-from analytics.named_query import named_query
-
-_MILLION: Final = Decimal(1_000_000)
 _UNMATCHED: Final = "unmatched"
 
 
-class _Report(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Percentiles(_Report):
+class Percentiles(Report):
     """Median and 95th percentile, in milliseconds, exact (linear between the neighbours)."""
 
     p50: float
     p95: float
 
 
-class TierSummary(_Report):
+class TierSummary(Report):
     """The requests that one tier answered; tier None: those without an answer."""
 
     tier: int | None
@@ -44,7 +34,7 @@ class TierSummary(_Report):
     """Everything else: queues, decisions, hops."""
 
 
-class PurposeSummary(_Report):
+class PurposeSummary(Report):
     """The paid calls of one purpose."""
 
     purpose: str
@@ -53,7 +43,7 @@ class PurposeSummary(_Report):
     cost_usd: Decimal
 
 
-class SharingSummary(_Report):
+class SharingSummary(Report):
     """What it saved that identical requests shared calls; each of them would have paid for the whole."""
 
     shared_calls: int
@@ -62,7 +52,7 @@ class SharingSummary(_Report):
     saved_cost_usd: Decimal
 
 
-class TierDepartures(_Report):
+class TierDepartures(Report):
     """How the answering calls of one tier left for their providers."""
 
     tier: int
@@ -77,7 +67,7 @@ class TierDepartures(_Report):
     """Of streamed calls, from the start of the call; None where there is none."""
 
 
-class UserSummary(_Report):
+class UserSummary(Report):
     """What one user's requests cost."""
 
     user_id: str
@@ -87,7 +77,7 @@ class UserSummary(_Report):
     """Of the cost of all requests of the report."""
 
 
-class FeedbackSummary(_Report):
+class FeedbackSummary(Report):
     """What was said of results in [since, until); None in a summary: nothing."""
 
     matched: int
@@ -100,7 +90,7 @@ class FeedbackSummary(_Report):
     """Of the matched."""
 
 
-class Summary(_Report):
+class Summary(Report):
     """Cost and latency of the requests that settled in [since, until)."""
 
     since: datetime
@@ -132,83 +122,6 @@ class Summary(_Report):
     top_users: tuple[UserSummary, ...]
 
 
-class TraceHop(_Report):
-    """One step; `start_ms` counts from the arrival of the request."""
-
-    revision: int
-    stage: str
-    start_ms: float
-    duration_ms: float
-    queue_ms: float
-    provider_ms: float
-    outcome: str
-    tier: int | None
-    attempt_id: UUID | None
-    provider: str
-    model: str
-    cost_usd: Decimal | None
-    rule: str
-    classifier: str
-    scores: tuple[float, ...]
-    detail: str
-
-
-class TraceCall(_Report):
-    """One paid call; `start_ms` counts from the arrival of the request. Of a shared one, tokens and cost are a part."""
-
-    revision: int
-    call_id: UUID
-    attempt_id: UUID
-    stage: str
-    n: int
-    purpose: str
-    tier: int
-    provider: str
-    model: str
-    start_ms: float
-    provider_ms: float | None
-    outcome: str
-    """ok, error or unknown."""
-    error_kind: str
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int
-    cost_usd: Decimal
-    shares: int
-    """Requests that share the call."""
-    first_token_ms: float | None
-    batch_size: int
-    batch_wait_ms: float
-
-
-class TraceResult(_Report):
-    """How one revision of the request ended."""
-
-    revision: int
-    status: str
-    error_code: str
-    tier: int | None
-    provider: str
-    model: str
-    attempt_id: UUID | None
-    cost_usd: Decimal
-    latency_ms: float
-    provider_ms: float
-    own_ms: float
-    settled_at: datetime
-
-
-class Trace(_Report):
-    """All that the ledger knows of a request."""
-
-    request_id: str
-    arrived_at: datetime
-    """When the broker appended the request, or the first step where there is no result yet."""
-    hops: tuple[TraceHop, ...]
-    calls: tuple[TraceCall, ...]
-    results: tuple[TraceResult, ...]
-
-
 async def summary(window: LedgerWindow, *, top: int = 10) -> Summary:
     """Show cost, share and latency by tier, and what all of it would have cost on the frontier model.
 
@@ -230,7 +143,8 @@ async def summary(window: LedgerWindow, *, top: int = 10) -> Summary:
     )
     total = totals[0]
     spent = sum((row["cost"] for row in purposes), start=Decimal(0))
-    frontier = _frontier_cost(total, window.frontier_rates())
+    prices = window.prices()
+    frontier = prices.cost_on(prices.frontier, total)
     return Summary(
         since=window.since or BEGINNING,
         until=window.until or END,
@@ -251,45 +165,6 @@ async def summary(window: LedgerWindow, *, top: int = 10) -> Summary:
         **total,
         **steps[0],
     )
-
-
-async def trace(client: AsyncClient, database: str, request_id: str) -> Trace | None:
-    """Collect the steps, calls and results of a request; None where the ledger knows nothing of it."""
-    parameters = {"request_id": request_id}
-    results, hops, calls = await asyncio.gather(
-        named_query(client, database, "trace_results", parameters),
-        named_query(client, database, "trace_hops", parameters),
-        named_query(client, database, "trace_calls", parameters),
-    )
-    moments = [row["source_at"] for row in results] or [row["started_at"] for row in (*hops, *calls)]
-    if not moments:
-        return None
-    arrived_at = min(moments)
-    return Trace(
-        request_id=request_id,
-        arrived_at=arrived_at,
-        hops=tuple(
-            TraceHop(
-                start_ms=_ms(arrived_at, row["started_at"]), duration_ms=_ms(row["started_at"], row["ended_at"]), **row
-            )
-            for row in hops
-        ),
-        calls=tuple(TraceCall(start_ms=_ms(arrived_at, row["started_at"]), **row) for row in calls),
-        results=tuple(TraceResult(**row) for row in results),
-    )
-
-
-def _ms(start: datetime, end: datetime) -> float:
-    return (end - start).total_seconds() * 1000
-
-
-def _frontier_cost(total: Mapping[str, Any], rates: Rates) -> Decimal:
-    input_rate, output_rate, cached_rate = rates
-    fresh = total["input_tokens"] - total["cached_tokens"]
-    tokens_cost: Decimal = (
-        fresh * input_rate + total["cached_tokens"] * cached_rate + total["output_tokens"] * output_rate
-    )
-    return tokens_cost / _MILLION
 
 
 def _tier(row: Mapping[str, Any], requests: int) -> TierSummary:
@@ -318,10 +193,3 @@ def _user(row: Mapping[str, Any], cost: Decimal) -> UserSummary:
         cost_usd=row["cost"],
         share=float(row["cost"] / cost) if cost else 0.0,
     )
-
-
-REPORTS: Final[dict[str, Callable[[LedgerWindow], Awaitable[BaseModel]]]] = {
-    "summary": summary,
-    "ledger": ledger_report,
-}
-"""The reports of `tierstream report`, in the order of its help; what a function says of itself first is said there."""

@@ -7,18 +7,15 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import computed_field
 
 from analytics.ledger_window import BEGINNING, END, LedgerWindow
+from analytics.reports.report import Report
 
 Standing = Literal["routed", "duplicate", "unrouted", "unsettled", "shadow", "unknown"]
 
 
-class _Report(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class CallGroup(_Report):
+class CallGroup(Report):
     """Paid calls of one purpose, provider, model and outcome; a call that several requests share is one."""
 
     purpose: str
@@ -29,7 +26,7 @@ class CallGroup(_Report):
     cost_usd: Decimal
 
 
-class ListedCall(_Report):
+class ListedCall(Report):
     """A call that never ended, or one of several of its attempt; a line for each request that shares it."""
 
     request_id: str
@@ -53,7 +50,7 @@ class ListedCall(_Report):
     is_estimated: bool
 
 
-class Reconciliation(_Report):
+class Reconciliation(Report):
     """What results say that they cost against what calls cost, in US dollars.
 
     `calls = routed + duplicate + unrouted + unsettled + shadow`, and `results = routed + unexplained`.
@@ -81,7 +78,7 @@ class Reconciliation(_Report):
         return self.results_cost_usd - self.routed_cost_usd
 
 
-class LedgerReport(_Report):
+class LedgerReport(Report):
     """Requests settled in [since, until), and all paid calls that belong to them or to no result yet."""
 
     since: datetime
@@ -95,7 +92,7 @@ class LedgerReport(_Report):
     """Unknown and duplicate calls, in the order of time."""
 
 
-async def ledger_report(window: LedgerWindow) -> LedgerReport:
+async def ledger(window: LedgerWindow) -> LedgerReport:
     """Show every kind of paid call, reconcile results with calls, and list unknown and duplicate calls.
 
     Args:

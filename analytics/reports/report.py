@@ -1,0 +1,32 @@
+"""What reports have in common: typed answers to the named queries in `queries/`. Money stays Decimal."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from analytics.ledger_window import LedgerWindow
+from analytics.period import Grain
+
+
+class Report(BaseModel):
+    """A record of a report, or a row in one."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class RollupReport(Report):
+    """A report on whole hours or days: [since, until)."""
+
+    since: datetime
+    until: datetime
+    grain: Grain
+    built_at: datetime | None
+    """When the roll-ups were last brought up to date; None: never. What came since then is not in the figures."""
+
+
+async def rolled_up(window: LedgerWindow) -> dict[str, Any]:
+    """Return the fields of RollupReport for a window."""
+    [row] = await window.rollup_rows("report_built")
+    period = window.period
+    return {"since": period.since, "until": period.until, "grain": period.grain, **row}
