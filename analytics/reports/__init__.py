@@ -6,6 +6,7 @@ from typing import Final
 from pydantic import BaseModel
 
 from analytics.reports.costs import costs
+from analytics.reports.findings import findings
 from analytics.reports.ledger import ledger
 from analytics.reports.summary import summary
 
@@ -14,6 +15,7 @@ __all__ = ["BY_TAG", "REPORTS"]
 REPORTS: Final[dict[str, Callable[..., Awaitable[BaseModel]]]] = {
     "summary": summary,
     "costs": costs,
+    "findings": findings,
     "ledger": ledger,
 }
 """The reports of `tierstream report`, in the order of its help; what a function says of itself first is said there.
