@@ -23,6 +23,8 @@ _MORE: Final = 1.3
 """By which factor the cost of a feature has to rise."""
 _AROUND: Final = {"day": 7, "hour": 24}
 """Values on either side of a step between which it must be seen too: what grows little by little is none."""
+_SUDDEN: Final = 0.75
+"""Of a step, as a power: steady growth has 0.5 of it between the weeks around its middle."""
 _WEEKEND: Final = 5
 _PARTS: Final = ("fresh", "cached", "written", "output")
 
@@ -121,7 +123,7 @@ def _stepped(
     nearby = mean(series[step.at : step.at + around]) / mean(series[max(0, step.at - around) : step.at])
     after = [usd[at] for at in moments[step.at :]]
     extra = sum(after) * (1 - 1 / step.ratio)
-    if extra < scene.least_usd or step.ratio < _MORE or nearby < step.ratio**0.5:
+    if extra < scene.least_usd or step.ratio < _MORE or nearby < step.ratio**_SUDDEN:
         return
     at = moments[step.at]
     yield Candidate(

@@ -1,6 +1,7 @@
 """Made traffic with things to find in it, small enough for a test, and what each of them is truly worth."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,10 +19,11 @@ from topics.results import Result
 START = datetime(2026, 10, 1, tzinfo=UTC)
 # Of so few requests more have to be looked at, for the same to be said of them.
 PLANTS = Plants(PowerUser(others_share=0.04), PriceChange(), SlowProvider(), MisTiered(share=0.06, judged=0.6))
+NOTHING = Plants()
 _LIFETIME_S = 3600
 
 
-def made(seed: int, requests: int, days: int, plants: Plants = Plants()) -> Traffic:
+def made(seed: int, requests: int, days: int, plants: Plants = NOTHING) -> Traffic:
     return Traffic(seed, requests, days, START, 1_000, plants)
 
 
@@ -51,49 +53,41 @@ class Truth:
 def truth(traffic: Traffic, plants: Plants) -> Truth:
     """Add up what answers cost, less what they would have cost.
 
-    On the tier that answers as well, that is the tokens of the answers at the first tier's prices, as its models share
-    its calls, and three answers of a hundred escalated because a judge errs; at the former price; on the other model.
+    On the tier that answers as well, they cost the first tier's prices, as its models share its calls, and what is
+    escalated because a check or a judge errs. Else they cost the former price, or what the other model costs, which is
+    the same.
     """
-    calls: list[CallEnded] = []
-    results: dict[str, Result] = {}
-    for records in traffic:
-        for _, record in records:
-            match record:
-                case CallEnded(purpose=Purpose.INFER):
-                    calls.append(record)
-                case Result():
-                    results[record.request_id] = record
-    first = [call for call in calls if call.tier == 1 and call.usage and call.rates]
-    share = Decimal(sum(call.provider == first[0].provider for call in first)) / len(first)
-    by_provider = {call.provider: call.rates for call in first}
-    saved = Truth()
+    calls, results = _told(traffic)
+    first = [call for call in calls if call.tier == 1]
+    mix = {rates: Decimal(count) / len(first) for rates, count in Counter(call.rates for call in first).items()}
+    saved, changed = Truth(), plants.price_change
+    raised_at = traffic.start + timedelta(days=changed.day)
     for call in calls:
         result = results.get(call.request_id)
-        if call.usage is None or call.rates is None or result is None:
-            continue
-        if call.tier == 3 and _is_first(call, result):
-            cheap = sum(
-                (share if provider == first[0].provider else 1 - share) * _cost(rates, call.usage)
-                for provider, rates in by_provider.items()
-            )
-            gain = call.cost_usd - cheap
+        if result is not None and call.tier == 3 and _is_first(call, result):
+            gain = call.cost_usd - sum(share * _cost(rates, call.usage) for rates, share in mix.items())
             if result.user_id == plants.power_user.user_id:
-                saved.power_user += gain - call.cost_usd * _ESCALATED_SAMPLED
+                saved.power_user += gain - call.cost_usd * _escalated(0.3)
             elif result.feature == plants.mis_tiered.feature:
-                saved.mis_tiered += gain - call.cost_usd * _ESCALATED_JUDGED
-        changed = plants.price_change
-        if (call.provider, call.model) == (changed.provider, changed.model):
+                saved.mis_tiered += gain - call.cost_usd * _escalated(plants.mis_tiered.judged)
+        if (call.provider, call.model) == (changed.provider, changed.model) and call.ended_at >= raised_at:
             extra = call.cost_usd * (1 - 1 / changed.factor)
-            if call.ended_at >= traffic.start + timedelta(days=changed.day):
-                saved.price_change += extra * traffic.days / (traffic.days - changed.day)
-                saved.slow_provider += extra
+            saved.price_change += extra * traffic.days / (traffic.days - changed.day)
+            saved.slow_provider += extra
     month = Decimal(30) / traffic.days
     return Truth(*(getattr(saved, name) * month for name in Truth.__dataclass_fields__))
 
 
-# Checks that fail 8 of 1,000 good answers, and a judge that looks at some and fails 3 of 100.
-_ESCALATED_SAMPLED = Decimal("0.008") + Decimal("0.3") * Decimal("0.03")
-_ESCALATED_JUDGED = Decimal("0.008") + Decimal("0.6") * Decimal("0.03")
+def _told(traffic: Traffic) -> tuple[Sequence[CallEnded], Mapping[str, Result]]:
+    """Return the calls for answers that were billed, and the results."""
+    said = [record for records in traffic for _, record in records]
+    calls = [one for one in said if isinstance(one, CallEnded) and one.purpose is Purpose.INFER and one.usage]
+    return calls, {one.request_id: one for one in said if isinstance(one, Result)}
+
+
+def _escalated(judged: float) -> Decimal:
+    """Checks fail 8 of 1,000 good answers, and a judge 3 of 100 of those that it looks at."""
+    return Decimal("0.008") + Decimal("0.03") * Decimal(str(judged))
 
 
 def _is_first(call: CallEnded, result: Result) -> bool:
