@@ -9,6 +9,7 @@ from analytics.reports.breakers import breakers
 from analytics.reports.cache import cache
 from analytics.reports.costs import costs
 from analytics.reports.errors import errors
+from analytics.reports.findings import findings
 from analytics.reports.latency import latency
 from analytics.reports.ledger import ledger
 from analytics.reports.rates import rates
@@ -30,6 +31,7 @@ REPORTS: Final[dict[str, Callable[..., Awaitable[BaseModel]]]] = {
     "breakers": breakers,
     "sharing": sharing,
     "cache": cache,
+    "findings": findings,
     "ledger": ledger,
 }
 """The reports of `tierstream report`, in the order of its help; what a function says of itself first is said there.
