@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from agents import STAGES
+from agents.classify import classify
 from agents.feedback import feedback
 from agents.learn import STAGE as LEARN
 from agents.learn import Learn, learns, lessons_of
@@ -19,6 +20,7 @@ from agents.parked import Parking
 from agents.settle import STAGE as SETTLE
 from agents.settle import Settle
 from streams.admission import BreakerChange, Gate
+from streams.budgets.budgets import Budgets
 from streams.calls.attempt_log import AttemptLog
 from streams.calls.journal import Journal
 from streams.calls.model_caller import ModelCaller
@@ -190,9 +192,16 @@ async def _engine(
             on_learned=take_in,
         )
         asks, pays = _asks_and_pays(settings, stages)
+        spends = bool(settings.budgets) and (pays or classify.name in stages)
+        budgets = Budgets(settings, publisher, clock, statuses.worker) if spends else None
         votes = VoteJournal(publisher, attempts) if asks else None
         preparing = asyncio.create_task(_prepare(providers if pays else {}))
-        memories = [settled.run, control.run, *([attempts.run] if pays else [])]
+        memories = [
+            settled.run,
+            control.run,
+            *([attempts.run] if pays else []),
+            *([budgets.run] if budgets is not None else []),
+        ]
         try:
             async with _followed(memories, statuses) as following:
                 engine = Engine(
@@ -209,6 +218,7 @@ async def _engine(
                     policies=policies,
                     votes=votes,
                     results=results,
+                    budgets=budgets,
                 )
                 yield engine, following
         finally:
