@@ -15,7 +15,7 @@ from streams.budgets.plan import BudgetPlan, payer_of, places, plans_of
 from streams.budgets.refusal import Refusal
 from streams.budgets.replay import SLACK_MS, log_of, read, remembered_ms
 from streams.budgets.snapshots import size_of, snapshots_of
-from streams.budgets.state import BudgetState, Crossing, Event, identity_of
+from streams.budgets.state import BudgetState, Crossing, Event, busy, identity_of
 from streams.config.settings import Settings
 from streams.kafka.clock import Clock
 from streams.kafka.publisher import DeliveryError, Output, Publisher
@@ -256,20 +256,14 @@ class Budgets:
             async with asyncio.timeout(patience_s):
                 return await verdict
         except TimeoutError:
-            busy = self._in_the_way(asked)
+            if verdict.done() and not verdict.cancelled():
+                return verdict.result()
+            claim = self.state.claims[asked.call_id]
             self.let_go(Held(asked.call_id, asked.request_id, asked.waits_until))
-            return busy
+            return busy(claim)
         finally:
             self._follower.rest()
             del self._verdicts[asked.call_id]
-
-    def _in_the_way(self, asked: Reservation) -> Refusal:
-        claim = self.state.claims.get(asked.call_id)
-        accounts = claim.accounts if claim is not None else ()
-        busiest = max(accounts, key=lambda account: account.held / account.plan.limit, default=None)
-        if busiest is None:
-            raise DeliveryError("a reservation is lost on the log of budgets")
-        return Refusal(busiest.plan, busiest.key, busiest.sums.total, busiest.held, None)
 
     async def _release(self, held: Held) -> None:
         try:

@@ -98,8 +98,9 @@ def _parts(state: BudgetState) -> Iterator[list[BudgetSums]]:
     room = _PART_ENTRIES
     for plan in state.plans:
         accounts: list[AccountSum] = []
+        first = plan.first_step(state.at_ms)
         for account in state.accounts[plan.name].values():
-            sums = tuple((step, usd_of(amount)) for step, amount in account.sums)
+            sums = tuple((step, usd_of(amount)) for step, amount in account.sums if step >= first)
             accounts.append(AccountSum(key=account.key, sums=sums, told=account.told))
             room -= 1 + len(sums)
             if room <= 0:

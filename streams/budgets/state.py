@@ -109,10 +109,13 @@ class BudgetState:
         self._number = 0
         self._in_line: dict[int, Account] = {}
         """Accounts that somebody waits for, by identity."""
+        self._fresh: Claim | None = None
+        """Asked for by the record that is applied."""
         self._pruned_ms = 0
 
     def apply(self, record: Record, at_ms: int) -> list[Event]:
         """Take a record of the log that the broker has appended at `at_ms`; return what follows from it."""
+        self._fresh = None
         second, self.at_ms = self.at_ms // _LOOKED_MS, max(self.at_ms, at_ms)
         events: list[Event] = []
         touched = self._expire()
@@ -184,6 +187,7 @@ class BudgetState:
             events.append(Verdict(reservation.call_id, None))
             return ()
         self._line_up(claim)
+        self._fresh = claim
         return claim.accounts
 
     def _claim(self, reservation: Reservation) -> Claim:
@@ -245,8 +249,12 @@ class BudgetState:
                 # Somebody else is before it in another line, and whoever decides on that one comes back here.
                 continue
             refusal = self._judge(claim)
-            if refusal is not None and refusal.room_at_ms is None and claim.waits_until_ms > self.at_ms:
+            has_time = claim.waits_until_ms > self.at_ms
+            if refusal is not None and refusal.room_at_ms is None and has_time:
                 continue
+            if refusal is None and not has_time and claim is not self._fresh:
+                # Who asked for it has gone.
+                refusal = busy(claim)
             for other in claim.accounts:
                 other.waiting.popleft()
             if refusal is None:
@@ -259,15 +267,15 @@ class BudgetState:
 
     def _judge(self, claim: Claim) -> Refusal | None:
         """Say what is in the way of a claim: an exhausted budget, or else calls under way."""
-        busy: Refusal | None = None
+        is_busy = False
         for account in claim.accounts:
             plan, sums = account.plan, account.sums
             sums.drop_before(plan.first_step(self.at_ms))
             if sums.total >= plan.limit:
                 return _refusal(account, sums.total)
             if account.held and sums.total + account.held + claim.most > plan.limit:
-                busy = busy or Refusal(plan, account.key, sums.total, account.held, None)
-        return busy
+                is_busy = True
+        return busy(claim) if is_busy else None
 
     def _is_new(self, spending: Spending, at_ms: int) -> bool:
         identity = identity_of(spending)
@@ -322,6 +330,12 @@ class BudgetState:
                 log.warning("budget %s has over %d accounts: the idlest is forgotten", plan.name, MOST_ACCOUNTS)
                 del accounts[account.key]
                 return
+
+
+def busy(claim: Claim) -> Refusal:
+    """Say that calls under way are in the way of a claim, or were until its time was up."""
+    account = max(claim.accounts, key=lambda one: (one.sums.total + one.held) / one.plan.limit)
+    return Refusal(account.plan, account.key, account.sums.total, account.held, None)
 
 
 def _first(account: Account) -> Claim | None:
