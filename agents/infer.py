@@ -50,7 +50,7 @@ def _ended(result: ChainResult, why: OutOfBounds, ctx: Context) -> list[Output]:
 
 
 def _without_budget(result: ChainResult, refusal: Refusal, ctx: Context) -> list[Output]:
-    """Go on at a tier that the budget leaves, unless that one has given what it can; else the request ends."""
+    """Go on at a tier that the budget leaves, or rest while it is only held for other calls; else the request ends."""
     task, lower = result.task, refusal.plan.lower_to
     if lower is not None and lower < task.tier and task.best is None:
         down = _lowered(task, lower, f"budget {refusal.plan.name}")
@@ -58,6 +58,9 @@ def _without_budget(result: ChainResult, refusal: Refusal, ctx: Context) -> list
             down = down.after(ctx.hop("lowered", tier=lower, detail=str(refusal)))
             event = StatusEvent(kind=StatusKind.ROUTED, at=ctx.now(), tier=lower, detail=down.why)
             return [Output(tier_tasks(lower), down), ctx.status(task.request.request_id, task.revision, event)]
+    if refusal.may_pass and lower is None:
+        result.away = f"budget {refusal.plan.name} is held for other calls"
+        return _parked(result, ctx)
     why = OutOfBounds(ResultStatus.REJECTED, "budget", str(refusal))
     result.task = task.after(ctx.hop("rejected", tier=task.tier, detail=str(refusal)))
     return _ended(result, why, ctx)

@@ -37,6 +37,8 @@ class Reservation(_OnTheLog):
     SCHEMA: ClassVar[str] = "reservation/1"
 
     call_id: UUID
+    attempt_id: UUID
+    """It takes the place of an earlier one of the same attempt, whose process has died or lost the work."""
     request_id: Identifier
     payer: Payer
     budgets: tuple[Label, ...]

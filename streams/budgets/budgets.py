@@ -148,6 +148,7 @@ class Budgets:
     async def hold(
         self,
         call_id: UUID,
+        attempt_id: UUID,
         request: Request,
         *,
         purpose: Purpose,
@@ -160,6 +161,7 @@ class Budgets:
 
         Args:
             call_id: Of the call; its spending lets the room go, and so does `let_go`.
+            attempt_id: The attempt that it is; what is still held for an earlier call of that is let go.
             request: That it is made for.
             purpose: What for.
             tier: Of the task.
@@ -183,6 +185,7 @@ class Budgets:
         leaves_by = waits_until + timedelta(seconds=patience_s + _TRAVEL_S)
         asked = Reservation(
             call_id=call_id,
+            attempt_id=attempt_id,
             request_id=request.request_id,
             payer=payer,
             budgets=tuple(names),
@@ -253,14 +256,12 @@ class Budgets:
         try:
             [offset] = await self._publish([asked])
             await self._follower.pass_by(offset)
-            async with asyncio.timeout(patience_s):
-                return await verdict
-        except TimeoutError:
-            if verdict.done() and not verdict.cancelled():
+            # Not a timeout around it, which would cancel it, and who comes next is told nothing then.
+            await asyncio.wait([verdict], timeout=patience_s)
+            if verdict.done():
                 return verdict.result()
-            claim = self.state.claims[asked.call_id]
             self.let_go(Held(asked.call_id, asked.request_id, asked.waits_until))
-            return busy(claim)
+            return busy(self.state.claims[asked.call_id])
         finally:
             self._follower.rest()
             del self._verdicts[asked.call_id]

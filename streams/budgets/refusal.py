@@ -36,6 +36,11 @@ class Refusal:
         return f"{what}, there is room again at {from_millis(self.room_at_ms).isoformat(timespec='seconds')}"
 
     @property
+    def may_pass(self) -> bool:
+        """Whether calls under way are all that is in the way."""
+        return self.room_at_ms is None
+
+    @property
     def spent_usd(self) -> Decimal:
         """What was spent, in US dollars."""
         return usd_of(self.spent)

@@ -102,6 +102,7 @@ class BudgetState:
         self.accounts: dict[str, OrderedDict[str, Account]] = {plan.name: OrderedDict() for plan in plans}
         """By budget and key, whoever has spent last at the end."""
         self.claims: dict[UUID, Claim] = {}
+        self._of_attempt: dict[UUID, Claim] = {}
         self._by_name = {plan.name: plan for plan in plans}
         self._remembered_ms = remembered_ms
         self._seen: dict[bytes, int] = {}
@@ -186,9 +187,13 @@ class BudgetState:
         if not claim.accounts:
             events.append(Verdict(reservation.call_id, None))
             return ()
+        before = self._of_attempt.get(reservation.attempt_id)
+        if before is not None and not before.granted:
+            events.append(Verdict(before.reservation.call_id, busy(before)))
+        touched = () if before is None else self._finish(before.reservation.call_id)
         self._line_up(claim)
         self._fresh = claim
-        return claim.accounts
+        return [*touched, *claim.accounts]
 
     def _claim(self, reservation: Reservation) -> Claim:
         plans = [self._by_name[name] for name in reservation.budgets if name in self._by_name]
@@ -201,25 +206,35 @@ class BudgetState:
         )
 
     def _line_up(self, claim: Claim) -> None:
-        self.claims[claim.reservation.call_id] = claim
+        self._note(claim)
         for account in claim.accounts:
             account.waiting.append(claim)
             self._in_line[id(account)] = account
 
     def _grant(self, claim: Claim) -> None:
         claim.granted = True
-        self.claims[claim.reservation.call_id] = claim
+        self._note(claim)
         for account in claim.accounts:
             account.held += claim.most
         self._number += 1
         heappush(self._expiring, (claim.expires_ms, self._number, claim))
 
+    def _note(self, claim: Claim) -> None:
+        self.claims[claim.reservation.call_id] = claim
+        self._of_attempt[claim.reservation.attempt_id] = claim
+
+    def _forget(self, claim: Claim) -> None:
+        claim.over = True
+        del self.claims[claim.reservation.call_id]
+        if self._of_attempt.get(claim.reservation.attempt_id) is claim:
+            del self._of_attempt[claim.reservation.attempt_id]
+
     def _finish(self, call_id: UUID) -> Sequence[Account]:
         """Let go what a call holds or waits for; return the accounts that may have room by that."""
-        claim = self.claims.pop(call_id, None)
+        claim = self.claims.get(call_id)
         if claim is None:
             return ()
-        claim.over = True
+        self._forget(claim)
         if claim.granted:
             for account in claim.accounts:
                 account.held -= claim.most
@@ -260,8 +275,7 @@ class BudgetState:
             if refusal is None:
                 self._grant(claim)
             else:
-                claim.over = True
-                del self.claims[claim.reservation.call_id]
+                self._forget(claim)
             events.append(Verdict(claim.reservation.call_id, refusal))
             pending.extend(claim.accounts)
 

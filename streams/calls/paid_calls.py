@@ -228,6 +228,7 @@ class PaidCalls:
         self._caller.check(call.model, call.target)
         return await self._budgets.hold(
             call_id,
+            call.attempt.attempt,
             call.task.request,
             purpose=call.purpose,
             tier=call.task.tier,

@@ -568,6 +568,7 @@ PAYER = Payer(user_id="ann", feature="help", tags=("nightly",))
 PAYER_JSON = {"user_id": "ann", "feature": "help", "tags": ["nightly"]}
 RESERVATION = Reservation(
     call_id=CALL,
+    attempt_id=ATTEMPT,
     request_id="r1",
     payer=PAYER,
     budgets=("users",),
@@ -577,6 +578,7 @@ RESERVATION = Reservation(
 )
 RESERVATION_JSON = {
     "call_id": str(CALL),
+    "attempt_id": ATTEMPT_TEXT,
     "request_id": "r1",
     "payer": PAYER_JSON,
     "budgets": ["users"],

@@ -32,7 +32,14 @@ def state_of(*plans: BudgetPlan) -> BudgetState:
 
 
 def reservation(
-    n: int, usd: str = "0.4", *, user: str | None = "ann", budgets: Sequence[str] = ("b",), at_s: float = 0, **more: Any
+    n: int,
+    usd: str = "0.4",
+    *,
+    user: str | None = "ann",
+    budgets: Sequence[str] = ("b",),
+    at_s: float = 0,
+    attempt: int | None = None,
+    **more: Any,
 ) -> Reservation:
     at = BASE + timedelta(seconds=at_s)
     times = {
@@ -41,7 +48,13 @@ def reservation(
     }
     payer = Payer(user_id=user, **more)
     return Reservation(
-        call_id=call(n), request_id=f"r{n}", payer=payer, budgets=tuple(budgets), most_usd=Decimal(usd), **times
+        call_id=call(n),
+        attempt_id=call(n if attempt is None else attempt),
+        request_id=f"r{n}",
+        payer=payer,
+        budgets=tuple(budgets),
+        most_usd=Decimal(usd),
+        **times,
     )
 
 

@@ -441,6 +441,7 @@ payers = every_field(Payer, user_id=maybe(names), feature=maybe(names), tags=som
 reservations = every_field(
     Reservation,
     call_id=st.uuids(),
+    attempt_id=st.uuids(),
     request_id=ids,
     payer=payers,
     budgets=some(names),

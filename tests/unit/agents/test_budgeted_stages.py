@@ -17,7 +17,7 @@ from topics.budgets import BudgetSnapshot, Release, Reservation, Spending
 from topics.events import Hops
 from topics.journal import CallEnded, CallStarted
 from topics.results import Outcome, ResultStatus
-from topics.tasks import Answer, TierTask
+from topics.tasks import Answer, Parked, TierTask
 
 ANN = {"user_id": "ann"}
 
@@ -105,6 +105,21 @@ async def test_calls_at_the_same_time_wait_for_each_other_and_use_the_budget_up(
     # Each may cost up to $0.0104, so they go one after the other; the last one passes the limit by a part of itself.
     assert statuses.count(ResultStatus.OK) == 6
     assert spent(bench) == {"ann": 6 * CALL_COST}
+
+
+async def test_a_task_rests_while_the_budget_is_held_for_other_calls():
+    config = {"attempts": {"patience_s": 0.05}}
+    provider = FakeProvider()
+    provider.gate = asyncio.Event()
+    bench = await bench_with(budget("0.0115"), config=config, fast=provider)
+    first = asyncio.create_task(infer_one(bench, 1))
+    await provider.called.wait()
+    parked = only(await infer_one(bench, 2), Parked)
+    assert parked.reason == "budget users is held for other calls"
+    provider.gate.set()
+    assert only(await first, Outcome).status is ResultStatus.OK
+    assert only(await infer_one(bench, 2), Outcome).status is ResultStatus.OK
+    assert not bench.engine.budgets.state.claims
 
 
 async def test_what_is_given_up_is_given_back():

@@ -82,6 +82,14 @@ def test_a_later_one_does_not_overtake_and_others_are_not_held_up():
     assert granted(apply(state, spending(2, "0.1"))) == [call(3)]
 
 
+def test_an_attempt_that_is_made_again_takes_the_place_of_the_call_before():
+    state = state_of()
+    apply(state, reservation(1, "0.9", attempt=7), reservation(2, "0.9", attempt=8))
+    events = apply(state, reservation(3, "0.2", attempt=8))
+    assert (granted(events), list(refused(events))) == ([], [call(2)])
+    assert granted(apply(state, reservation(4, "0.8", attempt=7))) == [call(3), call(4)]
+
+
 def test_every_budget_that_is_named_needs_room():
     state = state_of(plan(by="user", usd="10"), plan("all", usd="1"))
     both = ("b", "all")
@@ -181,9 +189,9 @@ def logs(draw):
         kind = draw(st.sampled_from(["ask", "ask", "spend", "spend", "release"]))
         if kind == "ask":
             waits, lasts = draw(st.integers(0, 5)), draw(st.integers(1, 20))
-            record = reservation(
-                n, draw(AMOUNTS), user=user, budgets=draw(NAMES), at_s=at_ms / 1000, waits_s=waits, lasts_s=lasts
-            )
+            times = {"at_s": at_ms / 1000, "waits_s": waits, "lasts_s": lasts}
+            attempt = draw(st.integers(0, 12))
+            record = reservation(n, draw(AMOUNTS), user=user, budgets=draw(NAMES), attempt=attempt, **times)
         elif kind == "spend":
             ended_s = max(at_ms - draw(st.integers(0, 3000)), 0) / 1000
             record = spending(n, draw(AMOUNTS), user=user, ended_s=ended_s, tags=draw(st.sampled_from([(), ("x",)])))
