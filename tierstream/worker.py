@@ -11,6 +11,8 @@ from functools import partial
 from typing import Any
 
 from agents import STAGES
+from agents.alerts import STAGE as ALERTS
+from agents.alerts import AlertPoster, MissingSecretError, is_wanted
 from agents.classify import classify
 from agents.feedback import feedback
 from agents.learn import STAGE as LEARN
@@ -74,7 +76,12 @@ class WorkerError(Exception):
 
 def stage_names(settings: Settings) -> list[str]:
     """List every stage that a worker can run, in the order in which a request meets them."""
-    consumers = [PARKED, SETTLE, *([LEARN] if learns(settings) else [])]
+    consumers = [
+        PARKED,
+        SETTLE,
+        *([LEARN] if learns(settings) else []),
+        *([ALERTS] if is_wanted(settings) else []),
+    ]
     return [*(instance.name for instance in _on_faust(settings)), *consumers]
 
 
@@ -323,6 +330,11 @@ def _run_stage(name: str, engine: Engine) -> _Run:
         prices = PriceBook(engine.settings.prices, engine.settings.providers)
         lessons = partial(lessons_of, engine.settings, engine.learned, engine.policies, prices)
         return Learn(engine.settings, lessons, engine.clock).run
+    if name == ALERTS:
+        try:
+            return AlertPoster(engine.settings, engine.clock).run
+        except MissingSecretError as error:
+            raise WorkerError(str(error)) from None
     from streams.runtime.stage_runner import StageRunner  # noqa: PLC0415 - Faust is for these stages alone
 
     instance = next(instance for instance in _on_faust(engine.settings) if instance.name == name)
