@@ -11,6 +11,9 @@ from functools import partial
 from typing import Any
 
 from agents import STAGES
+from agents.alerts import STAGE as ALERTS
+from agents.alerts import AlertPoster, MissingSecretError, is_wanted
+from agents.classify import classify
 from agents.feedback import feedback
 from agents.learn import STAGE as LEARN
 from agents.learn import Learn, learns, lessons_of
@@ -19,6 +22,7 @@ from agents.parked import Parking
 from agents.settle import STAGE as SETTLE
 from agents.settle import Settle
 from streams.admission import BreakerChange, Gate
+from streams.budgets.budgets import Budgets
 from streams.calls.attempt_log import AttemptLog
 from streams.calls.journal import Journal
 from streams.calls.model_caller import ModelCaller
@@ -72,7 +76,12 @@ class WorkerError(Exception):
 
 def stage_names(settings: Settings) -> list[str]:
     """List every stage that a worker can run, in the order in which a request meets them."""
-    consumers = [PARKED, SETTLE, *([LEARN] if learns(settings) else [])]
+    consumers = [
+        PARKED,
+        SETTLE,
+        *([LEARN] if learns(settings) else []),
+        *([ALERTS] if is_wanted(settings) else []),
+    ]
     return [*(instance.name for instance in _on_faust(settings)), *consumers]
 
 
@@ -190,9 +199,16 @@ async def _engine(
             on_learned=take_in,
         )
         asks, pays = _asks_and_pays(settings, stages)
+        spends = bool(settings.budgets) and (pays or classify.name in stages)
+        budgets = Budgets(settings, publisher, clock, statuses.worker) if spends else None
         votes = VoteJournal(publisher, attempts) if asks else None
         preparing = asyncio.create_task(_prepare(providers if pays else {}))
-        memories = [settled.run, control.run, *([attempts.run] if pays else [])]
+        memories = [
+            settled.run,
+            control.run,
+            *([attempts.run] if pays else []),
+            *([budgets.run] if budgets is not None else []),
+        ]
         try:
             async with _followed(memories, statuses) as following:
                 engine = Engine(
@@ -209,6 +225,7 @@ async def _engine(
                     policies=policies,
                     votes=votes,
                     results=results,
+                    budgets=budgets,
                 )
                 yield engine, following
         finally:
@@ -313,6 +330,11 @@ def _run_stage(name: str, engine: Engine) -> _Run:
         prices = PriceBook(engine.settings.prices, engine.settings.providers)
         lessons = partial(lessons_of, engine.settings, engine.learned, engine.policies, prices)
         return Learn(engine.settings, lessons, engine.clock).run
+    if name == ALERTS:
+        try:
+            return AlertPoster(engine.settings, engine.clock).run
+        except MissingSecretError as error:
+            raise WorkerError(str(error)) from None
     from streams.runtime.stage_runner import StageRunner  # noqa: PLC0415 - Faust is for these stages alone
 
     instance = next(instance for instance in _on_faust(engine.settings) if instance.name == name)

@@ -1,11 +1,13 @@
 """One way for all paid calls: the gate's leave, the trip over the wire, what the gate learns of it, and its price."""
 
+import json
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
 from streams.admission import Admission, Gate
 from streams.calls.chunk_writer import ChunkWriter
@@ -18,6 +20,10 @@ from streams.providers.base import ChatCall, ChatReply, ErrorKind, Prompt, Provi
 from topics.journal import CallError, Rates, Usage
 
 log = logging.getLogger(__name__)
+
+_LEAST_BYTES_A_TOKEN: Final = 2
+_FRAMING_TOKENS: Final = 16
+"""Around each message, at the most."""
 
 Part = tuple[Usage | None, Decimal]
 """Tokens of one request's part in a call, None where the call has none, and what they cost in US dollars."""
@@ -77,6 +83,14 @@ class ModelCaller:
         await self._providers[model.provider].prepare()
         tokens = most_tokens(model, prompt)
         return await self._gate.enter(model, tokens=tokens, patience_s=patience_s, target=target)
+
+    def check(self, model: ModelSettings, target: str | None = None) -> None:
+        """See whether a call could leave now at all; nothing is taken.
+
+        Raises:
+            UnavailableError: The breaker is open.
+        """
+        self._gate.check(model, target)
 
     async def send(
         self,
@@ -147,6 +161,18 @@ class ModelCaller:
     def cost(self, model: ModelSettings, usage: Usage, at: datetime) -> Decimal:
         """Return what a call costs in US dollars at the rates of a moment."""
         return self._prices.rates(model.provider, model.model, at, usage).cost(usage)
+
+    def most_cost(self, model: ModelSettings, prompt: Prompt, at: datetime) -> Decimal:
+        """Return what a call may cost at most, in US dollars; only a prompt of the oddest text costs more."""
+        asked = sum(len(message.text.encode(errors="replace")) for message in prompt.messages)
+        if prompt.response_schema is not None:
+            asked += len(json.dumps(prompt.response_schema))
+        tokens = asked // _LEAST_BYTES_A_TOKEN + _FRAMING_TOKENS * (len(prompt.messages) + 1)
+        usage = Usage(input=tokens, output=prompt.most_output(model.max_tokens))
+        rates = self._prices.rates(model.provider, model.model, at, usage)
+        if rates.cache_write is not None and rates.cache_write > rates.input:
+            usage = usage.model_copy(update={"cache_written": tokens})
+        return rates.cost(usage)
 
     def priced(self, result: CallResult, provider: str, model: str, n: int) -> tuple[Rates | None, list[Part]]:
         """Price a call at the rates of its day, and split tokens and cost among the `n` requests that it was made for.

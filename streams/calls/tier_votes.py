@@ -15,6 +15,8 @@ from typing import Final
 from uuid import uuid4
 
 from streams.admission import UnavailableError
+from streams.budgets.budgets import Budgets
+from streams.budgets.plan import payer_of
 from streams.calls.attempt_log import AttemptRef
 from streams.calls.batcher import Batcher
 from streams.calls.model_caller import CallResult, Part, call_error
@@ -81,14 +83,24 @@ class TierVotes:
         journal: Of all classifications.
         model: Gives the votes.
         clock: Current moment.
+        budgets: Are told what votes have cost; None: there are none.
     """
 
-    def __init__(self, *, settings: Settings, journal: VoteJournal, model: VoteModel, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        journal: VoteJournal,
+        model: VoteModel,
+        clock: Clock,
+        budgets: Budgets | None = None,
+    ) -> None:
         llm = settings.routing.llm
         self._settings = settings
         self._journal = journal
         self._model = model
         self._clock = clock
+        self._budgets = budgets
         self._budget = timedelta(milliseconds=llm.budget_ms)
         # A question waits for others only while the model is busy with earlier ones.
         batching = BatchingSettings(max_wait_ms=llm.batch_wait_ms, max_size=llm.batch_size, idle_below=1)
@@ -117,7 +129,7 @@ class TierVotes:
         place = self._place(request, revision, source)
         now = self._clock()
         if now >= deadline:
-            earlier = await self._journal.recall(place)
+            earlier = await self._recall(place, request)
             return VoteResult() if earlier is None else _result_of(earlier)
         text = question_of(request)
         if text is None or not self._model.may_be_asked(request, text, from_millis(source.timestamp_ms)):
@@ -132,8 +144,15 @@ class TierVotes:
         attempt = attempt_id(request.request_id, revision, CLASSIFY, 0)
         return AttemptRef(partition, attempt, source.timestamp_ms)
 
+    async def _recall(self, place: AttemptRef, request: Request) -> CallEnded | None:
+        """Return how a vote ended earlier, charged to the budgets: who journalled it may have died before that."""
+        earlier = await self._journal.recall(place)
+        if earlier is not None and self._budgets is not None:
+            await self._budgets.recall(earlier, request)
+        return earlier
+
     async def _recall_or_ask(self, question: _Question) -> CallEnded:
-        earlier = await self._journal.recall(question.place)
+        earlier = await self._recall(question.place, question.request)
         if earlier is not None:
             return earlier
         await question.lease.confirm()
@@ -167,8 +186,11 @@ class TierVotes:
             # Another process may have them on the wire. If it is dead, they have to end here.
             places = [question.place for question in questions]
             await self._journal.wait_ended(places, max((ends_at - self._clock()).total_seconds(), 0.0))
-        ends = self._ends(questions, starts, asked, reply, left_at)
+        ends = list(self._ends(questions, starts, asked, reply, left_at))
         await self._journal.write([*unwritten, *ends])
+        if self._budgets is not None:
+            payers = [payer_of(question.request) for question in questions]
+            await self._budgets.spend(list(zip(ends, payers, strict=True)))
         for question in questions:
             question.first_end = await self._journal.first_end(question.place)
 

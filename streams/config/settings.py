@@ -14,6 +14,7 @@ from pydantic_settings import SettingsError as UnreadableVariableError
 
 from streams.config.model_catalogue import ModelTable
 from streams.config.settings_answers import EscalationSettings, FeedbackSettings, ValidationSettings
+from streams.config.settings_budgets import AlertSettings, BudgetSettings, budget_problems
 from streams.config.settings_candidates import CanarySettings, ShadowSettings, candidate_models, candidate_problems
 from streams.config.settings_learning import LearningSettings
 from streams.config.settings_problems import (
@@ -87,11 +88,19 @@ class Settings(BaseSettings):
     shadow: tuple[ShadowSettings, ...] = ()
     canary: tuple[CanarySettings, ...] = ()
     feedback: FeedbackSettings = FeedbackSettings()
+    budgets: tuple[BudgetSettings, ...] = ()
+    alerts: AlertSettings = AlertSettings()
     stack: StackSettings = StackSettings()
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        if found := [*self._about_models(), *self._about_tiers(), *self._about_spans(), *self._about_candidates()]:
+        if found := [
+            *self._about_models(),
+            *self._about_tiers(),
+            *self._about_spans(),
+            *self._about_candidates(),
+            *budget_problems(self.budgets, len(self.tiers)),
+        ]:
             raise Contradictions(found)
         return self
 

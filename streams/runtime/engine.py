@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from streams.admission import Gate
+from streams.budgets.budgets import Budgets
 from streams.calls.attempt_log import AttemptLog
 from streams.calls.model_caller import ModelCaller
 from streams.calls.vote_journal import VoteJournal
@@ -41,6 +42,8 @@ class Engine:
     shadow_budgets: ShadowBudgets = field(default_factory=ShadowBudgets)
     results: ResultIndex | None = None
     """None: no stage of this process looks for results."""
+    budgets: Budgets | None = None
+    """None: the settings have none, or no stage of this process spends anything."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Callable[[], float] = random.random
     """Uniform in 0 to 1."""

@@ -61,6 +61,7 @@ class StageRunner(Generic[M]):
             batching=self._settings.batching(stage.name),
             patience_s=self._settings.attempts.patience_s,
             clock=engine.clock,
+            budgets=engine.budgets,
         )
         self._votes = _votes(engine) if stage.votes else None
         self._topic = stage.source.full_name(self._settings.kafka.prefix)
@@ -236,4 +237,6 @@ def _votes(engine: Engine) -> TierVotes | None:
     if engine.votes is None:
         return None
     model = VoteModel(engine.settings, engine.caller, engine.gate, engine.clock)
-    return TierVotes(settings=engine.settings, journal=engine.votes, model=model, clock=engine.clock)
+    return TierVotes(
+        settings=engine.settings, journal=engine.votes, model=model, clock=engine.clock, budgets=engine.budgets
+    )

@@ -39,6 +39,7 @@ _COMMANDS = (
     ),
     Listed("dead-letters", "dead_letters", "Records that could not be served."),
     Listed("breakers", "breakers", "Circuit breakers of models and tiers."),
+    Listed("budgets", "budgets", "What is spent of each budget, whether the ledger agrees, and recent alerts."),
     Listed("canary", "canary", "Candidates that serve a share of a tier's requests."),
     Listed(
         "train",

@@ -22,6 +22,7 @@ _EXPLAINED: Final = (
     ("tierstream.stack.errors", "StackError"),
     ("analytics.clickhouse", "ClickHouseUnavailable"),
     ("analytics.sink", "LedgerAheadError"),
+    ("tierstream.operations.budgets", "LedgerBehindError"),
 )
 """By module and name: the modules take a second to import, and one whose exception was raised has been imported."""
 
