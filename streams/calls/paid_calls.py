@@ -200,6 +200,7 @@ class PaidCalls:
         ends = await self._journal_end(members, result, batch)
         if shared is not None:
             shared.finish(ends)
+        self._caller.note_ended(ends, has_left=result.has_left)
         return ends[0]
 
     async def _journal_end(self, members: Sequence[CallStarted], result: CallResult, batch: Batch) -> list[CallEnded]:

@@ -19,6 +19,7 @@ from streams.routing.online.versions import OnlinePolicies
 from streams.routing.router import Router
 from streams.runtime.result_index import ResultIndex
 from streams.runtime.settled_requests import SettledRequests
+from streams.telemetry import OFF, Telemetry
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Engine:
     shadow_budgets: ShadowBudgets = field(default_factory=ShadowBudgets)
     results: ResultIndex | None = None
     """None: no stage of this process looks for results."""
+    telemetry: Telemetry = OFF
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Callable[[], float] = random.random
     """Uniform in 0 to 1."""

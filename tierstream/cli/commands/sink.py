@@ -33,6 +33,7 @@ def sink(ctx: typer.Context) -> None:
     """
     configure_logging(invocation(ctx).verbose, service=True)
     settings = with_clickhouse(load_with_kafka(ctx))
+    configure_logging(invocation(ctx).verbose, service=True, log_format=settings.operations.log_format)
     try:
         run_service(_run(settings))
     except Exception as error:
@@ -48,6 +49,7 @@ async def _run(settings: Settings) -> None:
     import streams.kafka.damaged_batches  # noqa: F401, PLC0415 - changes what aiokafka does
     from analytics.sink import Sink  # noqa: PLC0415 - other commands need not wait for it
     from streams.kafka.admin import retention_ms  # noqa: PLC0415
+    from tierstream.monitoring.sink_monitoring import sink_monitoring  # noqa: PLC0415
     from tierstream.stack.dependencies import Dependency, kafka_is_away  # noqa: PLC0415
     from tierstream.stack.deployment import prepare_ledger  # noqa: PLC0415
     from tierstream.stack.service_process import announce_ready, stop_signal  # noqa: PLC0415
@@ -57,11 +59,12 @@ async def _run(settings: Settings) -> None:
     gc.set_threshold(_GARBAGE_AFTER)
 
     stop = stop_signal()
-    await prepare_ledger(settings, stop)
     kafka, clickhouse = settings.kafka, settings.clickhouse
+    broker = Dependency.kafka(kafka)
 
     def on_ready() -> None:
         log.info("ready")
+        monitoring.note_ready()
         announce_ready()
 
     async def write() -> None:
@@ -76,8 +79,10 @@ async def _run(settings: Settings) -> None:
             flush_interval_s=clickhouse.flush_interval_s,
             retention_ms=retention_ms(settings),
         )
+        monitoring.watch(sink)
         await sink.run(stop, on_ready)
 
-    broker = Dependency.kafka(kafka)
-    async with broker.watched():
-        await broker.attempt(write, is_away=kafka_is_away, stop=stop)
+    async with sink_monitoring(settings, lambda: broker.is_away) as monitoring:
+        await prepare_ledger(settings, stop)
+        async with broker.watched():
+            await broker.attempt(write, is_away=kafka_is_away, stop=stop)

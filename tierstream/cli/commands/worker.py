@@ -45,6 +45,7 @@ def worker(
 
     configure_logging(invocation(ctx).verbose, service=True)
     settings = load_with_kafka(ctx)
+    configure_logging(invocation(ctx).verbose, service=True, log_format=settings.operations.log_format)
     for name, value in simulator_environment(settings).items():
         os.environ.setdefault(name, value)
     wanted = choose_stages([name.strip() for name in stages.split(",") if name.strip()], settings)
