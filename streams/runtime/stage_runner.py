@@ -133,6 +133,9 @@ class StageRunner(Generic[M]):
 
     def places(self) -> Mapping[PartitionName, Place]:
         """Say how far the partitions are that are ours, by what is committed."""
+        if not self._assigned.is_set():
+            # Who asks for the consumer before Faust has started makes one.
+            return {}
         found: dict[PartitionName, Place] = self._app.consumer.places()
         return found
 

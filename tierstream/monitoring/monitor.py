@@ -1,6 +1,7 @@
 """What is known of a process from outside: its metrics, whether it is alive, and whether it is ready."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Final
 
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, disable_created_metrics
 from prometheus_client.registry import Collector
 
 from streams.telemetry import metric_specs as specs
@@ -16,6 +17,8 @@ from streams.telemetry.metric_specs import MetricSpec
 from streams.telemetry.progress import Progress
 from streams.telemetry.readings import Readings, Samples
 from tierstream.monitoring.commit_age import CommitAges
+
+log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 1.0
 
@@ -46,6 +49,10 @@ class Monitor:
         self._monotonic = monotonic
         self._watched: dict[str, _Watched] = {}
         self._is_started = False
+        self._blind: list[str] = []
+        """Why nobody looks any more: of what nobody looks at nobody can say that it is alive."""
+        # One series more for each counter, which tells nothing that a restart does not.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self.register(
@@ -93,7 +100,7 @@ class Monitor:
 
     def stuck(self) -> list[str]:
         """Say of each partition that stands still for too long which one it is, a line each."""
-        found = []
+        found = list(self._blind)
         for stage, watched in self._watched.items():
             for (topic, partition), age in watched.ages.ages().items():
                 if age > watched.limit_s:
@@ -112,6 +119,7 @@ class Monitor:
     def looking(self) -> Iterator[None]:
         """Ask every second, for as long as the block lasts."""
         task = asyncio.create_task(self._look_on())
+        task.add_done_callback(self._note_end)
         try:
             yield
         finally:
@@ -121,6 +129,11 @@ class Monitor:
         while True:
             self.look()
             await asyncio.sleep(_LOOK_S)
+
+    def _note_end(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the monitoring has failed", exc_info=error)
+            self._blind.append(f"the monitoring has failed: {type(error).__name__}")
 
     def _lags(self) -> Samples:
         for stage, watched in self._watched.items():

@@ -15,6 +15,7 @@ from tierstream.cli.errors import FAILED
 from tierstream.cli.help_text import examples
 from tierstream.cli.log_output import configure_logging
 from tierstream.event_loop import run_service
+from tierstream.monitoring.errors import MonitoringError
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def worker(
     wanted = choose_stages([name.strip() for name in stages.split(",") if name.strip()], settings)
     try:
         run_service(run_worker(settings, wanted))
-    except (WorkerError, TopicError, SettingsError, UnknownPriceError):
+    except (WorkerError, TopicError, SettingsError, UnknownPriceError, MonitoringError):
         raise
     except Exception as error:
         log.error("the worker stops: %s: %s", type(error).__name__, error)  # noqa: TRY400 - the traceback is for --verbose
