@@ -192,6 +192,10 @@ class Gate:
         now = self._monotonic()
         return [self._show(BreakerSnapshot, breaker.view(now), now) for breaker in self._breakers()]
 
+    def load(self) -> list[tuple[str, int, int]]:
+        """Show for each provider how many calls have a slot, and how many wait for their turn."""
+        return [(name, queue.under_way, queue.waiting) for name, queue in self._queues.items()]
+
     def _breakers(self) -> list[CircuitBreaker]:
         classifier = [self._classifier] if self._classifier is not None else []
         return [*(model.breaker for model in self._models.values()), *self._tiers, *classifier]

@@ -281,6 +281,7 @@ class PaidCalls:
             await self._budgets.spend([(end, member.payer) for end, member in zip(ends, members, strict=True)])
         if shared is not None:
             shared.finish(ends)
+        self._caller.note_ended(ends, has_left=result.has_left)
         return ends[0]
 
     async def _journal_end(self, members: Sequence[CallStarted], result: CallResult, batch: Batch) -> list[CallEnded]:

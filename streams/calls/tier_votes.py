@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from streams.admission import UnavailableError
@@ -37,6 +37,9 @@ from topics.journal import ABANDONED, UNAVAILABLE, CallEnded, CallError, CallSta
 from topics.partitioning import partition_for
 from topics.requests import Request
 from topics.tasks import CLASSIFY, Attempt, Source
+
+if TYPE_CHECKING:
+    from streams.telemetry.tracing import Asker
 
 _TIER: Final = 1
 _UNAVAILABLE: Final = CallError(kind=UNAVAILABLE, message="the model could not be called")
@@ -72,6 +75,8 @@ class _Question:
     asked_at: datetime
     ends_at: datetime
     """When a vote is too late."""
+    askers: "tuple[Asker, ...]"
+    """Its span; none where there is none."""
     first_end: CallEnded | None = None
 
 
@@ -134,7 +139,7 @@ class TierVotes:
         text = question_of(request)
         if text is None or not self._model.may_be_asked(request, text, from_millis(source.timestamp_ms)):
             return VoteResult()
-        question = _Question(request, revision, text, place, lease, now, deadline)
+        question = _Question(request, revision, text, place, lease, now, deadline, self._model.asker())
         ended = await self._attempts.run(place.attempt, lease, lambda: self._recall_or_ask(question))
         await lease.confirm()
         return _result_of(ended)
@@ -179,6 +184,7 @@ class TierVotes:
                         ends_at=ends_at,
                         leave=leave,
                         confirm=partial(confirm_any, [question.lease for question in asked]),
+                        askers=[asker for question in asked for asker in question.askers],
                     )
         except UnavailableError:
             pass
@@ -191,6 +197,7 @@ class TierVotes:
         if self._budgets is not None:
             payers = [payer_of(question.request) for question in questions]
             await self._budgets.spend(list(zip(ends, payers, strict=True)))
+        self._model.note_ended(ends, reply)
         for question in questions:
             question.first_end = await self._journal.first_end(question.place)
 

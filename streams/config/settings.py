@@ -17,6 +17,7 @@ from streams.config.settings_answers import EscalationSettings, FeedbackSettings
 from streams.config.settings_budgets import AlertSettings, BudgetSettings, budget_problems
 from streams.config.settings_candidates import CanarySettings, ShadowSettings, candidate_models, candidate_problems
 from streams.config.settings_learning import LearningSettings
+from streams.config.settings_operations import OperationsSettings
 from streams.config.settings_problems import (
     NESTED,
     STANDARD_VARIABLES,
@@ -91,6 +92,7 @@ class Settings(BaseSettings):
     budgets: tuple[BudgetSettings, ...] = ()
     alerts: AlertSettings = AlertSettings()
     stack: StackSettings = StackSettings()
+    operations: OperationsSettings = OperationsSettings()
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -20,6 +20,7 @@ from streams.routing.online.versions import OnlinePolicies
 from streams.routing.router import Router
 from streams.runtime.result_index import ResultIndex
 from streams.runtime.settled_requests import SettledRequests
+from streams.telemetry import OFF, Telemetry
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Engine:
     """None: no stage of this process looks for results."""
     budgets: Budgets | None = None
     """None: the settings have none, or no stage of this process spends anything."""
+    telemetry: Telemetry = OFF
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Callable[[], float] = random.random
     """Uniform in 0 to 1."""

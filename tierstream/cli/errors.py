@@ -19,6 +19,7 @@ _EXPLAINED: Final = (
     ("streams.calls.pricing", "UnknownPriceError"),
     ("tierstream.client.request_file", "InputError"),
     ("tierstream.worker", "WorkerError"),
+    ("tierstream.monitoring.errors", "MonitoringError"),
     ("tierstream.stack.errors", "StackError"),
     ("analytics.clickhouse", "ClickHouseUnavailable"),
     ("analytics.sink", "LedgerAheadError"),

@@ -127,6 +127,8 @@ class Services:
         if self._kafka is not None:
             # On a broker of our own nobody else bears these names; a restarted worker then goes on at once.
             environment["TIERSTREAM_KAFKA__INSTANCE"] = name
+        if port := self._metrics_port(name):
+            environment["TIERSTREAM_OPERATIONS__METRICS_PORT"] = str(port)
         if self._config:
             environment["TIERSTREAM_CONFIG"] = str(self._config.absolute())
         return Service(
@@ -138,6 +140,11 @@ class Services:
             start_timeout_s=_STAGE_START_S + self._settings.rebalance_timeout_s,
             stop_timeout_s=self._settings.delivery.drain_timeout_s + _DRAIN_MARGIN_S,
         )
+
+    def _metrics_port(self, name: str) -> int | None:
+        """Return the port of a worker such as `worker-2`: each has its own, the first one that of the settings."""
+        first = self._settings.operations.metrics_port
+        return first and (first + int(name.rpartition("-")[2]) - 1 if name != SINK else first)
 
     def _http_service(self, name: str, url: str, health_url: str, arguments: Sequence[str]) -> Service:
         port = url.rpartition(":")[2]
