@@ -15,6 +15,7 @@ from pydantic_settings import SettingsError as UnreadableVariableError
 from streams.config.model_catalogue import ModelTable
 from streams.config.settings_answers import EscalationSettings, FeedbackSettings, ValidationSettings
 from streams.config.settings_candidates import CanarySettings, ShadowSettings, candidate_models, candidate_problems
+from streams.config.settings_dashboard import DashboardSettings
 from streams.config.settings_learning import LearningSettings
 from streams.config.settings_problems import (
     NESTED,
@@ -88,6 +89,7 @@ class Settings(BaseSettings):
     canary: tuple[CanarySettings, ...] = ()
     feedback: FeedbackSettings = FeedbackSettings()
     stack: StackSettings = StackSettings()
+    dashboard: DashboardSettings = DashboardSettings()
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

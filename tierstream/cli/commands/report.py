@@ -10,10 +10,9 @@ import typer
 from pydantic import BaseModel
 
 from analytics.clickhouse import open_client
-from analytics.ledger_window import LedgerWindow, Rates
+from analytics.ledger_window import LedgerWindow
 from analytics.reports import REPORTS
 from streams.config.settings import Settings
-from streams.kafka.clock import utc_now
 from tierstream.cli.connection import load_settings, load_with_kafka, with_clickhouse
 from tierstream.cli.help_text import examples
 from tierstream.cli.model_orders import read_state
@@ -23,6 +22,7 @@ from tierstream.cli.promotions import promotion_steps
 from tierstream.cli.render.promotions import show_learning
 from tierstream.cli.render.report import show_report
 from tierstream.cli.render.results import show_json
+from tierstream.operations.frontier import frontier_rates
 
 if TYPE_CHECKING:
     from tierstream.operations.shadow_report import ShadowsReport
@@ -107,14 +107,6 @@ async def _found(
 ) -> BaseModel:
     async with open_client(settings.clickhouse.url or "") as client:
         window = LedgerWindow(
-            client, settings.clickhouse.database, since, until, tag, frontier_rates=lambda: _frontier_rates(settings)
+            client, settings.clickhouse.database, since, until, tag, frontier_rates=lambda: frontier_rates(settings)
         )
         return await REPORTS[name](window)
-
-
-def _frontier_rates(settings: Settings) -> Rates:
-    from streams.calls.pricing import PriceBook  # noqa: PLC0415 - brings the price list, which few reports need
-
-    provider, model = settings.frontier_ref.split("/", 1)
-    rates = PriceBook(settings.prices, settings.providers).rates(provider, model, utc_now())
-    return rates.input, rates.output, rates.cached
