@@ -18,7 +18,9 @@ WAYS = (
     "(1, 1, 'ok', 0.742), (1, 2, 'ok', 0.045), (1, 1, 'degraded', 0.004), (2, 2, 'ok', 0.138), (2, 3, 'ok', 0.012),"
     "(3, 3, 'ok', 0.047), (1, 0, 'failed', 0.004), (0, 0, 'rejected', 0.005), (2, 0, 'expired', 0.003)"
 )
-LOAD = "(900 + 700 * sin((toHour(bucket) - 8) / 24 * 2 * pi())) * if(toDayOfWeek(bucket) > 5, 0.45, 1) * (1 + {n} / 2500)"
+LOAD = (
+    "(900 + 700 * sin((toHour(bucket) - 8) / 24 * 2 * pi())) * if(toDayOfWeek(bucket) > 5, 0.45, 1) * (1 + {n} / 2500)"
+)
 
 
 async def empty_ledger(url: str, database: str = DATABASE) -> None:
@@ -79,7 +81,7 @@ def _minutes(database: str, now: datetime) -> list[str]:
     minute = f"toStartOfMinute(toDateTime('{now:%Y-%m-%d %H:%M:%S}', 'UTC')) - INTERVAL number MINUTE"
     return [
         f"""INSERT INTO {database}.results_by_minute (bucket, status, first_tier, tier, requests)
-        SELECT {minute} AS bucket, w.3, w.1, w.2, toUInt64(w.4 * (900 + 90 * sin(number)) / 60 + 0.9) AS n
+        SELECT {minute} AS bucket, w.3, w.1, w.2, toUInt64(w.4 * (9000 + 900 * sin(number)) / 60 + 0.5) AS n
         FROM numbers(59) ARRAY JOIN [{WAYS}] AS w WHERE n > 0""",
         f"""INSERT INTO {database}.times_by_minute (bucket, kind, stage, n, ms_sum, ms)
         SELECT {minute} AS bucket, 'queue', stage, 1, 8., quantilesDDState(0.01, 0.5, 0.95, 0.99)(toFloat64(ms))
@@ -146,5 +148,3 @@ async def _breaker(client: AsyncClient, database: str, now: datetime) -> None:
         f" reason, since, said_at) SELECT 'c', 'llm.control', 0, number, 0, {at}, concat('w', toString(number)),"
         f" 'together/openai/gpt-oss-20b', if(number = 2, 'closed', 'open'), false, 'errors', {at} - 95, {at} FROM numbers(3)"
     )
-
-

@@ -72,10 +72,12 @@ class Layout:
     """Room for the names of the first column, left of it."""
     after: float
     """Room for the names of the last column, right of it."""
+    shares: bool
+    """Whether there is room for shares beside the numbers."""
 
 
-WIDE: Final = Layout(width=1160, height=300, bar=12, gap=26, before=112, after=150)
-NARROW: Final = Layout(width=360, height=330, bar=8, gap=34, before=58, after=82)
+WIDE: Final = Layout(width=1160, height=330, bar=12, gap=34, before=112, after=150, shares=True)
+NARROW: Final = Layout(width=360, height=360, bar=8, gap=38, before=70, after=78, shares=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ _COLUMNS: Final = (
         lambda key: {"status": key},
     ),
 )
-_SPOKEN: Final = ("in all", "first sent to", "answered by", "ended as")
+_SPOKEN: Final = ("in all", "first sent there", "answered there", "ended so")
 _STATUS_ORDER: Final = tuple(STATUS_COLOURS)
 
 
@@ -159,14 +161,17 @@ def _node(number: int, key: str, top: float, height: float, layout: Layout, step
     x = layout.before + number * step
     first = number == 0
     name = column.name(key)
+    share_of = share(requests / total)
+    figure = count(requests) if first or not layout.shares else f"{count(requests)} · {share_of}"
     return Node(
         x=round(x, 1),
         y=round(top, 1),
         height=round(height, 1),
         colour=column.colour(key),
         name=name,
-        figure=count(requests) if first else f"{count(requests)} · {share(requests / total)}",
-        spoken=f"{name}: {count(requests)} requests, {share(requests / total)} {_SPOKEN[number]}. Show them.",
+        figure=figure,
+        # What is to be seen comes first, for who speaks it to have it chosen.
+        spoken=f"{name} {figure}, {share_of} of requests {_SPOKEN[number]}: show them",
         query=column.query(key),
         text_x=round(x - 10 if first else x + layout.bar + 8, 1),
         anchor="end" if first else "start",

@@ -189,7 +189,7 @@ def _tiles(
             f"{money(full - total)} less than all on {frontier}" if full else f"compared with all on {frontier}",
         ),
         Tile(
-            "Saved besides",
+            "Saved by reuse",
             money(sharing + caching),
             f"{money(sharing)} shared calls, {money(caching)} prompt caches",
         ),
@@ -200,9 +200,9 @@ def _tiles(
             change(requests, before),
         ),
         Tile(
-            "Quality",
-            f"{share(_count(now, 'escalated') / requests)}" if requests else share(None),
-            f"escalated; {share(_count(now, 'judged') / requests)} judged" if requests else "escalated",
+            "Escalated",
+            share(_count(now, "escalated") / requests) if requests else share(None),
+            f"{share(_count(now, 'judged') / requests)} judged" if requests else "for a bad answer",
         ),
         Tile(
             "Latency p95",

@@ -151,6 +151,8 @@ async def report_page(request: Request) -> Response:
     dashboard, name = _of(request), _report_name(request)
     period = choose(request.query_params, dashboard.clock())
     report = await dashboard.report(name, period)
+    # The picker has the period, and cards the findings.
+    hidden = {"since", "until", "grain", *(["findings"] if name == FINDINGS else [])}
     return page(
         request,
         "report.html",
@@ -158,7 +160,7 @@ async def report_page(request: Request) -> Response:
         name=name,
         about=_about(dashboard.reports[name]),
         period=period,
-        tables=tables_of({key: value for key, value in report.items() if key not in {"since", "until", "grain"}}),
+        tables=tables_of({key: value for key, value in report.items() if key not in hidden}),
         chart=change_chart(report) if name == "change" else None,
         findings=findings_in(report) if name == FINDINGS else None,
     )

@@ -10,13 +10,14 @@ from typing import Any, Final
 
 from tierstream.dashboard.words import NONE, count, moment, money, share, span
 
-_WORDS: Final = {"usd": "US dollars", "p50": "median", "p95": "p95", "p99": "p99", "ms": "", "id": "id"}
+_WORDS: Final = {"usd": "", "p50": "median", "p95": "p95", "p99": "p99", "ms": "", "id": "id"}
 _MONEY: Final = re.compile(r"(^|_)(usd|cost|dollars)(_|$)")
 _SHARE: Final = re.compile(r"(^|_)(share|rate|ratio|confidence|percent|accuracy)$")
 _SPAN: Final = re.compile(r"(_|^)ms$")
 _SPANS: Final = {"latency", "provider", "own"}
 """Names of objects whose percentiles are milliseconds."""
 _REQUESTS: Final = {"request_id", "request_ids", "evidence", "examples", "example"}
+_NAMES: Final = {"tier", "first_tier", "revision"}
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 _DECIMAL: Final = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
 _DEEPEST: Final = 6
@@ -110,8 +111,8 @@ def _figure(name: str, number: float, place: Sequence[str]) -> Cell:
         return Cell(share(number), is_number=True, part=number if number >= 0 else None)
     if _SPAN.search(name) or (name in {"p50", "p95", "p99"} and set(place) & _SPANS):
         return Cell(span(number), is_number=True)
-    # A tier or a year is a name, not an amount.
-    return Cell(str(number) if name == "tier" else count(number), is_number=True)
+    # The number of a tier is its name.
+    return Cell(str(number)) if name in _NAMES else Cell(count(number), is_number=True)
 
 
 def _number(name: str, value: Any) -> float | None:  # noqa: ANN401 - whatever a report has
@@ -196,7 +197,7 @@ def _key_name(path: Sequence[str]) -> str:
 def _title(path: Sequence[str]) -> str:
     words = [word for part in path for word in part.split("_")]
     kept = [_WORDS.get(word, word) for word in words]
-    text = " ".join(word for word in kept if word) or path[-1]
+    text = " ".join(word for word in kept if word) or "US dollars"
     return text[:1].upper() + text[1:]
 
 

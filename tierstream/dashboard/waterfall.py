@@ -12,8 +12,6 @@ from tierstream.dashboard.words import span
 SCALE: Final = 1000.0
 """Width of the axis, in units of the drawing."""
 _LEAST_WIDTH: Final = 3.0
-_STEPS: Final = (1, 2, 5)
-_TICKS: Final = 5
 _GOOD: Final = {"ok", "judge_pass"}
 _BAD: Final = {"error", "failed", "judge_fail", "expired", "rejected", "unknown"}
 
@@ -50,11 +48,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Waterfall:
-    """All rows, by revision, and where the marks of the axis are."""
+    """All rows, by revision, and how long the axis is."""
 
     total_ms: float
     revisions: dict[int, Sequence[Row]]
-    ticks: Sequence[tuple[float, str]]
 
 
 def draw(trace: Trace) -> Waterfall:
@@ -67,7 +64,6 @@ def draw(trace: Trace) -> Waterfall:
     return Waterfall(
         total_ms=total,
         revisions={revision: _rows(trace, revision, total) for revision in revisions},
-        ticks=_ticks(total),
     )
 
 
@@ -132,12 +128,6 @@ def _call(call: TraceCall, total: float) -> Row:
 def _bar(start: float, length: float, total: float, kind: str) -> Bar:
     width = min(SCALE, max(length / total * SCALE, 0.0 if kind == "wait" else _LEAST_WIDTH))
     return Bar(round(min(max(0.0, start / total * SCALE), SCALE - width), 1), round(width, 1), kind)
-
-
-def _ticks(total: float) -> list[tuple[float, str]]:
-    """Round moments on the axis, as many as are easily read."""
-    step = next(size * 10**power for power in range(-1, 12) for size in _STEPS if total / (size * 10**power) <= _TICKS)
-    return [(round(n * step / total * SCALE, 1), span(n * step) if n else "0") for n in range(int(total / step) + 1)]
 
 
 def _scores(scores: Iterable[float]) -> str:

@@ -13,7 +13,7 @@ const money = (value) => {
   const sign = value < 0 ? "−$" : "$";
   if (size === 0) return "$0";
   if (size >= 10_000) return `${sign}${Math.round(size / 1000).toLocaleString("en")}k`;
-  return sign + (size >= 1 ? size.toFixed(2).replace(/\.00$/, "") : Number(size.toPrecision(3)).toString());
+  return sign + (size >= 1 ? size.toLocaleString("en", { maximumFractionDigits: 2 }) : Number(size.toPrecision(3)).toString());
 };
 const span = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${Number((ms / 1000).toPrecision(3))} s`);
 const count = (value) => (value >= 1e6 ? `${value / 1e6} M` : value.toLocaleString("en"));
@@ -113,18 +113,14 @@ function lineSeries(data) {
 
 function option(data, width) {
   const write = WRITTEN[data.unit];
-  const text = { color: css("soft"), fontSize: 12, fontFamily: "inherit" };
-  const many = data.series.length > 1 && data.kind !== "steps";
+  const text = { color: css("soft"), fontSize: 12, fontFamily: getComputedStyle(document.body).fontFamily };
   const make = { bars: barSeries, lines: lineSeries, steps: stepSeries }[data.kind];
   return {
     animation: !still.matches,
     animationDuration: 300,
     aria: { enabled: false },
     textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
-    grid: { left: 4, right: 8, top: 14, bottom: many ? 30 : 4, containLabel: true },
-    legend: many
-      ? { type: "scroll", bottom: 0, left: 0, itemWidth: 14, itemHeight: 9, textStyle: text, icon: data.kind === "bars" ? "roundRect" : undefined, pageTextStyle: text, pageIconColor: css("soft"), pageIconInactiveColor: css("rule") }
-      : { show: false },
+    grid: { left: 4, right: 8, top: 14, bottom: 4, containLabel: true },
     tooltip: {
       trigger: "axis",
       confine: true,
