@@ -17,6 +17,8 @@ HEALTH: Final = "/health"
 _OPEN: Final = (LOGIN, HEALTH, "/static/")
 """Paths that show nothing of the deployment."""
 _SESSION_S: Final = 7 * 86_400
+_DIGITS: Final = 12
+"""Of a moment in a cookie, at most."""
 _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _HEADERS: Final = {
     "content-security-policy": (
@@ -75,7 +77,8 @@ class Access:
         if kind.lower() == "bearer":
             return self.knows(given.strip())
         until, _, signature = _session(headers.get("cookie", "")).partition(".")
-        alive = until.isascii() and until.isdigit() and int(until) > (time.time() if now is None else now)
+        number = int(until) if until.isascii() and until.isdigit() and len(until) <= _DIGITS else 0
+        alive = number > (time.time() if now is None else now)
         return alive and hmac.compare_digest(signature.encode(), self._signed(until).encode())
 
     def _signed(self, until: str) -> str:

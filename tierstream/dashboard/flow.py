@@ -73,11 +73,11 @@ class Layout:
     after: float
     """Room for the names of the last column, right of it."""
     shares: bool
-    """Whether there is room for shares beside the numbers."""
+    """Whether there is room for shares beside the numbers, and for long names."""
 
 
 WIDE: Final = Layout(width=1160, height=330, bar=12, gap=34, before=112, after=150, shares=True)
-NARROW: Final = Layout(width=360, height=360, bar=8, gap=38, before=70, after=78, shares=False)
+NARROW: Final = Layout(width=360, height=360, bar=8, gap=38, before=84, after=72, shares=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,9 @@ def _node(number: int, key: str, top: float, height: float, layout: Layout, step
     total = sum(path.requests for path in paths)
     x = layout.before + number * step
     first = number == 0
-    name = column.name(key)
+    name = (
+        column.name(key) if layout.shares else column.name(key).replace("No answer", "None").replace("No tier", "None")
+    )
     share_of = share(requests / total)
     figure = count(requests) if first or not layout.shares else f"{count(requests)} · {share_of}"
     return Node(

@@ -31,7 +31,8 @@ from tierstream.dashboard.waterfall import SCALE, draw
 
 STATUSES: Final = ("ok", "degraded", "rejected", "failed", "expired")
 TITLES: Final = {"change": "Why did the cost change?", "leverage": "Leverage", "findings": "Findings"}
-"""Titles of reports that are more than their names."""
+"""Titles of the reports that have a place of their own in the navigation."""
+_SHORT_TITLES: Final = {**TITLES, "change": "Cost change"}
 _LONGEST_FORM: Final = 4096
 
 Report = Callable[[LedgerWindow], Awaitable[BaseModel]]
@@ -207,7 +208,12 @@ def page(request: Request, template: str, status: int = 200, **content: Any) -> 
     dashboard = _of(request)
     content.setdefault("here", "")
     html = _TEMPLATES.get_template(template).render(
-        now=dashboard.clock(), path=request.url.path, reports=dashboard.reports, titles=TITLES, **content
+        now=dashboard.clock(),
+        path=request.url.path,
+        reports=dashboard.reports,
+        titles=TITLES,
+        short=_SHORT_TITLES,
+        **content,
     )
     return HTMLResponse(html, status)
 

@@ -17,6 +17,8 @@ _LENGTHS: Final = {
 }
 _STEPS: Final = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 _LONGEST: Final = timedelta(days=1100)
+_YEARS: Final = range(1980, 2100)
+"""That ClickHouse has moments of, and of the period before."""
 _HOURLY_UP_TO: Final = timedelta(days=2)
 
 
@@ -111,11 +113,15 @@ def _asked(asked: Mapping[str, str], now: datetime) -> tuple[datetime, datetime]
 
 
 def _moment(text: str, name: str) -> datetime:
+    found: datetime | None
     try:
         found = datetime.fromisoformat(text)
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise PeriodError(f"{name}={text!r} is no day: write {name}=2026-01-31") from None
+        found = None
+    if found is None or found.year not in _YEARS:
+        raise PeriodError(f"{name}={text!r} is no day: write {name}=2026-01-31")
+    return found
 
 
 def _snapped(since: datetime, until: datetime, choice: str) -> Period:

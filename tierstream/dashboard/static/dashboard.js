@@ -135,7 +135,7 @@ function option(data, width) {
       data: data.labels,
       axisLine: { lineStyle: { color: css("none") } },
       axisTick: { show: false },
-      axisLabel: { ...text, hideOverlap: true, interval: data.kind === "steps" ? 0 : "auto", width: data.kind === "steps" ? width / data.labels.length - 6 : undefined, overflow: "break" },
+      axisLabel: { ...text, hideOverlap: true, interval: data.kind === "steps" ? 0 : "auto", width: data.kind === "steps" ? width / data.labels.length - 6 : undefined, overflow: "break", rotate: data.kind === "steps" && width < 500 ? 40 : 0 },
       boundaryGap: data.kind !== "lines" || data.labels.length < 2,
     },
     yAxis: {
