@@ -19,7 +19,8 @@ WAYS = (
     "(3, 3, 'ok', 0.047), (1, 0, 'failed', 0.004), (0, 0, 'rejected', 0.005), (2, 0, 'expired', 0.003)"
 )
 LOAD = (
-    "(900 + 700 * sin((toHour(bucket) - 8) / 24 * 2 * pi())) * if(toDayOfWeek(bucket) > 5, 0.45, 1) * (1 + {n} / 2500)"
+    "(900 + 700 * sin((toHour(bucket) - 8) / 24 * 2 * pi()))"
+    " * if(toDayOfWeek(bucket) > 5, 0.45, 1) * (1 + number / 2500)"
 )
 
 
@@ -41,20 +42,22 @@ async def fill_dashboard(url: str, now: datetime, database: str = DATABASE) -> N
 def _hours(now: datetime) -> str:
     first = (now - timedelta(days=DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
     hours = int((now - first).total_seconds() // 3600) + 1
-    load = LOAD.format(n="number")
-    return f"(SELECT toDateTime('{first:%Y-%m-%d %H:%M:%S}', 'UTC') + INTERVAL number HOUR AS bucket, {load} AS load FROM numbers({hours}))"
+    start = f"toDateTime('{first:%Y-%m-%d %H:%M:%S}', 'UTC')"
+    return f"(SELECT {start} + INTERVAL number HOUR AS bucket, {LOAD} AS load FROM numbers({hours}))"
 
 
 def _rollups(database: str, now: datetime) -> list[str]:
     hours = _hours(now)
     spend = f"""
-        INSERT INTO {database}.spend_by_hour (bucket, purpose, tier, provider, model, outcome, rows, calls, input_tokens,
+        INSERT INTO {database}.spend_by_hour (bucket, purpose, tier, provider, model, outcome, rows, calls,
+            input_tokens,
             cached_tokens, output_tokens, cost_usd, sharing_saved_usd, cache_saved_usd)
         SELECT bucket, 'infer', m.1, m.2, m.3, 'ok', toUInt64(load * m.4) AS n, n, n * 900, n * 200, n * 260,
             toDecimal128(n * m.5, 12), toDecimal128(n * m.5 * 0.04, 12), toDecimal128(n * m.5 * 0.06, 12)
         FROM {hours} ARRAY JOIN [{MODELS}] AS m"""
     results = f"""
-        INSERT INTO {database}.results_by_hour (bucket, status, first_tier, tier, requests, escalated, judged, check_failed,
+        INSERT INTO {database}.results_by_hour (bucket, status, first_tier, tier, requests, escalated, judged,
+            check_failed,
             judge_failed, attempts, input_tokens, cached_tokens, output_tokens)
         SELECT bucket, w.3, w.1, w.2, toUInt64(load * w.4) AS n, if(w.1 != w.2 AND w.2 > 0, n, 0),
             toUInt64(n * (0.06 + 0.02 * sin(toDayOfYear(bucket)))), toUInt64(n * 0.021), toUInt64(n * 0.009), n,
@@ -65,16 +68,17 @@ def _rollups(database: str, now: datetime) -> list[str]:
         SELECT bucket, k, '', 1, count(), sum(value), quantilesDDState(0.01, 0.5, 0.95, 0.99)(value)
         FROM (SELECT bucket, k, if(k = 'own', 18, 420 + 60 * sin(toDayOfYear(bucket)))
                 * exp(1.1 * (cityHash64(bucket, sample) % 1000 / 500 - 1)) AS value
-            FROM {hours} ARRAY JOIN arrayConcat(arrayWithConstant(40, 'request'), arrayWithConstant(40, 'own')) AS k, range(80) AS sample)
+            FROM {hours} ARRAY JOIN arrayConcat(arrayWithConstant(40, 'request'), arrayWithConstant(40, 'own')) AS k,
+            range(80) AS sample)
         GROUP BY bucket, k"""
     days = [
-        f"INSERT INTO {database}.spend_by_day SELECT toStartOfDay(bucket), * EXCEPT bucket FROM {database}.spend_by_hour",
-        f"INSERT INTO {database}.results_by_day SELECT toStartOfDay(bucket), * EXCEPT bucket FROM {database}.results_by_hour",
-        f"INSERT INTO {database}.times_by_day SELECT toStartOfDay(bucket), * EXCEPT bucket FROM {database}.times_by_hour",
-        f"INSERT INTO {database}.rollup_hours SELECT toStartOfHour(toDateTime('{now:%Y-%m-%d %H:%M:%S}', 'UTC')), 1,"
-        f" toDateTime64('{now:%Y-%m-%d %H:%M:%S}', 3, 'UTC') - 12",
+        f"INSERT INTO {database}.{name}_by_day"
+        f" SELECT toStartOfDay(bucket), * EXCEPT bucket FROM {database}.{name}_by_hour"
+        for name in ("spend", "results", "times")
     ]
-    return [spend, results, times, *days]
+    at = f"toDateTime('{now:%Y-%m-%d %H:%M:%S}', 'UTC')"
+    built = f"INSERT INTO {database}.rollup_hours SELECT toStartOfHour({at}), 1, toDateTime64({at}, 3, 'UTC') - 12"
+    return [spend, results, times, *days, built]
 
 
 def _minutes(database: str, now: datetime) -> list[str]:
@@ -100,8 +104,10 @@ def _requests(database: str, now: datetime) -> list[str]:
     place = "'c', '{topic}', 0, number"
     small, large = "'openai/gpt-oss-20b'", "'claude-haiku-5-5'"
     requests = f"""
-        INSERT INTO {database}.requests_log (cluster, topic, partition, offset, idx, at, request_id, revision, status, tier,
-            provider, model, input_tokens, output_tokens, cost_usd, latency_ms, provider_ms, own_ms, source_at, settled_at,
+        INSERT INTO {database}.requests_log (cluster, topic, partition, offset, idx, at, request_id, revision,
+            status, tier,
+            provider, model, input_tokens, output_tokens, cost_usd, latency_ms, provider_ms, own_ms, source_at,
+            settled_at,
             user_id, feature, query_type, service_class, `route.stage`, `route.tier`)
         SELECT {place.format(topic="llm.results")}, 0, {at}, {who}, 1, if(number % 40 = 39, 'degraded', 'ok'),
             if({escalated}, 2, 1), if({escalated}, 'anthropic', 'groq'), if({escalated}, {large}, {small}), 900, 260,
@@ -122,15 +128,18 @@ def _requests(database: str, now: datetime) -> list[str]:
         f"('settle', if({escalated}, 2200, 303), if({escalated}, 2208, 309), 5, 0, 'settled', 0, 0, '', '', 0.0, 0)"
     )
     hops = f"""
-        INSERT INTO {database}.hops_log (cluster, topic, partition, offset, idx, at, request_id, revision, stage, started_at,
-            ended_at, queue_ms, provider_ms, outcome, tier, attempt_id, provider, model, cost_usd, rule, classifier, scores)
+        INSERT INTO {database}.hops_log (cluster, topic, partition, offset, idx, at, request_id, revision, stage,
+            started_at,
+            ended_at, queue_ms, provider_ms, outcome, tier, attempt_id, provider, model, cost_usd, rule, classifier,
+            scores)
         SELECT 'c', 'llm.hops', 0, number, n, {at}, {who}, 1, s.1, {start} + INTERVAL s.2 MILLISECOND,
             {start} + INTERVAL s.3 MILLISECOND, s.4, s.5, s.6, if(s.7 = 0, NULL, s.7),
             if(s.8 = 0, NULL, {attempt.format(n="s.8")}), s.9, s.10, if(s.8 = 0, NULL, toDecimal128(s.11, 12)), '',
             if(s.1 = 'classify', 'learned', ''), if(s.1 = 'classify', [0.81, 0.15, 0.04], [])
         FROM numbers(120) ARRAY JOIN [{steps}] AS s, range(toUInt64(6)) AS n WHERE s.12 = 0 OR {escalated}"""
     calls = f"""
-        INSERT INTO {database}.calls_log (cluster, topic, partition, offset, idx, at, event, request_id, revision, call_id,
+        INSERT INTO {database}.calls_log (cluster, topic, partition, offset, idx, at, event, request_id, revision,
+            call_id,
             attempt_id, stage, n, purpose, tier, provider, model, started_at, ended_at, provider_ms, input_tokens,
             output_tokens, cached_tokens, cost_usd)
         SELECT 'c', 'llm.calls', 0, number * 10 + s.8, 0, {at}, 'ended', {who}, 1, {attempt.format(n="s.8 + 5")},
@@ -144,7 +153,8 @@ def _requests(database: str, now: datetime) -> list[str]:
 async def _breaker(client: AsyncClient, database: str, now: datetime) -> None:
     at = f"toDateTime64('{now:%Y-%m-%d %H:%M:%S}', 6, 'UTC')"
     await client.command(
-        f"INSERT INTO {database}.breakers_log (cluster, topic, partition, offset, idx, at, worker, target, state, forced,"
-        f" reason, since, said_at) SELECT 'c', 'llm.control', 0, number, 0, {at}, concat('w', toString(number)),"
-        f" 'together/openai/gpt-oss-20b', if(number = 2, 'closed', 'open'), false, 'errors', {at} - 95, {at} FROM numbers(3)"
+        f"INSERT INTO {database}.breakers_log (cluster, topic, partition, offset, idx, at, worker, target, state,"
+        f" forced, reason, since, said_at) SELECT 'c', 'llm.control', 0, number, 0, {at}, concat('w', toString(number)),"
+        f" 'together/openai/gpt-oss-20b', if(number = 2, 'closed', 'open'), false, 'errors', {at} - 95, {at}"
+        " FROM numbers(3)"
     )
