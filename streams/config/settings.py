@@ -16,6 +16,7 @@ from streams.config.model_catalogue import ModelTable
 from streams.config.settings_answers import EscalationSettings, FeedbackSettings, ValidationSettings
 from streams.config.settings_budgets import AlertSettings, BudgetSettings, budget_problems
 from streams.config.settings_candidates import CanarySettings, ShadowSettings, candidate_models, candidate_problems
+from streams.config.settings_dashboard import DashboardSettings
 from streams.config.settings_learning import LearningSettings
 from streams.config.settings_operations import OperationsSettings
 from streams.config.settings_problems import (
@@ -93,6 +94,7 @@ class Settings(BaseSettings):
     alerts: AlertSettings = AlertSettings()
     stack: StackSettings = StackSettings()
     operations: OperationsSettings = OperationsSettings()
+    dashboard: DashboardSettings = DashboardSettings()
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

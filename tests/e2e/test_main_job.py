@@ -16,7 +16,7 @@ from tierstream.stack.state import read_state
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SERVICES = {"kafka", "clickhouse", "simulator", "worker-1", "sink"}
+SERVICES = {"kafka", "clickhouse", "simulator", "dashboard", "worker-1", "sink"}
 
 
 class CommandLine:
@@ -29,6 +29,7 @@ class CommandLine:
         self.environment = {
             **clean_environment(),
             **{f"TIERSTREAM_STACK__{port}": "0" for port in ports},
+            "TIERSTREAM_DASHBOARD__PORT": "0",
             "TIERSTREAM_STACK__SIMULATOR_TIME_SCALE": "0.05",
             "TIERSTREAM_KAFKA__PARTITIONS": "3",
             "COLUMNS": "200",

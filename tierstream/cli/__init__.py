@@ -32,6 +32,7 @@ _COMMANDS = (
     ),
     Listed("trace", "trace", "Show the hops of a request: where it went, how long each step took and what it cost."),
     Listed("report", "report", "Figures from the ledger."),
+    Listed("dashboard", "dashboard", "Serve the pages of the ledger on this machine until SIGTERM or Ctrl-C."),
     Listed(
         "verify",
         "verify",
