@@ -14,6 +14,7 @@ from analytics.ledger_window import LedgerWindow
 from analytics.reports import BY_TAG, REPORTS
 from streams.config.settings import Settings
 from tierstream.cli.connection import load_settings, load_with_kafka, with_clickhouse
+from tierstream.cli.cost_reports import register_cost_reports
 from tierstream.cli.help_text import examples
 from tierstream.cli.model_orders import read_state
 from tierstream.cli.moments import Since, parse_moment
@@ -42,6 +43,7 @@ def register(app: typer.Typer) -> None:
     group.command("learning", epilog=examples("tierstream report learning --since 30d"))(_learning)
     call = "tierstream report shadow"
     group.command("shadow", epilog=examples(call, f"{call} --name next --since 7d --json"))(shadow)
+    register_cost_reports(group)
     app.add_typer(group, name="report")
 
 
