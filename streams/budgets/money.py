@@ -17,8 +17,12 @@ def usd_of(pico: int) -> Decimal:
     return Decimal(pico).scaleb(-_PLACES)
 
 
-def in_words(usd: Decimal) -> str:
+def plain(usd: Decimal) -> str:
     """Write an amount with the decimals that it has, two at least."""
-    text = f"{usd:.12f}".rstrip("0")
-    whole, _, cents = text.partition(".")
-    return f"${whole}.{cents.ljust(2, '0')}"
+    whole, _, cents = f"{usd:.12f}".rstrip("0").partition(".")
+    return f"{whole}.{cents.ljust(2, '0')}"
+
+
+def in_words(usd: Decimal) -> str:
+    """Write an amount for people."""
+    return f"${plain(usd)}"

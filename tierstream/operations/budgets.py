@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 
 from analytics.clickhouse import AsyncClient, open_client
 from analytics.named_query import named_query
-from streams.budgets.money import pico_of, usd_of
+from streams.budgets.money import pico_of, plain, usd_of
 from streams.budgets.plan import BudgetPlan, places, plans_of
 from streams.budgets.replay import begun_replay, log_of, read
 from streams.budgets.state import BudgetState, identity_of
@@ -62,9 +62,9 @@ class BudgetReport:
             "budget": one.name,
             "key": self.plan.account(self.key),
             "window": one.window,
-            "spent_usd": str(self.spent_usd),
-            "held_usd": str(self.held_usd),
-            "limit_usd": str(one.usd),
+            "spent_usd": plain(self.spent_usd),
+            "held_usd": plain(self.held_usd),
+            "limit_usd": plain(one.usd),
             "share": round(self.share, 6),
             "state": self.state,
             "hard": one.hard,
@@ -87,8 +87,8 @@ class Difference:
         return {
             "budget": self.plan.name,
             "key": self.plan.account(self.key),
-            "spent_usd": str(self.spent_usd),
-            "ledger_usd": str(self.ledger_usd),
+            "spent_usd": plain(self.spent_usd),
+            "ledger_usd": plain(self.ledger_usd),
         }
 
 
