@@ -154,7 +154,7 @@ async def _breaker(client: AsyncClient, database: str, now: datetime) -> None:
     at = f"toDateTime64('{now:%Y-%m-%d %H:%M:%S}', 6, 'UTC')"
     await client.command(
         f"INSERT INTO {database}.breakers_log (cluster, topic, partition, offset, idx, at, worker, target, state,"
-        f" forced, reason, since, said_at) SELECT 'c', 'llm.control', 0, number, 0, {at}, concat('w', toString(number)),"
+        f" forced, reason, since, said_at) SELECT 'c', 'llm.control', 0, number, 0, {at}, concat('w', number::String),"
         f" 'together/openai/gpt-oss-20b', if(number = 2, 'closed', 'open'), false, 'errors', {at} - 95, {at}"
         " FROM numbers(3)"
     )
