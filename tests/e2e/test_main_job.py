@@ -7,6 +7,7 @@ import signal
 import sys
 from decimal import Decimal
 
+import aiohttp
 import psutil
 import pytest
 import pytest_asyncio
@@ -85,6 +86,9 @@ async def test_status_shows_every_part(stack):
     found = await stack.json("status")
     assert {service["name"]: service["state"] for service in found["services"]} == dict.fromkeys(SERVICES, "running")
     assert found["simulated"] == ["groq", "together", "openai", "anthropic"]
+    [pages] = [service["url"] for service in found["services"] if service["name"] == "dashboard"]
+    async with aiohttp.ClientSession() as session, session.get(pages) as answer:
+        assert "No requests yet in the last 30 days" in await answer.text()
     assert "already running" in (await stack.run("up", "--detach"))[1]
     # Nothing but the data folder comes to be where the user works.
     assert {path.name for path in stack.folder.iterdir()} == {".tierstream"}
