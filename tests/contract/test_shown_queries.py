@@ -12,7 +12,6 @@ from support.shown_queries import (
     SHOWN,
     documented,
     page_without_queries,
-    report_queries,
     written_dashboard,
 )
 
@@ -20,10 +19,6 @@ from analytics.clickhouse import open_client
 from analytics.migrate import migrate
 
 STALE = "make grafana"
-
-
-def test_every_query_of_a_report_is_shown():
-    assert sorted(SHOWN) == report_queries()
 
 
 def test_the_page_and_the_dashboard_are_of_these_queries():
@@ -51,7 +46,7 @@ async def test_the_panels_of_the_dashboard_are_queries_that_run(clickhouse_url):
                 await client.query(plain)
 
 
-@pytest.mark.parametrize("name", report_queries())
+@pytest.mark.parametrize("name", SHOWN)
 async def test_any_client_of_http_binds_the_parameters(clickhouse_url, name):
     given = {
         "database": "tierstream",

@@ -41,13 +41,6 @@ SHOWN: Final = {
 _SOURCE: Final = {"type": "grafana-clickhouse-datasource", "uid": "tierstream"}
 
 
-def report_queries() -> list[str]:
-    """Return the names of the queries that a report shows as they are."""
-    parts = ("report_summary_", "report_built", "report_total")
-    paths = (ROOT / "analytics" / "queries").glob("report_*.sql")
-    return sorted(path.stem for path in paths if not path.stem.startswith(parts))
-
-
 def filled(name: str, *, since: str, until: str, grain: str, **values: str) -> str:
     """Return a query with SQL in the place of its parameters."""
     places = {"database": "tierstream", "since": since, "until": until, "top": "20", **values}
