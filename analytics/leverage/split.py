@@ -240,7 +240,9 @@ def _happening(good: Floats, requests: int, draw: np.random.Generator) -> Floats
 
 def _estimate(draws: Floats) -> Estimate:
     low, high = np.percentile(draws, _INTERVAL)
-    return Estimate(float(np.mean(draws)), float(low), float(high))
+    mean = float(np.mean(draws))
+    # Of what is nearly always the same, the mean may lie beyond.
+    return Estimate(mean, min(mean, float(low)), max(mean, float(high)))
 
 
 def _clipped(share: float) -> float:
