@@ -16,7 +16,7 @@ from analytics.findings.power_user import MARGIN
 from analytics.findings.scene import Row, Scene, money
 from analytics.findings.statistics import Share, p_not_above, p_sign, p_worse, rated
 
-_SAMPLE: Final = 200
+_SAMPLE: Final = 100
 """Requests of which it is looked up whether a rule decided."""
 _PROMISING: Final = 0.2
 """Whatever is less likely to be by chance is looked up."""

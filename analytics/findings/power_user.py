@@ -19,7 +19,9 @@ MARGIN: Final = 0.05
 """By how much the share of bad answers may be higher on a cheaper tier, for it to answer as well."""
 _TIER_SHARE: Final = 0.05
 """Of the cost of a tier: whose questions cost less of it is no power user."""
-_SAMPLE: Final = 5_000
+_QUESTIONS: Final = 12
+"""How many of all users are looked at, dearest first."""
+_SAMPLE: Final = 3_000
 """Requests alike whose answers are looked at, about; the latest ones."""
 
 Group = tuple[str, str, str]
@@ -31,7 +33,7 @@ async def power_users(scene: Scene) -> Sequence[Candidate]:
     users = await scene.window.rollup_rows("finding_users", least=scene.least_usd)
     names = sorted({row["user_id"] for row in users})
     asked = await scene.window.rollup_rows("finding_questions", users=names) if names else []
-    groups = _groups(asked, scene.least_usd / 4)
+    groups = _groups(scene, asked)
     if not groups:
         return []
     places = [(place, row) for place, rows in enumerate(groups.values(), 1) for row in rows]
@@ -51,14 +53,19 @@ async def power_users(scene: Scene) -> Sequence[Candidate]:
     return found
 
 
-def _groups(asked: Sequence[Row], least_usd: float) -> Mapping[Group, Sequence[Row]]:
-    """Put questions of the same user, feature and query type together, without those that are nearly another one."""
+def _groups(scene: Scene, asked: Sequence[Row]) -> Mapping[Group, Sequence[Row]]:
+    """Put questions of the same user, feature and query type together, without those that are nearly another one.
+
+    What is asked in exactly the same words is a part of what is asked in nearly the same; so less of it may do.
+    """
+    least = {tier: _TIER_SHARE / 4 * sum(scene.by_bucket(tier=tier)) for tier in scene.tiers}
     groups: dict[Group, list[Row]] = defaultdict(list)
-    for row in asked:
+    dear = [row for row in asked if row["usd"] >= least.get(row["tier"], 0.0)]
+    for row in dear[:_QUESTIONS]:
         group = groups[row["user_id"], row["feature"], row["query_type"]]
         if not any((row["signature"] ^ other["signature"]).bit_count() <= SAME_QUESTION_BITS for other in group):
             group.append(row)
-    return {group: rows for group, rows in groups.items() if sum(row["usd"] for row in rows) >= least_usd}
+    return groups
 
 
 def _latest(scene: Scene, alike: Sequence[Row]) -> Mapping[str, str]:

@@ -42,9 +42,8 @@ FROM
                 )
             )) AS askings
         FROM {database:Identifier}.requests_log
-        WHERE at >= {since:DateTime('UTC')} AND at < {until:DateTime('UTC')}
-            AND feature IN {features:Array(String)} AND query_type IN {query_types:Array(String)} AND signature != 0
-            AND notEmpty(askings)
+        PREWHERE at >= {since:DateTime('UTC')} AND at < {until:DateTime('UTC')} AND signature != 0
+            AND arrayExists(question -> bitCount(bitXor(signature, question)) <= {bits:UInt8}, {questions:Array(UInt64)})
     )
     ARRAY JOIN askings AS asking
     ARRAY JOIN range(1, 1 + arrayMax(tiers)) AS at_tier

@@ -20,7 +20,8 @@ SELECT
     uniqExact(asked.input_tokens / asked.requests) AS lengths,
     toFloat64(sum(asked.cost_usd)) AS usd
 FROM {database:Identifier}.questions_by_hour AS asked
-WHERE bucket >= {since:DateTime('UTC')} AND bucket < {until:DateTime('UTC')} AND tier > 0 AND signature IN dearest
+PREWHERE signature IN dearest
+WHERE bucket >= {since:DateTime('UTC')} AND bucket < {until:DateTime('UTC')} AND tier > 0
 GROUP BY feature, query_type, tier, model, signature, prefix
 HAVING lengths = 1 AND requests > hours AND usd >= {least:Float64}
 ORDER BY usd DESC, signature

@@ -12,7 +12,9 @@ FROM
         feature, query_type, tier, request_id,
         arrayFirst((why, stage) -> startsWith(stage, 'infer'), `route.why`, `route.stage`) AS why
     FROM {database:Identifier}.requests_log
-    WHERE at >= {since:DateTime('UTC')} AND at < {until:DateTime('UTC')} AND revision = 0
+    PREWHERE at >= {since:DateTime('UTC')} AND at < {until:DateTime('UTC')}
+        AND feature IN {features:Array(String)} AND tier IN {tiers:Array(UInt8)}
+    WHERE revision = 0
         AND (feature, query_type, assumeNotNull(tier)) IN
             arrayZip({features:Array(String)}, {query_types:Array(String)}, {tiers:Array(UInt8)})
         AND arrayFirst((to, stage) -> startsWith(stage, 'infer'), `route.tier`, `route.stage`) = tier
