@@ -27,6 +27,39 @@ min_sample_rate = 0.2
 max_sample_rate = 0.2
 max_spend_share = 0.9
 
+# A slow machine is no reason to expire, or to ask another model.
+[deadlines]
+interactive = 3600
+standard = 3600
+bulk = 3600
+
+[breakers]
+min_calls = 1000000
+
+[attempts]
+patience_s = 600
+
+[[tiers]]
+name = "fast open-weight"
+models = [
+    {{ provider = "groq", model = "openai/gpt-oss-20b", timeout_s = 300 }},
+    {{ provider = "together", model = "openai/gpt-oss-120b", timeout_s = 300 }},
+]
+
+[[tiers]]
+name = "small closed"
+models = [
+    {{ provider = "openai", model = "gpt-6-luna", timeout_s = 300 }},
+    {{ provider = "anthropic", model = "claude-haiku-5-5", timeout_s = 300 }},
+]
+
+[[tiers]]
+name = "frontier"
+models = [
+    {{ provider = "anthropic", model = "claude-opus-5-5", timeout_s = 300 }},
+    {{ provider = "openai", model = "gpt-6.1-sol", timeout_s = 300 }},
+]
+
 [clickhouse]
 url = "{url}"
 database = "{database}"
@@ -40,6 +73,8 @@ output = 2
 """
 POLICY = f"[routing]\n{BOUNDARY}\n{PRICES}"
 """What another deployment has, `BOUNDARY` among its routing and `PRICES` at its end, as a policy."""
+
+_IN_FLIGHT = 256
 
 
 def traffic(count: int) -> tuple[list[Request], str]:
@@ -83,7 +118,7 @@ async def run_for_real(
         classifier: As the settings have it.
         routing: Further settings of the section.
         rest: Further sections.
-        timeout_s: For all requests.
+        timeout_s: How long to wait for a further result.
     """
     database = folder.name
     config = CONFIG.format(classifier=classifier, routing=routing, url=url, database=database) + rest
@@ -91,7 +126,9 @@ async def run_for_real(
     async with deployment.running():
         await deployment.start_worker()
         await deployment.start("sink")
-        report = await run_requests(deployment.settings, requests, on_result=lambda _: None, timeout_s=timeout_s)
+        report = await run_requests(
+            deployment.settings, requests, on_result=lambda _: None, timeout_s=timeout_s, in_flight=_IN_FLIGHT
+        )
         assert (report.results, report.missing) == (len(requests), ())
         await deployment.quiet()
         seen = None

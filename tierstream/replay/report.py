@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from tierstream.replay.decide import Replayed
 from tierstream.replay.estimate import Estimate, Spread
 from tierstream.replay.regression import Floats
+from topics.base import from_millis
 
 _PLACES: Final = 9
 
@@ -160,7 +161,7 @@ def changed_requests(replayed: Sequence[Replayed], found: Estimate) -> Iterator[
         decision = one.then.decision
         yield ChangedRequest(
             request_id=one.record.request_id,
-            asked_at=datetime.fromtimestamp(one.record.asked_ms / 1000).astimezone(),
+            asked_at=from_millis(one.record.asked_ms),
             from_tier=one.was.tier,
             to_tier=one.then.tier,
             rule=(decision.rule if decision else None) or "",
