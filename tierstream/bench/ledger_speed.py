@@ -3,15 +3,18 @@
 import asyncio
 import contextlib
 import os
+import re
 import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from clickhouse_connect.driver.exceptions import DatabaseError
 from pydantic import BaseModel, ConfigDict
 
 from analytics.clickhouse import AsyncClient, open_client
@@ -36,6 +39,7 @@ _LONG_MS: Final = 60_000.0
 _WINDOWS_DAYS: Final = (1, 8, 30)
 _LIFETIME_S: Final = 3600
 _TOLD_EACH: Final = 0.05
+_ERROR_NAME: Final = re.compile(r"\(([A-Z][A-Z_]+)\)")
 _SMALLEST: Final = 0.05
 """Bytes of a row below which a column is not listed."""
 _CACHES: Final = ("MARK CACHE", "UNCOMPRESSED CACHE", "QUERY CACHE")
@@ -90,8 +94,10 @@ class ReportTime(_Figures):
 
     report: str
     days: int
-    cold_ms: float
-    warm_ms: float
+    cold_ms: float | None = None
+    warm_ms: float | None = None
+    failed: str | None = None
+    """What ClickHouse said where it could not do it, such as that the memory that it may take is not enough."""
 
 
 class LedgerSpeed(_Figures):
@@ -242,15 +248,24 @@ async def _reports(
             tell(f"report {name} of {days} days")
             since = until - timedelta(days=days)
             window = LedgerWindow(client, DATABASE, since, until, prices=lambda: prices)
-            times: list[tuple[float, float]] = []
-            while len(times) < _RUNS and sum(map(sum, times)) < _LONG_MS:
-                await _forget(client, _data(folder))
-                times.append((await _ms(report(window)), await _ms(report(window))))
-            cold, warm = zip(*times, strict=True)
-            found.append(
-                ReportTime(report=name, days=days, cold_ms=_median(cold), warm_ms=_median(warm)),
-            )
+            try:
+                cold_ms, warm_ms = await _times(partial(report, window), partial(_forget, client, _data(folder)))
+            except DatabaseError as error:
+                said = _ERROR_NAME.search(str(error))
+                found.append(ReportTime(report=name, days=days, failed=said[1] if said else f"code {error.code}"))
+            else:
+                found.append(ReportTime(report=name, days=days, cold_ms=cold_ms, warm_ms=warm_ms))
     return tuple(found)
+
+
+async def _times(work: Callable[[], Awaitable[object]], forget: Callable[[], Awaitable[None]]) -> tuple[float, float]:
+    """Return how long work takes after all was forgotten, and at once again, in ms."""
+    times: list[tuple[float, float]] = []
+    while len(times) < _RUNS and sum(map(sum, times)) < _LONG_MS:
+        await forget()
+        times.append((await _ms(work()), await _ms(work())))
+    cold, warm = zip(*times, strict=True)
+    return _median(cold), _median(warm)
 
 
 async def _ms(work: Awaitable[object]) -> float:

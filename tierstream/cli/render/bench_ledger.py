@@ -52,9 +52,13 @@ def show_ledger(report: LedgerSpeed) -> None:
         console,
         _table(
             ("report", "days", "cold, ms", "warm, ms"),
-            [(one.report, f"{one.days}", f"{one.cold_ms:,.0f}", f"{one.warm_ms:,.0f}") for one in report.reports],
+            [(one.report, f"{one.days}", _ms(one.cold_ms), one.failed or _ms(one.warm_ms)) for one in report.reports],
         ),
     )
+
+
+def _ms(time_ms: float | None) -> str:
+    return "-" if time_ms is None else f"{time_ms:,.0f}"
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
