@@ -16,7 +16,7 @@ LOCKED := --require-hashes --no-deps -r
 # Hundreds of processes are started; what one of them compiles is for all others.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo up down unit test test-slow coverage check format bench lock clean
+.PHONY: help demo up down unit test test-slow coverage check format grafana bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -66,6 +66,9 @@ check: $(VENV)/.dev ## lint, types and layers
 format: $(VENV)/.dev ## rewrite the sources as the linter wants them
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+grafana: $(VENV)/.dev ## write the dashboard for Grafana and docs/sql.md anew from the queries of the reports
+	@cd tests && ../$(BIN)/python -m support.shown_queries
 
 bench: $(VENV)/.dev ## measure speed and print it
 	@$(BIN)/pytest tests/bench -s

@@ -2,11 +2,13 @@
 
 from datetime import datetime, timedelta
 
+from streams.budgets.budgets import NO_LIMITS, Outlook
 from streams.calls.tier_votes import VoteResult
 from streams.config.context_windows import ContextTooLongError
 from streams.config.settings import Settings
 from streams.kafka.publisher import Output
 from streams.routing.policy import bounds_problem
+from streams.routing.router import Draft
 from streams.runtime.outcomes import given_up
 from streams.runtime.stage import Context, Outputs, RefusedError, stage
 from streams.validation.json_schema import schema_problem
@@ -36,14 +38,18 @@ async def classify(request: Request, ctx: Context) -> Outputs:
     problem = _problem(request, ctx.engine.settings, deadline - from_millis(ctx.received.timestamp))
     if problem is not None:
         raise RefusedError(problem, digest=digest)
-    router = ctx.engine.router
+    outlook = ctx.engine.budgets.outlook(request) if ctx.engine.budgets is not None else NO_LIMITS
     try:
-        draft = router.draft(request, digest, ctx.received.timestamp)
+        draft, no_room = _draft(request, digest, ctx, outlook)
     except ContextTooLongError as error:
         raise RefusedError(str(error), digest=digest) from None
     is_late = deadline <= ctx.now()
+    if no_room is not None and not is_late:
+        refused = _task(request, digest, ctx, deadline, draft.decision)
+        refused = refused.after(_hop(draft.decision, ctx, "rejected", more=(no_room,)))
+        return [given_up(ctx.stage, refused, (), ResultStatus.REJECTED, "budget", no_room)]
     asked = await ctx.vote(request, revision, deadline) if draft.asks else VoteResult()
-    decision = draft.decision if is_late else router.decide(draft, asked.vote)
+    decision = draft.decision if is_late else ctx.engine.router.decide(draft, asked.vote)
     task = _task(request, digest, ctx, deadline, decision, asked.attempts)
     if is_late:
         message = "the deadline passed before the request was routed"
@@ -51,10 +57,29 @@ async def classify(request: Request, ctx: Context) -> Outputs:
         return [given_up(ctx.stage, late, late.attempts, ResultStatus.EXPIRED, "deadline", message)]
     accepted = StatusEvent(kind=StatusKind.ACCEPTED, at=ctx.started_at, unknown_fields=ctx.unknown_fields)
     routed = StatusEvent(kind=StatusKind.ROUTED, at=ctx.now(), tier=task.tier, detail=task.why)
+    missing = (f"no vote: {asked.missing}",) if asked.missing else ()
     return [
-        Output(tier_tasks(task.tier), task.after(_hop(decision, ctx, "routed", missing=asked.missing))),
+        Output(tier_tasks(task.tier), task.after(_hop(decision, ctx, "routed", more=missing))),
         ctx.status(request.request_id, revision, accepted, routed),
     ]
+
+
+def _draft(request: Request, digest: str, ctx: Context, outlook: Outlook) -> tuple[Draft, str | None]:
+    """Decide within what budgets leave; return with the draft why they leave nothing.
+
+    Raises:
+        ContextTooLongError: No tier has room for the request, whatever may be spent.
+    """
+    router, arrived_ms = ctx.engine.router, ctx.received.timestamp
+    try:
+        draft = router.draft(request, digest, arrived_ms, outlook.ceilings)
+    except ContextTooLongError:
+        if not outlook.ceilings:
+            raise
+        tier, budget = min(outlook.ceilings)
+        why = f"{budget} leaves no tier above {tier}, and there is no room for the request up to there"
+        return router.draft(request, digest, arrived_ms), why
+    return draft, None if outlook.refusal is None else str(outlook.refusal)
 
 
 def _problem(request: Request, settings: Settings, lifetime: timedelta) -> str | None:
@@ -95,8 +120,8 @@ def _why(decision: Decision) -> str:
     return f"rule {decision.rule}" if decision.rule else f"classifier {decision.classifier}"
 
 
-def _hop(decision: Decision, ctx: Context, outcome: str, *, missing: str | None = None) -> Hop:
-    reasons = [*decision.reasons, *([f"no vote: {missing}"] if missing else [])]
+def _hop(decision: Decision, ctx: Context, outcome: str, *, more: tuple[str, ...] = ()) -> Hop:
+    reasons = [*decision.reasons, *more]
     return ctx.hop(
         outcome,
         tier=decision.tier,

@@ -1,9 +1,10 @@
 """tier tasks -> answers. Asks the models of a tier; without an answer the task goes one tier up, or rests."""
 
+from streams.budgets.refusal import Refusal
 from streams.config.settings import Settings
 from streams.fallback.bounds import OutOfBounds
 from streams.fallback.looks import look_at
-from streams.fallback.model_chain import ChainResult, ask_chain
+from streams.fallback.model_chain import ChainResult, ask_chain, chain_of
 from streams.kafka.publisher import Output
 from streams.learning.candidates import shadow_for
 from streams.runtime.outcomes import answered, given_up
@@ -29,6 +30,8 @@ async def infer(task: TierTask, ctx: Context) -> Outputs:
     """Get an answer from the tier, check it for free, and hand on what comes of it."""
     result = await ask_chain(task, ctx)
     result.task = result.task.after(*_hops(result, ctx))
+    if result.refusal is not None:
+        return _without_budget(result, result.refusal, ctx)
     if result.stopped is not None:
         return _ended(result, result.stopped, ctx)
     if result.answer is not None:
@@ -44,6 +47,32 @@ async def infer(task: TierTask, ctx: Context) -> Outputs:
 
 def _ended(result: ChainResult, why: OutOfBounds, ctx: Context) -> list[Output]:
     return [given_up(ctx.stage, result.task, result.task.attempts, why.status, why.code, why.message)]
+
+
+def _without_budget(result: ChainResult, refusal: Refusal, ctx: Context) -> list[Output]:
+    """Go on at a tier that the budget leaves, or rest while it is only held for other calls; else the request ends."""
+    task, lower = result.task, refusal.plan.lower_to
+    if lower is not None and lower < task.tier and task.best is None:
+        down = _lowered(task, lower, f"budget {refusal.plan.name}")
+        if any(True for _ in chain_of(down, ctx)):
+            down = down.after(ctx.hop("lowered", tier=lower, detail=str(refusal)))
+            event = StatusEvent(kind=StatusKind.ROUTED, at=ctx.now(), tier=lower, detail=down.why)
+            return [Output(tier_tasks(lower), down), ctx.status(task.request.request_id, task.revision, event)]
+    if refusal.may_pass and lower is None:
+        result.away = f"budget {refusal.plan.name} is held for other calls"
+        return _parked(result, ctx)
+    why = OutOfBounds(ResultStatus.REJECTED, "budget", str(refusal))
+    result.task = task.after(ctx.hop("rejected", tier=task.tier, detail=str(refusal)))
+    return _ended(result, why, ctx)
+
+
+def _lowered(task: TierTask, tier: int, reason: str) -> TierTask:
+    """Return the task for a lower tier, which it does not leave upwards again."""
+    ceiling, floor = min(tier, task.decision.ceiling), min(tier, task.decision.floor)
+    reasons = (*task.decision.reasons, reason)
+    decision = task.decision.model_copy(update={"ceiling": ceiling, "floor": floor, "reasons": reasons})
+    why = f"lowered from tier {task.tier}: {reason}"
+    return task.model_copy(update={"tier": tier, "decision": decision, "promoted_from": None, "why": why})
 
 
 def _completion(ended: CallEnded) -> Completion:

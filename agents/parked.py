@@ -18,7 +18,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -27,13 +27,16 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from streams.admission import Gate
 from streams.config.settings import Settings
 from streams.kafka.clock import Clock
-from streams.kafka.group_consumer import commit_progress, group_consumer
+from streams.kafka.group_consumer import commit_progress, group_consumer, places_of
 from streams.kafka.publisher import Delivered, Output, Publisher, RecordTooLargeError, trace_of
 from streams.runtime.failed_records import FailedRecord
 from streams.runtime.hold import Held, Hold
 from streams.runtime.outcomes import given_up
 from streams.runtime.settled_requests import SettledRequests
 from streams.runtime.stage import Received
+from streams.telemetry import OFF, Telemetry
+from streams.telemetry.log_context import note_work
+from streams.telemetry.progress import PartitionName, Place
 from streams.validation.judges import judges_of
 from topics.base import from_millis
 from topics.codec import DecodeError
@@ -64,6 +67,7 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         settled: What has its result; tasks of such requests are dropped.
         clock: Current moment.
         monotonic: Monotonic seconds.
+        telemetry: Of the process.
     """
 
     def __init__(
@@ -74,7 +78,9 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         settled: SettledRequests,
         clock: Clock,
         monotonic: Callable[[], float] = time.monotonic,
+        telemetry: Telemetry = OFF,
     ) -> None:
+        self._telemetry = telemetry
         self._settings = settings
         self._gate = gate
         self._publisher = publisher
@@ -83,6 +89,7 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         self._monotonic = monotonic
         self._topic = PARKED.full_name(settings.kafka.prefix)
         self._holds: dict[TopicPartition, Hold] = {}
+        self._consumer: Any = None
         self._publishing = asyncio.Lock()
         self._assigned = asyncio.Event()
 
@@ -130,6 +137,26 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         for tp in assigned:
             self._holds.setdefault(tp, Hold())
         self._assigned.set()
+
+    def places(self) -> Mapping[PartitionName, Place]:
+        """Say how far the partitions are that are ours, by what is committed."""
+
+        def done(tp: TopicPartition) -> int | None:
+            hold = self._holds.get(tp)
+            return None if hold is None else hold.committed or hold.first
+
+        return {} if self._consumer is None else places_of(self._consumer, done)
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether no task that is held is to leave by now."""
+        now = self._monotonic()
+        return all(hold.next_wake > now for hold in self._holds.values())
+
+    @property
+    def held(self) -> int:
+        """Number of tasks in memory."""
+        return sum(map(len, self._holds.values()))
 
     async def _hold(self) -> None:
         while True:
@@ -195,9 +222,21 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         return not reachable or any(map(self._gate.is_open_to, reachable))
 
     async def _publish(self, held: Held, monotonic: float) -> list[Delivered]:
+        """Publish what becomes of a record, within a span where spans are wanted."""
+        received, tracing = held.received, self._telemetry.tracing
+        trace, request_id = trace_of(received.headers), held.task.request.request_id if held.task else None
+        note_work(STAGE, request_id, trace)
+        if tracing is None:
+            return await self._publish_end(held, monotonic, trace)
+        place = (received.topic, received.partition, received.offset)
+        with tracing.processing(STAGE, *place, group=self._settings.group(STAGE), parent=trace) as span:
+            if request_id is not None:
+                span.note_request(request_id)
+            return await self._publish_end(held, monotonic, span.traceparent)
+
+    async def _publish_end(self, held: Held, monotonic: float, trace: bytes | None) -> list[Delivered]:
         """Publish what becomes of a record; where a topic does not take that, the end of its request."""
         received, at = held.received, self._clock()
-        trace = trace_of(received.headers)
         if held.task is not None and await self._settled.has_result(held.task, received.partition):
             return await self._publisher.publish(self._settled.dropped(held.task, STAGE), trace=trace)
         failed = FailedRecord(STAGE, received, at, kept_bytes=self._settings.kafka.kept_bytes)

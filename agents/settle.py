@@ -14,26 +14,31 @@ counted from the moment at which the copy came in and not from now.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
 from streams.config.settings import Settings
 from streams.kafka.clock import Clock
-from streams.kafka.group_consumer import commit_progress, group_consumer
+from streams.kafka.group_consumer import commit_progress, group_consumer, places_of
 from streams.kafka.publisher import Output, Publisher, RecordTooLargeError, trace_of
 from streams.kafka.topic_reader import RawRecord
 from streams.runtime.failed_records import FailedRecord
 from streams.runtime.outcomes import without_answer
 from streams.runtime.settled_requests import SettledRequests
 from streams.runtime.stage import Received
+from streams.telemetry import OFF, Telemetry
+from streams.telemetry.progress import PartitionName, Place
 from topics.base import from_millis
 from topics.codec import DecodeError, decode
 from topics.events import Hop, Hops, Status, StatusEvent, StatusKind
 from topics.registry import HOPS, OUTCOMES, RESULTS, SETTLED, STATUS
 from topics.results import Outcome, Result, ResultError, ResultStatus, Settled
+
+if TYPE_CHECKING:
+    from streams.telemetry.tracing import StepSpan
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +49,8 @@ _BATCH = 500
 """Outcomes in a transaction at the most, and read at a time."""
 _BATCH_BYTES = 8 * 1024 * 1024
 _POLL_MS = 1_000
+_WRONG = frozenset({ResultStatus.FAILED, ResultStatus.EXPIRED})
+"""What a trace shows as an error; a rejection is a right answer to a wrong request."""
 _TRANSACTIONS = 2
 """Under way at a time: with one, a quiet process would wait for the broker; with one for each partition, a busy one
 would open a transaction for nearly every result."""
@@ -52,13 +59,23 @@ would open a transaction for nearly every result."""
 class PartitionOwner:
     """Settles one partition; made anew each time that the partition is assigned."""
 
-    def __init__(self, settings: Settings, tp: TopicPartition, settled: SettledRequests, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        tp: TopicPartition,
+        settled: SettledRequests,
+        clock: Clock,
+        telemetry: Telemetry = OFF,
+    ) -> None:
         self._settings = settings
+        self._telemetry = telemetry
         self._tp = tp
         self._settled = settled
         self._clock = clock
         self._stack = AsyncExitStack()
         self._done_before = 0
+        self._spans: list[StepSpan] = []
+        """Of the results that are about to leave; what does not leave has none."""
         transactional_id = f"{settings.group(STAGE)}-{tp.partition}"
         self._publisher = Publisher(settings.kafka, transactional_id=transactional_id)
 
@@ -82,6 +99,7 @@ class PartitionOwner:
         """
         outputs: list[Output] = []
         fresh: list[tuple[Settled, int]] = []
+        self._spans.clear()
         for record in records:
             if record.offset >= self._done_before:
                 outputs.extend(await self._outputs_of(record, fresh))
@@ -91,6 +109,16 @@ class PartitionOwner:
             await self._publisher.publish(outputs)
         for marker, decided_ms in fresh:
             self._settled.add(marker, decided_ms)
+        for span in self._spans:
+            span.end()
+        self._count(outputs)
+
+    def _count(self, outputs: Iterable[Output]) -> None:
+        if (metrics := self._telemetry.metrics) is None:
+            return
+        for output in outputs:
+            if isinstance(result := output.record, Result):
+                metrics.result_published(result.status, result.tier, result.latency_ms)
 
     async def _outputs_of(self, record: RawRecord, fresh: list[tuple[Settled, int]]) -> Iterable[Output]:
         try:
@@ -143,7 +171,8 @@ class PartitionOwner:
 
     def _settling(self, outcome: Outcome, marker: Settled, record: RawRecord) -> list[Output]:
         """Make the result of an outcome, and what goes with it."""
-        trace, decided_ms, now = trace_of(record.headers), record.timestamp, self._clock()
+        decided_ms, now = record.timestamp, self._clock()
+        trace = self._begin_span(outcome, trace_of(record.headers))
         latency_ms = max(now.timestamp() * 1000 - outcome.source.timestamp_ms, 0.0)
         fields = {name: getattr(outcome, name) for name in _KEPT}
         result = Result(**fields, latency_ms=round(latency_ms, 3), settled_at=now)
@@ -166,6 +195,16 @@ class PartitionOwner:
             ),
         ]
 
+    def _begin_span(self, outcome: Outcome, trace: bytes | None) -> bytes | None:
+        """Begin the span of a result, where spans are wanted; return what the records carry."""
+        if (tracing := self._telemetry.tracing) is None:
+            return trace
+        span = tracing.sending(STAGE, RESULTS.full_name(self._settings.kafka.prefix), parent=trace)
+        span.note_request(outcome.request_id)
+        span.note_outcome(outcome.status, outcome.status if outcome.status in _WRONG else None)
+        self._spans.append(span)
+        return span.traceparent
+
 
 class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
     """The consumer of `llm.outcomes`: an owner for each partition that the group gives to this process.
@@ -174,10 +213,14 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
     results each of them holds, and a process with time to spare settles each result as it comes.
     """
 
-    def __init__(self, settings: Settings, settled: SettledRequests, clock: Clock) -> None:
+    is_resting: Final = False
+
+    def __init__(self, settings: Settings, settled: SettledRequests, clock: Clock, telemetry: Telemetry = OFF) -> None:
         self._settings = settings
         self._settled = settled
         self._clock = clock
+        self._telemetry = telemetry
+        self._consumer: Any = None
         self._topic = OUTCOMES.full_name(settings.kafka.prefix)
         self._owned: dict[TopicPartition, _Owned] = {}
         self._turns = asyncio.Semaphore(_TRANSACTIONS)
@@ -224,6 +267,15 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         self._has_room.set()
         self._assigned.set()
 
+    def places(self) -> Mapping[PartitionName, Place]:
+        """Say how far the partitions are that are ours, by what is committed."""
+
+        def done(tp: TopicPartition) -> int | None:
+            owned = self._owned.get(tp)
+            return None if owned is None else owned.committed or owned.first
+
+        return {} if self._consumer is None else places_of(self._consumer, done)
+
     async def _read(self) -> None:
         """Hand the outcomes to the owners of their partitions, as far as these have room."""
         while True:
@@ -240,7 +292,7 @@ class Settle(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
                     self._owned[tp].take_in(records)
 
     async def _own(self, tp: TopicPartition, owned: "_Owned") -> None:
-        owner = PartitionOwner(self._settings, tp, self._settled, self._clock)
+        owner = PartitionOwner(self._settings, tp, self._settled, self._clock, self._telemetry)
         try:
             await owner.open()
             while await owned.is_wanted():
@@ -279,6 +331,8 @@ class _Owned:
         self.position = 0
         """The next offset to settle; 0 before anything was."""
         self.committed = 0
+        self.first: int | None = None
+        """The offset of the first record that came; None before one did."""
         self._waiting: list[RawRecord] = []
         self._bytes = 0
         self._changed = asyncio.Event()
@@ -291,6 +345,8 @@ class _Owned:
 
     def take_in(self, records: Sequence[RawRecord]) -> None:
         """Keep what was read until it is settled."""
+        if self.first is None:
+            self.first = records[0].offset
         self._waiting.extend(records)
         self._bytes += _bytes_of(records)
         self._changed.set()

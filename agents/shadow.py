@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final, Literal
 
 from streams.admission import UnavailableError
+from streams.budgets.budgets import BudgetRefusedError
 from streams.calls.paid_calls import attempt_of
 from streams.config.settings import Settings
 from streams.config.settings_candidates import ShadowSettings
@@ -86,6 +87,9 @@ class _Trial:
                 # Without a call that was refused there is nothing to hold against the candidate.
                 self._end("failed" if unavailable.reason == "breaker_open" else "unjudged", str(unavailable))
                 return
+            except BudgetRefusedError as refused:
+                self._end("unaffordable", str(refused))
+                return
         self._add(ended, "candidate")
         self._candidate = ended
         if ended.error is not None or ended.content is None:
@@ -121,6 +125,9 @@ class _Trial:
                 except UnavailableError:
                     bench.dismiss(judge.ref)
                     continue
+                except BudgetRefusedError as refused:
+                    self._end("unaffordable", str(refused))
+                    return
             self._hear(ended, bench)
         first, second = bench.scores
         agreed: dict[float, _Outcome] = {1.0: "win", 0.0: "loss"}

@@ -1,6 +1,7 @@
 """answers -> outcomes or escalations. A judge model looks at answers on critical paths first, and at a sample."""
 
 from streams.admission import UnavailableError
+from streams.budgets.budgets import BudgetRefusedError
 from streams.calls.paid_calls import attempt_of
 from streams.config.settings import Settings
 from streams.fallback.bounds import out_of_bounds
@@ -42,6 +43,8 @@ async def validate(answer: Answer, ctx: Context) -> Outputs:
         except UnavailableError:
             may_be_back = True
             continue
+        except BudgetRefusedError:
+            break
         asked.add(f"{ended.provider}/{ended.model}")
         verdict = read_verdict(ended.content) if ended.content is not None else None
         answer = _after(answer, ended, verdict, ctx)

@@ -6,7 +6,7 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -22,6 +22,7 @@ __all__ = [
     "ClickHouseUnavailable",
     "ClickHouseUrlError",
     "checked_database",
+    "explained",
     "is_away",
     "open_client",
     "retry_for_ever",
@@ -110,15 +111,28 @@ async def open_client(url: str, *, timeout_s: float = 60.0) -> AsyncIterator[Asy
     except UNREACHABLE as error:
         raise _explained(place, error) from error
     try:
-        yield client
+        with explained(url):
+            yield client
+    finally:
+        await client.close()
+
+
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """Say of what the body raises, where a client of this URL raised it, what is wrong and what to do.
+
+    Raises:
+        ClickHouseRefused: The server refuses the user, or lacks the database, a table or a right.
+        ClickHouseUnavailable: The server does not answer.
+    """
+    try:
+        yield
     except DatabaseError as error:
         if error.code not in _REFUSALS:
             raise
-        raise _explained(place, error) from error
+        raise _explained(_place(url), error) from error
     except OperationalError as error:
-        raise _explained(place, error) from error
-    finally:
-        await client.close()
+        raise _explained(_place(url), error) from error
 
 
 async def retry_for_ever(what: str, operation: Callable[[], Awaitable[T]]) -> T:

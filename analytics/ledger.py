@@ -37,6 +37,8 @@ class SinkStats:
     records: int = 0
     rows: int = 0
     batches: int = 0
+    failures: int = 0
+    """Writes that failed; each is made again."""
     skipped: dict[str, int] = field(default_factory=dict)
     """Records that could not be stored, by reason."""
     earliest_ms: int | None = None

@@ -2,12 +2,13 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any, Final
 
 from analytics.clickhouse import AsyncClient, checked_database
 from analytics.cluster_schema import ClusterSchema, check_cluster
+from analytics.rollups import rollup_tables
 
 logger = logging.getLogger(__name__)
 
@@ -80,9 +81,8 @@ async def migrate(
         await client.insert("schema_migrations", [[name]], column_names=["name"], database=database)
         logger.info("Applied migration %s to %s", name, database)
         applied.append(name)
-    for table in _TABLES:
-        await _set_retention(schema, client, database, table, retention_days)
-    await _set_retention(schema, client, database, _BODIES, body_retention_days)
+    days = dict.fromkeys((*_TABLES, *rollup_tables()), retention_days) | {_BODIES: body_retention_days}
+    await _set_retention(schema, client, database, days)
     return applied
 
 
@@ -138,10 +138,14 @@ def _fill(statement: str, values: dict[str, str]) -> str:
     return statement
 
 
-async def _set_retention(schema: _Schema, client: AsyncClient, database: str, table: str, days: int) -> None:
-    engine = await client.query(
-        "SELECT engine_full FROM system.tables WHERE database = {database:String} AND name = {table:String}",
-        parameters={"database": database, "table": table},
+async def _set_retention(schema: _Schema, client: AsyncClient, database: str, days: Mapping[str, int]) -> None:
+    """Have the rows of tables deleted after so many days."""
+    found = await client.query(
+        "SELECT name, engine_full FROM system.tables WHERE database = {database:String}",
+        parameters={"database": database},
     )
-    if f"toIntervalDay({days})" not in engine.result_rows[0][0]:
-        await schema.run(f"ALTER TABLE {database}.{table} MODIFY TTL toDateTime(at) + toIntervalDay({days})")
+    engines = {name: engine for name, engine in found.result_rows if name in days}
+    for table, engine in engines.items():
+        if f"toIntervalDay({days[table]})" not in engine:
+            age = "bucket" if "TTL bucket" in engine else "toDateTime(at)"
+            await schema.run(f"ALTER TABLE {database}.{table} MODIFY TTL {age} + toIntervalDay({days[table]})")

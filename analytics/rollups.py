@@ -64,6 +64,14 @@ FAMILIES: Final = (
     Family("quality", []),
     Family("questions", ["results"], by_day=False),
 )
+
+
+def rollup_tables() -> list[str]:
+    """Name the roll-ups that are kept as long as the ledger: all but those by minute."""
+    hours = [f"{family.name}_by_hour" for family in FAMILIES]
+    return hours + [f"{family.name}_by_day" for family in FAMILIES if family.by_day]
+
+
 _FACTS: Final = ("calls", "results", "steps")
 
 

@@ -29,6 +29,7 @@ from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionE
 from analytics.clickhouse import retry_for_ever
 from analytics.ledger import Entry, Ledger, SinkStats
 from analytics.rows import LogBodies, Position, Table, rows_of
+from analytics.sink_progress import SinkProgress
 from topics.base import Record
 from topics.codec import DecodeError, decode
 from topics.registry import CALLS, CONTROL, HOPS, RESULTS, TopicSpec
@@ -95,6 +96,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         batch_bytes: int = 16 * 1024 * 1024,
     ) -> None:
         self.stats = SinkStats()
+        self.progress = SinkProgress()
         self._bootstrap_servers = bootstrap_servers
         self._group = f"{prefix}sink"
         self._sources = {spec.full_name(prefix): (spec, table) for spec, table in _SOURCES}
@@ -198,6 +200,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
 
     def _forget_places(self) -> None:
         self._next = None
+        self.progress.forget()
         self._places_lost.set()
         self._take_buffer()
 
@@ -252,6 +255,7 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         for tp, offset in places.items():
             self._consumer.seek(tp, offset)
         self._next = places
+        self.progress.begin(self._consumer, places)
         self._places_lost.clear()
         logger.info("The sink reads %d partitions", len(places))
 
@@ -350,13 +354,25 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
             self._flush = asyncio.create_task(self._write(self._in_flight, dict(self._next)))
 
     async def _write(self, entries: Sequence[Entry], next_offsets: dict[TopicPartition, int]) -> None:
-        await retry_for_ever("write to ClickHouse", partial(self._ledger.insert, entries))
+        self.progress.oldest = entries[0]
+        await retry_for_ever("write to ClickHouse", partial(self._insert, entries))
         self.stats.batches += 1
+        self.progress.note_stored(next_offsets)
+        self.progress.oldest = next(iter(self._buffer), None)
         try:
             await self._consumer.commit(next_offsets)
         except (KafkaError, IllegalStateError) as error:
             # Nothing depends on it: the next commit corrects the displayed lag.
             logger.debug("The offsets for display were not committed: %s", error)
+
+    async def _insert(self, entries: Sequence[Entry]) -> None:
+        try:
+            await self._ledger.insert(entries)
+        except Exception:
+            self.progress.is_failing = True
+            self.stats.failures += 1
+            raise
+        self.progress.is_failing = False
 
     async def _finish(self) -> None:
         """Write what is left, within a few seconds; Kafka still has it if that fails."""

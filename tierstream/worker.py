@@ -11,6 +11,9 @@ from functools import partial
 from typing import Any
 
 from agents import STAGES
+from agents.alerts import STAGE as ALERTS
+from agents.alerts import AlertPoster, MissingSecretError, is_wanted
+from agents.classify import classify
 from agents.feedback import feedback
 from agents.learn import STAGE as LEARN
 from agents.learn import Learn, learns, lessons_of
@@ -19,6 +22,7 @@ from agents.parked import Parking
 from agents.settle import STAGE as SETTLE
 from agents.settle import Settle
 from streams.admission import BreakerChange, Gate
+from streams.budgets.budgets import Budgets
 from streams.calls.attempt_log import AttemptLog
 from streams.calls.journal import Journal
 from streams.calls.model_caller import ModelCaller
@@ -52,6 +56,7 @@ from streams.runtime.result_index import ResultIndex
 from streams.runtime.settled_requests import SettledRequests
 from streams.runtime.stage import StageInstance
 from streams.runtime.unless import unless
+from tierstream.monitoring.worker_monitoring import WorkerMonitoring, worker_monitoring
 from tierstream.stack.dependencies import Dependency, kafka_is_away
 from tierstream.stack.service_process import announce_ready, stop_signal
 from topics.control import BreakerStatus
@@ -72,7 +77,12 @@ class WorkerError(Exception):
 
 def stage_names(settings: Settings) -> list[str]:
     """List every stage that a worker can run, in the order in which a request meets them."""
-    consumers = [PARKED, SETTLE, *([LEARN] if learns(settings) else [])]
+    consumers = [
+        PARKED,
+        SETTLE,
+        *([LEARN] if learns(settings) else []),
+        *([ALERTS] if is_wanted(settings) else []),
+    ]
     return [*(instance.name for instance in _on_faust(settings)), *consumers]
 
 
@@ -113,20 +123,23 @@ async def run_worker(settings: Settings, stages: Sequence[str], local: Clock = u
     for finding in ModelTable(settings.providers, settings.retired).findings(settings.models(), local().date()):
         log.warning("%s: %s", finding.place, finding.message)
     stop = stop_signal()
-    ready = _Readiness(len(stages))
     kafka = Dependency.kafka(settings.kafka)
     async with AsyncExitStack() as running:
+        monitoring = await running.enter_async_context(
+            worker_monitoring(settings, worker_name(settings.kafka), lambda: kafka.is_away)
+        )
+        ready = _Readiness(len(stages), monitoring.note_ready)
 
         async def start() -> tuple[Engine, "Sequence[asyncio.Task[None]]"]:
             await _check_topics(settings)
-            return await running.enter_async_context(_engine(settings, stages, local))
+            return await running.enter_async_context(_engine(settings, stages, local, monitoring))
 
         started = await kafka.attempt(lambda: unless(stop.wait(), start()), is_away=kafka_is_away, stop=stop)
         if started is None:
             return
         engine, following = started
         await running.enter_async_context(kafka.watched())
-        runs = [_run_stage(name, engine)(stop, ready.once(name)) for name in stages]
+        runs = [_run_stage(name, engine, monitoring)(stop, ready.once(name)) for name in stages]
         await _until_first_failure(runs, following, stop)
 
 
@@ -137,7 +150,7 @@ async def _check_topics(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _engine(
-    settings: Settings, stages: Sequence[str], local: Clock
+    settings: Settings, stages: Sequence[str], local: Clock, monitoring: WorkerMonitoring
 ) -> AsyncIterator[tuple[Engine, "Sequence[asyncio.Task[None]]"]]:
     """Wire what all stages share; yields it with the tasks that keep it up to date."""
     simulated = [name for name in os.environ.get(SIMULATED_VARIABLE, "").split(",") if name]
@@ -157,11 +170,13 @@ async def _engine(
         statuses = StatusPublisher(publisher, worker_name(settings.kafka), clock)
         # Its acknowledgement tells the time, before anything is read by it.
         await statuses.begin()
-        gate = Gate(
-            settings,
-            clock=clock,
-            on_change=lambda change: statuses.note(_status_of(change, statuses.worker, clock())),
-        )
+
+        def on_change(change: BreakerChange) -> None:
+            statuses.note(_status_of(change, statuses.worker, clock()))
+            monitoring.note_breaker(change)
+
+        gate = Gate(settings, clock=clock, on_change=on_change)
+        monitoring.watch_gate(gate)
         classifier = configured_classifier(settings)
         classifiers = ClassifierVersions(classifier)
         models = ActiveModels(
@@ -190,16 +205,23 @@ async def _engine(
             on_learned=take_in,
         )
         asks, pays = _asks_and_pays(settings, stages)
+        spends = bool(settings.budgets) and (pays or classify.name in stages)
+        budgets = Budgets(settings, publisher, clock, statuses.worker) if spends else None
         votes = VoteJournal(publisher, attempts) if asks else None
         preparing = asyncio.create_task(_prepare(providers if pays else {}))
-        memories = [settled.run, control.run, *([attempts.run] if pays else [])]
+        memories = [
+            settled.run,
+            control.run,
+            *([attempts.run] if pays else []),
+            *([budgets.run] if budgets is not None else []),
+        ]
         try:
             async with _followed(memories, statuses) as following:
                 engine = Engine(
                     settings=settings,
                     clock=clock,
                     publisher=publisher,
-                    caller=ModelCaller(providers, prices, gate, clock),
+                    caller=ModelCaller(providers, prices, gate, clock, monitoring.telemetry),
                     gate=gate,
                     router=new_router(settings, windows, classifiers, policies),
                     windows=windows,
@@ -209,6 +231,8 @@ async def _engine(
                     policies=policies,
                     votes=votes,
                     results=results,
+                    budgets=budgets,
+                    telemetry=monitoring.telemetry,
                 )
                 yield engine, following
         finally:
@@ -304,20 +328,38 @@ def _ask_band(routing: RoutingSettings) -> tuple[float, float] | None:
 _Run = Callable[[asyncio.Event, Callable[[], None]], Coroutine[Any, Any, None]]
 
 
-def _run_stage(name: str, engine: Engine) -> _Run:
+def _run_stage(name: str, engine: Engine, monitoring: WorkerMonitoring) -> _Run:
     if name == PARKED:
-        return Parking(engine.settings, engine.publisher, engine.gate, engine.settled, engine.clock).run
+        parking = Parking(
+            engine.settings,
+            engine.publisher,
+            engine.gate,
+            engine.settled,
+            engine.clock,
+            telemetry=engine.telemetry,
+        )
+        monitoring.watch_parking(name, parking)
+        return parking.run
     if name == SETTLE:
-        return Settle(engine.settings, engine.settled, engine.clock).run
+        settle = Settle(engine.settings, engine.settled, engine.clock, engine.telemetry)
+        monitoring.watch_settle(name, settle)
+        return settle.run
     if name == LEARN:
         prices = PriceBook(engine.settings.prices, engine.settings.providers)
         lessons = partial(lessons_of, engine.settings, engine.learned, engine.policies, prices)
         return Learn(engine.settings, lessons, engine.clock).run
+    if name == ALERTS:
+        try:
+            return AlertPoster(engine.settings, engine.clock).run
+        except MissingSecretError as error:
+            raise WorkerError(str(error)) from None
     from streams.runtime.stage_runner import StageRunner  # noqa: PLC0415 - Faust is for these stages alone
 
     instance = next(instance for instance in _on_faust(engine.settings) if instance.name == name)
     journal = Journal(engine.publisher, engine.attempts, engine.settings.kafka.partitions)
-    return StageRunner(instance, engine, journal).run
+    runner = StageRunner(instance, engine, journal)
+    monitoring.watch_runner(name, runner)
+    return runner.run
 
 
 async def _until_first_failure(
@@ -337,10 +379,16 @@ async def _until_first_failure(
 
 
 class _Readiness:
-    """Writes the ready file when every stage has its partitions, so that whoever started the worker knows."""
+    """Writes the ready file when every stage has its partitions, so that whoever started the worker knows.
 
-    def __init__(self, stages: int) -> None:
+    Args:
+        stages: How many there are.
+        note_ready: Is told so too.
+    """
+
+    def __init__(self, stages: int, note_ready: Callable[[], None]) -> None:
         self._waiting = stages
+        self._note_ready = note_ready
         self._seen: set[str] = set()
 
     def once(self, name: str) -> Callable[[], None]:
@@ -354,4 +402,5 @@ class _Readiness:
     def _check(self) -> None:
         if len(self._seen) == self._waiting:
             log.info("ready: %s", ", ".join(sorted(self._seen)))
+            self._note_ready()
             announce_ready()

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Generic, Literal, TypeVar
 
+from topics.alerts import Alert
 from topics.base import Record
+from topics.budgets import BudgetSnapshot, Release, Reservation, Spending
 from topics.control import ActiveModel, BreakerOrder, BreakerStatus, ModelFile, ModelStatus, PartitionCount
 from topics.events import Chunk, DeadLetter, DeadLetterNote, Hops, Status
 from topics.feedback import Feedback
@@ -150,6 +152,21 @@ CONTROL = TopicSpec(
     "compact",
     public=False,
 )
+BUDGETS = TopicSpec(
+    "budgets",
+    (Reservation, Spending, Release, BudgetSnapshot),
+    "stages that pay for calls",
+    "the same stages, as memory; the CLI",
+    "What budgets have spent, in one order for all: on a single partition.",
+    public=False,
+)
+ALERTS = TopicSpec(
+    "alerts",
+    (Alert,),
+    "stages that pay for calls",
+    "any service; alerts, for a webhook; the CLI",
+    "Budgets that pass their soft share or are exhausted, and findings.",
+)
 DEAD_LETTERS = TopicSpec(
     "dead-letters",
     (DeadLetter, DeadLetterNote),
@@ -191,5 +208,7 @@ def all_topics(tiers: int) -> Iterator[TopicSpec[Record]]:
         HOPS,
         SHADOW,
         CONTROL,
+        BUDGETS,
+        ALERTS,
         DEAD_LETTERS,
     )

@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS {database}.spend_by_hour
     outcome LowCardinality(String) COMMENT 'ok, unknown, or the kind of the error',
     rows UInt64 CODEC(T64, ZSTD) COMMENT 'calls, each counted by every request that shares it',
     calls UInt64 CODEC(T64, ZSTD) COMMENT 'on the wire: a shared one counts where its first request does',
+    shared_calls UInt64 CODEC(T64, ZSTD) COMMENT 'of them, answers to several requests',
     input_tokens UInt64 CODEC(T64, ZSTD) COMMENT 'cached and written ones included',
     cached_tokens UInt64 CODEC(T64, ZSTD),
     cache_written_tokens UInt64 CODEC(T64, ZSTD),
@@ -57,9 +58,9 @@ CREATE TABLE IF NOT EXISTS {database}.spend_by_hour
     estimated_cost_usd Decimal(38, 12) CODEC(ZSTD) COMMENT 'of it, of usage that is an estimate',
     sharing_saved_usd Decimal(38, 12) CODEC(ZSTD) COMMENT 'what more it would have cost had nobody shared',
     cache_saved_usd Decimal(38, 12) CODEC(ZSTD) COMMENT 'cached tokens at the rate of fresh ones, less what they cost',
-    batched_calls UInt64 CODEC(T64, ZSTD) COMMENT 'rows whose call left together with others',
-    batch_size_sum UInt64 CODEC(T64, ZSTD),
-    batch_wait_ms_sum Float64 CODEC(ZSTD),
+    batched_calls UInt64 CODEC(T64, ZSTD) COMMENT 'calls on the wire that left together with others',
+    batch_size_sum UInt64 CODEC(T64, ZSTD) COMMENT 'over calls on the wire',
+    batch_wait_ms_sum Float64 CODEC(ZSTD) COMMENT 'over calls on the wire',
     provider_ms_sum Float64 CODEC(ZSTD)
 )
 ENGINE = MergeTree
@@ -129,6 +130,9 @@ CREATE TABLE IF NOT EXISTS {database}.results_by_hour
     escalated UInt64 CODEC(T64, ZSTD) COMMENT 'sent one tier up for a bad answer, once or more often',
     promoted UInt64 CODEC(T64, ZSTD) COMMENT 'sent one tier up because no provider answered',
     fell_back UInt64 CODEC(T64, ZSTD) COMMENT 'asked of a further model of the same tier',
+    escalations UInt64 CODEC(T64, ZSTD) COMMENT 'times that they were sent one tier up for a bad answer',
+    promotions UInt64 CODEC(T64, ZSTD) COMMENT 'times that they were sent one tier up because no provider answered',
+    validations UInt64 CODEC(T64, ZSTD) COMMENT 'times that a judge was asked before publication',
     judged UInt64 CODEC(T64, ZSTD) COMMENT 'had an answer that a judge looked at before it was published',
     check_failed UInt64 CODEC(T64, ZSTD) COMMENT 'had an answer that failed a free check',
     judge_failed UInt64 CODEC(T64, ZSTD) COMMENT 'had an answer that a judge failed',
@@ -148,8 +152,8 @@ ALTER TABLE {database}.results_by_minute MODIFY TTL bucket + toIntervalDay(7);
 CREATE TABLE IF NOT EXISTS {database}.results_by_day AS {database}.results_by_hour;
 
 -- How long things took. `kind` is one of
---   request: from the append of the request to its result · own: of it, not waiting for providers
---   call: a paid call, from leaving to its last token · first_token: the same to its first, of streamed ones
+--   request: from the append of the request to its result · provider: of it, waiting for providers · own: the rest
+--   call: a paid call on the wire, from leaving to its last token · first_token: the same to its first, of streamed ones
 --   queue: from the append of the causing record to the start of a step · step: from its start to its end
 CREATE TABLE IF NOT EXISTS {database}.times_by_hour
 (

@@ -46,3 +46,8 @@ FROM
 )
 GROUP BY purpose, provider, model, outcome, standing
 ORDER BY cost DESC, purpose, provider, model, outcome, standing
+SETTINGS
+    -- Months of calls do not fit into the memory of a small server.
+    max_bytes_before_external_group_by = 300000000,
+    max_bytes_before_external_sort = 300000000,
+    join_algorithm = 'grace_hash,hash'

@@ -58,3 +58,8 @@ WHERE call.at >= {since:DateTime64(6, 'UTC')} AND call.at < {until:DateTime64(6,
         SELECT request_id, revision FROM {database:Identifier}.requests_log WHERE has(tags, {tag:String})
     ))
 ORDER BY started_at, call_id
+SETTINGS
+    -- Months of calls do not fit into the memory of a small server.
+    max_bytes_before_external_group_by = 300000000,
+    max_bytes_before_external_sort = 300000000,
+    join_algorithm = 'grace_hash,hash'

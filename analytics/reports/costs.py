@@ -5,12 +5,11 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from analytics.ledger_window import LedgerWindow
-from analytics.reports.report import Report, RollupReport, rolled_up
+from analytics.reports.report import ALL, Report, RollupReport, rolled_up
 
 Dimension = Literal["user", "feature", "query_type", "tier", "provider", "model", "tag", "purpose", "service_class"]
 
 _QUERIES: Final = {"user": "report_costs_by_user", "tag": "report_costs_by_tag"}
-ALL: Final = 2**32 - 1
 
 
 class CostRow(Report):

@@ -1,12 +1,15 @@
 """What reports have in common: typed answers to the named queries in `queries/`. Money stays Decimal."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
 from analytics.ledger_window import LedgerWindow
 from analytics.period import Grain
+
+ALL: Final = 2**32 - 1
+"""A limit on rows that is none."""
 
 
 class Report(BaseModel):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -9,11 +10,36 @@ from typing import Any, Final
 from analytics.ledger_window import BEGINNING, END, LedgerWindow
 from analytics.reports.report import Report
 
+_QUICKLY_READ: Final = 50_000
+"""Up to how many results are read from the ledger itself, which takes about half a second."""
+_IN_LEDGER: Final = (
+    "summary_totals",
+    "summary_statuses",
+    "summary_tiers",
+    "summary_users",
+    "summary_steps",
+    "summary_calls",
+    "unknown_calls",
+    "summary_sharing",
+    "summary_departures",
+)
+_IN_ROLLUPS: Final = (
+    "report_summary_totals",
+    "report_summary_statuses",
+    "report_summary_tiers",
+    "report_summary_users",
+    "report_summary_steps",
+    "report_summary_calls",
+    "report_summary_unknown",
+    "report_summary_sharing",
+    "report_summary_departures",
+)
+"""The same of roll-ups, with the same columns, in the same order."""
 _UNMATCHED: Final = "unmatched"
 
 
 class Percentiles(Report):
-    """Median and 95th percentile, in milliseconds, exact (linear between the neighbours)."""
+    """Median and 95th percentile, in milliseconds: exact (linear between the neighbours), of roll-ups within 1 %."""
 
     p50: float
     p95: float
@@ -96,6 +122,8 @@ class Summary(Report):
     since: datetime
     until: datetime
     tag: str | None
+    built_at: datetime | None
+    """When the roll-ups that were read were last brought up to date; None: the ledger itself was read."""
     requests: int
     statuses: dict[str, int]
     tiers: tuple[TierSummary, ...]
@@ -105,7 +133,7 @@ class Summary(Report):
     """What the results of the window say that their attempts cost."""
     purposes: tuple[PurposeSummary, ...]
     unknown_calls: int
-    """Calls that started in the window and never ended."""
+    """Calls that started in the window and never ended; of roll-ups, those whose time is up."""
     sharing: SharingSummary
     departures: tuple[TierDepartures, ...]
     input_tokens: int
@@ -129,18 +157,16 @@ async def summary(window: LedgerWindow, *, top: int = 10) -> Summary:
         window: Of requests that settled in it, and calls that ended.
         top: How many users to name.
     """
-    totals, statuses, tiers, users, steps, purposes, unknown, sharing, departures, said = await asyncio.gather(
-        window.rows("summary_totals"),
-        window.rows("summary_statuses"),
-        window.rows("summary_tiers"),
-        window.rows("summary_users", top=top),
-        window.rows("summary_steps"),
-        window.rows("summary_calls"),
-        window.rows("unknown_calls"),
-        window.rows("summary_sharing"),
-        window.rows("summary_departures"),
-        window.rows("summary_feedback"),
-    )
+    is_exact = await _reads_ledger(window)
+    built_at = None
+    if not is_exact:
+        [built] = await window.rollup_rows("report_built")
+        built_at, period = built["built_at"], window.period
+        window = replace(window, since=period.since, until=period.until)
+    ask = window.rows if is_exact else window.rollup_rows
+    names = _IN_LEDGER if is_exact else _IN_ROLLUPS
+    said, *found = await asyncio.gather(window.rows("summary_feedback"), *(ask(name, top=top) for name in names))
+    totals, statuses, tiers, users, steps, purposes, unknown, sharing, departures = found
     total = totals[0]
     spent = sum((row["cost"] for row in purposes), start=Decimal(0))
     prices = window.prices()
@@ -149,6 +175,7 @@ async def summary(window: LedgerWindow, *, top: int = 10) -> Summary:
         since=window.since or BEGINNING,
         until=window.until or END,
         tag=window.tag,
+        built_at=built_at,
         statuses={row["status"]: row["requests"] for row in statuses},
         tiers=tuple(_tier(row, total["requests"]) for row in tiers),
         total_cost_usd=spent,
@@ -165,6 +192,14 @@ async def summary(window: LedgerWindow, *, top: int = 10) -> Summary:
         **total,
         **steps[0],
     )
+
+
+async def _reads_ledger(window: LedgerWindow) -> bool:
+    """Whether to read the ledger: to the moment, for roll-ups know neither tags in results nor parts of an hour."""
+    if window.tag is not None:
+        return True
+    [size] = await window.rows("summary_size")
+    return bool(size["results"] <= _QUICKLY_READ)
 
 
 def _tier(row: Mapping[str, Any], requests: int) -> TierSummary:

@@ -15,6 +15,9 @@ SELECT
     arrayExists(why -> startsWith(why, 'escalated'), `route.why`) AS escalated,
     arrayExists(why -> startsWith(why, 'promoted'), `route.why`) AS promoted,
     arrayExists(why -> startsWith(why, 'fallback'), `route.why`) AS fell_back,
+    arrayUniq(arrayFilter((tier, why) -> startsWith(why, 'escalated'), `route.tier`, `route.why`)) AS escalations,
+    arrayUniq(arrayFilter((tier, why) -> startsWith(why, 'promoted'), `route.tier`, `route.why`)) AS promotions,
+    countEqual(`route.stage`, 'validate') AS validations,
     arrayExists(outcome -> outcome IN ('judge_pass', 'judge_fail'), `route.outcome`) AS judged,
     has(`route.outcome`, 'judge_fail') AS judge_failed,
     match(reason, '(^|; )check: ') OR arrayExists(why -> match(why, '^escalated from tier [0-9]+: check: '), `route.why`)
@@ -25,6 +28,7 @@ SELECT
     output_tokens,
     cost_usd,
     latency_ms,
+    provider_ms,
     own_ms,
     signature,
     prefix,

@@ -11,6 +11,7 @@ SELECT
     outcome,
     count() AS rows,
     countIf(is_first) AS calls,
+    countIf(is_first AND shares > 1) AS shared_calls,
     sum(call.input_tokens) AS input_tokens,
     sum(call.cached_tokens) AS cached_tokens,
     sum(call.cache_written_tokens) AS cache_written_tokens,
@@ -25,9 +26,9 @@ SELECT
     sumIf(cost, is_estimated) AS estimated_cost_usd,
     sum(cost * (shares - 1)) AS sharing_saved_usd,
     sum(toDecimal128(toDecimal128(call.cached_tokens, 0) * (input_rate - cached_rate), 12) / 1000000) AS cache_saved_usd,
-    countIf(call.batch_size > 1) AS batched_calls,
-    sum(call.batch_size) AS batch_size_sum,
-    sum(call.batch_wait_ms) AS batch_wait_ms_sum,
+    countIf(is_first AND call.batch_size > 1) AS batched_calls,
+    sumIf(call.batch_size, is_first) AS batch_size_sum,
+    sumIf(call.batch_wait_ms, is_first) AS batch_wait_ms_sum,
     sum(call.provider_ms) AS provider_ms_sum
 FROM
 (

@@ -13,16 +13,19 @@ FROM
     SELECT at, 'request' AS kind, '' AS stage, ifNull(tier, 0) AS tier, provider, model, latency_ms AS took
     FROM {database:Identifier}.{results:Identifier}
     UNION ALL
+    SELECT at, 'provider', '', ifNull(tier, 0), provider, model, provider_ms
+    FROM {database:Identifier}.{results:Identifier}
+    UNION ALL
     SELECT at, 'own', '', ifNull(tier, 0), provider, model, own_ms
     FROM {database:Identifier}.{results:Identifier}
     UNION ALL
     SELECT at, 'call', purpose, tier, provider, model, provider_ms
     FROM {database:Identifier}.{calls:Identifier}
-    WHERE outcome != 'unknown'
+    WHERE outcome != 'unknown' AND is_first
     UNION ALL
     SELECT at, 'first_token', purpose, tier, provider, model, assumeNotNull(first_token_ms)
     FROM {database:Identifier}.{calls:Identifier}
-    WHERE first_token_ms IS NOT NULL
+    WHERE first_token_ms IS NOT NULL AND is_first
     UNION ALL
     SELECT at, 'queue', stage, tier, '', '', queue_ms
     FROM {database:Identifier}.{steps:Identifier}

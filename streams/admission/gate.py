@@ -168,6 +168,17 @@ class Gate:
         now = self._monotonic()
         return any(self._gated(model, model.ref).breaker.lets_through(now) for model in models)
 
+    def check(self, model: ModelSettings, target: str | None = None) -> None:
+        """See whether the breaker of a call lets calls through; nothing is taken.
+
+        Raises:
+            UnavailableError: It does not.
+        """
+        now = self._monotonic()
+        breaker = self._gated(model, target or model.ref).breaker
+        if not breaker.lets_through(now):
+            raise UnavailableError(breaker.target, "breaker_open", breaker.wait_s(now))
+
     def order(self, target: str, order: Literal["open", "closed", "auto"]) -> None:
         """Obey an operator's order about a breaker; an order about an unknown target is ignored."""
         for breaker in self._breakers():
@@ -180,6 +191,10 @@ class Gate:
         """Show all breakers: models in the order of the config, then tiers, then that of the classifier."""
         now = self._monotonic()
         return [self._show(BreakerSnapshot, breaker.view(now), now) for breaker in self._breakers()]
+
+    def load(self) -> list[tuple[str, int, int]]:
+        """Show for each provider how many calls have a slot, and how many wait for their turn."""
+        return [(name, queue.under_way, queue.waiting) for name, queue in self._queues.items()]
 
     def _breakers(self) -> list[CircuitBreaker]:
         classifier = [self._classifier] if self._classifier is not None else []

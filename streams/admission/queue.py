@@ -108,11 +108,21 @@ class Queue:
     """
 
     def __init__(self, slots: int, *, monotonic: Callable[[], float], call_later: CallLater | None) -> None:
-        self._free = slots
+        self._slots = self._free = slots
         self._monotonic = monotonic
         self._call_later = call_later
         self._waiting: list[_Waiter] = []
         self._alarm: Alarm | None = None
+
+    @property
+    def under_way(self) -> int:
+        """Number of calls that have a slot."""
+        return self._slots - self._free
+
+    @property
+    def waiting(self) -> int:
+        """Number of calls that wait for their turn."""
+        return len(self._waiting)
 
     async def turn(self, model: GatedModel, tokens: int, patience_s: float) -> Ticket:
         """Wait for a slot, with the breaker's and the limiter's leave; `leave` has to follow.

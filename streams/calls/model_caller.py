@@ -1,11 +1,14 @@
 """One way for all paid calls: the gate's leave, the trip over the wire, what the gate learns of it, and its price."""
 
+import json
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from streams.admission import Admission, Gate
 from streams.calls.chunk_writer import ChunkWriter
@@ -15,9 +18,17 @@ from streams.config.tokens import rough
 from streams.kafka.clock import Clock
 from streams.kafka.publisher import DeliveryError
 from streams.providers.base import ChatCall, ChatReply, ErrorKind, Prompt, Provider, ProviderError
-from topics.journal import CallError, Rates, Usage
+from streams.telemetry import OFF, Telemetry
+from topics.journal import CallEnded, CallError, Rates, Usage
+
+if TYPE_CHECKING:
+    from streams.telemetry.tracing import Asker, CallSpan
 
 log = logging.getLogger(__name__)
+
+_LEAST_BYTES_A_TOKEN: Final = 2
+_FRAMING_TOKENS: Final = 16
+"""Around each message, at the most."""
 
 Part = tuple[Usage | None, Decimal]
 """Tokens of one request's part in a call, None where the call has none, and what they cost in US dollars."""
@@ -51,9 +62,18 @@ class ModelCaller:
         prices: Of all models.
         gate: Of the process.
         clock: Current moment.
+        telemetry: Of the process.
     """
 
-    def __init__(self, providers: Mapping[str, Provider], prices: PriceBook, gate: Gate, clock: Clock) -> None:
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        prices: PriceBook,
+        gate: Gate,
+        clock: Clock,
+        telemetry: Telemetry = OFF,
+    ) -> None:
+        self._telemetry = telemetry
         self._providers = providers
         self._prices = prices
         self._gate = gate
@@ -78,6 +98,14 @@ class ModelCaller:
         tokens = most_tokens(model, prompt)
         return await self._gate.enter(model, tokens=tokens, patience_s=patience_s, target=target)
 
+    def check(self, model: ModelSettings, target: str | None = None) -> None:
+        """See whether a call could leave now at all; nothing is taken.
+
+        Raises:
+            UnavailableError: The breaker is open.
+        """
+        self._gate.check(model, target)
+
     async def send(
         self,
         call: ChatCall,
@@ -87,6 +115,7 @@ class ModelCaller:
         confirm: Callable[[], Awaitable[None]],
         note_sent: Callable[[], None] | None = None,
         chunks: ChunkWriter | None = None,
+        askers: "Sequence[Asker]" = (),
     ) -> CallResult:
         """Make the call and tell the gate how it went; of one that never left there is nothing to tell.
 
@@ -97,11 +126,52 @@ class ModelCaller:
             confirm: Awaited right before the call leaves; what it raises keeps it from leaving.
             note_sent: Called when it leaves.
             chunks: Takes the text as it arrives.
+            askers: The spans of those that a call is made for, where it is not the current one's.
 
         Raises:
             DeliveryError: Text could not be published.
             Exception: What `confirm` raised.
         """
+        send = partial(self._send, call, admission, ends_at, confirm, note_sent, chunks)
+        if (tracing := self._telemetry.tracing) is None:
+            return await send()
+        model = call.model
+        with tracing.calling(
+            model.provider,
+            model.model,
+            call_id=str(call.call_id),
+            max_tokens=call.max_tokens,
+            streams=chunks is not None,
+            askers=askers,
+        ) as span:
+            result = await send()
+            _tell(span, result)
+            return result
+
+    def asker(self) -> "tuple[Asker, ...]":
+        """Return the span of who asks now, for a call that is made elsewhere; none without tracing."""
+        tracing = self._telemetry.tracing
+        return () if tracing is None else (tracing.asker(),)
+
+    def note_ended(self, ends: Sequence[CallEnded], *, has_left: bool) -> None:
+        """Count a call that is journalled.
+
+        Args:
+            ends: One for each request that shares it.
+            has_left: Whether anything was sent.
+        """
+        if (metrics := self._telemetry.metrics) is not None:
+            metrics.call_ended(ends, has_left=has_left)
+
+    async def _send(
+        self,
+        call: ChatCall,
+        admission: Admission,
+        ends_at: datetime,
+        confirm: Callable[[], Awaitable[None]],
+        note_sent: Callable[[], None] | None,
+        chunks: ChunkWriter | None,
+    ) -> CallResult:
         sent_at, has_left = self._clock(), False
 
         async def leave() -> None:
@@ -148,6 +218,18 @@ class ModelCaller:
         """Return what a call costs in US dollars at the rates of a moment."""
         return self._prices.rates(model.provider, model.model, at, usage).cost(usage)
 
+    def most_cost(self, model: ModelSettings, prompt: Prompt, at: datetime) -> Decimal:
+        """Return what a call may cost at most, in US dollars; only a prompt of the oddest text costs more."""
+        asked = sum(len(message.text.encode(errors="replace")) for message in prompt.messages)
+        if prompt.response_schema is not None:
+            asked += len(json.dumps(prompt.response_schema))
+        tokens = asked // _LEAST_BYTES_A_TOKEN + _FRAMING_TOKENS * (len(prompt.messages) + 1)
+        usage = Usage(input=tokens, output=prompt.most_output(model.max_tokens))
+        rates = self._prices.rates(model.provider, model.model, at, usage)
+        if rates.cache_write is not None and rates.cache_write > rates.input:
+            usage = usage.model_copy(update={"cache_written": tokens})
+        return rates.cost(usage)
+
     def priced(self, result: CallResult, provider: str, model: str, n: int) -> tuple[Rates | None, list[Part]]:
         """Price a call at the rates of its day, and split tokens and cost among the `n` requests that it was made for.
 
@@ -163,6 +245,15 @@ class ModelCaller:
 def most_tokens(model: ModelSettings, prompt: Prompt) -> int:
     """Estimate the tokens of a call and its answer, generously."""
     return sum(rough(message.text) for message in prompt.messages) + prompt.most_output(model.max_tokens)
+
+
+def _tell(span: "CallSpan", result: CallResult) -> None:
+    if result.usage is not None:
+        span.note_usage(result.usage)
+    if result.error is not None:
+        span.note_error(result.error.kind)
+    elif (reply := result.reply) is not None:
+        span.note_answer(model=reply.model, finish_reason=reply.finish_reason, first_token_ms=reply.first_token_ms)
 
 
 def call_error(error: ProviderError) -> CallError:

@@ -1,17 +1,21 @@
 """Paid calls: journalled before and after, priced at the rates of their day, never paid twice for one attempt.
 
 A call passes these gates in order: it is not in the journal yet; no identical call is about to give its answer; the
-work is still ours; the provider can be called (breakers, limits, slots); the work is still ours, and its batch is
-journalled; and, right before it leaves, the work is still ours and there is time left. Only then anything is sent.
+work is still ours; budgets have room for it; the provider can be called (breakers, limits, slots); the work is still
+ours, and its batch is journalled; and, right before it leaves, the work is still ours and there is time left. Only then
+anything is sent.
 """
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID, uuid4
 
 from streams.admission import Admission, UnavailableError
+from streams.budgets.budgets import BudgetRefusedError, Budgets, Held
+from streams.budgets.plan import payer_of
 from streams.calls.attempt_log import AttemptRef
 from streams.calls.batcher import Batch, Batcher
 from streams.calls.chunk_writer import ChunkWriter
@@ -23,11 +27,15 @@ from streams.config.settings_sections import BatchingSettings, ModelSettings
 from streams.kafka.clock import Clock
 from streams.kafka.lease import Lease
 from streams.kafka.publisher import DeliveryError, Output, Publisher
-from streams.providers.base import ChatCall, Prompt
+from streams.providers.base import ChatCall, ErrorKind, Prompt, ProviderError
+from topics.budgets import Payer
 from topics.journal import CallEnded, CallStarted, Purpose, attempt_id
+from topics.requests import Request
 from topics.tasks import Attempt, TierTask
 
 log = logging.getLogger(__name__)
+
+_NOBODY: Final = Payer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,16 @@ def attempt_ref(task: TierTask, stage: str, n: int, partition: int) -> AttemptRe
     return AttemptRef(partition, attempt, task.source.timestamp_ms)
 
 
-_Shared = SharedCall[CallStarted, Sequence[CallEnded]]
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A request's part in a call."""
+
+    started: CallStarted
+    payer: Payer
+
+
+_Shared = SharedCall[_Member, Sequence[CallEnded]]
+_Follower = Follower[_Member, Sequence[CallEnded]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +99,7 @@ class PaidCalls:
         batching: When the calls leave.
         patience_s: How long a call waits for its turn at a provider.
         clock: Current moment.
+        budgets: What may be spent; None: whatever it costs.
     """
 
     def __init__(
@@ -93,6 +111,7 @@ class PaidCalls:
         batching: BatchingSettings,
         patience_s: float,
         clock: Clock,
+        budgets: Budgets | None = None,
     ) -> None:
         self._journal = journal
         self._caller = caller
@@ -100,8 +119,9 @@ class PaidCalls:
         self._batching = batching
         self._patience_s = patience_s
         self._clock = clock
+        self._budgets = budgets
         self._attempts: SingleFlight[CallEnded] = SingleFlight()
-        self._shared: SharedCalls[CallStarted, Sequence[CallEnded]] = SharedCalls()
+        self._shared: SharedCalls[_Member, Sequence[CallEnded]] = SharedCalls()
         self._batcher: Batcher[_Departure] = Batcher(batching, self._journal_batch)
 
     async def make(self, call: PaidCall) -> CallEnded:
@@ -111,17 +131,24 @@ class PaidCalls:
 
         Raises:
             UnavailableError: The model can't be called now; nothing was journalled.
+            BudgetRefusedError: A budget has no room for the call; nothing was journalled.
             PartitionLostError: The call was not made, somebody else owns the task.
             DeliveryError: The journal could not be written.
         """
         return await self._attempts.run(call.attempt.attempt, call.lease, lambda: self._recall_or_pay(call))
 
-    async def recall(self, attempt: AttemptRef) -> CallEnded | None:
-        """Return how an attempt ended, from the journal; None if it did not or is still on the wire."""
-        return await self._journal.recall(attempt)
+    async def recall(self, attempt: AttemptRef, request: Request) -> CallEnded | None:
+        """Return how an attempt of a request ended, from the journal; None if it did not or is still on the wire."""
+        return await self._charged(await self._journal.recall(attempt), request)
+
+    async def _charged(self, ended: CallEnded | None, request: Request) -> CallEnded | None:
+        """Return what the journal has, charged to the budgets: who journalled it may have died before that."""
+        if ended is not None and self._budgets is not None:
+            await self._budgets.recall(ended, request)
+        return ended
 
     async def _recall_or_pay(self, call: PaidCall) -> CallEnded:
-        earlier = await self.recall(call.attempt)
+        earlier = await self.recall(call.attempt, call.task.request)
         if earlier is not None:
             return earlier
         await call.lease.confirm()
@@ -130,46 +157,92 @@ class PaidCalls:
             key = share_key(call.task, call.model, call.prompt.messages, self._batching.shared_features)
         if key is None:
             return await self._pay(call, self._start_of(call, uuid4()), None)
-        while (follower := self._shared.join(key, call.task.deadline)) is not None:
+        while (follower := self._join(key, call)) is not None:
             try:
                 return await self._follow(call, follower)
             except SharedCallCancelledError:
                 await call.lease.confirm()
+            except BudgetRefusedError:
+                if follower.leader.payer == self._payer(call):
+                    raise
+                await call.lease.confirm()
         started = self._start_of(call, uuid4())
-        with self._shared.open(key, started, self._ends_at(call)) as shared:
+        with self._shared.open(key, _Member(started, self._payer(call)), self._ends_at(call)) as shared:
             try:
                 return await self._pay(call, started, shared)
-            except UnavailableError as unavailable:
+            except (UnavailableError, BudgetRefusedError) as refused:
                 # They want the same model, and one after the other would wait for it as long.
-                shared.fail(unavailable)
+                shared.fail(refused)
                 raise
 
-    async def _follow(self, call: PaidCall, follower: Follower[CallStarted, Sequence[CallEnded]]) -> CallEnded:
+    def _join(self, key: bytes, call: PaidCall) -> _Follower | None:
+        """Follow the same call of another request; a part of it is not held room for, but needs some to be left."""
+        if self._budgets is not None:
+            self._budgets.check(call.task.request, purpose=call.purpose, tier=call.task.tier)
+        return self._shared.join(key, call.task.deadline)
+
+    async def _follow(self, call: PaidCall, follower: _Follower) -> CallEnded:
         """Take a part of a call that another request makes; both ask the same."""
         with follower:
             # Nothing is journalled for a call that may never leave.
             await follower.until_sent()
             await call.lease.confirm()
-            started = self._start_of(call, follower.leader.call_id)
+            started = self._start_of(call, follower.leader.started.call_id)
             was_open = self._journal.is_open(call.attempt)
             await self._journal.started([started], call.announce)
-            if was_open and (earlier := await self._journal.recall_anew(call.attempt)) is not None:
+            if was_open and (earlier := await self._recall_anew(call)) is not None:
                 return earlier
-            follower.confirm(started)
+            follower.confirm(_Member(started, self._payer(call)))
             share = await follower.share()
             return share.result[share.index]
 
     async def _pay(self, call: PaidCall, started: CallStarted, shared: _Shared | None) -> CallEnded:
+        held = await self._hold(call, started.call_id)
+        try:
+            ended = await self._pay_held(call, started, shared, held)
+        except BaseException:
+            self._let_go(held)
+            raise
+        if ended.call_id != started.call_id:
+            self._let_go(held)
+        return ended
+
+    async def _pay_held(
+        self, call: PaidCall, started: CallStarted, shared: _Shared | None, held: Held | None
+    ) -> CallEnded:
         patience_s = self._patience(call)
         admitted = await self._caller.admit(call.model, call.prompt, patience_s=patience_s, target=call.target)
         with admitted as admission:
             was_open = self._journal.is_open(call.attempt)
             async with self._batcher.join(_Departure(call, started)) as batch:
                 # Whatever another process ended before our start is in the journal by now; nobody ends it unseen.
-                if was_open and (earlier := await self._journal.recall_anew(call.attempt)) is not None:
+                if was_open and (earlier := await self._recall_anew(call)) is not None:
                     return earlier
-                result = await self._send(call, started.call_id, admission, shared)
-        return await self._record(started, result, batch, shared)
+                result = await self._send(call, started.call_id, admission, shared, held)
+        return await self._record(_Member(started, self._payer(call)), result, batch, shared)
+
+    async def _hold(self, call: PaidCall, call_id: UUID) -> Held | None:
+        """Have room for the call in its budgets: no provider's slot is held while it waits for somebody's money."""
+        if self._budgets is None:
+            return None
+        self._caller.check(call.model, call.target)
+        return await self._budgets.hold(
+            call_id,
+            call.attempt.attempt,
+            call.task.request,
+            purpose=call.purpose,
+            tier=call.task.tier,
+            most_usd=self._caller.most_cost(call.model, call.prompt, self._clock()),
+            patience_s=self._patience(call),
+            call_s=call.model.timeout_s,
+        )
+
+    def _let_go(self, held: Held | None) -> None:
+        if held is not None and self._budgets is not None:
+            self._budgets.let_go(held)
+
+    async def _recall_anew(self, call: PaidCall) -> CallEnded | None:
+        return await self._charged(await self._journal.recall_anew(call.attempt), call.task.request)
 
     async def _journal_batch(self, departures: Sequence[_Departure]) -> None:
         """Journal the calls of a batch that are still ours; the others find out before they leave."""
@@ -178,28 +251,37 @@ class PaidCalls:
             announcements = [output for departure in ours for output in departure.call.announce]
             await self._journal.started([departure.started for departure in ours], announcements)
 
-    async def _send(self, call: PaidCall, call_id: UUID, admission: Admission, shared: _Shared | None) -> CallResult:
+    async def _send(
+        self, call: PaidCall, call_id: UUID, admission: Admission, shared: _Shared | None, held: Held | None
+    ) -> CallResult:
+        async def confirm() -> None:
+            await call.lease.confirm()
+            if held is not None and self._clock() > held.leaves_by:
+                raise ProviderError(ErrorKind.TIMEOUT, "what a budget held for the call was given up before it left")
+
         return await self._caller.send(
             ChatCall(call_id, call.model, call.prompt, call.model.timeout_s),
             admission,
             ends_at=call.task.deadline,
-            confirm=call.lease.confirm,
+            confirm=confirm,
             note_sent=shared.note_sent if shared is not None else None,
             chunks=self._chunk_writer(call, call_id) if call.stream else None,
         )
 
-    async def _record(
-        self, started: CallStarted, result: CallResult, batch: Batch, shared: _Shared | None
-    ) -> CallEnded:
+    async def _record(self, leader: _Member, result: CallResult, batch: Batch, shared: _Shared | None) -> CallEnded:
         """Journal how the call came out, for each request that shares it."""
         if shared is not None and not shared.is_sent:
             # Whoever waits for it has journalled nothing, and may do better.
             shared.fail(SharedCallCancelledError())
             shared = None
-        members = await shared.close() if shared is not None else (started,)
-        ends = await self._journal_end(members, result, batch)
+        members = await shared.close() if shared is not None else (leader,)
+        ends = await self._journal_end([member.started for member in members], result, batch)
+        if self._budgets is not None:
+            # Only what the journal has was spent, or a crash in between would have spent what the ledger does not show.
+            await self._budgets.spend([(end, member.payer) for end, member in zip(ends, members, strict=True)])
         if shared is not None:
             shared.finish(ends)
+        self._caller.note_ended(ends, has_left=result.has_left)
         return ends[0]
 
     async def _journal_end(self, members: Sequence[CallStarted], result: CallResult, batch: Batch) -> list[CallEnded]:
@@ -255,6 +337,9 @@ class PaidCalls:
             asked_ms=call.attempt.asked_ms,
             deadline=call.task.deadline,
         )
+
+    def _payer(self, call: PaidCall) -> Payer:
+        return _NOBODY if self._budgets is None else payer_of(call.task.request)
 
     def _chunk_writer(self, call: PaidCall, call_id: UUID) -> ChunkWriter:
         return ChunkWriter(

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from streams.admission import UnavailableError
+from streams.budgets.budgets import Budgets
+from streams.budgets.plan import payer_of
 from streams.calls.attempt_log import AttemptRef
 from streams.calls.batcher import Batcher
 from streams.calls.model_caller import CallResult, Part, call_error
@@ -35,6 +37,9 @@ from topics.journal import ABANDONED, UNAVAILABLE, CallEnded, CallError, CallSta
 from topics.partitioning import partition_for
 from topics.requests import Request
 from topics.tasks import CLASSIFY, Attempt, Source
+
+if TYPE_CHECKING:
+    from streams.telemetry.tracing import Asker
 
 _TIER: Final = 1
 _UNAVAILABLE: Final = CallError(kind=UNAVAILABLE, message="the model could not be called")
@@ -70,6 +75,8 @@ class _Question:
     asked_at: datetime
     ends_at: datetime
     """When a vote is too late."""
+    askers: "tuple[Asker, ...]"
+    """Its span; none where there is none."""
     first_end: CallEnded | None = None
 
 
@@ -81,14 +88,24 @@ class TierVotes:
         journal: Of all classifications.
         model: Gives the votes.
         clock: Current moment.
+        budgets: Are told what votes have cost; None: there are none.
     """
 
-    def __init__(self, *, settings: Settings, journal: VoteJournal, model: VoteModel, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        journal: VoteJournal,
+        model: VoteModel,
+        clock: Clock,
+        budgets: Budgets | None = None,
+    ) -> None:
         llm = settings.routing.llm
         self._settings = settings
         self._journal = journal
         self._model = model
         self._clock = clock
+        self._budgets = budgets
         self._budget = timedelta(milliseconds=llm.budget_ms)
         # A question waits for others only while the model is busy with earlier ones.
         batching = BatchingSettings(max_wait_ms=llm.batch_wait_ms, max_size=llm.batch_size, idle_below=1)
@@ -117,12 +134,12 @@ class TierVotes:
         place = self._place(request, revision, source)
         now = self._clock()
         if now >= deadline:
-            earlier = await self._journal.recall(place)
+            earlier = await self._recall(place, request)
             return VoteResult() if earlier is None else _result_of(earlier)
         text = question_of(request)
         if text is None or not self._model.may_be_asked(request, text, from_millis(source.timestamp_ms)):
             return VoteResult()
-        question = _Question(request, revision, text, place, lease, now, deadline)
+        question = _Question(request, revision, text, place, lease, now, deadline, self._model.asker())
         ended = await self._attempts.run(place.attempt, lease, lambda: self._recall_or_ask(question))
         await lease.confirm()
         return _result_of(ended)
@@ -132,8 +149,15 @@ class TierVotes:
         attempt = attempt_id(request.request_id, revision, CLASSIFY, 0)
         return AttemptRef(partition, attempt, source.timestamp_ms)
 
+    async def _recall(self, place: AttemptRef, request: Request) -> CallEnded | None:
+        """Return how a vote ended earlier, charged to the budgets: who journalled it may have died before that."""
+        earlier = await self._journal.recall(place)
+        if earlier is not None and self._budgets is not None:
+            await self._budgets.recall(earlier, request)
+        return earlier
+
     async def _recall_or_ask(self, question: _Question) -> CallEnded:
-        earlier = await self._journal.recall(question.place)
+        earlier = await self._recall(question.place, question.request)
         if earlier is not None:
             return earlier
         await question.lease.confirm()
@@ -160,6 +184,7 @@ class TierVotes:
                         ends_at=ends_at,
                         leave=leave,
                         confirm=partial(confirm_any, [question.lease for question in asked]),
+                        askers=[asker for question in asked for asker in question.askers],
                     )
         except UnavailableError:
             pass
@@ -167,8 +192,12 @@ class TierVotes:
             # Another process may have them on the wire. If it is dead, they have to end here.
             places = [question.place for question in questions]
             await self._journal.wait_ended(places, max((ends_at - self._clock()).total_seconds(), 0.0))
-        ends = self._ends(questions, starts, asked, reply, left_at)
+        ends = list(self._ends(questions, starts, asked, reply, left_at))
         await self._journal.write([*unwritten, *ends])
+        if self._budgets is not None:
+            payers = [payer_of(question.request) for question in questions]
+            await self._budgets.spend(list(zip(ends, payers, strict=True)))
+        self._model.note_ended(ends, reply)
         for question in questions:
             question.first_end = await self._journal.first_end(question.place)
 
@@ -244,10 +273,11 @@ def _failure(result: CallResult | None) -> CallError:
 
 
 def _result_of(ended: CallEnded) -> VoteResult:
-    return VoteResult(_vote_of(ended), (attempt_of(ended, CLASSIFY, ended.error.kind if ended.error else "ok"),))
+    return VoteResult(vote_of(ended), (attempt_of(ended, CLASSIFY, ended.error.kind if ended.error else "ok"),))
 
 
-def _vote_of(ended: CallEnded) -> TierVote | None:
+def vote_of(ended: CallEnded) -> TierVote | None:
+    """Return the vote that a call brought; None where it brought none."""
     if ended.content is None:
         return None
     version = f"{ended.provider}/{ended.model} {PROMPT_VERSION}"

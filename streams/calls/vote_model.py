@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from streams.admission import Admission, Gate, TierVisit, UnavailableError
@@ -15,8 +15,11 @@ from streams.kafka.clock import Clock
 from streams.providers.base import ChatCall, ErrorKind, Prompt
 from streams.routing.llm.answer import read_answer
 from streams.routing.llm.prompt import max_tokens_for, messages_for, response_schema_for
-from topics.journal import Rates, Usage
+from topics.journal import CallEnded, Rates, Usage
 from topics.requests import Params, Request
+
+if TYPE_CHECKING:
+    from streams.telemetry.tracing import Asker
 
 _LEAST_TIMES_COST: Final = 20
 """A request that is to cost less than so many votes is not worth one."""
@@ -98,6 +101,7 @@ class VoteModel:
         ends_at: datetime,
         leave: Leave,
         confirm: Callable[[], Awaitable[None]],
+        askers: "Sequence[Asker]" = (),
     ) -> VoteReply:
         """Ask about the texts, and tell both breakers how it went; what never left says nothing about either.
 
@@ -106,7 +110,7 @@ class VoteModel:
             Exception: What `confirm` raised.
         """
         call = ChatCall(call_id, self.settings, self._prompt(texts), self.settings.timeout_s)
-        result = await self._caller.send(call, leave.admission, ends_at=ends_at, confirm=confirm)
+        result = await self._caller.send(call, leave.admission, ends_at=ends_at, confirm=confirm, askers=askers)
         if not result.has_left and not leave.admission.stands:
             raise UnavailableError(self.settings.ref, "breaker_open", None)
         votes = () if result.reply is None else read_answer(result.reply.content, len(texts), self._tiers)
@@ -116,6 +120,15 @@ class VoteModel:
             leave.visit.failed(ErrorKind.MALFORMED if result.error is None else result.error.kind)
         model = self.settings
         return VoteReply(result, votes, *self._caller.priced(result, model.provider, model.model, len(texts)))
+
+    def asker(self) -> "tuple[Asker, ...]":
+        """Return the span of who asks now, for `call`."""
+        return self._caller.asker()
+
+    def note_ended(self, ends: Sequence[CallEnded], reply: VoteReply | None) -> None:
+        """Count a call that is journalled; where there was none, nothing."""
+        if reply is not None:
+            self._caller.note_ended(ends, has_left=reply.result.has_left)
 
     def _prompt(self, texts: Sequence[str]) -> Prompt:
         n = len(texts)

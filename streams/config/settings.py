@@ -14,8 +14,11 @@ from pydantic_settings import SettingsError as UnreadableVariableError
 
 from streams.config.model_catalogue import ModelTable
 from streams.config.settings_answers import EscalationSettings, FeedbackSettings, ValidationSettings
+from streams.config.settings_budgets import AlertSettings, BudgetSettings, budget_problems
 from streams.config.settings_candidates import CanarySettings, ShadowSettings, candidate_models, candidate_problems
+from streams.config.settings_dashboard import DashboardSettings
 from streams.config.settings_learning import LearningSettings
+from streams.config.settings_operations import OperationsSettings
 from streams.config.settings_problems import (
     NESTED,
     STANDARD_VARIABLES,
@@ -87,11 +90,21 @@ class Settings(BaseSettings):
     shadow: tuple[ShadowSettings, ...] = ()
     canary: tuple[CanarySettings, ...] = ()
     feedback: FeedbackSettings = FeedbackSettings()
+    budgets: tuple[BudgetSettings, ...] = ()
+    alerts: AlertSettings = AlertSettings()
     stack: StackSettings = StackSettings()
+    operations: OperationsSettings = OperationsSettings()
+    dashboard: DashboardSettings = DashboardSettings()
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        if found := [*self._about_models(), *self._about_tiers(), *self._about_spans(), *self._about_candidates()]:
+        if found := [
+            *self._about_models(),
+            *self._about_tiers(),
+            *self._about_spans(),
+            *self._about_candidates(),
+            *budget_problems(self.budgets, len(self.tiers)),
+        ]:
             raise Contradictions(found)
         return self
 
@@ -251,6 +264,27 @@ def load(config: Path | None = None, *, overrides: dict[str, Any] | None = None)
     if found:
         raise SettingsError(*found)
     return settings
+
+
+def load_over(config: Path | None, policy: Path) -> Settings:
+    """Load the settings as they would be with another file merged over theirs.
+
+    Args:
+        config: As `load` has it.
+        policy: The file; the environment wins over it too.
+
+    Raises:
+        SettingsError: A line for each problem, which names the file or the variable and the key.
+    """
+    if not policy.is_file():
+        raise SettingsError(f"{policy}: no such policy file")
+    try:
+        return load(config, overrides=_read_toml(policy))
+    except SettingsError as error:
+        told = str(error).splitlines()
+        raise SettingsError(
+            *(line if line.startswith(str(policy)) else f"with {policy}: {line}" for line in told)
+        ) from None
 
 
 def _preset_name(values: dict[str, Any]) -> Any:  # noqa: ANN401 - not validated yet

@@ -68,8 +68,9 @@ class ClickHouseSettings(Section):
     """Of one shard, as `system.clusters` names it: the tables are on all of its servers, and replicated. None: on the
     server of the URL alone."""
     log_bodies: Literal["none", "hash", "full"] = "none"
-    retention_days: Annotated[int, Field(ge=1)] = 400
-    body_retention_days: Annotated[int, Field(ge=1)] = 30
+    # ClickHouse ends a TTL that leads beyond 2106 at once: rows that were to be kept for ever would be deleted.
+    retention_days: Annotated[int, Field(ge=1, le=20_000)] = 400
+    body_retention_days: Annotated[int, Field(ge=1, le=20_000)] = 30
     flush_interval_s: Annotated[float, Field(gt=0)] = 1.0
     batch_rows: Annotated[int, Field(ge=1)] = 10_000
     rollup_interval_s: Annotated[float, Field(gt=0)] = 15.0

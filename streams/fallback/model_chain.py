@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from streams.admission import TierVisit, UnavailableError
+from streams.budgets.budgets import BudgetRefusedError
+from streams.budgets.refusal import Refusal
 from streams.calls.paid_calls import attempt_of
 from streams.config.settings_candidates import CanarySettings
 from streams.config.settings_sections import ModelSettings
@@ -20,6 +22,7 @@ from streams.runtime.stage import Context
 from streams.validation.checks import failed_check
 from topics.events import StatusEvent, StatusKind
 from topics.journal import CallEnded, Purpose
+from topics.results import ResultStatus
 from topics.tasks import TierTask
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.4, 1.6
@@ -40,6 +43,8 @@ class ChainResult:
     failed_check: str | None = None
     """What is wrong with the answer, as far as that can be told for free."""
     stopped: OutOfBounds | None = None
+    refusal: Refusal | None = None
+    """The budget that stopped it."""
     made: int = 0
     """Calls that left in this visit, those from before a restart not counted."""
     away: str | None = None
@@ -136,6 +141,10 @@ async def _try(model: ModelSettings, result: ChainResult, asked: Counter[str], c
     except UnavailableError as unavailable:
         result.away = str(unavailable)
         return False
+    except BudgetRefusedError as refused:
+        result.refusal = refused.refusal
+        result.stopped = OutOfBounds(ResultStatus.REJECTED, "budget", str(refused.refusal))
+        return True
     result.made += 1
     result.add(ended)
     return result.is_over

@@ -20,9 +20,11 @@ from topics.base import Record
 from topics.codec import DecodeError, decode
 from topics.control import PartitionCount
 from topics.partitioning import partition_for
-from topics.registry import CONTROL, REQUESTS, RESULTS, TopicSpec, all_topics
+from topics.registry import BUDGETS, CONTROL, REQUESTS, RESULTS, TopicSpec, all_topics
 
 _RETENTION_MS = 7 * 24 * 3600 * 1000
+_MONTH_MS = 32 * 24 * 3600 * 1000
+_BUDGET_SLACK_MS = 24 * 3600 * 1000
 _COMPACTION_LAG_MS = 3600 * 1000
 """How long the sink has to see each state of a breaker before compaction may leave only the latest."""
 
@@ -67,6 +69,12 @@ def retention_ms(settings: Settings) -> int:
     return max(_RETENTION_MS, int(settings.delivery.dedup_window_s * 2000))
 
 
+def budgets_retention_ms(settings: Settings) -> int:
+    """Return how long the log of budgets is needed: what was spent counts as long as the longest window lasts."""
+    longest = max((budget.window_ms for budget in settings.budgets), default=0)
+    return max(retention_ms(settings), longest + _BUDGET_SLACK_MS) if longest else retention_ms(settings)
+
+
 def topic_config(spec: TopicSpec[Record], settings: Settings) -> dict[str, str]:
     """Return the broker's settings for a topic."""
     config = {
@@ -75,10 +83,18 @@ def topic_config(spec: TopicSpec[Record], settings: Settings) -> dict[str, str]:
         "message.timestamp.type": "LogAppendTime",
     }
     if spec.cleanup == "delete":
-        config["retention.ms"] = str(retention_ms(settings))
+        is_budgets = spec.name == BUDGETS.name
+        config["retention.ms"] = str(budgets_retention_ms(settings) if is_budgets else retention_ms(settings))
     else:
         config["min.compaction.lag.ms"] = str(_COMPACTION_LAG_MS)
     return config
+
+
+def _at_first(spec: TopicSpec[Record], settings: Settings) -> dict[str, str]:
+    """Keep the log of budgets for a month from the beginning: a budget that is set later need not alter the topic."""
+    if spec.name != BUDGETS.name:
+        return {}
+    return {"retention.ms": str(max(_MONTH_MS, budgets_retention_ms(settings)))}
 
 
 async def create_topics(settings: Settings) -> list[str]:
@@ -96,7 +112,7 @@ async def create_topics(settings: Settings) -> list[str]:
                 spec.full_name(kafka.prefix),
                 kafka.partitions,
                 kafka.replication_factor,
-                topic_configs=topic_config(spec, settings),
+                topic_configs=topic_config(spec, settings) | _at_first(spec, settings),
             )
             for spec in missing
         ]

@@ -1,7 +1,7 @@
 """What the plain consumers that are members of a group have in common: how they join it, and how they commit."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -10,6 +10,7 @@ from aiokafka.errors import CommitFailedError, IllegalGenerationError, Rebalance
 import streams.kafka.closing_connections  # changes what aiokafka does
 import streams.kafka.damaged_batches  # noqa: F401 - changes what aiokafka does
 from streams.config.settings import Settings
+from streams.telemetry.progress import PartitionName, Place
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,27 @@ def group_consumer(settings: Settings, stage: str, **more: Any) -> AIOKafkaConsu
         consumer_timeout_ms=FETCHER_LOOKS_MS,
         **more,
     )
+
+
+def places_of(consumer: AIOKafkaConsumer, done: Callable[[TopicPartition], int | None]) -> dict[PartitionName, Place]:
+    """Say how far the assigned partitions are, by what the last fetches told; the broker is not asked.
+
+    Args:
+        consumer: Started.
+        done: Says up to which offset all is done; None where nothing was yet, so that it is where reading stands.
+    """
+    found: dict[PartitionName, Place] = {}
+    assignment = consumer._subscription.subscription.assignment  # noqa: SLF001 - `position` may wait
+    for tp in assignment.tps if assignment else ():
+        state = assignment.state_value(tp)
+        if state is None or not state.has_valid_position:
+            continue
+        # What is not committed is not there for who reads committed records only; others are not told of it.
+        end = state.highwater if state.lso is None or state.lso < 0 else state.lso
+        offset = done(tp)
+        if end is not None:
+            found[tp] = Place(state.position if offset is None else offset, end)
+    return found
 
 
 async def commit_progress(consumer: AIOKafkaConsumer, progress: Mapping[TopicPartition, Progress], lost: str) -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from streams.providers.base import ChatCall, ChatReply
 from streams.providers.sdk_provider import SdkProvider
-from streams.providers.streamed import EventError, StreamedAnswer, estimate_usage
+from streams.providers.streamed import EventError, StreamedAnswer, estimate_usage, model_named
 from streams.providers.vendor_sdk import Sdk
 from topics.journal import Tokens, Usage
 
@@ -45,6 +45,7 @@ class _Block(BaseModel):
 
 
 class _Message(BaseModel):
+    model: Any = None
     content: list[_Block]
     stop_reason: str | None = None
     usage: _Usage | None = None
@@ -58,6 +59,7 @@ class _PartialUsage(_Usage):
 
 
 class _MessageStart(BaseModel):
+    model: Any = None
     usage: _PartialUsage | None = None
 
 
@@ -88,6 +90,7 @@ class StreamedMessage(StreamedAnswer):
         match event.type:
             case "message_start" if event.message is not None:
                 self._count(event.message.usage)
+                self.model = model_named(event.message.model)
             case "content_block_start" if event.content_block is not None:
                 return event.content_block.text or ""
             case "content_block_delta" if event.delta is not None:
@@ -159,6 +162,7 @@ class AnthropicProvider(SdkProvider):
             content=text,
             finish_reason=_FINISH_REASONS.get(message.stop_reason or "", "other"),
             usage=estimate_usage(call, text) if message.usage is None else _read_usage(message.usage),
+            model=model_named(message.model),
         )
 
 

@@ -225,6 +225,7 @@ class ChatReply:
         usage: What the call is billed by.
         first_token_ms: Milliseconds from the sending of a streamed call to its first text; None if it was not streamed.
         limits: What is left of the account's limits, where the response said so.
+        model: Which one answered, in the provider's words, where the response said so.
     """
 
     content: str
@@ -232,6 +233,7 @@ class ChatReply:
     usage: Usage
     first_token_ms: float | None = None
     limits: ProviderLimits | None = None
+    model: str | None = None
 
 
 class Provider(Protocol):

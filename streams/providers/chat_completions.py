@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field
 
 from streams.providers.base import ChatCall, ChatReply
-from streams.providers.streamed import EventError, StreamedAnswer, estimate_usage
+from streams.providers.streamed import EventError, StreamedAnswer, estimate_usage, model_named
 from topics.journal import Tokens, Usage
 from topics.requests import Message
 
@@ -55,6 +55,7 @@ class _Choice(BaseModel):
 
 
 class _Completion(BaseModel):
+    model: Any = None
     choices: Annotated[list[_Choice], Field(min_length=1)]
     usage: _Usage | None = None
 
@@ -71,6 +72,7 @@ class _XGroq(BaseModel):
 
 
 class _Chunk(BaseModel):
+    model: Any = None
     choices: list[_ChunkChoice] = []
     usage: _Usage | None = None
     x_groq: _XGroq | None = None
@@ -120,7 +122,7 @@ def read_completion(content: bytes, call: ChatCall) -> ChatReply:
     reason = "content_filter" if choice.message.refusal else choice.finish_reason
     finish = _FINISH_REASONS.get(reason or "", "other")
     usage = estimate_usage(call, text) if completion.usage is None else _read_usage(completion.usage)
-    return ChatReply(content=text, finish_reason=finish, usage=usage)
+    return ChatReply(content=text, finish_reason=finish, usage=usage, model=model_named(completion.model))
 
 
 class StreamedCompletion(StreamedAnswer):
@@ -141,6 +143,7 @@ class StreamedCompletion(StreamedAnswer):
         groq = chunk.x_groq or _XGroq()
         if chunk.error is not None or groq.error is not None:
             raise EventError({"code": groq.error} if chunk.error is None else chunk.error)
+        self.model = self.model or model_named(chunk.model)
         usage = chunk.usage or groq.usage
         if usage is not None:
             self.usage = _read_usage(usage)

@@ -1,13 +1,14 @@
 """An answer that arrives in pieces: what is known of it at any moment, whatever the wire format."""
 
 from abc import ABC, abstractmethod
-from typing import Final
+from typing import Any, Final
 
 from streams.config.tokens import rough
 from streams.providers.base import ChatCall, ChatReply, ProviderLimits
 from topics.journal import Usage
 
 _TOKENS_A_MESSAGE: Final = 4
+_LONGEST_MODEL: Final = 200
 
 
 class EventError(Exception):
@@ -28,6 +29,7 @@ class StreamedAnswer(ABC):
         begun: Whether the response's head has come; from then on the provider may bill the call.
         ended: Whether the stream's last event has come.
         first_token_ms: As in `ChatReply`; None before the first text.
+        model: As in `ChatReply`; None before the response has said so.
     """
 
     def __init__(self, call: ChatCall) -> None:
@@ -39,6 +41,7 @@ class StreamedAnswer(ABC):
         self.begun = False
         self.ended = False
         self.first_token_ms: float | None = None
+        self.model: str | None = None
 
     @abstractmethod
     def read(self, data: str) -> str:
@@ -64,7 +67,7 @@ class StreamedAnswer(ABC):
     def take_whole(self, reply: ChatReply) -> str:
         """Take in an answer that came in one, and return its text."""
         self._pieces = [reply.content]
-        self.finish_reason, self.usage = reply.finish_reason, reply.usage
+        self.finish_reason, self.usage, self.model = reply.finish_reason, reply.usage, reply.model
         return reply.content
 
     def billed(self) -> Usage:
@@ -86,7 +89,13 @@ class StreamedAnswer(ABC):
             usage=self.billed(),
             first_token_ms=self.first_token_ms,
             limits=self.limits,
+            model=self.model,
         )
+
+
+def model_named(value: Any) -> str | None:  # noqa: ANN401 - whatever the response has there
+    """Return the model that a response names; one that is no plain name does not make the answer unreadable."""
+    return value if isinstance(value, str) and len(value) <= _LONGEST_MODEL else None
 
 
 def estimate_usage(call: ChatCall, content: str) -> Usage:

@@ -44,6 +44,8 @@ class Bounds:
     """The rule or limit that lowered the ceiling to where it is; None: none did."""
     reasons: tuple[str, ...]
     """Every rule and limit that applied."""
+    ceilings: tuple[tuple[int, str], ...] = ()
+    """Highest tiers that what was spent leaves, each with its reason."""
 
     def decide(self, classified: int) -> tuple[int, str | None]:
         """Return the tier, and the rule or limit that decided it; None: the scores or the request's own bounds did."""
@@ -81,20 +83,27 @@ class Policy:
         self._limits = limits or LimitSettings()
         self._needs_scores = any(rule.when.needs_scores for rule in rules)
 
-    def bounds(self, request: Request, query_type: str, classified: Classified | None = None) -> Bounds:
+    def bounds(
+        self,
+        request: Request,
+        query_type: str,
+        classified: Classified | None = None,
+        ceilings: tuple[tuple[int, str], ...] = (),
+    ) -> Bounds:
         """Apply every rule that matches; floors rise, ceilings fall, the first rule with a tier sets it.
 
         Args:
             request: What is asked.
             query_type: Its kind, as it was named or guessed.
             classified: What the scores come to; None, before they are known: rules that look at them do not apply.
+            ceilings: Highest tiers that exhausted budgets leave, each with its reason.
         """
         subject = _Subject(request, query_type, classified)
-        return self._limited(self._ruled(subject), request)
+        return self._limited(self._ruled(subject), request, ceilings)
 
     def reviewed(self, bounds: Bounds, request: Request, query_type: str, classified: Classified) -> Bounds:
         """Apply the rules again now that the scores are known, if there is one that looks at them."""
-        return self.bounds(request, query_type, classified) if self._needs_scores else bounds
+        return self.bounds(request, query_type, classified, bounds.ceilings) if self._needs_scores else bounds
 
     def _ruled(self, subject: "_Subject") -> Bounds:
         request = subject.request
@@ -133,16 +142,16 @@ class Policy:
             reasons=reasons,
         )
 
-    def _limited(self, bounds: Bounds, request: Request) -> Bounds:
-        found = [(self._number(ceiling), name) for ceiling, name in self._limits_of(request)]
+    def _limited(self, bounds: Bounds, request: Request, ceilings: tuple[tuple[int, str], ...]) -> Bounds:
+        found = [*((self._number(ceiling), name) for ceiling, name in self._limits_of(request)), *ceilings]
         if not found:
             return bounds
         reasons = (*bounds.reasons, *(name for _, name in found))
         ceiling, name = min(found)
         if ceiling >= bounds.ceiling:
-            return replace(bounds, reasons=reasons)
+            return replace(bounds, reasons=reasons, ceilings=ceilings)
         floor = min(bounds.floor, ceiling)
-        return replace(bounds, floor=floor, ceiling=ceiling, ceiling_rule=name, reasons=reasons)
+        return replace(bounds, floor=floor, ceiling=ceiling, ceiling_rule=name, reasons=reasons, ceilings=ceilings)
 
     def _limits_of(self, request: Request) -> Iterator[tuple[int | str, str]]:
         limits = self._limits

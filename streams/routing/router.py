@@ -75,13 +75,16 @@ class Router:
         self._ask_band = ask_band
         self._budget = budget
 
-    def draft(self, request: Request, digest: str, arrived_ms: int) -> Draft:
+    def draft(
+        self, request: Request, digest: str, arrived_ms: int, ceilings: tuple[tuple[int, str], ...] = ()
+    ) -> Draft:
         """Decide with what is at hand, by the version of the classifier that was in force when the request arrived.
 
         Args:
             request: What is asked.
             digest: Of the request; stands for chance where a budget has something learned.
             arrived_ms: The broker's append time, milliseconds since the epoch.
+            ceilings: Highest tiers that exhausted budgets leave, each with its reason.
 
         Raises:
             ContextTooLongError: No tier up to the ceiling has room for it.
@@ -89,7 +92,7 @@ class Router:
         classifier = self._classifiers.at(arrived_ms)
         reading = classifier.read(request, self._tiers)
         needs, kind = reading.needs, reading.query_type
-        bounds = self._policy.bounds(request, kind)
+        bounds = self._policy.bounds(request, kind, ceilings=ceilings)
         classified, _ = self._classified(needs, shifted(self._boundary, bounds.threshold_shift))
         choice = self._within_budget(request, digest, arrived_ms, bounds)
         decision = self._decision(

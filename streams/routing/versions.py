@@ -20,10 +20,15 @@ class ClassifierVersions:
 
     A request that is delivered again, to whatever worker, is decided by the same version as the first time, also when
     two activations lie between.
+
+    Args:
+        first: In force until another one is.
+        kept: Most versions in memory; the oldest go first.
     """
 
-    def __init__(self, first: Classifier) -> None:
+    def __init__(self, first: Classifier, *, kept: int = KEPT) -> None:
         self._steps: tuple[_Step, ...] = (_Step(0, first),)
+        self._kept = kept
 
     def at(self, arrived_ms: int) -> Classifier:
         """Return the version for a request that the broker appended then (ms since the epoch).

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from streams.admission import Gate
+from streams.budgets.budgets import Budgets
 from streams.calls.attempt_log import AttemptLog
 from streams.calls.model_caller import ModelCaller
 from streams.calls.vote_journal import VoteJournal
@@ -19,6 +20,7 @@ from streams.routing.online.versions import OnlinePolicies
 from streams.routing.router import Router
 from streams.runtime.result_index import ResultIndex
 from streams.runtime.settled_requests import SettledRequests
+from streams.telemetry import OFF, Telemetry
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,9 @@ class Engine:
     shadow_budgets: ShadowBudgets = field(default_factory=ShadowBudgets)
     results: ResultIndex | None = None
     """None: no stage of this process looks for results."""
+    budgets: Budgets | None = None
+    """None: the settings have none, or no stage of this process spends anything."""
+    telemetry: Telemetry = OFF
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Callable[[], float] = random.random
     """Uniform in 0 to 1."""

@@ -19,8 +19,9 @@ from faust.transport.drivers import aiokafka as driver
 
 import streams.kafka.damaged_batches  # noqa: F401 - changes what aiokafka does
 from streams.config.settings import Settings
-from streams.kafka.group_consumer import FETCHER_LOOKS_MS
+from streams.kafka.group_consumer import FETCHER_LOOKS_MS, places_of
 from streams.kafka.heartbeat import GroupHeartbeat
+from streams.telemetry.progress import PartitionName, Place
 
 _BEATS = {HeartbeatRequest: (NoError, RebalanceInProgressError), SyncGroupRequest: (NoError,)}
 """What a member asks the coordinator, and with which answers it is one still."""
@@ -164,6 +165,11 @@ class _Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped
         handing_on, suspension = coros
         suspension.close()
         return await handing_on
+
+    def places(self) -> dict[PartitionName, Place]:
+        """Say how far the assigned partitions are, by what is committed and what the last fetches told."""
+        consumer = self._thread._consumer  # noqa: SLF001 - None until it has started
+        return {} if consumer is None else places_of(consumer, lambda tp: self._committed_offset.get(tp) or 0)
 
     async def getmany(self, timeout: float) -> Any:  # noqa: ANN401, ASYNC109 - Faust's signature
         self._forget_fetch()

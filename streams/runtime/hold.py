@@ -76,6 +76,11 @@ class Hold:
         self.position = 0
         """The offset up to which all have left; 0 before anything was read."""
         self.committed = 0
+        self.first: int | None = None
+        """The offset of the first record that was read; None before one was."""
+
+    def __len__(self) -> int:
+        return len(self._held)
 
     @property
     def has_room(self) -> bool:
@@ -94,6 +99,7 @@ class Hold:
     def add(self, held: Held) -> None:
         """Hold a record; the next in its partition."""
         offset = held.received.offset
+        self.first = offset if self.first is None else self.first
         self._held[offset] = held
         self._bytes += len(held.received.value or b"")
         self._next = offset + 1

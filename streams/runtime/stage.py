@@ -120,7 +120,7 @@ class Context:
     async def recall(self, task: TierTask) -> CallEnded | None:
         """Return how this stage's next call for a task ended, if it was made before a restart; pays nothing."""
         n = task.tries(self.stage)
-        return await self.calls.recall(attempt_ref(task, self.stage, n, self.lease.partition))
+        return await self.calls.recall(attempt_ref(task, self.stage, n, self.lease.partition), task.request)
 
     async def pay(
         self,
@@ -146,6 +146,7 @@ class Context:
 
         Raises:
             UnavailableError: The model can't be called now; nothing was paid.
+            BudgetRefusedError: A budget has no room for the call; nothing was paid.
         """
         n = task.tries(self.stage)
         return await self.calls.make(

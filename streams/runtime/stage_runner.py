@@ -13,9 +13,10 @@ What it relies on, and why it is shaped as it is:
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from aiokafka.errors import KafkaError
 
@@ -25,15 +26,20 @@ from streams.calls.tier_votes import TierVotes
 from streams.calls.vote_model import VoteModel
 from streams.kafka.heartbeat import GroupHeartbeat
 from streams.kafka.lease import Lease, PartitionLostError
-from streams.kafka.publisher import DeliveryError, trace_of
+from streams.kafka.publisher import Delivered, DeliveryError, trace_of
 from streams.runtime.engine import Engine
 from streams.runtime.failed_records import FailedRecord
 from streams.runtime.faust_app import new_app
 from streams.runtime.ordered_window import OrderedWindow
-from streams.runtime.stage import Context, Received, RefusedError, StageInstance
+from streams.runtime.stage import Context, Outputs, Received, RefusedError, StageInstance
+from streams.telemetry.log_context import note_work
+from streams.telemetry.progress import PartitionName, Place
 from topics.base import Record
-from topics.codec import DecodeError, decode
+from topics.codec import Decoded, DecodeError, decode
 from topics.tasks import task_of
+
+if TYPE_CHECKING:
+    from streams.telemetry.tracing import StepSpan
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +47,9 @@ M = TypeVar("M", bound=Record)
 
 _STOP_S = 15.0
 """Longest time to leave a group, once the work in hand has ended."""
+_Publish = Callable[[Outputs], Awaitable[list[Delivered]]]
+_NO_ERRORS: Final = frozenset({"ok", "dropped", "refused"})
+"""What may come of a record without anything being wrong on our side."""
 _STOPS_THE_PROCESS = (DeliveryError, KafkaError)
 """Errors after which only a new process can go on; whatever else a handler raises becomes a dead letter."""
 
@@ -48,11 +57,14 @@ _STOPS_THE_PROCESS = (DeliveryError, KafkaError)
 class StageRunner(Generic[M]):
     """Runs one stage instance until it is stopped or crashes."""
 
+    is_resting: Final = False
+
     def __init__(self, stage: StageInstance[M], engine: Engine, journal: Journal) -> None:
         self.stage = stage
         self._engine = engine
         self._journal = journal
         self._settings = engine.settings
+        self._group = self._settings.group(stage.name)
         self._heartbeat = GroupHeartbeat(self._settings.kafka.session_timeout_s)
         self._calls = PaidCalls(
             journal=journal,
@@ -61,6 +73,7 @@ class StageRunner(Generic[M]):
             batching=self._settings.batching(stage.name),
             patience_s=self._settings.attempts.patience_s,
             clock=engine.clock,
+            budgets=engine.budgets,
         )
         self._votes = _votes(engine) if stage.votes else None
         self._topic = stage.source.full_name(self._settings.kafka.prefix)
@@ -119,6 +132,19 @@ class StageRunner(Generic[M]):
         if failure is not None:
             raise failure
 
+    def places(self) -> Mapping[PartitionName, Place]:
+        """Say how far the partitions are that are ours, by what is committed."""
+        if not self._assigned.is_set():
+            # Who asks for the consumer before Faust has started makes one.
+            return {}
+        found: dict[PartitionName, Place] = self._app.consumer.places()
+        return found
+
+    @property
+    def window(self) -> OrderedWindow[Any]:
+        """What is in work."""
+        return self._window
+
     def _declare_agent(self) -> None:
         topic = self._app.topic(
             self._topic, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw"
@@ -145,37 +171,64 @@ class StageRunner(Generic[M]):
             headers=tuple(message.headers or ()),
             generation=message.generation_id,
         )
+        metrics = self._engine.telemetry.metrics
+        began = 0.0 if metrics is None else time.perf_counter()
         try:
-            await self._serve(received)
+            outcome = await self._traced(received)
         except PartitionLostError as lost:
             if self._is_current(received.generation):
                 raise
             log.info("%s: left to the new owner: %s", self.stage.name, lost)
+            outcome = "lost"
+        if metrics is not None:
+            metrics.record_done(self.stage.name, outcome, time.perf_counter() - began)
 
-    async def _serve(self, received: Received) -> None:
+    async def _traced(self, received: Received) -> str:
+        """Serve a record, within a span where spans are wanted; return what came of it in a word."""
+        trace, tracing = trace_of(received.headers), self._engine.telemetry.tracing
+        if tracing is None:
+            return await self._serve(received, trace, None)
+        with tracing.processing(
+            self.stage.name, received.topic, received.partition, received.offset, group=self._group, parent=trace
+        ) as span:
+            outcome = await self._serve(received, span.traceparent, span)
+            span.note_outcome(outcome, None if outcome in _NO_ERRORS else outcome)
+            return outcome
+
+    async def _serve(self, received: Received, trace: bytes | None, span: "StepSpan | None") -> str:
         """Publish what the handler makes of a record; if it can't be made or published, the end of the request."""
-        publish = partial(self._engine.publisher.publish, trace=trace_of(received.headers))
+        publish = partial(self._engine.publisher.publish, trace=trace)
         try:
             decoded = decode(self.stage.source, received.value, received.headers, max_bytes=self._max_bytes)
         except DecodeError as error:
             await publish(self._failed_record(received).undecodable(error))
-            return
+            return "undecodable"
+        request_id = decoded.record.partition_key
+        note_work(self.stage.name, request_id, trace)
+        if span is not None:
+            span.note_request(request_id)
         task = task_of(decoded.record)
         settled = self._engine.settled
         if task is not None and await settled.has_result(task, received.partition):
             await publish(settled.dropped(task, self.stage.name))
-            return
+            return "dropped"
+        return await self._handle_decoded(received, decoded, publish)
+
+    async def _handle_decoded(self, received: Received, decoded: Decoded[M], publish: _Publish) -> str:
         try:
             outputs = list(await self.stage.handler(decoded.record, self._context(received, decoded.unknown_fields)))
             self.stage.check_declared(outputs)
             await publish(outputs)
         except RefusedError as error:
             await publish(self._failed_record(received).refused(decoded.record, error))
+            return "refused"
         except (PartitionLostError, asyncio.CancelledError, *_STOPS_THE_PROCESS):
             raise
         except Exception as error:  # noqa: BLE001 - one record must not block a partition for ever
             log.error("%s: a handler raised %s at %s", self.stage.name, type(error).__name__, received.source)  # noqa: TRY400
             await publish(self._failed_record(received).raised(decoded.record, error))
+            return "raised"
+        return "ok"
 
     def _failed_record(self, received: Received) -> FailedRecord:
         return FailedRecord(
@@ -236,4 +289,6 @@ def _votes(engine: Engine) -> TierVotes | None:
     if engine.votes is None:
         return None
     model = VoteModel(engine.settings, engine.caller, engine.gate, engine.clock)
-    return TierVotes(settings=engine.settings, journal=engine.votes, model=model, clock=engine.clock)
+    return TierVotes(
+        settings=engine.settings, journal=engine.votes, model=model, clock=engine.clock, budgets=engine.budgets
+    )

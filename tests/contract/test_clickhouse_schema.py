@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from pydantic import ValidationError
 from support.ledger_records import BASE, breaker, call_pair, hops, result, shared_call
 
 import analytics.migrate
@@ -12,6 +13,7 @@ from analytics.clickhouse import ClickHouseUnavailable, open_client
 from analytics.ledger import Entry, Ledger, SinkStats
 from analytics.migrate import migrate, split_statements
 from analytics.rows import Position, Table, rows_of
+from streams.config.settings_sections import ClickHouseSettings
 from tierstream.stack.ports import free_port
 from topics.control import BreakerOrder, BreakerState, PartitionCount
 from topics.events import Hop, Hops
@@ -57,8 +59,38 @@ async def test_migrations_run_once_and_follow_the_retention(clickhouse_url):
         assert "toIntervalDay(11)" in engine["hops_log"]
         assert "toIntervalDay(11)" in engine["breakers_log"]
         assert "toIntervalDay(5)" in engine["bodies_log"]
+        assert "toIntervalDay(11)" in engine["spend_by_hour"]
+        assert "toIntervalDay(7)" in engine["times_by_minute"]
         with pytest.raises(ValueError, match="not a database name"):
             await migrate(client, "a; DROP", retention_days=1, body_retention_days=1)
+
+
+async def test_rows_are_kept_for_as_long_as_the_settings_allow(clickhouse_url):
+    longest = 20_000
+    with pytest.raises(ValidationError, match="less than or equal to 20000"):
+        ClickHouseSettings(retention_days=longest + 1)
+    async with open_client(clickhouse_url) as client:
+        await migrate(client, "ledger", retention_days=longest, body_retention_days=longest)
+        ledger = Ledger(clickhouse_url, "ledger", SinkStats())
+        await ledger.insert([entry(hops(3), 0, at=datetime.now(UTC))])
+        await ledger.close()
+        await client.command("OPTIMIZE TABLE ledger.hops_log FINAL")
+        assert (await client.query("SELECT count() FROM ledger.hops_log")).result_rows == [(2,)]
+
+
+async def test_ids_that_stand_in_several_rows_are_compressed(clickhouse_url):
+    async with open_client(clickhouse_url) as client:
+        await migrate(client, "ledger", retention_days=10, body_retention_days=10)
+        found = await client.query(
+            "SELECT table, name, compression_codec FROM system.columns WHERE database = 'ledger' "
+            "AND endsWith(table, '_log') AND match(name, 'attempt_id|call_id')"
+        )
+        assert {(table, name) for table, name, codec in found.result_rows if codec == "CODEC(ZSTD(1))"} == {
+            ("hops_log", "attempt_id"),
+            ("calls_log", "attempt_id"),
+            ("calls_log", "call_id"),
+            ("requests_log", "route.attempt_id"),
+        }
 
 
 async def test_every_row_comes_back_as_it_was_and_counts_once(clickhouse_url):
@@ -95,7 +127,6 @@ async def test_rows_of_before_a_migration_keep_their_meaning(clickhouse_url, mon
     async with open_client(clickhouse_url) as client:
         with monkeypatch.context() as older:
             older.setattr(analytics.migrate, "_migrations", lambda: every[:2])
-            older.setattr(analytics.migrate, "_TABLES", ("requests_log", "calls_log", "hops_log"))
             assert len(await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)) == 2
         known = await client.query("SELECT name FROM system.columns WHERE database = 'ledger' AND table = 'calls_log'")
         columns = {name for (name,) in known.result_rows}

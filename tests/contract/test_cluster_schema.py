@@ -24,8 +24,12 @@ class Recorded:
     async def query(self, text: str, parameters: dict | None = None) -> SimpleNamespace:
         if "system.clusters" in text:
             return SimpleNamespace(result_rows=list(self._shards.items()))
-        if "SELECT engine_full" in text:
-            return SimpleNamespace(result_rows=[("ReplicatedReplacingMergeTree TTL toIntervalDay(1)",)])
+        if "engine_full" in text:
+            engine = "ReplicatedReplacingMergeTree TTL {} + toIntervalDay(1)"
+            logs = [*analytics.migrate._TABLES, analytics.migrate._BODIES]
+            rows = [(name, engine.format("toDateTime(at)")) for name in logs]
+            rows += [(name, engine.format("bucket")) for name in analytics.migrate.rollup_tables()]
+            return SimpleNamespace(result_rows=rows)
         if "SELECT engine " in text:
             return SimpleNamespace(result_rows=[] if self._engine is None else [(self._engine,)])
         return SimpleNamespace(result_rows=[])
@@ -79,6 +83,8 @@ async def test_a_cluster_gets_everything_with_a_time_limit_for_servers_that_are_
     assert "ENGINE = ReplicatedReplacingMergeTree" in sent[1]
     assert all(" ON CLUSTER `main`" in one for one in sent)
     assert sum("MODIFY TTL toDateTime(at)" in one for one in sent) == 5
+    kept = len(analytics.migrate.rollup_tables())
+    assert sum("MODIFY TTL bucket + toIntervalDay(10)" in one for one in sent) == kept > 0
     assert all(settings["distributed_ddl_task_timeout"] < 60 for _, settings in client.commands)
     assert all(settings["distributed_ddl_output_mode"] == "null_status_on_timeout" for _, settings in client.commands)
 

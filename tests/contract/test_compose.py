@@ -17,10 +17,7 @@ from pydantic import BaseModel
 from support.command_lines import parse
 from support.deployment import clean_environment
 
-from analytics.clickhouse import open_client
-from analytics.migrate import migrate
 from streams.config.settings import Settings, load
-from tierstream.stack.service_process import READY_FILE_VARIABLE
 from tierstream.worker import SIMULATED_VARIABLE, SIMULATOR_URL_VARIABLE
 from topics.registry import all_topics
 
@@ -29,7 +26,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
 OWN = {name: service for name, service in SERVICES.items() if service.get("image", "").startswith("tierstream:")}
 SHARED = {"KAFKA_BOOTSTRAP_SERVERS", "CLICKHOUSE_URL"}
-PROCESS = {READY_FILE_VARIABLE, SIMULATED_VARIABLE, SIMULATOR_URL_VARIABLE}
+PROCESS = {SIMULATED_VARIABLE, SIMULATOR_URL_VARIABLE}
 
 
 def test_it_is_a_compose_file():
@@ -78,6 +75,15 @@ def is_setting(variable: str) -> bool:
             return False
         model = field.annotation
     return True
+
+
+def test_workers_and_the_sink_are_asked_whether_they_are_alive():
+    for name, setting in (("worker", "METRICS_PORT"), ("sink", "SINK_METRICS_PORT")):
+        service = SERVICES[name]
+        port = service["environment"][f"TIERSTREAM_OPERATIONS__{setting}"]
+        assert f"http://127.0.0.1:{port}/livez" in service["healthcheck"]["test"][-1]
+        assert service["environment"]["TIERSTREAM_OPERATIONS__METRICS_HOST"] == "0.0.0.0"
+        assert "ports" not in service
 
 
 def test_the_sources_of_the_image_exist_and_are_let_through():
@@ -165,14 +171,3 @@ async def test_the_simulator_answers_its_health_check():
     finally:
         process.terminate()
     assert await process.wait() == 0
-
-
-async def test_the_panels_of_the_dashboard_are_queries_that_run(clickhouse_url):
-    dashboard = json.loads((ROOT / "docker/grafana/dashboards/tierstream.json").read_text())
-    queries = [target["rawSql"] for panel in dashboard["panels"] for target in panel["targets"]]
-    async with open_client(clickhouse_url) as client:
-        await migrate(client, "tierstream", retention_days=30, body_retention_days=30)
-        for query in queries:
-            # What the plugin's macros stand for.
-            plain = query.replace("$__timeFilter(at)", "at >= now() - INTERVAL 6 HOUR")
-            await client.query(plain.replace("$__timeInterval(at)", "toStartOfInterval(at, INTERVAL 60 second)"))

@@ -9,7 +9,9 @@ from uuid import UUID
 import pytest
 
 from streams.config.settings_sections import KafkaSettings
+from topics.alerts import Alert
 from topics.base import Record
+from topics.budgets import AccountSum, BudgetSnapshot, BudgetSums, Claim, Payer, Release, Reservation, Spending
 from topics.codec import decode, encode
 from topics.control import (
     MODEL_MAX_BYTES,
@@ -562,6 +564,104 @@ FEEDBACK_JSON = {
 RATED = Feedback(request_id="r1", kind=FeedbackKind.RATING, rating=2)
 RATED_JSON = dict.fromkeys(FEEDBACK_JSON) | {"request_id": "r1", "revision": 0, "kind": "rating", "rating": 2}
 
+PAYER = Payer(user_id="ann", feature="help", tags=("nightly",))
+PAYER_JSON = {"user_id": "ann", "feature": "help", "tags": ["nightly"]}
+RESERVATION = Reservation(
+    call_id=CALL,
+    attempt_id=ATTEMPT,
+    request_id="r1",
+    payer=PAYER,
+    budgets=("users",),
+    most_usd=Decimal("0.0104"),
+    waits_until=AT,
+    expires_at=LATER,
+)
+RESERVATION_JSON = {
+    "call_id": str(CALL),
+    "attempt_id": ATTEMPT_TEXT,
+    "request_id": "r1",
+    "payer": PAYER_JSON,
+    "budgets": ["users"],
+    "most_usd": "0.0104",
+    "waits_until": AT_TEXT,
+    "expires_at": LATER_TEXT,
+}
+SPENDING = Spending(call_id=CALL, request_id="r1", revision=0, payer=PAYER, cost_usd=Decimal("0.002"), ended_at=LATER)
+SPENDING_JSON = {
+    "call_id": str(CALL),
+    "request_id": "r1",
+    "revision": 0,
+    "payer": PAYER_JSON,
+    "cost_usd": "0.002",
+    "ended_at": LATER_TEXT,
+}
+RELEASE = Release(call_id=CALL, request_id="r1")
+RELEASE_JSON = {"call_id": str(CALL), "request_id": "r1"}
+SNAPSHOT = BudgetSnapshot(
+    offset=7,
+    at_ms=ASKED_MS,
+    part=0,
+    parts=1,
+    by="host:17",
+    budgets=(
+        BudgetSums(
+            name="users",
+            by="user",
+            value=None,
+            window_ms=3_600_000,
+            since=AT,
+            accounts=(AccountSum(key="ann", sums=((700, Decimal("0.002")),), told=1),),
+        ),
+    ),
+    claims=(Claim(reservation=RESERVATION, granted=True),),
+)
+SNAPSHOT_JSON = {
+    "offset": 7,
+    "at_ms": ASKED_MS,
+    "part": 0,
+    "parts": 1,
+    "by": "host:17",
+    "budgets": [
+        {
+            "name": "users",
+            "by": "user",
+            "value": None,
+            "window_ms": 3_600_000,
+            "since": AT_TEXT,
+            "accounts": [{"key": "ann", "sums": [[700, "0.002"]], "told": 1}],
+        }
+    ],
+    "claims": [{"reservation": RESERVATION_JSON, "granted": True}],
+}
+ALERT = Alert(
+    id=CALL,
+    kind="budget_soft",
+    title="budget users of user:ann is used up by 80%",
+    text="$0.80 of $1.00 were spent in 1h.",
+    usd=Decimal("0.8"),
+    at=AT,
+    budget="users",
+    key="user:ann",
+    spent_usd=Decimal("0.8"),
+    limit_usd=Decimal(1),
+    window="1h",
+    evidence=("r1",),
+)
+ALERT_JSON = {
+    "id": str(CALL),
+    "kind": "budget_soft",
+    "title": "budget users of user:ann is used up by 80%",
+    "text": "$0.80 of $1.00 were spent in 1h.",
+    "usd": "0.8",
+    "at": AT_TEXT,
+    "budget": "users",
+    "key": "user:ann",
+    "spent_usd": "0.8",
+    "limit_usd": "1",
+    "window": "1h",
+    "evidence": ["r1"],
+}
+
 GOLDEN: list[tuple[str, Record, bytes, list[tuple[str, bytes]], dict[str, object]]] = [
     ("request/1", Request(request_id="r1", messages=(Message(role="user", content="hi"),)), b"r1", [], SHORTEST_JSON),
     ("request/1", FULL, b"r1", [], FULL_JSON),
@@ -593,6 +693,11 @@ GOLDEN: list[tuple[str, Record, bytes, list[tuple[str, bytes]], dict[str, object
     ("judge-rates/1", JUDGE_RATES, b"judge-rates", [], JUDGE_RATES_JSON),
     ("canary/1", CANARY, b"canary:next", [], CANARY_JSON),
     ("online-policy/1", ONLINE_POLICY, b"online-policy:7", [], ONLINE_POLICY_JSON),
+    ("reservation/1", RESERVATION, b"budgets", [], RESERVATION_JSON),
+    ("spending/1", SPENDING, b"budgets", [], SPENDING_JSON),
+    ("release/1", RELEASE, b"budgets", [], RELEASE_JSON),
+    ("budget-snapshot/1", SNAPSHOT, b"budgets", [], SNAPSHOT_JSON),
+    ("alert/1", ALERT, str(CALL).encode(), [], ALERT_JSON),
     ("promotion/1", PROMOTION, b"promotion:97ff8a35544d", [], PROMOTION_JSON),
 ]
 

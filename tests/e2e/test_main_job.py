@@ -7,6 +7,7 @@ import signal
 import sys
 from decimal import Decimal
 
+import aiohttp
 import psutil
 import pytest
 import pytest_asyncio
@@ -16,7 +17,7 @@ from tierstream.stack.state import read_state
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SERVICES = {"kafka", "clickhouse", "simulator", "worker-1", "sink"}
+SERVICES = {"kafka", "clickhouse", "simulator", "dashboard", "worker-1", "sink"}
 
 
 class CommandLine:
@@ -29,6 +30,7 @@ class CommandLine:
         self.environment = {
             **clean_environment(),
             **{f"TIERSTREAM_STACK__{port}": "0" for port in ports},
+            "TIERSTREAM_DASHBOARD__PORT": "0",
             "TIERSTREAM_STACK__SIMULATOR_TIME_SCALE": "0.05",
             "TIERSTREAM_KAFKA__PARTITIONS": "3",
             "COLUMNS": "200",
@@ -84,6 +86,9 @@ async def test_status_shows_every_part(stack):
     found = await stack.json("status")
     assert {service["name"]: service["state"] for service in found["services"]} == dict.fromkeys(SERVICES, "running")
     assert found["simulated"] == ["groq", "together", "openai", "anthropic"]
+    [pages] = [service["url"] for service in found["services"] if service["name"] == "dashboard"]
+    async with aiohttp.ClientSession() as session, session.get(pages) as answer:
+        assert "No requests yet in the last 30 days" in await answer.text()
     assert "already running" in (await stack.run("up", "--detach"))[1]
     # Nothing but the data folder comes to be where the user works.
     assert {path.name for path in stack.folder.iterdir()} == {".tierstream"}

@@ -10,6 +10,7 @@ from typing import Any
 from support.fixed_classifiers import Fixed
 
 from streams.admission import Gate
+from streams.budgets.budgets import Budgets
 from streams.calls.attempt_log import AttemptLog
 from streams.calls.journal import Journal
 from streams.calls.model_caller import ModelCaller
@@ -155,6 +156,11 @@ class Log:
     async def last_record(self, tp: Any) -> Stored | None:
         return next(reversed(self.stored.get((tp.topic, tp.partition), [])), None)
 
+    async def next_record(self, tp: Any, offset: int) -> Stored | None:
+        return next(
+            (record for record in self.stored.get((tp.topic, tp.partition), []) if record.offset >= offset), None
+        )
+
     async def record_at(self, tp: Any, offset: int) -> Stored | None:
         self.fetches += 1
         held = self.stored.get((tp.topic, tp.partition), [])
@@ -238,7 +244,7 @@ class Bench:
         self.feed(made)
         return made
 
-    def feed(self, *memories: AttemptLog | SettledRequests) -> None:
+    def feed(self, *memories: AttemptLog | SettledRequests | Budgets) -> None:
         """Have memories follow the log until the event loop ends."""
         self.following.update(asyncio.create_task(memory.run(asyncio.Event())) for memory in memories)
 
@@ -253,6 +259,7 @@ class Bench:
             batching=self.settings.batching(stage),
             patience_s=self.settings.attempts.patience_s,
             clock=self.clock,
+            budgets=self.engine.budgets,
         )
 
     def vote_journal(self, attempts: AttemptLog | None = None) -> VoteJournal:
@@ -261,7 +268,7 @@ class Bench:
     def votes(self, journal: VoteJournal) -> TierVotes:
         engine = self.engine
         model = VoteModel(self.settings, engine.caller, engine.gate, self.clock)
-        return TierVotes(settings=self.settings, journal=journal, model=model, clock=self.clock)
+        return TierVotes(settings=self.settings, journal=journal, model=model, clock=self.clock, budgets=engine.budgets)
 
     def lease(self, request_id: str = "r1", holds: Callable[[], bool] = lambda: True) -> Lease:
         return Lease(self.heartbeat, partition_for(request_id, self.log.partitions), "a stage", holds)
@@ -316,12 +323,13 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
         LearnedState(),
         OnlinePolicies(),
         results=ResultIndex(settings, settled, clock, log, log),  # type: ignore[arg-type]
+        budgets=Budgets(settings, log, clock, "w1", log) if settings.budgets else None,  # type: ignore[arg-type]
         sleep=clock.sleep,
     )
     heartbeat = GroupHeartbeat(10)
     heartbeat.beat()
     bench = Bench(settings, clock, log, providers, settled, engine, heartbeat)
-    bench.feed(settled, attempts)
+    bench.feed(settled, attempts, *([engine.budgets] if engine.budgets else []))
     return bench
 
 

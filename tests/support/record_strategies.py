@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
+from topics.alerts import Alert
+from topics.budgets import AccountSum, BudgetSnapshot, BudgetSums, Claim, Payer, Release, Reservation, Spending
 from topics.control import (
     ActiveModel,
     BreakerOrder,
@@ -435,6 +437,58 @@ promotions = every_field(
         every_field(PromotionStep, state=promotion_states, by=names, reason=texts, at=moments), min_size=1, max_size=3
     ).map(tuple),
 )
+payers = every_field(Payer, user_id=maybe(names), feature=maybe(names), tags=some(names))
+reservations = every_field(
+    Reservation,
+    call_id=st.uuids(),
+    attempt_id=st.uuids(),
+    request_id=ids,
+    payer=payers,
+    budgets=some(names),
+    most_usd=money,
+    waits_until=moments,
+    expires_at=moments,
+)
+spendings = every_field(
+    Spending, call_id=st.uuids(), request_id=ids, revision=revisions, payer=payers, cost_usd=money, ended_at=moments
+)
+releases = every_field(Release, call_id=st.uuids(), request_id=ids)
+account_sums = every_field(AccountSum, key=names, sums=some(st.tuples(counts, money)), told=st.sampled_from((0, 1, 2)))
+budget_snapshots = every_field(
+    BudgetSnapshot,
+    offset=counts,
+    at_ms=counts,
+    part=counts,
+    parts=positive,
+    by=names,
+    budgets=some(
+        every_field(
+            BudgetSums,
+            name=names,
+            by=names,
+            value=maybe(names),
+            window_ms=positive,
+            since=moments,
+            accounts=some(account_sums),
+        )
+    ),
+    claims=some(every_field(Claim, reservation=reservations, granted=st.booleans())),
+)
+alerts = every_field(
+    Alert,
+    id=st.uuids(),
+    kind=st.sampled_from(("budget_soft", "budget_exhausted", "finding")),
+    title=texts,
+    text=texts,
+    usd=maybe(money),
+    at=moments,
+    budget=maybe(names),
+    key=maybe(names),
+    spent_usd=maybe(money),
+    limit_usd=maybe(money),
+    window=maybe(names),
+    evidence=some(ids),
+)
 
 by_record = {
     Request: requests,
@@ -463,5 +517,10 @@ by_record = {
     CanaryState: canary_states,
     OnlinePolicyUpdate: online_policies,
     Promotion: promotions,
+    Reservation: reservations,
+    Spending: spendings,
+    Release: releases,
+    BudgetSnapshot: budget_snapshots,
+    Alert: alerts,
 }
 """Every record but the dead letter, which is made from bytes and not from values."""

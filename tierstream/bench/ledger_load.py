@@ -32,14 +32,16 @@ class Loaded:
     seconds: float
 
 
-async def load(traffic: Traffic, url: str, database: str, tell: Callable[[int], None] = lambda _: None) -> Loaded:
+async def load(
+    traffic: Traffic, url: str, database: str, tell: Callable[[float, int], None] = lambda _share, _rows: None
+) -> Loaded:
     """Make the tables if they are missing, and write the records of the traffic in batches of 10,000 rows and more.
 
     Args:
         traffic: What is written.
         url: Of ClickHouse.
         database: Made if it is missing.
-        tell: Is told after each batch how many rows there are.
+        tell: Is told after each batch which share of the days has passed, and how many rows there are.
 
     Raises:
         ClickHouseUnavailable: ClickHouse can't be reached, or refuses.
@@ -53,10 +55,13 @@ async def load(traffic: Traffic, url: str, database: str, tell: Callable[[int], 
         # The next batch is made while the last one is written: the server is another process.
         batch = await asyncio.to_thread(next, batches, None)
         while batch is not None:
-            inserting = asyncio.create_task(ledger.insert(batch))
+            inserting, share = (
+                asyncio.create_task(ledger.insert(batch)),
+                traffic.share_at(batch[-1].position.timestamp_ms),
+            )
             batch = await asyncio.to_thread(next, batches, None)
             await inserting
-            tell(stats.rows)
+            tell(share, stats.rows)
     finally:
         await ledger.close()
     return Loaded(stats.records, stats.rows, round(time.monotonic() - began, 2))

@@ -94,6 +94,7 @@ class Asked:
         is_critical: Whether a rule has a judge look.
         judged: Share of such answers that a judge looks at without a rule; None: the usual one.
         has_vote: Whether a language model had a vote on the tier.
+        is_planted: Whether it is one of what is planted.
     """
 
     request_id: str
@@ -114,6 +115,7 @@ class Asked:
     is_critical: bool = False
     judged: float | None = None
     has_vote: bool = False
+    is_planted: bool = False
 
     def dimensions(self) -> dict[str, Any]:
         """Return the dimensions of the request, by name, as its result has them."""
@@ -221,6 +223,7 @@ class Population:
                 needs=1,
                 rule=rule,
                 judged=wrong.judged,
+                is_planted=True,
                 is_critical=False,
             )
         if power is not None:
@@ -235,6 +238,7 @@ class Population:
                     rule=None,
                     is_critical=False,
                     judged=None if is_theirs else 0.3,
+                    is_planted=True,
                 )
         return asked
 

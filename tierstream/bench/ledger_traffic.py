@@ -92,6 +92,10 @@ class Traffic:
             yield run.hour(hour, requests)
         yield run.rest()
 
+    def share_at(self, at_ms: int) -> float:
+        """Return which share of the days has passed at a moment, ms since the epoch."""
+        return min(1.0, (at_ms - _millis(self.start)) / (self.days * _HOURS * _HOUR_MS))
+
     def _models(self) -> Models:
         return Models(self._settings, self._seed, _millis(self.start), self._plants)
 
@@ -124,9 +128,9 @@ class _Run:
         while left:
             asked = self._ask(draw, begin)
             group = [asked]
-            if left > 1 and asked.rule is None and draw.random() < _SHARING:
+            if left > 1 and not asked.is_planted and asked.rule is None and draw.random() < _SHARING:
                 others = [self._ask(draw, begin) for _ in range(min(draw.randint(1, 3), left - 1))]
-                group += [asked.again(other.request_id, other.user_id) for other in others]
+                group += [asked.again(other.request_id, other.user_id) for other in others if not other.is_planted]
             left -= len(group)
             self._go(draw, group)
         return self._until(begin + _HOUR_MS)

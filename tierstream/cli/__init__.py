@@ -32,6 +32,7 @@ _COMMANDS = (
     ),
     Listed("trace", "trace", "Show the hops of a request: where it went, how long each step took and what it cost."),
     Listed("report", "report", "Figures from the ledger."),
+    Listed("dashboard", "dashboard", "Serve the pages of the ledger on this machine until SIGTERM or Ctrl-C."),
     Listed(
         "verify",
         "verify",
@@ -39,6 +40,7 @@ _COMMANDS = (
     ),
     Listed("dead-letters", "dead_letters", "Records that could not be served."),
     Listed("breakers", "breakers", "Circuit breakers of models and tiers."),
+    Listed("budgets", "budgets", "What is spent of each budget, whether the ledger agrees, and recent alerts."),
     Listed("canary", "canary", "Candidates that serve a share of a tier's requests."),
     Listed(
         "train",
@@ -56,6 +58,11 @@ _COMMANDS = (
     ),
     Listed("models", "models", "Versions of the classifier's model: publish, activate, roll back."),
     Listed("learn", "learn", "What a deployment learns from its own traffic: train, watch, and replay under a budget."),
+    Listed(
+        "replay",
+        "replay",
+        "Run recorded requests through another policy, without a call: what would change, and what it would cost.",
+    ),
     Listed("topics", "topics", "Create, check and describe the topics."),
     Listed("config", "config", "Look at the settings."),
     Listed("worker", "worker", "Run stages until SIGTERM or Ctrl-C."),

@@ -19,9 +19,11 @@ _EXPLAINED: Final = (
     ("streams.calls.pricing", "UnknownPriceError"),
     ("tierstream.client.request_file", "InputError"),
     ("tierstream.worker", "WorkerError"),
+    ("tierstream.monitoring.errors", "MonitoringError"),
     ("tierstream.stack.errors", "StackError"),
     ("analytics.clickhouse", "ClickHouseUnavailable"),
     ("analytics.sink", "LedgerAheadError"),
+    ("tierstream.operations.budgets", "LedgerBehindError"),
 )
 """By module and name: the modules take a second to import, and one whose exception was raised has been imported."""
 

@@ -113,6 +113,11 @@ class Dependency:
         """Make it for the broker that the settings name."""
         return cls(Need.kafka(kafka.bootstrap_servers or ""))
 
+    @property
+    def is_away(self) -> bool:
+        """Whether it is known not to answer."""
+        return self._away_since is not None
+
     async def wait(self) -> None:
         """Return when it answers; of several who wait, one asks."""
         async with self._asking:

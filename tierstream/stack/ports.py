@@ -57,13 +57,14 @@ def hold_port(port: int) -> socket.socket:
     return held
 
 
-def claim_port(port: int, *, service: str, setting: str) -> int:
+def claim_port(port: int, *, service: str, setting: str, section: str = "stack") -> int:
     """Return the configured port if it is free, or any free one for 0.
 
     Args:
         port: As configured; 0: any.
         service: Who will listen there, for the error.
-        setting: Its key in the section `[stack]`, for the error.
+        setting: Its key in the section, for the error.
+        section: The section of the settings that has it, for the error.
 
     Raises:
         StackError: The port is in use.
@@ -71,12 +72,19 @@ def claim_port(port: int, *, service: str, setting: str) -> int:
     if port == 0:
         return free_port()
     if not is_free(port):
-        key = f"{setting} / TIERSTREAM_STACK__{setting.upper()}"
+        key = f"[{section}] {setting} / TIERSTREAM_{section.upper()}__{setting.upper()}"
         if _has_listener(port):
-            raise StackError(f"port {port} ({service}) is in use: stop what listens there or set [stack] {key}")
+            raise StackError(f"port {port} ({service}) is in use: stop what listens there or set {key}")
         raise StackError(
             f"port {port} ({service}) is in use, though nothing listens there: a client's connection has it as its own "
-            f"end, or had it within the last minute: try again then, or set [stack] {key}"
+            f"end, or had it within the last minute: try again then, or set {key}"
         )
     _handed_out.add(port)
     return port
+
+
+def reachable(host: str) -> str:
+    """Return where a server that listens there is reached from this machine, as a URL has it."""
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - asked, not bound
+        return HOST
+    return f"[{host}]" if ":" in host else host

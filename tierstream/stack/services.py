@@ -10,7 +10,7 @@ from tierstream.stack.dependencies import Need
 from tierstream.stack.health import HealthCheck
 from tierstream.stack.kafka import KafkaProcess, java_environment
 from tierstream.stack.plan import Plan
-from tierstream.stack.ports import HOST, claim_port, hold_port
+from tierstream.stack.ports import HOST, claim_port, hold_port, reachable
 from tierstream.stack.service_process import READY_FILE_VARIABLE
 from tierstream.stack.state import Addresses
 from tierstream.stack.supervisor import Service
@@ -29,8 +29,10 @@ _DRAIN_MARGIN_S = 10.0
 class Services:
     """Makes the services of one stack; ports are claimed once, here."""
 
-    def __init__(self, settings: Settings, plan: Plan, data_dir: Path, config: Path | None) -> None:
-        """Claim the ports of the embedded parts and hold them until `close`.
+    def __init__(
+        self, settings: Settings, plan: Plan, data_dir: Path, config: Path | None, *, dashboard: bool = False
+    ) -> None:
+        """Claim the ports of the embedded parts, and of the dashboard if it is one, and hold them until `close`.
 
         Raises:
             StackError: A port is in use.
@@ -63,6 +65,12 @@ class Services:
             port = claim_port(stack.simulator_port, service="simulator", setting="simulator_port")
             simulator = f"http://{HOST}:{port}"
             claimed.append(port)
+        self._dashboard_port: int | None = None
+        if dashboard:
+            self._dashboard_port = claim_port(
+                settings.dashboard.port, service="dashboard", setting="port", section="dashboard"
+            )
+            claimed.append(self._dashboard_port)
         self._held = [hold_port(port) for port in claimed]
         self.addresses = Addresses(kafka=kafka, clickhouse=clickhouse, simulator=simulator, simulated=plan.simulated)
 
@@ -116,19 +124,12 @@ class Services:
         if name == SINK:
             needs.append(Need.clickhouse(self.addresses.clickhouse))
         ready_file = self._data_dir / "run" / f"{name}.ready"
-        environment = {
-            **os.environ,
-            "KAFKA_BOOTSTRAP_SERVERS": self.addresses.kafka,
-            "CLICKHOUSE_URL": self.addresses.clickhouse,
-            "TIERSTREAM_SIMULATOR_URL": self.addresses.simulator or "",
-            "TIERSTREAM_SIMULATED": ",".join(self.addresses.simulated),
-            READY_FILE_VARIABLE: str(ready_file),
-        }
+        environment = {**self._addressed(), READY_FILE_VARIABLE: str(ready_file)}
         if self._kafka is not None:
             # On a broker of our own nobody else bears these names; a restarted worker then goes on at once.
             environment["TIERSTREAM_KAFKA__INSTANCE"] = name
-        if self._config:
-            environment["TIERSTREAM_CONFIG"] = str(self._config.absolute())
+        if port := self._metrics_port(name):
+            environment["TIERSTREAM_OPERATIONS__METRICS_PORT"] = str(port)
         return Service(
             name=name,
             command=tuple(command),
@@ -138,6 +139,38 @@ class Services:
             start_timeout_s=_STAGE_START_S + self._settings.rebalance_timeout_s,
             stop_timeout_s=self._settings.delivery.drain_timeout_s + _DRAIN_MARGIN_S,
         )
+
+    def _metrics_port(self, name: str) -> int | None:
+        """Return the port of a worker such as `worker-2`: each has its own, the first one that of the settings."""
+        first = self._settings.operations.metrics_port
+        return first and (first + int(name.rpartition("-")[2]) - 1 if name != SINK else first)
+
+    def dashboard(self, command: Sequence[str]) -> Service | None:
+        """Make the service of the dashboard, which waits for no other part; None if there is none."""
+        if self._dashboard_port is None:
+            return None
+        port = self._dashboard_port
+        url = f"http://{reachable(self._settings.dashboard.host)}:{port}"
+        return Service(
+            name="dashboard",
+            command=(*command, "--port", str(port)),
+            env=self._without_keys(self._addressed()),
+            health=HealthCheck(kind="http", target=f"{url}/health"),
+            url=url,
+        )
+
+    def _addressed(self) -> dict[str, str]:
+        """The environment of what reads the settings: where the parts of this stack answer."""
+        environment = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": self.addresses.kafka,
+            "CLICKHOUSE_URL": self.addresses.clickhouse,
+            "TIERSTREAM_SIMULATOR_URL": self.addresses.simulator or "",
+            "TIERSTREAM_SIMULATED": ",".join(self.addresses.simulated),
+        }
+        if self._config:
+            environment["TIERSTREAM_CONFIG"] = str(self._config.absolute())
+        return environment
 
     def _http_service(self, name: str, url: str, health_url: str, arguments: Sequence[str]) -> Service:
         port = url.rpartition(":")[2]

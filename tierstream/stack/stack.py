@@ -25,6 +25,7 @@ from tierstream.stack.together import all_of
 
 WORKER_COMMAND = (sys.executable, "-m", "tierstream", "worker")
 SINK_COMMAND = (sys.executable, "-m", "tierstream", "sink")
+DASHBOARD_COMMAND = (sys.executable, "-m", "tierstream", "dashboard")
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SPEED_UP_AFTER_S = 15.0
 """What the stack was started for comes first."""
@@ -44,6 +45,7 @@ class Stack:
         config: Path | None = None,
         worker_command: Sequence[str] = WORKER_COMMAND,
         sink_command: Sequence[str] = SINK_COMMAND,
+        dashboard_command: Sequence[str] | None = None,
         prepare: Callable[[Addresses], Awaitable[None]] = _nothing_to_prepare,
         on_event: Callable[[StackEvent], None] = lambda _: None,
     ) -> None:
@@ -54,6 +56,7 @@ class Stack:
             config: The file they came from, passed on to workers and sink.
             worker_command: Run `settings.stack.workers` times.
             sink_command: Run once.
+            dashboard_command: Run once, with its port; None: no dashboard.
             prepare: Awaited when Kafka and ClickHouse answer, before the first worker: topics, migrations.
             on_event: Told what happens; must not block.
         """
@@ -65,6 +68,7 @@ class Stack:
             **{f"worker-{number + 1}": tuple(worker_command) for number in range(self.plan.workers)},
             SINK: tuple(sink_command),
         }
+        self._dashboard_command = dashboard_command
         self._prepare = prepare
         self._on_event = on_event
         self._data_dir = settings.stack.data_dir.absolute()
@@ -144,7 +148,9 @@ class Stack:
             await stop_leftovers(former)
             clear_state(self._data_dir)
         await self._check_external()
-        self._services = services = Services(self._settings, self.plan, self._data_dir, self._config)
+        self._services = services = Services(
+            self._settings, self.plan, self._data_dir, self._config, dashboard=self._dashboard_command is not None
+        )
         self.addresses = services.addresses
         self._supervisor = Supervisor(self._data_dir / "logs", on_event=self._on_event, on_change=self._write_state)
         # What is waited for may be a service that can't be kept running.
@@ -166,6 +172,8 @@ class Stack:
             starts.append(supervisor.start(services.clickhouse()))
         if url := services.addresses.simulator:
             starts.append(supervisor.start(services.simulator(url)))
+        if dashboard := services.dashboard(self._dashboard_command or ()):
+            starts.append(supervisor.start(dashboard))
         return starts
 
     async def _check_external(self) -> None:

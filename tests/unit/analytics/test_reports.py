@@ -21,6 +21,7 @@ from analytics.migrate import migrate
 from analytics.reports import REPORTS
 from analytics.reports.summary import FeedbackSummary, SharingSummary, summary
 from analytics.reports.trace import trace
+from analytics.rollups import RollupBuilder
 from analytics.rows import Position, rows_of
 from streams.config.settings import load
 from tierstream.cli.render.ledger import show_summary
@@ -59,6 +60,7 @@ async def client(module_clickhouse_url: str) -> AsyncIterator[AsyncClient]:
             for _ in range(2):
                 await ledger.insert(entries)
             await ledger.close()
+            await RollupBuilder(client, "ledger", lifetime_s=3600).build()
         yield client
 
 

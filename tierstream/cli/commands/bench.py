@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from tierstream.cli.bench_ledger import LEDGER_EXAMPLES, ledger
 from tierstream.cli.bench_month import MONTH_EXAMPLES, month, read_picture
 from tierstream.cli.bench_stack import measured_stack
 from tierstream.cli.connection import load_settings
@@ -93,6 +94,7 @@ def register(app: typer.Typer) -> None:
         )
     )(answers)
     group.command(epilog=MONTH_EXAMPLES)(month)
+    group.command(epilog=LEDGER_EXAMPLES)(ledger)
     app.add_typer(group, name="bench")
 
 

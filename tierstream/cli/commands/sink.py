@@ -34,6 +34,7 @@ def sink(ctx: typer.Context) -> None:
     """
     configure_logging(invocation(ctx).verbose, service=True)
     settings = with_clickhouse(load_with_kafka(ctx))
+    configure_logging(invocation(ctx).verbose, service=True, log_format=settings.operations.log_format)
     try:
         run_service(_run(settings))
     except Exception as error:
@@ -50,6 +51,7 @@ async def _run(settings: Settings) -> None:
     from analytics.rollup_loop import RollupLoop  # noqa: PLC0415
     from analytics.sink import Sink  # noqa: PLC0415 - other commands need not wait for it
     from streams.kafka.admin import retention_ms  # noqa: PLC0415
+    from tierstream.monitoring.sink_monitoring import sink_monitoring  # noqa: PLC0415
     from tierstream.stack.dependencies import Dependency, kafka_is_away  # noqa: PLC0415
     from tierstream.stack.deployment import prepare_ledger  # noqa: PLC0415
     from tierstream.stack.service_process import announce_ready, stop_signal  # noqa: PLC0415
@@ -59,11 +61,12 @@ async def _run(settings: Settings) -> None:
     gc.set_threshold(_GARBAGE_AFTER)
 
     stop = stop_signal()
-    await prepare_ledger(settings, stop)
     kafka, clickhouse = settings.kafka, settings.clickhouse
+    broker = Dependency.kafka(kafka)
 
     def on_ready() -> None:
         log.info("ready")
+        monitoring.note_ready()
         announce_ready()
 
     async def write() -> None:
@@ -86,6 +89,7 @@ async def _run(settings: Settings) -> None:
             stats=sink.stats,
             is_ours=lambda: sink.leads,
         )
+        monitoring.watch(sink)
         building = asyncio.create_task(rollups.run())
         try:
             await sink.run(stop, on_ready)
@@ -93,6 +97,7 @@ async def _run(settings: Settings) -> None:
             building.cancel()
             await asyncio.wait([building])
 
-    broker = Dependency.kafka(kafka)
-    async with broker.watched():
-        await broker.attempt(write, is_away=kafka_is_away, stop=stop)
+    async with sink_monitoring(settings, lambda: broker.is_away) as monitoring:
+        await prepare_ledger(settings, stop)
+        async with broker.watched():
+            await broker.attempt(write, is_away=kafka_is_away, stop=stop)

@@ -15,6 +15,7 @@ from tierstream.cli.errors import FAILED
 from tierstream.cli.help_text import examples
 from tierstream.cli.log_output import configure_logging
 from tierstream.event_loop import run_service
+from tierstream.monitoring.errors import MonitoringError
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +46,13 @@ def worker(
 
     configure_logging(invocation(ctx).verbose, service=True)
     settings = load_with_kafka(ctx)
+    configure_logging(invocation(ctx).verbose, service=True, log_format=settings.operations.log_format)
     for name, value in simulator_environment(settings).items():
         os.environ.setdefault(name, value)
     wanted = choose_stages([name.strip() for name in stages.split(",") if name.strip()], settings)
     try:
         run_service(run_worker(settings, wanted))
-    except (WorkerError, TopicError, SettingsError, UnknownPriceError):
+    except (WorkerError, TopicError, SettingsError, UnknownPriceError, MonitoringError):
         raise
     except Exception as error:
         log.error("the worker stops: %s: %s", type(error).__name__, error)  # noqa: TRY400 - the traceback is for --verbose

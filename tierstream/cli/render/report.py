@@ -12,12 +12,14 @@ from rich.table import Table
 
 from streams.config.settings import Settings
 from tierstream.cli.console import output, show_table
+from tierstream.cli.render.findings import show_findings
 from tierstream.cli.render.ledger import show_ledger, show_summary
 from tierstream.cli.render.results import printable
 
 _LAID_OUT: Final[dict[str, Callable[[Any, Settings], None]]] = {
     "summary": lambda found, settings: show_summary(found, settings.frontier_ref),
     "ledger": lambda found, _: show_ledger(found),
+    "findings": lambda found, _: show_findings(found),
 }
 
 
@@ -54,7 +56,8 @@ def show_csv(found: BaseModel) -> None:
     if tables:
         name, kind = next(iter(tables.items()))
         rows = [_flat(row) for row in getattr(found, name)]
-        columns = list(rows[0]) if rows else list(kind.model_fields)
+        # Figures of findings have names of their own.
+        columns = list(dict.fromkeys(name for row in rows for name in row)) or list(kind.model_fields)
     else:
         rows = [_flat(found)]
         columns = list(rows[0])

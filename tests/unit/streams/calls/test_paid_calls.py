@@ -163,14 +163,14 @@ async def test_a_recalled_attempt_is_not_paid_again(bench, provider):
     ended = await bench.calls(STAGE).make(paid_call(bench))
     restarted = bench.calls(STAGE)
     assert await restarted.make(paid_call(bench)) == ended
-    assert await restarted.recall(AttemptRef(home_of("r1"), ended.attempt_id, BASE_MS)) == ended
+    assert await restarted.recall(AttemptRef(home_of("r1"), ended.attempt_id, BASE_MS), new_request()) == ended
     assert len(provider.calls) == 1
     assert kinds(bench) == [CallStarted, CallEnded]
 
 
 async def test_recall_alone_pays_nothing(bench, provider):
     call = paid_call(bench)
-    assert await bench.calls(STAGE).recall(call.attempt) is None
+    assert await bench.calls(STAGE).recall(call.attempt, call.task.request) is None
     assert provider.calls == []
 
 

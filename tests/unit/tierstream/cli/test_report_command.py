@@ -3,8 +3,10 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from pydantic import BaseModel
@@ -45,6 +47,25 @@ class ByModel(BaseModel):
     models: tuple[PerModel, ...]
 
 
+class ByShare(BaseModel):
+    """A report without rows."""
+
+    at: datetime | None
+    models: tuple[PerModel, ...]
+
+
+async def by_share(window: LedgerWindow, *, share: Literal["large", "small"] = "large", top: int = 3) -> ByShare:
+    """Show nothing.
+
+    Args:
+        window: Of no matter.
+        share: Of no matter.
+        top: How many.
+    """
+    rows = [PerModel(model=share, calls=n, cost_usd=Decimal(n), share=0) for n in range(top)]
+    return ByShare(at=None, models=tuple(rows))
+
+
 async def by_model(window: LedgerWindow) -> ByModel:
     """Show a report that nobody laid out.
 
@@ -80,3 +101,34 @@ async def test_a_report_is_a_function_and_its_command_comes_by_itself(monkeypatc
         ["│", "groq/small", "│", "3", "│", "$0.500000", "│", "25.0%", "│"]
     ]
     assert json.loads(await asyncio.to_thread(run, "by-model", "--json"))["models"][0]["cost_usd"] == "0.5"
+
+
+async def test_parameters_of_a_report_are_options_and_its_first_table_is_csv(monkeypatch, server, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CLICKHOUSE_URL", server.url)
+    monkeypatch.setitem(REPORTS, "by-share", by_share)
+    monkeypatch.setitem(REPORTS, "by-model", by_model)
+
+    async def run(*arguments: str, code: int = 0) -> str:
+        done = await asyncio.to_thread(CliRunner().invoke, app, ["report", *arguments])
+        assert done.exit_code == code, done.output
+        return done.output
+
+    csv = await run("by-share", "--share", "small", "--top", "2", "--csv")
+    assert csv == "model,calls,cost_usd,share\nsmall,0,0,0.0\nsmall,1,1,0.0\n"
+    assert await run("by-share", "--top", "0", "--csv") == "model,calls,cost_usd,share\n"
+    assert await run("by-model", "--csv") == "model,calls,cost_usd,share\ngroq/small,3,0.5,0.25\n"
+    assert "huge" in await run("by-share", "--share", "huge", code=2)
+    assert "give one" in " ".join((await run("by-share", "--csv", "--json", code=2)).split())
+
+
+def test_only_reports_that_know_tags_have_the_option(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in REPORTS:
+        shown = CliRunner().invoke(app, ["report", name, "--help"]).output
+        assert ("--tag " in shown) == (name in {"summary", "ledger"}), name
+
+
+def test_without_a_name_the_reports_are_listed():
+    shown = CliRunner().invoke(app, ["report"]).output
+    assert all(name in shown for name in REPORTS)

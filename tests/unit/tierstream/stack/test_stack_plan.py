@@ -124,6 +124,14 @@ def test_workers_need_kafka_and_the_sink_needs_both(tmp_path) -> None:
     services.close()
 
 
+def test_each_worker_has_a_port_of_its_own_for_its_metrics(tmp_path) -> None:
+    for port, second in ((9464, "9465"), (0, None), (None, None)):
+        settings = load(overrides={"stack": FREE_PORTS, "operations": {"metrics_port": port}})
+        services = Services(settings, make_plan(settings, {}), tmp_path, None)
+        assert services.stage("worker-2", ("true",)).env.get("TIERSTREAM_OPERATIONS__METRICS_PORT") == second
+        services.close()
+
+
 def test_only_workers_get_the_keys(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     settings = load(overrides={"stack": FREE_PORTS})

@@ -1,0 +1,35 @@
+-- All who ask nearly the same as some users do again and again, wherever they are answered: each of `questions` belongs to
+-- the group of the same place in `groups`, and each group to the user of its number in `owners`.
+SELECT
+    asking,
+    user_id = {owners:Array(String)}[asking] AS is_own,
+    if(is_own, toStartOfDay(bucket), toDateTime(0, 'UTC')) AS day,
+    tier,
+    sum(alike.requests) AS requests,
+    sum(alike.input_tokens) AS input_tokens,
+    sum(alike.output_tokens) AS output_tokens
+FROM
+(
+    SELECT
+        bucket,
+        user_id,
+        tier,
+        requests,
+        input_tokens,
+        output_tokens,
+        arrayDistinct(arrayMap(
+            place -> {groups:Array(UInt32)}[place],
+            arrayFilter(
+                place -> bitCount(bitXor(signature, {questions:Array(UInt64)}[place])) <= {bits:UInt8}
+                    AND feature = {features:Array(String)}[{groups:Array(UInt32)}[place]]
+                    AND query_type = {query_types:Array(String)}[{groups:Array(UInt32)}[place]],
+                range(1, length({questions:Array(UInt64)}) + 1)
+            )
+        )) AS askings
+    FROM {database:Identifier}.questions_by_hour
+    PREWHERE arrayExists(question -> bitCount(bitXor(signature, question)) <= {bits:UInt8}, {questions:Array(UInt64)})
+    WHERE bucket >= {since:DateTime('UTC')} AND bucket < {until:DateTime('UTC')} AND tier > 0 AND signature != 0
+) AS alike
+ARRAY JOIN askings AS asking
+GROUP BY asking, is_own, day, tier
+ORDER BY day

@@ -1,0 +1,235 @@
+"""The dashboard in a browser: what it transfers, who can use it, and the way from the flow to a request's trace."""
+
+import asyncio
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from support.dashboard_server import browser_path, running_dashboard
+from support.dashboard_traffic import ESCALATED, empty_ledger, fill_dashboard
+
+import tierstream.dashboard.ledger
+from tierstream.stack.ports import free_port
+
+sync_api = pytest.importorskip("playwright.sync_api")
+
+AXE = (Path(__file__).parents[1] / "support" / "axe.min.js").read_text()
+SHOTS = os.environ.get("SCREENSHOTS")
+TOKEN = "a token of more than sixteen characters"
+PAGES = {
+    "overview": "/",
+    "day": "/?period=24h",
+    "requests": "/requests",
+    "trace": f"/trace/{ESCALATED}",
+    "reports": "/reports",
+    "summary": "/report/summary",
+    "change": "/report/change",
+    "leverage": "/report/leverage",
+    "findings": "/report/findings",
+    "unknown": "/nothing",
+}
+LOOKS = [
+    ("light", 1280),
+    ("dark", 390),
+    pytest.param("dark", 1280, marks=pytest.mark.slow),
+    pytest.param("light", 390, marks=pytest.mark.slow),
+]
+
+
+def apart(work):
+    """Run a coroutine in a thread of its own: the browser's driver has a loop in this one."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = browser_path()
+    with sync_api.sync_playwright() as playwright:
+        # Its sandbox needs rights that a container's root lacks; it sees no other pages than ours.
+        running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.getuid() == 0 else [])
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def full(module_clickhouse_url):
+    apart(fill_dashboard(module_clickhouse_url, datetime.now(UTC)))
+    with running_dashboard(module_clickhouse_url) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def empty(module_clickhouse_url):
+    apart(empty_ledger(module_clickhouse_url, "nothing_yet"))
+    with running_dashboard(module_clickhouse_url, database="nothing_yet") as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser):
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        yield context.new_page()
+
+
+def watched(page, address):
+    """Collect what must not be: errors on the console, and requests that lead elsewhere."""
+    found = []
+    page.on("console", lambda said: found.append(said.text) if said.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on("request", lambda one: None if one.url.startswith((f"{address}/", "data:")) else found.append(one.url))
+    return found
+
+
+def violations(page):
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found["violations"]]
+
+
+def until_drawn(page):
+    page.wait_for_function("[...document.querySelectorAll('[data-chart]')].every(box => 'drawn' in box.dataset)")
+
+
+def look(browser, address, paths, scheme, width, kind):
+    """Open pages; return what is wrong with them."""
+    problems = []
+    with browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+    ) as context:
+        page = context.new_page()
+        found = watched(page, address)
+        for name, path in paths.items():
+            found.clear()
+            page.goto(address + path)
+            until_drawn(page)
+            if SHOTS:
+                page.screenshot(path=f"{SHOTS}/{name}-{kind}-{scheme}-{width}.png", full_page=True)
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            problems += [(name, f"{wide} px wide")] * (wide > width)
+            # That there is no such page is an error for the console too.
+            problems += [(name, said) for said in found if "the server responded with a status of" not in said]
+            problems += [(name, *violation) for violation in violations(page)]
+    return problems
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+def test_pages_with_data_serve_everybody(browser, full, scheme, width):
+    assert look(browser, full, PAGES, scheme, width, "full") == []
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+def test_empty_pages_serve_everybody(browser, empty, scheme, width):
+    assert look(browser, empty, PAGES, scheme, width, "empty") == []
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+def test_pages_that_ask_or_complain_serve_everybody(browser, scheme, width):
+    away = f"http://127.0.0.1:{free_port()}"
+    with running_dashboard(away) as address, running_dashboard(away, token=TOKEN) as locked:
+        problems = look(browser, address, {"away": "/"}, scheme, width, "full")
+        problems += look(browser, locked, {"login": "/"}, scheme, width, "full")
+    assert problems == []
+
+
+def test_the_first_page_is_small_and_asks_little(page, full, monkeypatch):
+    asked = []
+    named_query = tierstream.dashboard.ledger.named_query
+
+    async def counted(client, database, name, parameters):
+        asked.append(name)
+        return await named_query(client, database, name, parameters)
+
+    monkeypatch.setattr(tierstream.dashboard.ledger, "named_query", counted)
+    transferred = []
+    network = page.context.new_cdp_session(page)
+    network.send("Network.enable")
+    network.on("Network.loadingFinished", lambda event: transferred.append(event["encodedDataLength"]))
+    page.goto(full)
+    until_drawn(page)
+    assert 1 < len(transferred) <= 5
+    assert sum(transferred) <= 800_000
+    assert len(asked) == len(set(asked)) == 5
+    # A second visit has the scripts already.
+    transferred.clear()
+    page.goto(full)
+    until_drawn(page)
+    assert sum(transferred) < 40_000
+
+
+def test_one_request_from_the_flow_to_its_trace_by_keyboard_alone(page, full):
+    page.goto(full)
+    place = page.get_by_role("link", name=re.compile(r"^Tier 2 .* answered there"))
+    place.first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/requests?*tier=2*")
+    assert page.get_by_label("Answered by").input_value() == "2"
+    page.get_by_role("link", name=ESCALATED).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/trace/{ESCALATED}")
+    rows = page.get_by_role("row").all_inner_texts()
+    steps = [re.split(r"\s+", row.strip())[0] for row in rows[1:]]
+    assert steps[0] == "classify"
+    assert [step for step in steps if step.startswith("infer:")] == ["infer:1", "infer:2"]
+    assert "judge_fail" in page.get_by_role("table").inner_text()
+    assert page.locator("svg.bars rect.call").count() == 3
+
+
+def test_figures_of_a_chart_are_in_a_table_and_links_lead_on(page, full):
+    page.goto(full)
+    page.get_by_text("Figures of Spend per day, by model").click()
+    table = page.get_by_role("region", name="Figures of Spend per day, by model")
+    assert table.get_by_role("columnheader").count() == 7
+    assert table.get_by_role("row").count() == 31
+    page.goto(f"{full}/report/summary?period=7d")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV of Tiers").click()
+    assert download.value.suggested_filename == "summary-tiers.csv"
+    page.goto(f"{full}/report/findings")
+    assert page.get_by_role("heading", level=2).first.inner_text().startswith("One user makes 38 %")
+    page.get_by_role("link", name=ESCALATED).click()
+    page.wait_for_url(f"**/trace/{ESCALATED}")
+
+
+def test_the_first_page_stays_up_to_date_until_it_is_paused(page, module_clickhouse_url):
+    apart(empty_ledger(module_clickhouse_url, "live"))
+    with running_dashboard(module_clickhouse_url, database="live") as address:
+        page.clock.install()
+        page.goto(address)
+        page.get_by_text("No request was settled in the last hour.").wait_for()
+        apart(fill_dashboard(module_clickhouse_url, datetime.now(UTC), "live"))
+        page.clock.run_for(10_000)
+        page.get_by_role("heading", name="Spend per day, by model").wait_for()
+        page.get_by_role("link", name=re.compile(r"^Tier 1 .* first sent there")).first.wait_for()
+        page.get_by_role("button", name="Pause").click()
+        asked = []
+        page.on("request", lambda one: asked.append(one.url))
+        page.clock.run_for(30_000)
+        assert page.get_by_text("Paused").is_visible()
+        assert asked == []
+
+
+def test_without_scripts_everything_is_there(browser, full):
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(full)
+        page.get_by_text("Figures of Latency of requests").click()
+        assert page.get_by_role("region", name="Figures of Latency of requests").is_visible()
+        assert page.get_by_role("link", name=re.compile(r"^Requests .* in all")).first.is_visible()
+
+
+def test_the_token_opens_the_pages(page, module_clickhouse_url):
+    with running_dashboard(module_clickhouse_url, database="nothing_yet", token=TOKEN) as address:
+        page.goto(f"{address}/requests")
+        page.get_by_label("Token").fill("not the token, though long")
+        page.get_by_role("button", name="Enter").click()
+        page.get_by_role("alert").get_by_text("This is not the token.").wait_for()
+        page.get_by_label("Token").fill(TOKEN)
+        page.get_by_role("button", name="Enter").click()
+        page.get_by_role("heading", name="Overview").wait_for()
+        [cookie] = page.context.cookies()
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+        assert TOKEN not in cookie["value"]

@@ -1,0 +1,1 @@
+"""How a process is watched over: its metrics, whether it is alive and ready, over HTTP."""
