@@ -17,6 +17,8 @@ from analytics.reports.report import Report
 
 _DAY_S: Final = 86_400
 _MONTH_DAYS: Final = 30
+_READ: Final = 200_000
+"""Calls whose sizes are read, about: of more, those of some hours."""
 
 
 class ModelVolume(Report):
@@ -132,9 +134,9 @@ async def leverage(
     used = dict.fromkeys(f"{row['provider']}/{row['model']}" for row in spend)
     facts = facts_of(used)
     traffic = dict(_traffic(row) for row in spend if row["is_answer"])
-    known = Ledgered(
-        traffic, _evidence(quality, traffic), facts, await _fits(client, database, bounds, list(facts.values()))
-    )
+    every = max(1, round(sum(row["calls"] for row in spend) / _READ))
+    fits = await _fits(client, database, {**bounds, "every": every}, list(facts.values()))
+    known = Ledgered(traffic, _evidence(quality, traffic), facts, fits)
     moves = best_moves(known, margin, discount)
     total = sum((row["cost"] for row in spend), start=Decimal(0))
     days = (period.until - period.since).total_seconds() / _DAY_S
@@ -248,7 +250,7 @@ def _evidence(quality: Iterable[Mapping[str, Any]], traffic: Mapping[Cell, Traff
 
 
 async def _fits(
-    client: AsyncClient, database: str, bounds: Mapping[str, str], targets: Sequence[ModelFacts]
+    client: AsyncClient, database: str, bounds: Mapping[str, Any], targets: Sequence[ModelFacts]
 ) -> dict[tuple[str, str], float]:
     arrays = {
         "windows": [one.window for one in targets],

@@ -16,7 +16,7 @@ from analytics.reports.report import Report
 
 _BINS: Final = 5
 """Of how sure the router was."""
-_READ: Final = 60_000
+_READ: Final = 40_000
 """Requests that are read, about: of more, some hours."""
 _DAY_S: Final = 86_400
 _MONTH_DAYS: Final = 30

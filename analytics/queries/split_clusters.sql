@@ -1,6 +1,14 @@
 -- How two neighbouring tiers did, by query type and by how sure the router was that the lower one would do: -1 where it did
--- not say. Of the hours of the period one in {every} is read, chosen by a hash, with all requests that were settled in it.
+-- not say. Of the hours of the period one in {every} is read, chosen by a hash, with all requests that were settled in it. What was decided before that hour
+-- counts as not said.
 WITH
+hours AS
+(
+    -- Of so many hours one is read; the sorting key begins with the hour, so that others are not even looked at.
+    SELECT {since:DateTime('UTC')} + 3600 * number AS hour
+    FROM numbers(toUInt64(dateDiff('hour', {since:DateTime('UTC')}, {until:DateTime('UTC')})))
+    WHERE intHash32(toUnixTimestamp(hour)) % {every:UInt32} = 0
+),
 settled AS
 (
     SELECT
@@ -36,19 +44,14 @@ settled AS
         output_tokens
     FROM {database:Identifier}.requests_log
     WHERE at >= {since:DateTime('UTC')} AND at < {until:DateTime('UTC')}
-        AND intHash32(toUnixTimestamp(toStartOfHour(at))) % {every:UInt32} = 0
+        AND toStartOfHour(at) IN (SELECT hour FROM hours)
     LIMIT 1 BY request_id, revision
 ),
 decided AS
 (
     SELECT request_id, revision, arraySum(arraySlice(scores, 1, {lower:UInt8})) AS sure
     FROM {database:Identifier}.hops_log
-    WHERE at >= {since:DateTime('UTC')} - 3600 AND at < {until:DateTime('UTC')}
-        AND stage = 'classify' AND length(scores) >= {upper:UInt8}
-        AND (
-            intHash32(toUnixTimestamp(toStartOfHour(at))) % {every:UInt32} = 0
-            OR intHash32(toUnixTimestamp(toStartOfHour(at) + 3600)) % {every:UInt32} = 0 AND toMinute(at) >= 55
-        )
+    WHERE toStartOfHour(at) IN (SELECT hour FROM hours) AND stage = 'classify' AND length(scores) >= {upper:UInt8}
 )
 SELECT
     query_type,
