@@ -31,9 +31,10 @@ Group = tuple[str, str, str]
 async def power_users(scene: Scene) -> Sequence[Candidate]:
     """Look for users whose repeated questions could go to a cheaper tier."""
     users = await scene.window.rollup_rows("finding_users", least=scene.least_usd)
-    names = sorted({row["user_id"] for row in users})
+    least = {tier: _TIER_SHARE * sum(scene.by_bucket(tier=tier)) for tier in scene.tiers}
+    names = sorted({row["user_id"] for row in users if row["usd"] >= least.get(row["tier"], 0.0)})
     asked = await scene.window.rollup_rows("finding_questions", users=names) if names else []
-    groups = _groups(scene, asked)
+    groups = _groups(least, asked)
     if not groups:
         return []
     places = [(place, row) for place, rows in enumerate(groups.values(), 1) for row in rows]
@@ -53,14 +54,13 @@ async def power_users(scene: Scene) -> Sequence[Candidate]:
     return found
 
 
-def _groups(scene: Scene, asked: Sequence[Row]) -> Mapping[Group, Sequence[Row]]:
+def _groups(least: Mapping[int, float], asked: Sequence[Row]) -> Mapping[Group, Sequence[Row]]:
     """Put questions of the same user, feature and query type together, without those that are nearly another one.
 
     What is asked in exactly the same words is a part of what is asked in nearly the same; so less of it may do.
     """
-    least = {tier: _TIER_SHARE / 4 * sum(scene.by_bucket(tier=tier)) for tier in scene.tiers}
     groups: dict[Group, list[Row]] = defaultdict(list)
-    dear = [row for row in asked if row["usd"] >= least.get(row["tier"], 0.0)]
+    dear = [row for row in asked if row["usd"] >= least.get(row["tier"], 0.0) / 4]
     for row in dear[:_QUESTIONS]:
         group = groups[row["user_id"], row["feature"], row["query_type"]]
         if not any((row["signature"] ^ other["signature"]).bit_count() <= SAME_QUESTION_BITS for other in group):

@@ -2,7 +2,7 @@
 -- were each kept for five minutes after its last use and requests of an hour came at random.
 SELECT
     model,
-    feature,
+    any(toString(of_day.feature)) AS feature,
     prefix,
     max(day) AS last,
     sum(of_day.requests) AS requests,
@@ -17,7 +17,7 @@ FROM
     SELECT
         toStartOfDay(bucket) AS day,
         model,
-        toString(feature) AS feature,
+        any(of_hour.feature) AS feature,
         prefix,
         sum(of_hour.requests) AS requests,
         sum(of_hour.prefix_tokens) AS prefix_tokens,
@@ -28,16 +28,16 @@ FROM
         SELECT
             bucket,
             model,
-            feature,
+            any(asked.feature) AS feature,
             prefix,
             sum(asked.requests) AS requests,
             sum(asked.prefix_tokens) AS prefix_tokens,
             sum(asked.cached_tokens) AS cached_tokens
         FROM {database:Identifier}.questions_by_hour AS asked
         WHERE bucket >= {since:DateTime('UTC')} AND bucket < {until:DateTime('UTC')} AND prefix != 0 AND tier > 0
-        GROUP BY bucket, model, feature, prefix
+            AND asked.prefix_tokens >= asked.requests * {least_tokens:UInt32}
+        GROUP BY bucket, model, prefix
     ) AS of_hour
-    GROUP BY day, model, feature, prefix
+    GROUP BY day, model, prefix
 ) AS of_day
-GROUP BY model, feature, prefix
-HAVING prefix_tokens >= requests * {least_tokens:UInt32}
+GROUP BY model, prefix
