@@ -6,8 +6,9 @@ from typing import Final
 
 import numpy as np
 
+from tierstream.replay.answers import GROUPS, Answers, Names, Subjects
 from tierstream.replay.decide import Replayed
-from tierstream.replay.evidence import GROUPS, Answers, Evidence, Figures, Names, Subjects
+from tierstream.replay.evidence import Evidence, Figures
 from tierstream.replay.journeys import Course, Journeys
 from tierstream.replay.plan import Plan
 from tierstream.replay.record import RecordedRequest, Visit
