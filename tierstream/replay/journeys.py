@@ -118,7 +118,7 @@ class Journeys:
         """Return what is expected by figures."""
         size = len(self.start)
         usd, variance, badly, wrong, first = (np.zeros(size) for _ in range(5))
-        for k in reversed(range(len(self._tiers))):
+        for k in reversed(range(len(self._tiers) if size else 0)):
             step = self._step(figures, k)
             is_here = (self.start <= k) & (k <= self._ceiling)
             is_last = k == self._ceiling
@@ -139,7 +139,7 @@ class Journeys:
         """Draw how long each would wait for providers, in milliseconds, chance included."""
         size = len(self.start)
         found, is_here = np.zeros(size), self.start >= 0
-        for k, tier in enumerate(self._tiers):
+        for k, tier in enumerate(self._tiers if size else ()):
             active = is_here & (self.start <= k)
             step, model = self._step(figures, k), self._model(k, 0)
             drawn = self._speed(model, self._length(figures, np.full(size, model)) * figures.reasoning(model), rng)
