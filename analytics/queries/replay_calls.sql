@@ -11,8 +11,9 @@ SELECT
     end.4 AS output_tokens,
     end.5 AS cached_tokens,
     end.6 AS cache_written_tokens,
-    end.7 AS cost_usd,
-    end.8 AS provider_ms
+    end.7 AS reasoning_tokens,
+    end.8 AS cost_usd,
+    end.9 AS provider_ms
 FROM
 (
     SELECT
@@ -25,7 +26,8 @@ FROM
         argMin(
             (
                 toUnixTimestamp64Milli(log.at), toString(log.error_kind), log.input_tokens, log.output_tokens,
-                log.cached_tokens, log.cache_written_tokens, log.cost_usd, ifNull(log.provider_ms, 0.0)
+                log.cached_tokens, log.cache_written_tokens, log.reasoning_tokens, log.cost_usd,
+                ifNull(log.provider_ms, 0.0)
             ),
             (log.at, log.offset)
         ) AS end

@@ -74,7 +74,7 @@ def called(request_id, call, *, purpose=Purpose.INFER, error=None, revision=0):
         started_at=AT,
         deadline=AT,
     )
-    usage = Usage(input=10, output=3, cached=4, cache_written=2)
+    usage = Usage(input=10, output=3, cached=4, cache_written=2, reasoning=1)
     failed = CallError(kind=error, message="no") if error else None
     ended = started.end(
         started_at=AT,
@@ -151,8 +151,8 @@ async def test_a_call_counts_once_and_comparisons_do_not(clickhouse_url):
     found = sorted(await rows(clickhouse_url, "replay_calls", records), key=lambda row: row["error_kind"])
     assert [row["error_kind"] for row in found] == ["", "timeout"]
     good = found[0]
-    tokens = ("input_tokens", "output_tokens", "cached_tokens", "cache_written_tokens")
-    assert [good[name] for name in tokens] == [10, 3, 4, 2]
+    tokens = ("input_tokens", "output_tokens", "cached_tokens", "cache_written_tokens", "reasoning_tokens")
+    assert [good[name] for name in tokens] == [10, 3, 4, 2, 1]
     assert (good["ref"], good["purpose"], good["tier"], good["provider_ms"]) == ("groq/small", "infer", 1, 1000.0)
     assert good["cost_usd"] == RATES.cost(Usage(input=10, output=3, cached=4, cache_written=2))
     assert good["attempt_id"] == attempt_id("r", 0, "infer:1", 0)

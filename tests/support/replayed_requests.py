@@ -25,6 +25,7 @@ def call(name, tier, *, purpose="infer", ref=None, error="", usd="0.001", tokens
         output=tokens[1],
         cached=0,
         cache_written=0,
+        reasoning=0,
         cost_usd=Decimal(usd),
         provider_ms=100.0,
     )

@@ -1,19 +1,22 @@
 """What requests are expected to cost under another policy, and how sure that is."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
+from tierstream.replay.answers import GROUPS, Answers, Names, Subjects
 from tierstream.replay.decide import Replayed
-from tierstream.replay.evidence import GROUPS, Answers, Evidence, Figures, Names, Subjects
+from tierstream.replay.evidence import Evidence, Figures
 from tierstream.replay.journeys import Course, Journeys
 from tierstream.replay.plan import Plan
 from tierstream.replay.record import RecordedRequest, Visit
 from tierstream.replay.regression import Flags, Floats, Ints
 
 _Z: Final = 1.959964
+_WORDINESS: Final = 0.5
+"""Of the differences in length between models, what may be theirs and not those of their questions."""
 _CLASSIFY: Final = "classify"
 
 
@@ -69,8 +72,9 @@ def estimate(
     """Say what requests are expected to cost, to take and to be worth under another policy.
 
     A request that goes as it went costs what it cost, at the policy's prices. For others each step counts by the record
-    of the request itself where it was there, and else by that of its like. An interval has two parts: what leaving out
-    a twentieth of the record changes (a jackknife over groups of requests), and what chance does with each request.
+    of the request itself where it was there, and else by that of its like. An interval has three parts: what leaving
+    out a twentieth of the record changes (a jackknife over groups of requests), what chance does with each request, and
+    for the cost whether a model that seems wordy is.
 
     Args:
         replayed: Requests that were decided again; at least one.
@@ -110,7 +114,9 @@ def estimate(
         on_progress(0.4 + 0.6 * (group + 1) / GROUPS)
     deviation = np.sqrt((GROUPS - 1) / GROUPS * ((np.array(left_out) - np.mean(left_out, axis=0)) ** 2).sum(axis=0))
     expected = _expected(replayed, plan, leaves, moved, course)
-    usd = Spread.of(float(expected.sum()), float(np.hypot(deviation[0], np.sqrt(course.variance.sum()))))
+    wordy = journeys.course(replace(whole, wordiness=_WORDINESS)).usd.sum() - course.usd.sum()
+    parts = (deviation[0], np.sqrt(course.variance.sum()), wordy / _Z)
+    usd = Spread.of(float(expected.sum()), float(np.linalg.norm(parts)))
     size = len(replayed)
     chance = [np.sqrt((p * (1 - p)).sum()) for p in (course.first_fails, course.ends_badly)]
     was = _was(replayed, visits, whole, subjects, published)

@@ -1,169 +1,21 @@
 """What the record teaches: how long answers are, how often they fail, what judges cost, by model, tier and kind."""
 
-import math
-import zlib
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from tierstream.replay.decide import Replayed
-from tierstream.replay.record import RecordedCall, Visit
+from tierstream.replay.answers import GROUPS, MOST_LOGIT, Answers, Names, Subjects
 from tierstream.replay.regression import Flags, Floats, Ints, Layout, Moments, expit, logistic, ridge
 
-GROUPS: Final = 20
-"""Of requests, by the hash of their id: each is left out once, and what that changes says how sure a figure is."""
-_FEATURES: Final = 40
-"""Those of more are taken together."""
-_MOST_LOGIT: Final = 6.0
-_BINS: Final = 2 * int(_MOST_LOGIT) + 1
+_BINS: Final = 2 * int(MOST_LOGIT) + 1
 """Of the log odds, a step of 1 each."""
 _NEED_STEP: Final = 0.25
 _PSEUDO_ANSWERS: Final = 5.0
 """So many answers speak against a figure of few."""
 _PSEUDO_LOOKS: Final = 5.0
 _TOO_FEW_LOOKS: Final = 30
-_OTHER: Final = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """Numbers for names, from 0 on."""
-
-    models: tuple[str, ...]
-    kinds: tuple[str, ...]
-    features: tuple[str, ...]
-
-    @classmethod
-    def of(cls, replayed: Sequence[Replayed], models: Iterable[str]) -> "Names":
-        """Number what occurs, and models besides."""
-        seen = {call.ref for one in replayed for call in one.record.calls}
-        features = Counter(one.record.feature for one in replayed)
-        return cls(
-            tuple(sorted(seen | set(models))),
-            tuple(sorted({one.query_type for one in replayed})),
-            (_OTHER, *(name for name, _ in features.most_common(_FEATURES) if name)),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Subjects:
-    """What is known of requests before anybody answers; a row each.
-
-    Attributes:
-        kind: Number of the query type.
-        feature: Number of the feature.
-        logits: (requests, tiers) Log odds of needing more than a tier, as recorded; of the top tier those of the one
-            below it: the harder a request is, the rather it fails there too.
-        tokens: Logarithm of the rough length of the prompt.
-        group: Which it is left out with.
-    """
-
-    kind: Ints
-    feature: Ints
-    logits: Floats
-    tokens: Floats
-    group: Ints
-
-    @classmethod
-    def of(cls, replayed: Sequence[Replayed], names: Names, tiers: int) -> "Subjects":
-        """Describe requests."""
-        kinds = {name: number for number, name in enumerate(names.kinds)}
-        features = {name: number for number, name in enumerate(names.features)}
-        return cls(
-            kind=np.array([kinds[one.query_type] for one in replayed], dtype=np.int64),
-            feature=np.array([features.get(one.record.feature, 0) for one in replayed], dtype=np.int64),
-            logits=np.array([_logits(one.was.scores, tiers) for one in replayed]).reshape(len(replayed), tiers),
-            tokens=np.log1p(np.array([one.tokens for one in replayed], dtype=np.float64)),
-            group=np.array([group_of(one.record.request_id) for one in replayed], dtype=np.int64),
-        )
-
-    def take(self, rows: Ints) -> "Subjects":
-        """Return some of them, in this order."""
-        return Subjects(self.kind[rows], self.feature[rows], self.logits[rows], self.tokens[rows], self.group[rows])
-
-
-def group_of(request_id: str) -> int:
-    """Return the group of a request, always the same."""
-    return zlib.crc32(request_id.encode()) % GROUPS
-
-
-def _logits(scores: Sequence[float], tiers: int) -> list[float]:
-    found = []
-    for tier in range(1, tiers + 1):
-        need = min(max(sum(scores[min(tier, len(scores) - 1) :]), 0.0), 1.0) if scores else 0.5
-        odds = math.log(max(need, 1e-6) / max(1 - need, 1e-6))
-        found.append(min(max(odds, -_MOST_LOGIT), _MOST_LOGIT))
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """Answers on record; a row each. Of `request`, `tier` and `model` each is the number, tiers from 0 on.
-
-    Attributes:
-        escalated: Whether the request had been on another tier before.
-        failed: Whether a free check found something wrong.
-        verdict: 1 a judge or a user found it good, 0 bad, -1 nobody said.
-        looked: Whether a judge looked.
-        judge_ms: How long that took.
-    """
-
-    request: Ints
-    tier: Ints
-    model: Ints
-    escalated: Ints
-    failed: Floats
-    verdict: Floats
-    looked: Floats
-    judge_input: Floats
-    judge_output: Floats
-    judge_ms: Floats
-    input: Floats
-    output: Floats
-    cached: Floats
-    written: Floats
-    ms: Floats
-    usd: Floats
-
-    @classmethod
-    def of(cls, visits: Sequence[Sequence[Visit]], said: Sequence[dict[int, float]], names: Names) -> "Answers":
-        """List the answers of requests."""
-        models = {name: number for number, name in enumerate(names.models)}
-        rows = [
-            (number, visit.tier - 1, models[visit.answer.ref], int(place > 0), *_facts(visit, visit.answer, users))
-            for number, (found, users) in enumerate(zip(visits, said, strict=True))
-            for place, visit in enumerate(found)
-            if visit.answer is not None
-        ]
-        columns = np.array(rows, dtype=np.float64).reshape(len(rows), 16).T
-        return cls(*(column.astype(np.int64) for column in columns[:4]), *columns[4:])
-
-    def __len__(self) -> int:
-        return len(self.request)
-
-
-def _facts(visit: Visit, answer: RecordedCall, users: dict[int, float]) -> tuple[float, ...]:
-    judges = [call for call in visit.spent if call.purpose == "judge"]
-    verdict = -1.0 if visit.verdict is None else float(visit.verdict)
-    if verdict < 0 and visit.tier in users:
-        verdict = float(users[visit.tier] >= 0.5)  # noqa: PLR2004 - rather good than bad
-    return (
-        float(visit.failed_check),
-        verdict,
-        float(bool(judges)),
-        float(sum(call.input for call in judges)),
-        float(sum(call.output for call in judges)),
-        sum(call.provider_ms for call in judges),
-        float(answer.input),
-        float(answer.output),
-        float(answer.cached),
-        float(answer.cache_written),
-        answer.provider_ms,
-        float(answer.cost_usd),
-    )
 
 
 class Evidence:
@@ -193,7 +45,7 @@ class Evidence:
         self._shares = Layout((0.01, 0.5), ((tiers, 0.5), (tiers * 2, 1.0), (tiers * kinds, 3.0), (models, 2.0)))
         self._group = subjects.group[answers.request]
         self._of = subjects.take(answers.request)
-        self._good = (answers.failed == 0) & (answers.output > 0)
+        self._good = (answers.failed == 0) & (answers.text > 0)
         self._moments = self._length_moments()
         self._checks = self._observed(answers.failed, np.ones(len(answers), dtype=bool))
         said = answers.verdict >= 0
@@ -213,13 +65,13 @@ class Evidence:
         rows = self._of
         guessed = self._raw_lengths(lengths, rows, self.answers.model)
         count = len(self.names.models)
-        actual = np.bincount(self.answers.model[good], self.answers.output[good], count)
+        actual = np.bincount(self.answers.model[good], self.answers.text[good], count)
         told = np.bincount(self.answers.model[good], guessed[good], count)
         mean = actual.sum() / max(good.sum(), 1)
         usual = (actual.sum() + 1e-9) / (told.sum() + 1e-9)
         smear = (actual + _PSEUDO_ANSWERS * mean) / (told + _PSEUDO_ANSWERS * mean / usual) if mean else np.ones(count)
         bad = (self.answers.failed > 0) & (self._group != left_out if left_out is not None else True)
-        failing = (self.answers.output[bad].sum() + mean) / (
+        failing = (self.answers.text[bad].sum() + mean) / (
             (guessed * smear[self.answers.model])[bad].sum() + mean + 1e-9
         )
         return Figures(
@@ -242,14 +94,14 @@ class Evidence:
 
         How hard the request is, whoever answers: else a model would seem wordy that is only asked what is hard.
         """
-        numbers = np.concatenate([np.ones((len(model), 1)), of.tokens[:, None], of.logits / _MOST_LOGIT], axis=1)
+        numbers = np.concatenate([np.ones((len(model), 1)), of.tokens[:, None], of.logits / MOST_LOGIT], axis=1)
         pairs = model * len(self.names.kinds) + of.kind
-        bins = np.round(of.logits + _MOST_LOGIT).astype(np.int64)
+        bins = np.round(of.logits + MOST_LOGIT).astype(np.int64)
         return numbers, np.concatenate([np.stack([model, of.kind, pairs, of.feature], axis=1), bins], axis=1)
 
     def _length_moments(self) -> list[Moments]:
         numbers, codes = self._length_terms(self._of, self.answers.model)
-        values = np.log(np.maximum(self.answers.output, 1.0))
+        values = np.log(np.maximum(self.answers.text, 1.0))
         found = []
         for group in range(GROUPS):
             rows = self._good & (self._group == group)
@@ -299,6 +151,8 @@ class Evidence:
         found = {
             "input": by(a.model, models, a.input * first),
             "rough": by(a.model, models, rough * first),
+            "output": by(a.model, models, a.output),
+            "text": by(a.model, models, a.text),
             "all_input": by(a.model, models, a.input),
             "cached": by(a.model, models, a.cached),
             "written": by(a.model, models, a.written),
@@ -311,6 +165,11 @@ class Evidence:
         for name in ("looked", "judge_output", "judge_ms"):
             found[name] = by(a.tier, self.tiers, getattr(a, name))
         return found
+
+    @property
+    def first_model(self) -> int:
+        """Where the coefficients of models begin, among those of lengths."""
+        return len(self._lengths.numbers)
 
     @property
     def share_layout(self) -> Layout:
@@ -346,10 +205,25 @@ class Figures:
     checks: Floats
     verdicts: Floats
     sums: dict[str, Floats]
+    wordiness: float = 0.0
+    """How far it is believed that a model which gives longer texts to like questions does so to the same one. It need
+    not: dearer tiers are asked what takes more words."""
 
-    def output_tokens(self, of: Subjects, model: Ints) -> Floats:
-        """Return how long good answers of models are expected to be, in tokens."""
+    def text_tokens(self, of: Subjects, model: Ints) -> Floats:
+        """Return how long the texts of models are expected to be, in tokens, of requests that have no text yet."""
         return self.evidence._raw_lengths(self.lengths, of, model) * self.smear[model]  # noqa: SLF001
+
+    def longer(self, before: Ints, model: int) -> Floats:
+        """Return how much longer a model's text is than that of others on the same question."""
+        at = self.evidence.first_model
+        effects = self.lengths[at : at + len(self.evidence.names.models)]
+        found: Floats = np.exp(self.wordiness * (effects[model] - effects[before]))
+        return found
+
+    def reasoning(self, model: int) -> float:
+        """Return how many tokens a model is billed for one of text."""
+        text = float(self.sums["text"][model])
+        return float(self.sums["output"][model]) / text if text else 1.0
 
     def failed_checks(self, of: Subjects, tier: Ints, escalated: Ints, model: Ints) -> Floats:
         """Return which share of answers fails a free check."""

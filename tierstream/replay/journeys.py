@@ -8,16 +8,14 @@ import numpy as np
 
 from streams.config.settings import Settings
 from streams.config.settings_sections import ModelSettings
+from tierstream.replay.answers import Subjects
 from tierstream.replay.decide import Replayed
-from tierstream.replay.evidence import Evidence, Figures, Subjects
+from tierstream.replay.evidence import Evidence, Figures
 from tierstream.replay.plan import Plan, TierPlan
-from tierstream.replay.record import Visit
+from tierstream.replay.record import RecordedCall, Visit
 from tierstream.replay.regression import Flags, Floats, Ints
 from topics.requests import DataClass
 
-_LIKENESS: Final = 0.7
-"""How far a request whose answer was longer than is usual gets longer ones of other models too: 1 would be fully."""
-_LONGEST: Final = 8.0
 _LOOK_FRAME, _LOOK_OUTPUT = 300.0, 60.0
 """Tokens of a judge besides question and answer, where the record has no look."""
 _ENOUGH: Final = 30
@@ -104,7 +102,7 @@ class Journeys:
         self._asked = [one.record.asked_ms for one in requests]
         self._middle_ms = self._asked[len(self._asked) // 2] if self._asked else 0
         self._rough = np.array([one.tokens for one in requests], dtype=np.float64)
-        self._own = [self._own_of(tier, requests, visits) for tier in tiers]
+        self._own = [self._own_of(number, tier, requests, visits) for number, tier in enumerate(tiers, 1)]
         self._before(visits)
         self._rates = {
             (k, place): self._rates_of(k, place) for k, tier in enumerate(tiers) for place in range(len(tier.models))
@@ -120,7 +118,7 @@ class Journeys:
         """Return what is expected by figures."""
         size = len(self.start)
         usd, variance, badly, wrong, first = (np.zeros(size) for _ in range(5))
-        for k in reversed(range(len(self._tiers))):
+        for k in reversed(range(len(self._tiers) if size else 0)):
             step = self._step(figures, k)
             is_here = (self.start <= k) & (k <= self._ceiling)
             is_last = k == self._ceiling
@@ -141,10 +139,10 @@ class Journeys:
         """Draw how long each would wait for providers, in milliseconds, chance included."""
         size = len(self.start)
         found, is_here = np.zeros(size), self.start >= 0
-        for k, tier in enumerate(self._tiers):
+        for k, tier in enumerate(self._tiers if size else ()):
             active = is_here & (self.start <= k)
             step, model = self._step(figures, k), self._model(k, 0)
-            drawn = self._speed(model, self._length(figures, np.full(size, model)), rng)
+            drawn = self._speed(model, self._length(figures, np.full(size, model)) * figures.reasoning(model), rng)
             ms = np.where(np.isnan(self._own[k].ms), drawn, self._own[k].ms)
             looks = self._look_share(figures, k) * (figures.judge("judge_ms", tier.recorded - 1) or 0.0)
             found += np.where(active, ms + looks, 0.0)
@@ -200,17 +198,15 @@ class Journeys:
         cached, written = figures.cached_share(int(model[0]))
         fresh_rate, output_rate, cached_rate, written_rate = self._rates[k, place]
         mixed = (1 - cached - written) * fresh_rate + cached * cached_rate + written * written_rate
-        answer = length * output_rate / 1e6
+        answer = length * figures.reasoning(int(model[0])) * output_rate / 1e6
         # Lengths of answers vary about as much as they are long.
         return tokens * mixed / 1e6 + answer, length, (0.5 * answer) ** 2
 
     def _length(self, figures: Figures, model: Ints) -> Floats:
-        """Return how long a good answer is expected to be: as others of the model, and as this request's own was."""
-        usual = figures.output_tokens(self._subjects, model)
-        known = self._good_model >= 0
-        before = figures.output_tokens(self._subjects, np.maximum(self._good_model, 0))
-        likeness = np.clip(self._good_output / np.maximum(before, 1.0), 1 / _LONGEST, _LONGEST) ** _LIKENESS
-        return usual * np.where(known, likeness, 1.0)
+        """Return how long a good text is expected to be: as the request's own was, else as those of its like."""
+        usual = figures.text_tokens(self._subjects, model)
+        own = self._good_text * figures.longer(np.maximum(self._good_model, 0), int(model[0]))
+        return np.where(self._good_model >= 0, own, usual)
 
     def _look_share(self, figures: Figures, k: int) -> Floats:
         settings, tier = self._plan.then, self._tiers[k]
@@ -272,7 +268,9 @@ class Journeys:
         columns = np.array([rates[one] for one in classes], dtype=np.float64).reshape(len(classes), 2).T
         return columns[0], columns[1]
 
-    def _own_of(self, tier: TierPlan, requests: Sequence[Replayed], visits: Sequence[Sequence[Visit]]) -> Own:
+    def _own_of(
+        self, number: int, tier: TierPlan, requests: Sequence[Replayed], visits: Sequence[Sequence[Visit]]
+    ) -> Own:
         refs = {model.ref for model in tier.models}
         rows = []
         for one, found in zip(requests, visits, strict=True):
@@ -282,11 +280,20 @@ class Journeys:
                 continue
             asked = [call for call in visit.spent if call.purpose == "infer"]
             usd = sum(self._plan.cost(call, one.record.asked_ms) for call in asked)
+            if one.then.tier == number:
+                usd -= self._note_usd(visit.answer, found, one.record.asked_ms)
             verdict = np.nan if visit.verdict is None else float(visit.verdict)
             ms = sum(call.provider_ms for call in asked)
             looked = float(any(call.purpose == "judge" for call in visit.spent))
-            rows.append((usd, float(visit.failed_check), looked, verdict, float(visit.answer.output), ms))
+            rows.append((usd, float(visit.failed_check), looked, verdict, float(visit.answer.text), ms))
         return Own(*np.array(rows, dtype=np.float64).reshape(len(rows), 6).T)
+
+    def _note_usd(self, answer: RecordedCall, visits: Sequence[Visit], asked_ms: int) -> float:
+        """Return what an escalated prompt cost for the note in it: a request that starts there has none."""
+        first = next(visit.answer for visit in visits if visit.answer is not None)
+        rates = self._plan.prices.rates(answer.ref, asked_ms, answer.input)
+        longer = answer.input - first.input if first.attempt != answer.attempt else 0
+        return max(longer, 0) * float(rates.input) / 1e6 if rates is not None else 0.0
 
     def _before(self, visits: Sequence[Sequence[Visit]]) -> None:
         """Note the first answer of each request, which tells the length of its prompt, and its last good one."""
@@ -303,7 +310,7 @@ class Journeys:
         self._first_input = np.array([one[1] if one else 0.0 for one in first])
         self._first_or_rough = np.where(self._first_model >= 0, self._first_input, self._rough)
         self._good_model = np.array([numbers[one[0]] if one else -1 for one in good], dtype=np.int64)
-        self._good_output = np.array([one[2] if one else 0.0 for one in good])
+        self._good_text = np.array([one[2] if one else 0.0 for one in good])
 
     def _without_evidence(self) -> Flags:
         """Find the requests whose like was hardly ever answered by the model that they would start with."""
@@ -372,7 +379,7 @@ def _was_bad(visit: Visit) -> bool | None:
 def _noted(visit: Visit) -> tuple[str, float, float]:
     if visit.answer is None:
         raise ValueError("nobody answered")
-    return visit.answer.ref, float(visit.answer.input), float(visit.answer.output)
+    return visit.answer.ref, float(visit.answer.input), float(visit.answer.text)
 
 
 def _sample_shares(figures: Figures, tier: TierPlan, base: Settings, then: Settings) -> tuple[float, float]:

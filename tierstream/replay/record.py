@@ -50,8 +50,14 @@ class RecordedCall:
     output: int
     cached: int
     cache_written: int
+    reasoning: int
     cost_usd: Decimal
     provider_ms: float
+
+    @property
+    def text(self) -> int:
+        """Tokens of the answer that one can read."""
+        return self.output - self.reasoning
 
 
 @dataclass(frozen=True, slots=True)

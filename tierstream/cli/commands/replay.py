@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.config.settings import Settings, load_over
+from streams.config.settings import load_over
 from streams.kafka.clock import utc_now
 from tierstream.cli.connection import invocation, load_settings, with_clickhouse, with_kafka
 from tierstream.cli.errors import FAILED
@@ -71,8 +71,8 @@ def replay(
     """
     from tierstream.replay.replay_run import replay as run  # noqa: PLC0415 - the clients take a second to import
 
+    then = load_over(invocation(ctx).config_file, policy) if policy is not None else None
     base = with_clickhouse(with_kafka(load_settings(ctx)))
-    then = _policy(ctx, policy) if policy is not None else None
     last = until or utc_now()
     first = since or last - _DEFAULT
     if first >= last:
@@ -89,10 +89,6 @@ def replay(
         show_replay(found.report, then or base)
     if then is None and found.report.differences:
         raise typer.Exit(FAILED)
-
-
-def _policy(ctx: typer.Context, policy: Path) -> Settings:
-    return load_over(invocation(ctx).config_file, policy)
 
 
 def _write(path: Path, changes: "Iterable[ChangedRequest]") -> None:
