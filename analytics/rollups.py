@@ -34,6 +34,7 @@ _MINUTES_KEPT: Final = timedelta(days=7)
 _STALE_S: Final = 3600
 """After how many seconds a table that a builder left behind when it died is dropped."""
 _BUILDING: Final = "building_"
+_REPLACED_AT_MOST: Final = 10
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -196,13 +197,30 @@ class RollupBuilder:
         return built
 
     async def _replace(self, table: str, built: str, day: date) -> None:
-        # A server may refuse an empty source, which would drop the partition unseen.
-        found = await self._client.query(f"SELECT count() FROM {self._database}.{built}")  # noqa: S608 - checked names
+        """Put a day in place of what the table has of it.
+
+        Where two builders replace it in the same instant the rows of both may stay: who sees that replaces them again.
+        """
+        bounds = {"day": _moment(_midnight(day))}
+        rows = await self._count(built, bounds)
         alter = f"ALTER TABLE {self._database}.{table}"
-        if found.result_rows[0][0]:
-            await self._client.command(f"{alter} REPLACE PARTITION {day:%Y%m%d} FROM {self._database}.{built}")
-        else:
-            await self._client.command(f"{alter} DROP PARTITION {day:%Y%m%d}")
+        # A server may refuse an empty source, which would drop the partition unseen.
+        source = (
+            f"REPLACE PARTITION {day:%Y%m%d} FROM {self._database}.{built}" if rows else f"DROP PARTITION {day:%Y%m%d}"
+        )
+        for _ in range(_REPLACED_AT_MOST):
+            await self._client.command(f"{alter} {source}")
+            if await self._count(table, bounds) == rows:
+                return
+        logger.warning("Others replace the roll-up %s of %s at the same time", table, day)
+
+    async def _count(self, table: str, bounds: Mapping[str, str]) -> int:
+        found = await self._client.query(
+            f"SELECT count() FROM {self._database}.{table} "  # noqa: S608 - checked names
+            "WHERE bucket >= {day:DateTime('UTC')} AND bucket < {day:DateTime('UTC')} + 86400",
+            parameters=bounds,
+        )
+        return int(found.result_rows[0][0])
 
     async def _columns(self, table: str) -> Mapping[str, tuple[str, bool]]:
         """Return the type of each column and whether it is of the sorting key, in the order of the table."""

@@ -101,6 +101,7 @@ async def test_group_join_is_not_delayed_and_short_sessions_are_allowed(kafka: E
         await consumer.stop()
 
 
+@pytest.mark.slow
 async def test_acknowledged_records_survive_sigkill_on_the_same_port(tmp_path: Path) -> None:
     async with running_kafka(tmp_path) as kafka:
         address = kafka.bootstrap_servers
@@ -122,6 +123,7 @@ async def test_the_same_data_can_be_served_on_other_ports(tmp_path: Path) -> Non
         assert await _read(second, "moved", 1) == [b"one"]
 
 
+@pytest.mark.slow
 async def test_a_folder_beyond_ascii_keeps_its_data_in_the_c_locale(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("LC_ALL", "C")
     folder = tmp_path / "données, ü 你好 🗂"

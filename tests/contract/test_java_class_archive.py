@@ -74,6 +74,7 @@ async def test_an_archive_of_other_jars_is_ignored(made: bytes, java: tuple[str,
     await _run(other, *archive.options())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="what a process has mapped is asked of Linux")
 async def test_the_next_broker_starts_from_the_archive_of_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -5,11 +5,10 @@ import random
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from support.ledger_records import BASE, ClickHouseProcess, call_pair, hops, result, shared_call
+from support.ledger_records import BASE, call_pair, hops, result, shared_call
 
 from analytics.clickhouse import AsyncClient, open_client
 from analytics.ledger import Entry, Ledger, SinkStats
@@ -26,22 +25,14 @@ BASE_MS = int(BASE.timestamp() * 1000)
 HOUR_MS = 3_600_000
 
 
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[ClickHouseProcess]:
-    made = ClickHouseProcess(tmp_path)
-    await made.start()
-    yield made
-    await made.stop()
-
-
 class Scene:
     """A ledger of its own."""
 
-    def __init__(self, server: ClickHouseProcess, client: AsyncClient) -> None:
+    def __init__(self, url: str, client: AsyncClient) -> None:
         self.database = f"ledger{uuid4().hex[:8]}"
         self.client = client
         self.builder = RollupBuilder(client, self.database, lifetime_s=LIFETIME_S)
-        self.ledger = Ledger(server.url, self.database, SinkStats())
+        self.ledger = Ledger(url, self.database, SinkStats())
         self._offset = 0
 
     def entries(self, records, at_ms=BASE_MS):
@@ -70,9 +61,9 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(server: ClickHouseProcess) -> AsyncIterator[Scene]:
-    async with open_client(server.url) as client:
-        made = Scene(server, client)
+async def scene(clickhouse_url: str) -> AsyncIterator[Scene]:
+    async with open_client(clickhouse_url) as client:
+        made = Scene(clickhouse_url, client)
         await migrate(client, made.database, retention_days=4000, body_retention_days=4000)
         yield made
         await made.ledger.close()
@@ -138,6 +129,7 @@ async def test_inserts_that_are_repeated_and_out_of_order_change_no_number(scene
     assert await scene.everything() == before
 
 
+@pytest.mark.slow
 async def test_a_build_that_is_cut_short_anywhere_is_made_up_for(scene):
     entries = scene.entries(traffic(range(40)))
     await scene.ledger.insert(entries)

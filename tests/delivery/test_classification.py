@@ -192,6 +192,7 @@ async def test_copies_in_two_workers_are_decided_alike_even_if_one_stalls_while_
         await assert_decided_once(deployment, simulator, first + second)
 
 
+@pytest.mark.slow
 async def test_without_a_vote_the_local_classifier_decides(deployed, simulator):
     open_ = traffic(simulator, range(20))
     closed = traffic(simulator, range(20, 40), context={"data_class": "restricted"})

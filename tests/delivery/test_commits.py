@@ -76,6 +76,7 @@ async def send(publisher, numbers):
         await publisher.publish([Output(REQUESTS, request)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_no_commit_passes_unfinished_work(deployment, seed):
     settings = deployment.settings

@@ -107,6 +107,7 @@ async def test_metrics_agree_with_the_records(deployment, simulator, clickhouse_
     assert series.sum("tierstream_sink_failed_writes_total") == 0
 
 
+@pytest.mark.slow
 async def test_a_stage_that_waits_for_a_provider_is_behind_and_its_age_grows(deployment, simulator):
     await deployment.start_worker(**WORKER)
     worker = url_of(deployment, "worker-1")

@@ -39,6 +39,7 @@ async def tierstream(deployment, *arguments):
     return process.returncode, out.decode(), err.decode()
 
 
+@pytest.mark.slow
 async def test_the_same_policy_decides_as_it_did_votes_among_it(kafka, simulator, clickhouse_url, folder):
     requests, script = traffic(COUNT)
     simulator.script.add_lines(script, "test")
@@ -62,6 +63,7 @@ async def test_the_same_policy_decides_as_it_did_votes_among_it(kafka, simulator
     assert float(report.recorded_usd) == pytest.approx(await spent(clickhouse_url, "votes"))
 
 
+@pytest.mark.slow
 async def test_another_policy_costs_what_a_replay_says(kafka, simulator, clickhouse_url, tmp_path, folder):
     requests, script = traffic(COUNT)
     simulator.script.add_lines(script, "test")

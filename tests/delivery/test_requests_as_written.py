@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+import pytest
 from aiokafka import AIOKafkaProducer
 from support.deployment import Deployment
 from support.embedded_kafka import EmbeddedKafka, running_kafka
@@ -149,6 +150,7 @@ async def test_an_open_transaction_holds_its_partition_back_until_it_ends(deploy
         await deployment.settled(["elsewhere", *held])
 
 
+@pytest.mark.slow
 async def test_of_a_batch_that_is_damaged_on_disk_each_record_is_a_dead_letter(simulator, tmp_path):
     async with running_kafka(tmp_path / "broker") as kafka:
         made = Deployment(kafka.bootstrap_servers, tmp_path, simulator_url=simulator.url)

@@ -21,6 +21,7 @@ async def bench(folder, *arguments):
     return process.returncode, stdout.decode(), stderr.decode()
 
 
+@pytest.mark.slow
 async def test_the_pipeline_under_a_little_load(tmp_path):
     options = ("--rates", "20", "--duration", "2", "--warm-up", "1", "--json")
     code, stdout, stderr = await bench(tmp_path, "pipeline", *options)

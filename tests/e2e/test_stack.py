@@ -106,6 +106,7 @@ async def test_the_stack_starts_recovers_and_stops(tmp_path: Path) -> None:
     assert not any(psutil.pid_exists(one.pid) for one in shown.values())
 
 
+@pytest.mark.slow
 async def test_a_killed_supervisor_is_cleaned_up_by_the_next_start_and_by_down(tmp_path: Path) -> None:
     async def supervisor() -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(

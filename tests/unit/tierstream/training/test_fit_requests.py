@@ -161,6 +161,7 @@ def test_the_weights_of_the_form_are_learned_from_what_is_not_steered():
     assert long > short + 0.1
 
 
+@pytest.mark.slow
 def test_out_of_fold_scores_come_from_models_that_never_saw_the_request():
     requests = by_rule(200)
     folds = np.arange(200) // 100

@@ -101,6 +101,7 @@ def test_the_model_that_ships_is_fitted_to_what_lies_beside(conversations, plain
     assert np.abs(difference).max() < 0.02
 
 
+@pytest.mark.slow
 def test_what_writers_whom_models_do_not_know_mean_is_told_with_hardly_a_false_alarm(conversations, plain):
     """Floors a little below what is measured."""
     unknown, alarms = of_unknown_writers(conversations, plain)
