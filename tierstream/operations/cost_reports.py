@@ -1,4 +1,4 @@
-"""The reports that compare: what they need of the settings beside the ledger's sums, for every place that shows them."""
+"""The reports that compare, and what they need of the settings beside the ledger's sums; for all who show them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
