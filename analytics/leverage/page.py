@@ -168,7 +168,8 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "
         for row in listed
     )
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f"<table>{title}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
+    table = f"<table>{title}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
+    return f'<div class="scroll" tabindex="0">{table}</div>'
 
 
 def _is_number(cell: str) -> bool:

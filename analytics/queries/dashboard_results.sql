@@ -1,7 +1,8 @@
--- How requests ended by bucket and tier, and the tokens of the answers that were published. What lies before `since`
--- is summed up under the bucket 1970: to compare with.
+-- How requests ended by step of so many seconds and tier, and the tokens of the answers that were published. What lies
+-- before `since` is summed up under the step 1970: to compare with.
 SELECT
-    if(bucket < {since:DateTime('UTC')}, toDateTime(0, 'UTC'), bucket) AS bucket,
+    if(results.bucket < {since:DateTime('UTC')}, toDateTime(0, 'UTC'),
+        toStartOfInterval(results.bucket, toIntervalSecond({step:UInt32}), 'UTC')) AS step,
     tier,
     status,
     sum(results.requests) AS requests,
@@ -14,5 +15,5 @@ SELECT
     sum(results.output_tokens) AS output_tokens
 FROM {database:Identifier}.{results:Identifier} AS results
 WHERE results.bucket >= {before:DateTime('UTC')} AND results.bucket < {until:DateTime('UTC')}
-GROUP BY bucket, tier, status
-ORDER BY bucket, tier, status
+GROUP BY step, tier, status
+ORDER BY step, tier, status

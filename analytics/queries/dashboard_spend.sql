@@ -1,6 +1,8 @@
--- What was paid by bucket and model. What lies before `since` is summed up under the bucket 1970: to compare with.
+-- What was paid by step of so many seconds and model. What lies before `since` is summed up under the step 1970: to
+-- compare with.
 SELECT
-    if(bucket < {since:DateTime('UTC')}, toDateTime(0, 'UTC'), bucket) AS bucket,
+    if(spend.bucket < {since:DateTime('UTC')}, toDateTime(0, 'UTC'),
+        toStartOfInterval(spend.bucket, toIntervalSecond({step:UInt32}), 'UTC')) AS step,
     tier,
     provider,
     model,
@@ -9,5 +11,5 @@ SELECT
     sum(spend.cache_saved_usd) AS cache_saved_usd
 FROM {database:Identifier}.{spend:Identifier} AS spend
 WHERE spend.bucket >= {before:DateTime('UTC')} AND spend.bucket < {until:DateTime('UTC')}
-GROUP BY bucket, tier, provider, model
-ORDER BY bucket, tier, provider, model
+GROUP BY step, tier, provider, model
+ORDER BY step, tier, provider, model

@@ -43,7 +43,7 @@ async def test_the_first_page_has_the_sums_of_the_roll_ups(ledger, choice):
         "SELECT sum(requests), sum(escalated), sum(input_tokens), sum(cached_tokens), sum(output_tokens)"
         f" FROM {{db}}.results_by_{period.grain} WHERE {within}",
     )
-    of_input, of_output, of_cached = PRICES
+    of_input, of_output, of_cached = PRICES.rates[PRICES.frontier]
     full = ((tokens_in - cached) * of_input + cached * of_cached + out * of_output) / Decimal(1_000_000)
     figures = {tile.name: tile.figure for tile in shown.tiles}
     assert figures["Spend"] == money(spent)

@@ -24,12 +24,17 @@ PAGES = {
     "day": "/?period=24h",
     "requests": "/requests",
     "trace": f"/trace/{ESCALATED}",
+    "unknown": "/nothing",
+}
+REPORT_PAGES = {
     "reports": "/reports",
     "summary": "/report/summary",
     "change": "/report/change",
     "leverage": "/report/leverage",
     "findings": "/report/findings",
-    "unknown": "/nothing",
+    "split": "/report/split",
+    "by user": "/report/change?period=7d&by=user",
+    "to print": "/report/leverage/page",
 }
 LOOKS = [
     ("light", 1280),
@@ -116,14 +121,16 @@ def look(browser, address, paths, scheme, width, kind):
     return problems
 
 
+@pytest.mark.parametrize("pages", [PAGES, REPORT_PAGES], ids=["pages", "reports"])
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)
-def test_pages_with_data_serve_everybody(browser, full, scheme, width):
-    assert look(browser, full, PAGES, scheme, width, "full") == []
+def test_pages_with_data_serve_everybody(browser, full, pages, scheme, width):
+    assert look(browser, full, pages, scheme, width, "full") == []
 
 
+@pytest.mark.parametrize("pages", [PAGES, REPORT_PAGES], ids=["pages", "reports"])
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)
-def test_empty_pages_serve_everybody(browser, empty, scheme, width):
-    assert look(browser, empty, PAGES, scheme, width, "empty") == []
+def test_empty_pages_serve_everybody(browser, empty, pages, scheme, width):
+    assert look(browser, empty, pages, scheme, width, "empty") == []
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)
@@ -188,10 +195,12 @@ def test_figures_of_a_chart_are_in_a_table_and_links_lead_on(page, full):
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV of Tiers").click()
     assert download.value.suggested_filename == "summary-tiers.csv"
-    page.goto(f"{full}/report/findings")
-    assert page.get_by_role("heading", level=2).first.inner_text().startswith("One user makes 38 %")
-    page.get_by_role("link", name=ESCALATED).click()
-    page.wait_for_url(f"**/trace/{ESCALATED}")
+    page.goto(f"{full}/report/change?period=7d")
+    page.get_by_role("link", name="feature", exact=True).click()
+    assert page.get_by_role("columnheader", name="Feature").is_visible()
+    page.goto(f"{full}/report/leverage")
+    page.get_by_role("link", name="for anthropic").click()
+    page.get_by_role("heading", level=1, name="What anthropic answers").wait_for()
 
 
 def test_the_first_page_stays_up_to_date_until_it_is_paused(page, module_clickhouse_url):

@@ -119,12 +119,11 @@ def _period(since: datetime | None, until: datetime | None) -> Period:
 
 
 async def _leveraged(settings: Settings, period: Period, margin: float, discount: Decimal) -> "LeverageReport":
-    from analytics.leverage.report import leverage  # noqa: PLC0415
-    from tierstream.operations.model_facts import FactsOfModels  # noqa: PLC0415 - brings the price list
+    from tierstream.operations.cost_reports import CostReports  # noqa: PLC0415 - brings the price list
 
     async with open_client(settings.clickhouse.url or "") as client:
-        return await leverage(
-            client, settings.clickhouse.database, period, FactsOfModels(settings), margin=margin, discount=discount
+        return await CostReports(settings).leveraged(
+            client, settings.clickhouse.database, period, margin=margin, discount=discount
         )
 
 
@@ -150,8 +149,6 @@ def _split(
     from tierstream.cli.render.split import show_split  # noqa: PLC0415
 
     settings = with_clickhouse(load_settings(ctx))
-    if between >= len(settings.tiers):
-        raise typer.BadParameter(f"tier {between} has none above it: there are {len(settings.tiers)}")
     if not 0 <= closes[0] <= closes[1] <= _WHOLE:
         raise typer.BadParameter("--closes takes two numbers from 0 to 100, the lower one first")
     asked = (between, margin / _WHOLE, (closes[0] / _WHOLE, closes[1] / _WHOLE))
@@ -165,14 +162,13 @@ def _split(
 async def _splits(
     settings: Settings, period: Period, named: list[str], asked: tuple[int, float, tuple[float, float]]
 ) -> "SplitReport":
-    from analytics.leverage.split_report import Assumed, split_tiers  # noqa: PLC0415
-    from tierstream.operations.model_facts import FactsOfModels, middle_models  # noqa: PLC0415
+    from analytics.leverage.split_report import Assumed  # noqa: PLC0415
+    from tierstream.operations.cost_reports import CostReports, SplitError  # noqa: PLC0415 - brings the price list
 
-    answering = {model.ref for tier in settings.tiers[asked[0] - 1 : asked[0] + 1] for model in tier.models}
-    refs = named or [ref for ref in middle_models() if ref not in answering]
-    facts = FactsOfModels(settings)(refs)
-    if missing := [ref for ref in named if ref not in facts]:
-        raise typer.BadParameter(f"{missing[0]} can't be called, or its price is unknown")
     async with open_client(settings.clickhouse.url or "") as client:
-        models = [facts[ref] for ref in refs if ref in facts]
-        return await split_tiers(client, settings.clickhouse.database, period, models, Assumed(*asked))
+        try:
+            return await CostReports(settings).splits(
+                client, settings.clickhouse.database, period, named=named, assumed=Assumed(*asked)
+            )
+        except SplitError as problem:
+            raise typer.BadParameter(str(problem)) from None

@@ -44,6 +44,7 @@ def new_app(dashboard: Dashboard) -> ASGIApp:
             Route("/requests", pages.requests_page),
             Route("/trace/{request_id:path}", pages.trace_page),
             Route("/reports", pages.reports_page),
+            Route("/report/leverage/page", pages.leverage_print),
             Route("/report/{name}", pages.report_page),
             Route("/report/{name}/{table}.csv", pages.report_csv),
             Route("/api/report/{name}", pages.report_json),

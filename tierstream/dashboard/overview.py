@@ -17,7 +17,7 @@ from tierstream.dashboard.words import change, count, money, share, span
 
 FLOW_SPAN: Final = timedelta(hours=1)
 _EARLIER: Final = datetime(1970, 1, 1, tzinfo=UTC)
-"""The bucket of what lies before the period, and of quantiles of the whole."""
+"""The step of what lies before the period, and of quantiles of the whole."""
 _MODELS_SHOWN: Final = 8
 _LEAST_BUCKETS: Final = 7
 _ANSWERED: Final = ("ok", "degraded")
@@ -94,7 +94,7 @@ async def overview(
         ClickHouseUnavailable: The ledger can't be asked.
     """
     grain = period.grain
-    shown = {"since": _bound(period.since), "until": _bound(period.until)}
+    shown = {"since": _bound(period.since), "until": _bound(period.until), "step": period.step_s}
     compared = {**shown, "before": _bound(period.before)}
     spend, results, times, flow, state = await asyncio.gather(
         ledger.rows("dashboard_spend", {**compared, "spend": f"spend_by_{grain}"}),
@@ -115,7 +115,7 @@ async def overview(
         latency=_latency_chart(period, buckets, times),
         paths=[Path(row["first_tier"], row["tier"], row["status"], row["requests"]) for row in flow],
         state=_state(state),
-        is_empty=not any(row["bucket"] != _EARLIER for row in (*spend, *results)),
+        is_empty=not any(row["step"] != _EARLIER for row in (*spend, *results)),
     )
 
 
@@ -126,7 +126,7 @@ def _bound(at: datetime) -> str:
 def _buckets(period: Period, *answers: Iterable[Row]) -> list[datetime]:
     """The steps of the period, but for those before there was anything: a week is shown in any case."""
     steps = list(period.buckets())
-    first = min((row["bucket"] for rows in answers for row in rows if row["bucket"] >= period.since), default=None)
+    first = min((row["step"] for rows in answers for row in rows if row["step"] != _EARLIER), default=None)
     if first is None:
         return steps
     return steps[max(0, min(steps.index(first) if first in steps else 0, len(steps) - _LEAST_BUCKETS)) :]
@@ -135,7 +135,7 @@ def _buckets(period: Period, *answers: Iterable[Row]) -> list[datetime]:
 def _sums(rows: Iterable[Row], name: str) -> dict[datetime, Decimal]:
     found: dict[datetime, Decimal] = defaultdict(Decimal)
     for row in rows:
-        found[row["bucket"]] += row[name]
+        found[row["step"]] += row[name]
     return found
 
 
@@ -146,7 +146,7 @@ def _frontier_costs(results: Iterable[Row], prices: Callable[[], PriceList]) -> 
     if rows:
         listed = prices()
         for row in rows:
-            found[row["bucket"]] += listed.cost_on(listed.frontier, row)
+            found[row["step"]] += listed.cost_on(listed.frontier, row)
     return found
 
 
@@ -162,14 +162,14 @@ def _tiles(
     frontier_costs: Mapping[datetime, Decimal],
     frontier: str,
 ) -> list[Tile]:
-    now = [row for row in results if row["bucket"] != _EARLIER]
+    now = [row for row in results if row["step"] != _EARLIER]
     requests = _count(now, "requests")
-    before = _count((row for row in results if row["bucket"] == _EARLIER), "requests")
+    before = _count((row for row in results if row["step"] == _EARLIER), "requests")
     answered = sum(row["requests"] for row in now if row["status"] in _ANSWERED)
     total, full = _in_period(spent), _in_period(frontier_costs)
     sharing = _in_period(_sums(spend, "sharing_saved_usd"))
     caching = _in_period(_sums(spend, "cache_saved_usd"))
-    whole = {row["kind"]: row["quantiles"] for row in times if row["bucket"] == _EARLIER and row["n"]}
+    whole = {row["kind"]: row["quantiles"] for row in times if row["step"] == _EARLIER and row["n"]}
     latency, own = whole.get("request"), whole.get("own")
     changed = change(total, spent.get(_EARLIER))
     return [
@@ -217,10 +217,10 @@ def _spend_chart(period: Period, buckets: Sequence[datetime], spend: Sequence[Ro
     totals: dict[tuple[int, str], Decimal] = defaultdict(Decimal)
     cells: dict[tuple[int, str, datetime], Decimal] = defaultdict(Decimal)
     for row in spend:
-        if row["bucket"] != _EARLIER:
+        if row["step"] != _EARLIER:
             ref = f"{row['provider']}/{row['model']}"
             totals[row["tier"], ref] += row["cost_usd"]
-            cells[row["tier"], ref, row["bucket"]] += row["cost_usd"]
+            cells[row["tier"], ref, row["step"]] += row["cost_usd"]
     # The dearest ones have a layer of their own, all others share one.
     shown = sorted(sorted(totals, key=lambda one: (-totals[one], one))[:_MODELS_SHOWN])
     shades: dict[int, int] = defaultdict(int)
@@ -239,7 +239,7 @@ def _spend_chart(period: Period, buckets: Sequence[datetime], spend: Sequence[Ro
         said += f" {dearest[1]} makes {share(totals[dearest] / total)} of it."
     return Chart(
         id="spend",
-        title=f"Spend per {period.grain}, by model",
+        title=f"Spend per {period.step}, by model",
         kind="bars",
         unit="usd",
         labels=[period.label(bucket) for bucket in buckets],
@@ -263,7 +263,7 @@ def _saved_chart(
     whole, part = _in_period(frontier_costs), _in_period(spent)
     return Chart(
         id="saved",
-        title=f"Saved by routing per {period.grain}",
+        title=f"Saved by routing per {period.step}",
         kind="bars",
         unit="usd",
         labels=[period.label(bucket) for bucket in buckets],
@@ -277,8 +277,8 @@ def _saved_chart(
 def _tiers_chart(period: Period, buckets: Sequence[datetime], results: Sequence[Row]) -> Chart:
     cells: dict[tuple[int, datetime], int] = defaultdict(int)
     for row in results:
-        if row["bucket"] != _EARLIER:
-            cells[row["tier"], row["bucket"]] += row["requests"]
+        if row["step"] != _EARLIER:
+            cells[row["tier"], row["step"]] += row["requests"]
     tiers = sorted({tier for tier, _ in cells}, key=lambda tier: (tier == 0, tier))
     sums = {tier: sum(number for (one, _), number in cells.items() if one == tier) for tier in tiers}
     total = sum(sums.values())
@@ -311,9 +311,9 @@ def _quality_chart(period: Period, buckets: Sequence[datetime], results: Sequenc
     }
     sums = {bucket: {"requests": 0, **{key: 0 for key, _ in wanted.values()}} for bucket in buckets}
     for row in results:
-        if row["bucket"] in sums:
-            for key, so_far in sums[row["bucket"]].items():
-                sums[row["bucket"]][key] = so_far + row[key]
+        if row["step"] in sums:
+            for key, so_far in sums[row["step"]].items():
+                sums[row["step"]][key] = so_far + row[key]
     whole = {key: sum(one[key] for one in sums.values()) for key in ("requests", *(key for key, _ in wanted.values()))}
     said = ", ".join(
         f"{name.lower()} {share(whole[key] / whole['requests'])}"
@@ -343,7 +343,7 @@ def _quality_chart(period: Period, buckets: Sequence[datetime], results: Sequenc
 
 
 def _latency_chart(period: Period, buckets: Sequence[datetime], times: Sequence[Row]) -> Chart:
-    cells = {(row["kind"], row["bucket"]): row["quantiles"] for row in times if row["n"]}
+    cells = {(row["kind"], row["step"]): row["quantiles"] for row in times if row["n"]}
     whole = cells.get(("request", _EARLIER))
     lines = (("p50", 0, "t1-0"), ("p95", 1, "t2-0"), ("p99", 2, "t3-0"))
     return Chart(

@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlencode
 
@@ -15,28 +14,36 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from analytics.ledger_window import LedgerWindow, PriceList
+from analytics.leverage.page import leverage_page
+from analytics.leverage.report import LeverageReport
 from analytics.reports import REPORTS
+from analytics.reports.findings import FindingsReport, findings
 from analytics.reports.trace import trace
 from tierstream.dashboard import search, words
 from tierstream.dashboard.access import LOGIN, Access
-from tierstream.dashboard.findings import REPORT as FINDINGS
-from tierstream.dashboard.findings import LatestFindings, findings_in
+from tierstream.dashboard.findings import LatestFindings
 from tierstream.dashboard.flow import NARROW, WIDE, lay_out
 from tierstream.dashboard.ledger import Ledger
 from tierstream.dashboard.overview import FLOW_SPAN, overview
-from tierstream.dashboard.period import CHOICES, Period, choose
+from tierstream.dashboard.period import CHOICES, Period, PeriodError, choose
 from tierstream.dashboard.report_tables import as_csv, tables_of
-from tierstream.dashboard.special_reports import change_chart
+from tierstream.dashboard.special_reports import BY, change_chart, options_of, tabular
 from tierstream.dashboard.static_files import address
 from tierstream.dashboard.waterfall import SCALE, draw
 
 STATUSES: Final = ("ok", "degraded", "rejected", "failed", "expired")
-TITLES: Final = {"change": "Why did the cost change?", "leverage": "Leverage", "findings": "Findings"}
+TITLES: Final = {
+    "change": "Why did the cost change?",
+    "leverage": "Leverage",
+    "findings": "Findings",
+    "split": "A tier in between",
+}
 """Titles of the reports that have a place of their own in the navigation."""
 _SHORT_TITLES: Final = {**TITLES, "change": "Cost change"}
 _LONGEST_FORM: Final = 4096
 
-Report = Callable[[LedgerWindow], Awaitable[BaseModel]]
+Report = Callable[..., Awaitable[BaseModel]]
+"""Takes a LedgerWindow, and by keyword what `options_of` reads for it."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +67,19 @@ class Dashboard:
     findings: LatestFindings
     reports: Mapping[str, Report]
 
-    async def report(self, name: str, period: Period) -> dict[str, Any]:
-        """Make a report and return its JSON.
+    async def report(self, name: str, period: Period, options: Mapping[str, str] | None = None) -> BaseModel:
+        """Make a report.
 
         Raises:
             ClickHouseUnavailable: The ledger can't be asked.
+            PeriodError: The report has nothing whole to tell of in the period.
         """
-        return await _report_json(self.ledger, self.reports[name], period, self.prices)
+        async with self.ledger.client() as client:
+            window = LedgerWindow(client, self.ledger.database, period.since, period.until, prices=self.prices)
+            try:
+                return await self.reports[name](window, **(options or {}))
+            except ValueError as problem:
+                raise PeriodError(str(problem)) from problem
 
 
 def new_dashboard(
@@ -81,19 +94,12 @@ def new_dashboard(
 ) -> Dashboard:
     """Put together what the pages are made of; `Dashboard` says what each part is."""
 
-    async def look(report: Report) -> dict[str, Any]:
-        return await _report_json(ledger, report, choose({}, clock()), prices)
+    async def look() -> FindingsReport:
+        period = choose({}, clock())
+        async with ledger.client() as client:
+            return await findings(LedgerWindow(client, ledger.database, period.since, period.until))
 
-    found = LatestFindings(partial(look, reports[FINDINGS]) if FINDINGS in reports else None)
-    return Dashboard(ledger, access, tiers, frontier, prices, clock, found, reports)
-
-
-async def _report_json(
-    ledger: Ledger, report: Report, period: Period, prices: Callable[[], PriceList]
-) -> dict[str, Any]:
-    async with ledger.client() as client:
-        window = LedgerWindow(client, ledger.database, period.since, period.until, prices=prices)
-        return (await report(window)).model_dump(mode="json")
+    return Dashboard(ledger, access, tiers, frontier, prices, clock, LatestFindings(look), reports)
 
 
 async def first_page(request: Request) -> Response:
@@ -112,7 +118,6 @@ async def first_page(request: Request) -> Response:
         flow_requests=sum(path.requests for path in shown.paths),
         flow_since=f"{now - FLOW_SPAN:%Y-%m-%dT%H:%M}",
         findings=dashboard.findings.latest(now),
-        findings_exist=dashboard.findings.exists,
     )
 
 
@@ -152,29 +157,45 @@ async def reports_page(request: Request) -> Response:
 
 async def report_page(request: Request) -> Response:
     """One report, whatever it has."""
-    dashboard, name = _of(request), _report_name(request)
-    period = choose(request.query_params, dashboard.clock())
-    report = await dashboard.report(name, period)
-    # The picker has the period, and cards the findings.
-    hidden = {"since", "until", "grain", *(["findings"] if name == FINDINGS else [])}
+    name = _report_name(request)
+    period, options, report = await _asked_report(request, name)
     return page(
         request,
         "report.html",
         here=name if name in TITLES else "reports",
         name=name,
-        about=_about(dashboard.reports[name]),
+        about=_about(_of(request).reports[name]),
         period=period,
-        tables=tables_of({key: value for key, value in report.items() if key not in hidden}),
-        chart=change_chart(report) if name == "change" else None,
-        findings=findings_in(report) if name == FINDINGS else None,
+        options=options,
+        by=BY if name == "change" else (),
+        tables=tables_of(tabular(report)),
+        chart=change_chart(report),
+        findings=report.findings if isinstance(report, FindingsReport) else None,
+        providers=[one.provider for one in report.providers] if isinstance(report, LeverageReport) else (),
     )
+
+
+async def leverage_print(request: Request) -> Response:
+    """The page on leverage that can be handed over."""
+    if "leverage" not in _of(request).reports:
+        raise HTTPException(404)
+    _, _, report = await _asked_report(request, "leverage")
+    if not isinstance(report, LeverageReport):
+        raise HTTPException(404)
+    try:
+        html = leverage_page(report, request.query_params.get("provider") or None)
+    except ValueError as problem:
+        raise HTTPException(404, f"{problem}.") from None
+    # Its styles are in it, for it is a file of its own elsewhere.
+    policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+    return HTMLResponse(html, headers={"content-security-policy": policy})
 
 
 async def report_csv(request: Request) -> Response:
     """One list of a report as CSV."""
-    dashboard, name, table = _of(request), _report_name(request), request.path_params["table"]
-    report = await dashboard.report(name, choose(request.query_params, dashboard.clock()))
-    text = as_csv(report, table)
+    name, table = _report_name(request), request.path_params["table"]
+    _, _, report = await _asked_report(request, name)
+    text = as_csv(tabular(report), table) or as_csv(report.model_dump(mode="json"), table)
     if text is None:
         raise HTTPException(404, f"The report {name} has no list called {table} in this period.")
     headers = {"content-disposition": f'attachment; filename="{name}-{quote(table)}.csv"'}
@@ -183,8 +204,14 @@ async def report_csv(request: Request) -> Response:
 
 async def report_json(request: Request) -> Response:
     """One report as JSON."""
-    dashboard, name = _of(request), _report_name(request)
-    return JSONResponse(await dashboard.report(name, choose(request.query_params, dashboard.clock())))
+    _, _, report = await _asked_report(request, _report_name(request))
+    return JSONResponse(report.model_dump(mode="json"))
+
+
+async def _asked_report(request: Request, name: str) -> tuple[Period, Mapping[str, str], BaseModel]:
+    dashboard = _of(request)
+    period, options = choose(request.query_params, dashboard.clock()), options_of(name, request.query_params)
+    return period, options, await dashboard.report(name, period, options)
 
 
 async def health(request: Request) -> Response:

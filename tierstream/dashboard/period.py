@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 
-Grain = Literal["hour", "day"]
+from analytics.period import Grain
+from analytics.period import Period as Buckets
 
 CHOICES: Final = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days"}
 """What the picker offers, by the value in the address."""
@@ -15,11 +16,13 @@ _LENGTHS: Final = {
     "30d": timedelta(days=30),
     "90d": timedelta(days=90),
 }
-_STEPS: Final = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
+_DAY: Final = timedelta(days=1)
+_STEPS: Final = {"hour": timedelta(hours=1), "day": _DAY}
 _LONGEST: Final = timedelta(days=1100)
 _YEARS: Final = range(1980, 2100)
 """That ClickHouse has moments of, and of the period before."""
 _HOURLY_UP_TO: Final = timedelta(days=2)
+"""Charts of longer periods have a step a day, also where their figures are known by the hour."""
 
 
 class PeriodError(ValueError):
@@ -28,9 +31,10 @@ class PeriodError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """What is shown, [since, until), in steps of `grain`.
+    """What is shown, [since, until).
 
     Attributes:
+        grain: Of the roll-ups that are read.
         choice: Of `CHOICES`; empty: other days.
     """
 
@@ -44,32 +48,44 @@ class Period:
         """Where the period of the same length before it begins."""
         return self.since - (self.until - self.since)
 
+    @property
+    def step(self) -> Grain:
+        """What charts have a bar for."""
+        return "hour" if self.until - self.since <= _HOURLY_UP_TO else "day"
+
+    @property
+    def step_s(self) -> int:
+        """Seconds of a step."""
+        return int(_STEPS[self.step].total_seconds())
+
     def buckets(self) -> Iterator[datetime]:
-        """Yield the beginnings of its steps."""
-        at = self.since
+        """Yield the beginnings of the steps; the first and the last one may reach beyond the period."""
+        at = self.since.replace(hour=0) if self.step == "day" else self.since
         while at < self.until:
             yield at
-            at += _STEPS[self.grain]
+            at += _STEPS[self.step]
 
     def label(self, bucket: datetime) -> str:
         """Name one of its steps."""
-        return f"{bucket:%-d %b}" if self.grain == "day" else f"{bucket:%-d %b %H:%M}"
+        return f"{bucket:%-d %b}" if self.step == "day" else f"{bucket:%-d %b %H:%M}"
 
     @property
     def words(self) -> str:
         """Name it in words."""
         if self.choice:
             return CHOICES[self.choice]
-        if self.grain == "day":
-            return f"{self.since:%-d %b %Y} to {self.last_day:%-d %b %Y}"
-        return f"{self.since:%-d %b %H:%M} to {self.until:%-d %b %H:%M}"
+        if not self._is_of_days:
+            return f"{self.since:%-d %b %H:%M} to {self.until:%-d %b %H:%M}"
+        if self.until - self.since == _DAY:
+            return f"{self.since:%-d %b %Y}"
+        return f"{self.since:%-d %b %Y} to {self.last_day:%-d %b %Y}"
 
     @property
     def query(self) -> dict[str, str]:
         """What chooses it in an address."""
         if self.choice:
             return {"period": self.choice}
-        if self.grain == "day":
+        if self._is_of_days:
             return {"since": f"{self.since:%Y-%m-%d}", "until": f"{self.last_day:%Y-%m-%d}"}
         return {"since": f"{self.since:%Y-%m-%dT%H:%M}", "until": f"{self.until:%Y-%m-%dT%H:%M}"}
 
@@ -77,6 +93,10 @@ class Period:
     def last_day(self) -> datetime:
         """A moment of the last day that is part of it."""
         return self.until - timedelta(seconds=1)
+
+    @property
+    def _is_of_days(self) -> bool:
+        return not any(at.hour for at in (self.since, self.until))
 
 
 def choose(asked: Mapping[str, str], now: datetime, default: str = "30d") -> Period:
@@ -92,11 +112,13 @@ def choose(asked: Mapping[str, str], now: datetime, default: str = "30d") -> Per
     """
     if asked.get("since") or asked.get("until"):
         since, until = _asked(asked, now)
-        return _snapped(since, until, "")
+        return _whole(since, until, "")
     choice = asked.get("period") or default
     if choice not in _LENGTHS:
         raise PeriodError(f"there is no period {choice!r}: choose one of {', '.join(CHOICES)}, or since=2026-01-31")
-    return _snapped(now - _LENGTHS[choice], now, choice)
+    # So many hours or days that the present one is one of them.
+    until = Buckets.over(now - _LENGTHS[choice], now).until
+    return _whole(until - _LENGTHS[choice], until, choice)
 
 
 def _asked(asked: Mapping[str, str], now: datetime) -> tuple[datetime, datetime]:
@@ -124,16 +146,6 @@ def _moment(text: str, name: str) -> datetime:
     return found
 
 
-def _snapped(since: datetime, until: datetime, choice: str) -> Period:
-    grain: Grain = "hour" if until - since <= _HOURLY_UP_TO else "day"
-    step = _STEPS[grain]
-    last = _floor(until, grain)
-    last = last if last == until else last + step
-    # So many days that today is one of them.
-    first = _floor(since, grain) + (step if choice else timedelta())
-    return Period(first, last, grain, choice)
-
-
-def _floor(at: datetime, grain: Grain) -> datetime:
-    at = at.replace(minute=0, second=0, microsecond=0)
-    return at.replace(hour=0) if grain == "day" else at
+def _whole(since: datetime, until: datetime, choice: str) -> Period:
+    read = Buckets.over(since, until)
+    return Period(read.since, read.until, read.grain, choice)

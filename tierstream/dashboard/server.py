@@ -9,6 +9,7 @@ from typing import Final
 
 import uvicorn
 
+from analytics.reports import REPORTS
 from streams.config.settings import Settings, SettingsError
 from streams.kafka.clock import utc_now
 from tierstream.dashboard import static_files
@@ -16,6 +17,7 @@ from tierstream.dashboard.access import Access
 from tierstream.dashboard.app import new_app
 from tierstream.dashboard.ledger import Ledger
 from tierstream.dashboard.pages import new_dashboard
+from tierstream.operations.cost_reports import CostReports
 from tierstream.operations.price_list import configured_prices
 from tierstream.stack.service_process import announce_ready, stop_signal
 
@@ -70,6 +72,7 @@ async def serve(settings: Settings, port: int, on_ready: Callable[[], None] = an
         frontier=settings.frontier_ref,
         prices=lambda: configured_prices(settings),
         clock=utc_now,
+        reports={**REPORTS, **CostReports(settings).by_name()},
     )
     config = uvicorn.Config(
         new_app(dashboard),

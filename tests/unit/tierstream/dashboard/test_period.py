@@ -1,22 +1,41 @@
 """Periods: what an address chooses, in whole steps that include the present one."""
 
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from analytics.period import Period as Buckets
 from tierstream.dashboard.period import CHOICES, PeriodError, choose
 
 NOW = datetime(2026, 3, 31, 14, 37, 12, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(("choice", "grain", "steps"), [("24h", "hour", 24), ("7d", "day", 7), ("30d", "day", 30)])
-def test_a_choice_ends_with_the_present_step_and_has_so_many(choice, grain, steps):
+@pytest.mark.parametrize(
+    ("choice", "hours", "grain", "step", "steps"),
+    [("24h", 24, "hour", "hour", 24), ("7d", 168, "hour", "day", 8), ("30d", 720, "day", "day", 30)],
+)
+def test_a_choice_ends_with_the_present_hour_or_day_and_is_that_long(choice, hours, grain, step, steps):
     period = choose({"period": choice}, NOW)
     buckets = list(period.buckets())
-    assert (period.grain, len(buckets)) == (grain, steps)
+    assert (period.grain, period.step, len(buckets)) == (grain, step, steps)
+    assert period.until - period.since == timedelta(hours=hours)
+    assert buckets[0] <= period.since
     assert buckets[-1] <= NOW < period.until
     assert period.since - period.before == period.until - period.since
     assert period.query == {"period": choice}
+
+
+def test_a_period_is_snapped_as_the_reports_snap_it():
+    for length in (timedelta(hours=3), timedelta(days=8), timedelta(days=8, hours=1)):
+        period = choose({"since": (NOW - length).isoformat()}, NOW)
+        assert (period.since, period.until, period.grain) == astuple(Buckets.over(NOW - length, NOW))
+
+
+def test_a_day_alone_is_called_by_its_name():
+    period = choose({"since": "2026-03-10", "until": "2026-03-10"}, NOW)
+    assert (period.words, period.grain) == ("10 Mar 2026", "hour")
+    assert choose(period.query, NOW) == period
 
 
 def test_days_are_whole_and_the_last_one_is_part_of_it():

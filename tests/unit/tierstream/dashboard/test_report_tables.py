@@ -1,8 +1,6 @@
 """Any report's JSON as figures and tables."""
 
-from tierstream.dashboard.findings import findings_in
 from tierstream.dashboard.report_tables import as_csv, cell, tables_of
-from tierstream.dashboard.special_reports import change_chart
 
 REPORT = {
     "requests": 1200,
@@ -65,36 +63,3 @@ def test_csv_has_the_values_and_no_formulas():
     assert as_csv(REPORT, "no_such") is None
     text = as_csv({"users": [{"user": "=cmd()", "usd": "-1.5"}, {"user": "@x", "usd": "2"}]}, "users")
     assert text == "user,usd\r\n'=cmd(),-1.5\r\n'@x,2\r\n"
-
-
-def test_a_change_of_cost_is_drawn_as_steps_from_one_to_the_other():
-    report = {
-        "before_usd": "10",
-        "after_usd": "13",
-        "effects": [{"name": "more_requests", "usd": "4"}, {"name": "mix", "usd": "-1"}],
-    }
-    chart = change_chart(report)
-    assert chart.labels == ["Before", "more requests", "mix", "After"]
-    assert [list(one.values) for one in chart.series] == [[10, 4, -1, 13], [10, 14, 13, 13]]
-    assert chart.summary == "From $10.00 to $13.00. The largest effect is more requests, $4.00."
-    assert change_chart({"before_usd": "0", "effects": []}) is None
-    assert change_chart({}) is None
-
-
-def test_findings_come_with_the_dearest_first():
-    rows = [
-        {"title": "small", "usd_per_month": "1.5", "confidence": 0.9, "evidence": ["a", "b", "c", "d"]},
-        {
-            "kind": "large",
-            "detail": "why",
-            "usd_per_month": "20",
-            "confidence": "high",
-            "evidence": [{"request_id": "x"}],
-        },
-        {"title": "unknown"},
-    ]
-    large, small, unknown = findings_in({"findings": rows})
-    assert (large.title, large.text, large.confidence, large.evidence, large.more) == ("large", "why", "high", ["x"], 0)
-    assert (small.confidence, small.evidence, small.more) == ("90 %", ["a", "b", "c"], 1)
-    assert unknown.usd_a_month is None
-    assert findings_in({"since": "x"}) == []
