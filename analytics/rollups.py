@@ -214,7 +214,7 @@ class RollupBuilder:
                 return
         logger.warning("Others replace the roll-up %s of %s at the same time", table, day)
 
-    async def _count(self, table: str, bounds: Mapping[str, str]) -> int:
+    async def _count(self, table: str, bounds: dict[str, str]) -> int:
         found = await self._client.query(
             f"SELECT count() FROM {self._database}.{table} "  # noqa: S608 - checked names
             "WHERE bucket >= {day:DateTime('UTC')} AND bucket < {day:DateTime('UTC')} + 86400",
