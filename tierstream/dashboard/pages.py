@@ -287,7 +287,13 @@ _TEMPLATES: Final = Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters.update(
-    money=words.money, share=words.share, span=words.span, count=words.count, moment=words.moment, ago=words.ago
+    money=words.money,
+    share=words.share,
+    confidence=words.confidence,
+    span=words.span,
+    count=words.count,
+    moment=words.moment,
+    ago=words.ago,
 )
 _TEMPLATES.filters["segment"] = lambda text: quote(str(text), safe="")
 _TEMPLATES.globals.update(asset=address, link=link, choices=CHOICES, LOGIN=LOGIN)

@@ -64,7 +64,7 @@ def change_chart(report: BaseModel) -> Chart | None:
         ),
         first="Effect",
         note=f"{report.before.since:%-d %b %H:%M} to {report.before.until:%-d %b %H:%M} against "
-        f"{report.after.since:%-d %b %H:%M} to {report.after.until:%-d %b %H:%M}.",
+        f"{report.after.since:%-d %b %H:%M} to {report.after.until:%-d %b %H:%M}. The axis may begin above 0.",
     )
 
 

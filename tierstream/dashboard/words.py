@@ -6,6 +6,7 @@ from typing import Final
 
 NONE: Final = "–"
 """What stands where nothing is known."""
+_ALL_BUT_SURE: Final = 0.9995
 _THOUSAND: Final = 1000
 _MILLION: Final = 1_000_000
 _MINUTE_S: Final = 60
@@ -41,6 +42,11 @@ def share(value: Figure) -> str:
         return NONE
     percent = float(value) * 100
     return f"{percent:.0f} %" if percent in {0, 100} or abs(percent) >= _THOUSAND else f"{percent:.1f} %"
+
+
+def confidence(value: float) -> str:
+    """Write how sure something is, in percent; a rounded 100 % would be more than is known."""
+    return share(value) if value < _ALL_BUT_SURE else "more than 99.9 %"
 
 
 def span(ms: Figure) -> str:

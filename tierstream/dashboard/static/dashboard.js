@@ -59,6 +59,15 @@ function tooltip(data, write) {
   };
 }
 
+function stepFloor(data) {
+  // Effects that are small beside the whole would be lines on an axis from 0.
+  const values = data.series[0].values;
+  const levels = values.slice(0, -1).reduce((all, value) => [...all, (all.at(-1) ?? 0) + value], []);
+  const low = Math.min(...levels);
+  const spread = Math.max(...levels) - low;
+  return low > 2 * spread ? low - spread : 0;
+}
+
 function stepSeries(data) {
   // A bar from the lower to the upper end of each step; what is below it is not drawn.
   const values = data.series[0].values;
@@ -141,7 +150,8 @@ function option(data, width) {
     yAxis: {
       type: "value",
       splitNumber: 4,
-      axisLabel: { ...text, formatter: write },
+      min: data.kind === "steps" ? (range) => Math.min(stepFloor(data), range.max) : undefined,
+      axisLabel: { ...text, formatter: write, showMinLabel: data.kind === "steps" ? false : undefined },
       splitLine: { lineStyle: { color: css("rule") } },
     },
     series: make(data),
