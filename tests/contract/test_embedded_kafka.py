@@ -114,6 +114,7 @@ async def test_acknowledged_records_survive_sigkill_on_the_same_port(tmp_path: P
         assert await _read(kafka, "survivors", 2) == [b"one", b"two"]
 
 
+@pytest.mark.slow
 async def test_the_same_data_can_be_served_on_other_ports(tmp_path: Path) -> None:
     async with running_kafka(tmp_path) as first:
         await _create(first, "moved")

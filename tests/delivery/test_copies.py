@@ -125,6 +125,7 @@ async def test_offsets_that_are_set_back_further_than_the_window_double_nothing(
     assert len(simulator.calls) == 12
 
 
+@pytest.mark.slow
 async def test_what_is_settled_is_dropped_by_every_stage(deployment, simulator):
     """Else what is delivered again would multiply from stage to stage."""
     worker = await deployment.start_worker()

@@ -117,6 +117,7 @@ async def test_a_worker_that_stalls_does_not_pay_for_work_that_it_no_longer_owns
     assert {after.started[call].request_id for call in late} == set(ids(third))
 
 
+@pytest.mark.slow
 async def test_a_worker_that_is_asked_to_stop_finishes_what_it_has_begun(deployment, simulator):
     requests = traffic(simulator, range(300))
     leaving, _ = await asyncio.gather(deployment.start_worker(), deployment.start_worker())

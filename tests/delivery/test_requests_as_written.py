@@ -67,6 +67,7 @@ async def test_each_codec_is_read(kafka, deployment):
     assert await deployment.read(DEAD_LETTERS) == []
 
 
+@pytest.mark.slow
 async def test_what_is_aborted_is_not_served_and_commits_pass_it(deployment):
     """Each partition begins and ends with what was aborted."""
     async with (

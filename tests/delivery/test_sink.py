@@ -212,6 +212,7 @@ async def test_two_sinks_that_write_the_same_rows_do_not_count_them_twice(deploy
         await deployment.assert_story(range(200))
 
 
+@pytest.mark.slow
 async def test_two_sinks_of_a_group_share_the_partitions(deployment):
     await deployment.produce_story(range(50))
     async with deployment.running(deployment.sink()):

@@ -104,6 +104,7 @@ async def test_the_steps_of_a_request_are_published_once_and_in_order_with_its_r
     assert len(simulator.calls) == 2
 
 
+@pytest.mark.slow
 async def test_what_a_copy_paid_for_in_vain_is_told_where_it_is_dropped(deployment, simulator):
     """It had taken another way while its request had no result: one ends in settle, another before that."""
     hedged = "What is a log?"

@@ -271,6 +271,7 @@ async def test_a_tag_is_looked_for_in_the_ledger(client, monkeypatch):
     assert report.requests == sum("even" in r.tags for r in RESULTS)
 
 
+@pytest.mark.slow
 async def test_what_is_inserted_three_times_changes_no_report(client, module_clickhouse_url, monkeypatch):
     monkeypatch.setitem(summary.__globals__, "_QUICKLY_READ", -1)
 
