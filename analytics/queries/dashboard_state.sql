@@ -27,4 +27,3 @@ WHERE newest.at >= {now:DateTime('UTC')} - INTERVAL 1 DAY
 UNION ALL
 SELECT 'newest', 'rollups', '', '', toFloat64(count()), maxOrNull(toDateTime64(built_at, 6, 'UTC'))
 FROM {database:Identifier}.rollup_hours
-WHERE hour >= {now:DateTime('UTC')} - INTERVAL 1 DAY
