@@ -143,7 +143,6 @@ async def test_the_demo(stack):
     assert trace["request_id"] == figures["example"]
 
 
-@pytest.mark.slow
 async def test_a_killed_supervisor_keeps_the_data_and_leaves_no_process(stack):
     before = stack.processes()
     state = read_state(stack.data_dir)

@@ -18,7 +18,7 @@ from topics.results import Result
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
 # Of so few requests more have to be looked at, for the same to be said of them.
-PLANTS = Plants(PowerUser(others_share=0.04), PriceChange(), SlowProvider(), MisTiered(share=0.06, judged=0.6))
+PLANTS = Plants(PowerUser(others_share=0.04), PriceChange(), SlowProvider(), MisTiered(share=0.08, judged=0.8))
 NOTHING = Plants()
 _LIFETIME_S = 3600
 
