@@ -9,7 +9,8 @@ from typing import Final
 
 from analytics.clickhouse import UNREACHABLE, open_client
 from analytics.ledger import SinkStats
-from analytics.rollups import EPOCH, HOUR, RollupBuilder
+from analytics.ledger_window import BEGINNING
+from analytics.rollups import HOUR, RollupBuilder
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class RollupLoop:
             builder = RollupBuilder(client, self._database, lifetime_s=self._lifetime_s)
             if everywhere:
                 await builder.drop_stale()
-            built = await builder.build(EPOCH if everywhere else self._since(written))
+            built = await builder.build(BEGINNING if everywhere else self._since(written))
         if built:
             logger.debug("Built the roll-ups of %d hours in %.2f s", built, time.monotonic() - now)
         self._looked = now

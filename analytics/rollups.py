@@ -24,6 +24,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from analytics.clickhouse import AsyncClient, checked_database
+from analytics.ledger_window import BEGINNING
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,6 @@ _STALE_S: Final = 3600
 """After how many seconds a table that a builder left behind when it died is dropped."""
 _BUILDING: Final = "building_"
 _REPLACED_AT_MOST: Final = 10
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class RollupBuilder:
         self._own = f"{_BUILDING}{uuid4().hex[:12]}_"
         self._known: dict[str, Mapping[str, tuple[str, bool]]] = {}
 
-    async def build(self, since: datetime = EPOCH) -> int:
+    async def build(self, since: datetime = BEGINNING) -> int:
         """Build what is due, oldest day first.
 
         Args:
