@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from analytics.clickhouse import AsyncClient
-from analytics.named_query import named_query
+from analytics.clickhouse import AsyncClient, checked_database
+from analytics.named_query import NO_SETTINGS, named_query
 from analytics.period import Period
 
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 END: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
-ROLLUPS: Final = ("spend", "users", "tags", "results", "times", "steps", "quality")
+ROLLUPS: Final = ("spend", "users", "tags", "results", "times", "steps", "quality", "standings", "askers")
 """Families of roll-ups with tables by hour and by day; a query names the table by the family, as an identifier."""
 
 _MILLION: Final = Decimal(1_000_000)
@@ -57,6 +57,7 @@ class LedgerWindow:
         until: First moment after the window; None: no end.
         tag: Only requests that carry it; None: all.
         prices: Looks up what the configured models cost.
+        lifetime: Between the first call of a request and its result, at most.
     """
 
     client: AsyncClient
@@ -65,24 +66,40 @@ class LedgerWindow:
     until: datetime | None = None
     tag: str | None = None
     prices: Callable[[], PriceList] = _no_prices
+    lifetime: timedelta = timedelta(days=1)
 
     @property
     def period(self) -> Period:
         """The whole hours or days of the window, which is what roll-ups know of it."""
         return Period.over(self.since, self.until)
 
-    async def rows(self, query: str, **more: Any) -> Sequence[dict[str, Any]]:  # noqa: ANN401 - any bound value
+    async def rows(
+        self,
+        query: str,
+        *,
+        settings: Mapping[str, str] = NO_SETTINGS,
+        **more: Any,  # noqa: ANN401 - any bound value
+    ) -> Sequence[dict[str, Any]]:
         """Run `queries/<query>.sql` for the window and return its rows by column name.
 
         Args:
             query: Its parameters are `database`, `since`, `until` and `tag`, of which it may leave some out.
+            settings: Of the server, for this query.
             more: Values of further parameters.
 
         Raises:
             ValueError: A time has no zone.
         """
         window = {"since": _moment(self.since or BEGINNING), "until": _moment(self.until or END)}
-        return await named_query(self.client, self.database, query, {**window, "tag": self.tag or "", **more})
+        parameters = {**window, "tag": self.tag or "", **more}
+        return await named_query(self.client, self.database, query, parameters, settings)
+
+    async def rows_of_calls(self, query: str) -> Sequence[dict[str, Any]]:
+        """Run a query that puts calls together with their ends and results, as `rows` does.
+
+        Its views group all calls before any bound on their time: only what a lifetime lies around the window is read.
+        """
+        return await self.rows(query, settings=_only_near(self.database, self.since, self.until, self.lifetime))
 
     async def rollup_rows(
         self,
@@ -113,3 +130,20 @@ def _moment(at: datetime) -> str:
 
 def _second(at: datetime) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _only_near(database: str, since: datetime | None, until: datetime | None, lifetime: timedelta) -> Mapping[str, str]:
+    """Return the setting that has the server read calls and results around a window alone, in views too."""
+    bounds = [(">=", since - lifetime)] if since else []
+    bounds += [("<", until + lifetime)] if until else []
+    near = " AND ".join(f"at {compared} toDateTime64('{_moment(at)}', 6, 'UTC')" for compared, at in bounds)
+    if not near:
+        return NO_SETTINGS
+    filters = {f"{checked_database(database)}.{table}": near for table in ("calls_log", "requests_log")}
+    return {"additional_table_filters": _map(filters)}
+
+
+def _map(entries: Mapping[str, str]) -> str:
+    """Write a value of the type Map."""
+    quoted = ("'{}': '{}'".format(*(text.replace("'", "\\'") for text in entry)) for entry in entries.items())
+    return "{" + ", ".join(quoted) + "}"

@@ -2,16 +2,22 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
 from analytics.clickhouse import AsyncClient, checked_database
 
+NO_SETTINGS: Final[Mapping[str, str]] = {}
+
 
 async def named_query(
-    client: AsyncClient, database: str, name: str, parameters: Mapping[str, Any]
+    client: AsyncClient,
+    database: str,
+    name: str,
+    parameters: Mapping[str, Any],
+    settings: Mapping[str, str] = NO_SETTINGS,
 ) -> Sequence[dict[str, Any]]:
     """Run `queries/<name>.sql` and return its rows by column name."""
-    found = await client.query(_text(name), parameters=_bound(database, parameters))
+    found = await client.query(_text(name), parameters=_bound(database, parameters), settings=dict(settings))
     return list(found.named_results())
 
 

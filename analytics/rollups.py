@@ -64,6 +64,11 @@ FAMILIES: Final = (
     Family("steps", ["steps"]),
     Family("quality", []),
     Family("questions", ["results"], by_day=False),
+    Family("askers", ["results"]),
+    Family("repeats", ["results"], by_day=False),
+    Family("prefixes", ["results"], by_day=False),
+    Family("standings", ["calls"]),
+    Family("doubtful", ["calls"], by_day=False),
 )
 
 

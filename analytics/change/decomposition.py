@@ -123,18 +123,16 @@ class _Side:
     def paid(self, cell: Cell) -> Paid:
         return self._paid.get(cell, NOTHING)
 
-    def measures(self, cell: Cell, kind: str) -> Sequence[Decimal | None]:
-        """Return what the factors of a kind of tokens are made of; None: nothing was measured of it.
+    def of_all(self, cell: Cell, paid: Paid) -> Sequence[Decimal | None]:
+        """Return what the factors of every kind of tokens are made of; None: nothing was measured of it.
 
-        Requests, calls of the group a request, the model's share of these, tokens a call, the kind's share of the
-        tokens, and what one costs.
+        Requests, calls of the group a request, and the model's share of these.
         """
-        paid = self.paid(cell)
         requests, calls = self._of_segments[cell.segment], self._of_groups[cell.group]
-        shares = (_quotient(calls, requests), _quotient(paid.calls, calls))
-        return (Decimal(requests), *shares, *self._of_kind(cell, paid, kind))
+        return Decimal(requests), _quotient(calls, requests), _quotient(paid.calls, calls)
 
-    def _of_kind(self, cell: Cell, paid: Paid, kind: str) -> Sequence[Decimal | None]:
+    def of_kind(self, cell: Cell, paid: Paid, kind: str) -> Sequence[Decimal | None]:
+        """Return the same of one kind: tokens a call, the kind's share of the tokens, and what one costs."""
         if kind == _UNMETERED:
             return _ONE, _ONE, paid.unmetered_usd / paid.calls if paid.calls else None
         tokens = paid.tokens[kind]
@@ -145,17 +143,21 @@ class _Side:
 
 
 def _changed(cell: Cell, sides: Sequence[_Side]) -> Changed:
-    before, after = (side.paid(cell).cost_usd for side in sides)
+    paid = [side.paid(cell) for side in sides]
+    of_all = [side.of_all(cell, one) for side, one in zip(sides, paid, strict=True)]
     effects = dict.fromkeys(Effect, Decimal(0))
     for kind in (*KINDS, _UNMETERED):
-        if not any(
-            side.paid(cell).unmetered_usd if kind == _UNMETERED else side.paid(cell).costs[kind] for side in sides
-        ):
+        if not any(one.unmetered_usd if kind == _UNMETERED else one.costs[kind] for one in paid):
             continue
-        pairs = [_both(*pair) for pair in zip(*(side.measures(cell, kind) for side in sides), strict=True)]
-        parts = parts_of_change(*(_factors([pair[place] for pair in pairs], cell) for place in (0, 1)))
+        was, now = (
+            (*all_kinds, *side.of_kind(cell, one, kind))
+            for all_kinds, side, one in zip(of_all, sides, paid, strict=True)
+        )
+        pairs = list(map(_both, was, now))
+        parts = parts_of_change(*(_factors(measures, cell) for measures in zip(*pairs, strict=True)))
         for effect, part in zip(_ORDER, parts, strict=True):
             effects[effect] += part
+    before, after = (one.cost_usd for one in paid)
     return Changed(before, after, rounded_to(effects, after - before, STEP))
 
 

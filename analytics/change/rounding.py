@@ -19,7 +19,9 @@ def rounded_to(parts: Mapping[_Name, Decimal], total: Decimal, step: Decimal) ->
         total: What the rounded parts add up to; a multiple of the step.
         step: Such as a cent.
     """
-    rounded = {name: part.quantize(step, ROUND_HALF_EVEN, EXACT) for name, part in parts.items()}
+    rounded = {
+        name: part.quantize(step, ROUND_HALF_EVEN, EXACT) if part else Decimal(0) for name, part in parts.items()
+    }
     largest = max(rounded, key=lambda name: abs(rounded[name]))
     rounded[largest] += total - sum(rounded.values(), start=Decimal(0))
     return rounded

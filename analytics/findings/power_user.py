@@ -22,7 +22,7 @@ _TIER_SHARE: Final = 0.05
 _QUESTIONS: Final = 12
 """How many of all users are looked at, dearest first."""
 _SAMPLE: Final = 3_000
-"""Requests alike whose answers are looked at, about; the latest ones."""
+"""Requests of such users whose answers are looked at, about, with those of all others who ask the same meanwhile."""
 
 Group = tuple[str, str, str]
 """User, feature and query type."""
@@ -69,7 +69,7 @@ def _groups(least: Mapping[int, float], asked: Sequence[Row]) -> Mapping[Group, 
 
 
 def _latest(scene: Scene, alike: Sequence[Row]) -> Mapping[str, str]:
-    """Return the bounds of the latest part of the period in which enough was asked alike."""
+    """Return the bounds of the latest part of the period in which such users asked enough."""
     requests = max(1, sum(row["requests"] for row in alike))
     until = max((row["bucket"] for row in scene.spend), default=scene.window.period.since) + scene.bucket
     since = until - timedelta(days=math.ceil(scene.days * min(1.0, _SAMPLE / requests)))
@@ -161,12 +161,12 @@ class _Look:
         return Share(sum(row["failed_checks"] + row["judged_bad"] for row in rows), sum(row["answers"] for row in rows))
 
     def _own(self, tier: int) -> _Asked:
-        rows = [row for row in self.alike if row["is_own"] and row["tier"] == tier]
+        rows = [row for row in self.alike if row["tier"] == tier]
         return _Asked(*(sum(row[name] for row in rows) for name in _Asked.__slots__))
 
     def _by_day(self, tier: int) -> Mapping[datetime, float]:
         days: dict[datetime, float] = {bucket.replace(hour=0): 0.0 for bucket in self.scene.buckets}
         for row in self.alike:
-            if row["is_own"] and row["tier"] == tier:
+            if row["tier"] == tier:
                 days[row["day"]] = days.get(row["day"], 0.0) + row["input_tokens"] + row["output_tokens"]
         return days

@@ -13,7 +13,7 @@ _SAME_LENGTH: Final = 0.5
 async def shareable_prompts(scene: Scene) -> Sequence[Candidate]:
     """Look for prompts of which the same answer is paid many times within an hour."""
     rows = await scene.window.rollup_rows("finding_repeated", least=scene.least_usd)
-    return [one for row in rows if (one := _candidate(scene, row)).money.usd >= scene.least_usd]
+    return [_candidate(scene, row) for row in rows]
 
 
 def _candidate(scene: Scene, row: Row) -> Candidate:
@@ -25,12 +25,12 @@ def _candidate(scene: Scene, row: Row) -> Candidate:
         title=f"The same prompt of {feature} is answered {row['requests']:,} times by {row['model']}",
         advice=f"Keep its answer for an hour where it is asked, and name {feature} in `batching.shared_features` of "
         f"tier {row['tier']}, so that requests at the same moment share a call.",
-        money=money(row["usd"] * (1 - row["hours"] / row["requests"]), by_day),
+        money=money(row["again_usd"], by_day),
         p=_SAME_LENGTH ** (row["observations"] - 1),
         figures={
             "requests": row["requests"],
             "hours": row["hours"],
-            "users": row["users"],
+            "users_an_hour": row["users"],
             "cost_usd": row["usd"],
         },
         examples=Examples(

@@ -1,9 +1,8 @@
--- All who ask nearly the same as some users do again and again, wherever they are answered: each of `questions` belongs to
--- the group of the same place in `groups`, and each group to the user of its number in `owners`.
+-- What some users ask nearly the same again and again, day by day: each of `questions` belongs to the group of the same
+-- place in `groups`, and each group to the user of its number in `owners`.
 SELECT
     asking,
-    user_id = {owners:Array(String)}[asking] AS is_own,
-    if(is_own, toStartOfDay(bucket), toDateTime(0, 'UTC')) AS day,
+    toStartOfDay(bucket) AS day,
     tier,
     sum(alike.requests) AS requests,
     sum(alike.input_tokens) AS input_tokens,
@@ -12,7 +11,6 @@ FROM
 (
     SELECT
         bucket,
-        user_id,
         tier,
         requests,
         input_tokens,
@@ -21,15 +19,16 @@ FROM
             place -> {groups:Array(UInt32)}[place],
             arrayFilter(
                 place -> bitCount(bitXor(signature, {questions:Array(UInt64)}[place])) <= {bits:UInt8}
+                    AND user_id = {owners:Array(String)}[{groups:Array(UInt32)}[place]]
                     AND feature = {features:Array(String)}[{groups:Array(UInt32)}[place]]
                     AND query_type = {query_types:Array(String)}[{groups:Array(UInt32)}[place]],
                 range(1, length({questions:Array(UInt64)}) + 1)
             )
         )) AS askings
     FROM {database:Identifier}.questions_by_hour
-    PREWHERE arrayExists(question -> bitCount(bitXor(signature, question)) <= {bits:UInt8}, {questions:Array(UInt64)})
+    PREWHERE user_id IN {owners:Array(String)}
     WHERE bucket >= {since:DateTime('UTC')} AND bucket < {until:DateTime('UTC')} AND tier > 0 AND signature != 0
 ) AS alike
 ARRAY JOIN askings AS asking
-GROUP BY asking, is_own, day, tier
+GROUP BY asking, day, tier
 ORDER BY day

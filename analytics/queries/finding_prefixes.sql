@@ -28,14 +28,14 @@ FROM
         SELECT
             bucket,
             model,
-            any(asked.feature) AS feature,
+            any(prefixes.feature) AS feature,
             prefix,
-            sum(asked.requests) AS requests,
-            sum(asked.prefix_tokens) AS prefix_tokens,
-            sum(asked.cached_tokens) AS cached_tokens
-        FROM {database:Identifier}.questions_by_hour AS asked
-        WHERE bucket >= {since:DateTime('UTC')} AND bucket < {until:DateTime('UTC')} AND prefix != 0 AND tier > 0
-            AND asked.prefix_tokens >= asked.requests * {least_tokens:UInt32}
+            sum(prefixes.requests) AS requests,
+            sum(prefixes.prefix_tokens) AS prefix_tokens,
+            sum(prefixes.cached_tokens) AS cached_tokens
+        FROM {database:Identifier}.prefixes_by_hour AS prefixes
+        WHERE bucket >= {since:DateTime('UTC')} AND bucket < {until:DateTime('UTC')}
+            AND prefixes.prefix_tokens >= prefixes.requests * {least_tokens:UInt32}
         GROUP BY bucket, model, prefix
     ) AS of_hour
     GROUP BY day, model, prefix

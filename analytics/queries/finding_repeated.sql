@@ -1,13 +1,5 @@
--- Questions that cost much because they are asked so often. `lengths` counts the lengths that their prompts have in tokens:
--- one alone says that they are the same to the letter.
-WITH dearest AS
-(
-    SELECT arrayJoin(topKWeighted(50)(asked.signature, toUInt64(asked.cost_usd * 1000000000))) AS often
-    FROM {database:Identifier}.questions_by_hour AS asked
-    WHERE bucket >= {since:DateTime('UTC')} AND bucket < {until:DateTime('UTC')} AND asked.signature != 0 AND tier > 0
-        -- What costs much does so in one of three hours too.
-        AND intHash64(toUnixTimestamp(bucket)) % 3 = 0
-)
+-- Prompts that were answered again within an hour, and what that cost. Prompts of the same length in tokens, whenever they
+-- were asked, are the same to the letter.
 SELECT
     toString(feature) AS feature,
     toString(query_type) AS query_type,
@@ -15,15 +7,15 @@ SELECT
     model,
     signature,
     max(bucket) AS last,
-    sum(asked.requests) AS requests,
-    uniqExact(bucket) AS hours,
-    uniqExact(user_id) AS users,
-    count() AS observations,
-    uniqExact(asked.input_tokens / asked.requests) AS lengths,
-    toFloat64(sum(asked.cost_usd)) AS usd
-FROM {database:Identifier}.questions_by_hour AS asked
-PREWHERE signature IN dearest
-WHERE bucket >= {since:DateTime('UTC')} AND bucket < {until:DateTime('UTC')} AND tier > 0
+    sum(repeats.requests) AS requests,
+    count() AS hours,
+    sum(repeats.users) AS observations,
+    max(repeats.users) AS users,
+    toFloat64(sum(repeats.cost_usd)) AS usd,
+    sum(toFloat64(repeats.cost_usd) * (1 - 1 / repeats.requests)) AS again_usd
+FROM {database:Identifier}.repeats_by_hour AS repeats
+WHERE bucket >= {since:DateTime('UTC')} AND bucket < {until:DateTime('UTC')}
 GROUP BY feature, query_type, tier, model, signature, prefix
-HAVING lengths = 1 AND requests > hours AND usd >= {least:Float64}
-ORDER BY usd DESC, signature
+HAVING max(repeats.lengths) = 1 AND uniqExact(repeats.input_tokens / repeats.requests) = 1 AND again_usd >= {least:Float64}
+ORDER BY again_usd DESC, signature
+LIMIT 50

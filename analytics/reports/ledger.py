@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from uuid import UUID
 from pydantic import computed_field
 
 from analytics.ledger_window import BEGINNING, END, LedgerWindow
-from analytics.reports.report import Report
+from analytics.reports.report import Report, is_quickly_read
 
 Standing = Literal["routed", "duplicate", "unrouted", "unsettled", "shadow", "unknown"]
 
@@ -84,6 +85,8 @@ class LedgerReport(Report):
     since: datetime
     until: datetime
     tag: str | None
+    built_at: datetime | None
+    """When the roll-ups that were read were last brought up to date; None: the ledger itself was read."""
     requests: int
     statuses: dict[str, int]
     calls: tuple[CallGroup, ...]
@@ -92,23 +95,39 @@ class LedgerReport(Report):
     """Unknown and duplicate calls, in the order of time."""
 
 
-async def ledger(window: LedgerWindow) -> LedgerReport:
+async def ledger(window: LedgerWindow, *, exact: bool = False) -> LedgerReport:
     """Show every kind of paid call, reconcile results with calls, and list unknown and duplicate calls.
 
     Args:
         window: Of requests that settled in it; calls of requests without a result carry no tag.
+        exact: Go through every call again, however many there are, instead of trusting roll-ups, which know whole hours
+            and whose calls without an end are those whose time is up.
     """
-    totals, statuses, calls, listed = await asyncio.gather(
-        window.rows("summary_totals"),
-        window.rows("summary_statuses"),
-        window.rows("ledger_calls"),
-        window.rows("ledger_listed"),
-    )
+    built_at = None
+    # Roll-ups know no tags of results.
+    if exact or window.tag is not None or await is_quickly_read(window):
+        totals, statuses, calls, listed = await asyncio.gather(
+            window.rows("summary_totals"),
+            window.rows("summary_statuses"),
+            window.rows_of_calls("ledger_calls"),
+            window.rows_of_calls("ledger_listed"),
+        )
+    else:
+        [built], totals, statuses, calls, listed = await asyncio.gather(
+            window.rollup_rows("report_built"),
+            window.rollup_rows("report_summary_totals"),
+            window.rollup_rows("report_summary_statuses"),
+            window.rollup_rows("report_ledger_calls"),
+            window.rollup_rows("report_ledger_listed"),
+        )
+        built_at, period = built["built_at"], window.period
+        window = replace(window, since=period.since, until=period.until)
     named = tuple(ListedCall(**row) for row in listed)
     return LedgerReport(
         since=window.since or BEGINNING,
         until=window.until or END,
         tag=window.tag,
+        built_at=built_at,
         requests=totals[0]["requests"],
         statuses={row["status"]: row["requests"] for row in statuses},
         calls=_groups(calls),

@@ -10,6 +10,8 @@ from analytics.period import Grain
 
 ALL: Final = 2**32 - 1
 """A limit on rows that is none."""
+QUICKLY_READ: Final = 50_000
+"""Up to how many results are read from the ledger itself, which takes about half a second."""
 
 
 class Report(BaseModel):
@@ -33,3 +35,9 @@ async def rolled_up(window: LedgerWindow) -> dict[str, Any]:
     [row] = await window.rollup_rows("report_built")
     period = window.period
     return {"since": period.since, "until": period.until, "grain": period.grain, **row}
+
+
+async def is_quickly_read(window: LedgerWindow) -> bool:
+    """Whether the ledger itself is small enough to be read, which knows moments where roll-ups know hours."""
+    [size] = await window.rows("summary_size")
+    return bool(size["results"] <= QUICKLY_READ)

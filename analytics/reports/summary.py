@@ -8,10 +8,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from analytics.ledger_window import BEGINNING, END, LedgerWindow
-from analytics.reports.report import Report
+from analytics.reports.report import Report, is_quickly_read
 
-_QUICKLY_READ: Final = 50_000
-"""Up to how many results are read from the ledger itself, which takes about half a second."""
 _IN_LEDGER: Final = (
     "summary_totals",
     "summary_statuses",
@@ -157,7 +155,8 @@ async def summary(window: LedgerWindow, *, top: int = 10) -> Summary:
         window: Of requests that settled in it, and calls that ended.
         top: How many users to name.
     """
-    is_exact = await _reads_ledger(window)
+    # Roll-ups know no tags of results.
+    is_exact = window.tag is not None or await is_quickly_read(window)
     built_at = None
     if not is_exact:
         [built] = await window.rollup_rows("report_built")
@@ -192,14 +191,6 @@ async def summary(window: LedgerWindow, *, top: int = 10) -> Summary:
         **total,
         **steps[0],
     )
-
-
-async def _reads_ledger(window: LedgerWindow) -> bool:
-    """Whether to read the ledger: to the moment, for roll-ups know neither tags in results nor parts of an hour."""
-    if window.tag is not None:
-        return True
-    [size] = await window.rows("summary_size")
-    return bool(size["results"] <= _QUICKLY_READ)
 
 
 def _tier(row: Mapping[str, Any], requests: int) -> TierSummary:

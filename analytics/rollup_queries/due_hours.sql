@@ -31,7 +31,8 @@ due AS
     SELECT
         hour,
         groupBitXor(cityHash64(cluster, topic, partition, last)) AS offsets,
-        cityHash64(offsets, hour + 3600 + {lifetime_s:UInt32} < now()) AS covered
+        -- The number counts changes of what is built: after each, all hours are built once more.
+        cityHash64(offsets, hour + 3600 + {lifetime_s:UInt32} < now(), 2) AS covered
     FROM held
     WHERE hour >= {since:DateTime('UTC')}
     GROUP BY hour

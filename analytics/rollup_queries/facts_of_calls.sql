@@ -1,4 +1,5 @@
--- The paid calls that ended from {since} on and before {until}, once each and request, with what their results say.
+-- The paid calls that ended from {since} on and before {until}, and those whose result was settled in that time, once
+-- each and request, with what their results say. Which calls those of a family are is in its own file.
 --
 -- Copies of a row, and a second end of a call, may lie up to a lifetime of a request away, and so does the result, which
 -- comes after its calls. A call without an end counts once its time is up; it is `unknown` whether it was paid.
@@ -10,10 +11,13 @@ seen AS
         revision,
         call_id,
         any(log.attempt_id) AS attempt_id,
+        any(log.stage) AS stage,
+        any(log.n) AS n,
         any(log.purpose) AS purpose,
         any(log.tier) AS tier,
         any(log.provider) AS provider,
         any(log.model) AS model,
+        min(log.started_at) AS started_at,
         min(log.at) AS first_at,
         max(log.deadline) AS deadline,
         max(log.event = 'ended') AS has_end,
@@ -29,17 +33,61 @@ seen AS
     FROM {database:Identifier}.calls_log AS log
     WHERE log.at >= {since:DateTime('UTC')} - {lifetime_s:UInt32} AND log.at < {until:DateTime('UTC')} + {lifetime_s:UInt32}
     GROUP BY request_id, revision, call_id
-    HAVING if(has_end, end.1, first_at) >= {since:DateTime('UTC')} AND if(has_end, end.1, first_at) < {until:DateTime('UTC')}
-        AND (has_end OR deadline < now64(3))
+    HAVING has_end OR deadline < now64(3)
 ),
 settled AS
 (
-    SELECT request_id, revision, user_id, feature, query_type, service_class, tags, `route.tier` AS tiers, `route.why` AS whys
+    SELECT
+        request_id, revision, at AS settled_at, user_id, feature, query_type, service_class, tags,
+        `route.tier` AS tiers, `route.why` AS whys, `route.attempt_id` AS attempts, `route.cost_usd` AS costs
     FROM {database:Identifier}.requests_log
     WHERE at >= {since:DateTime('UTC')} - {lifetime_s:UInt32} AND at < {until:DateTime('UTC')} + {lifetime_s:UInt32}
+),
+told AS
+(
+    SELECT
+        *,
+        if(has_end, end.1, first_at) AS ended_at,
+        settled_at > toDateTime64(0, 3, 'UTC') AS has_result,
+        multiIf(NOT has_end, 'unknown', end.2 = '', 'ok', 'error') AS ending,
+        indexOf(attempts, attempt_id) AS line,
+        row_number() OVER (PARTITION BY call_id, ending ORDER BY request_id, revision) = 1 AS is_first,
+        count() OVER of_call AS parts,
+        maxIf(toNullable(end.10), ending = 'ok') OVER of_call AS part_cost,
+        count() OVER of_attempt AS attempt_calls,
+        max(NOT has_end) OVER of_attempt AS attempt_is_doubtful,
+        maxIf(toNullable(end.10), ending = 'ok') OVER of_attempt AS attempt_cost,
+        row_number() OVER (
+            PARTITION BY request_id, revision, attempt_id
+            ORDER BY NOT has_end, end.10 != arrayElement(costs, line), ended_at, call_id
+        ) AS place
+    FROM seen
+    ANY LEFT JOIN settled ON settled.request_id = seen.request_id AND settled.revision = seen.revision
+    WINDOW of_call AS (PARTITION BY call_id), of_attempt AS (PARTITION BY request_id, revision, attempt_id)
 )
 SELECT
-    if(has_end, end.1, first_at) AS at,
+    ended_at AS at,
+    if(has_result, settled_at, ended_at) AS booked_at,
+    multiIf(
+        NOT has_end, 'unknown',
+        purpose = 'shadow' AND line = 0, 'shadow',
+        NOT has_result, 'unsettled',
+        line = 0, 'unrouted',
+        place > 1, 'duplicate',
+        'routed'
+    ) AS standing,
+    ending,
+    request_id,
+    revision,
+    call_id,
+    attempt_id,
+    toString(stage) AS stage,
+    n,
+    started_at,
+    attempt_calls,
+    attempt_calls > 1 OR attempt_is_doubtful AS is_doubtful,
+    parts,
+    if(has_end, end.10, coalesce(part_cost, attempt_cost)) AS known_cost_usd,
     toString(purpose) AS purpose,
     tier,
     toString(provider) AS provider,
@@ -57,16 +105,16 @@ SELECT
     toDecimal128(ifNull(end.12, 0), 6) AS cached_rate,
     toDecimal128(coalesce(end.13, end.11, 0), 6) AS cache_write_rate,
     if(has_end, end.14, 1) AS shares,
-    shares = 1 OR request_id = min(request_id) OVER (PARTITION BY call_id) AS is_first,
+    is_first,
     end.15 AS first_token_ms,
     if(has_end, end.16, 1) AS batch_size,
     end.17 AS batch_wait_ms,
-    settled.user_id AS user_id,
-    toString(settled.feature) AS feature,
-    toString(settled.query_type) AS query_type,
-    toString(settled.service_class) AS service_class,
-    arrayMap(tag -> toString(tag), settled.tags) AS tags,
-    purpose = 'infer'
-        AND arrayExists((to, why) -> startsWith(why, 'escalated') AND to <= tier, settled.tiers, settled.whys) AS escalated
-FROM seen
-ANY LEFT JOIN settled ON settled.request_id = seen.request_id AND settled.revision = seen.revision
+    user_id,
+    toString(feature) AS feature,
+    toString(query_type) AS query_type,
+    toString(service_class) AS service_class,
+    arrayMap(tag -> toString(tag), tags) AS tags,
+    purpose = 'infer' AND arrayExists((to, why) -> startsWith(why, 'escalated') AND to <= tier, tiers, whys) AS escalated
+FROM told
+WHERE (at >= {since:DateTime('UTC')} AND at < {until:DateTime('UTC')})
+    OR (booked_at >= {since:DateTime('UTC')} AND booked_at < {until:DateTime('UTC')})

@@ -40,5 +40,6 @@ FROM
         toDecimal128(toDecimal128(cached_tokens, 0) * cached_rate, 12) / 1000000 AS cached_cost,
         toDecimal128(toDecimal128(cache_written_tokens, 0) * cache_write_rate, 12) / 1000000 AS written_cost
     FROM {database:Identifier}.{calls:Identifier}
+    WHERE at >= {since:DateTime('UTC')} AND at < {until:DateTime('UTC')}
 ) AS call
 GROUP BY bucket, purpose, tier, provider, model, feature, query_type, service_class, escalated, outcome

@@ -11,4 +11,5 @@ SELECT
     sum(call.cost_usd) AS cost_usd
 FROM {database:Identifier}.{calls:Identifier} AS call
 ARRAY JOIN if(empty(tags), [''], arrayDistinct(tags)) AS tag
+WHERE at >= {since:DateTime('UTC')} AND at < {until:DateTime('UTC')}
 GROUP BY bucket, tag, tier, provider, model

@@ -21,11 +21,13 @@ FROM
     UNION ALL
     SELECT at, 'call', purpose, tier, provider, model, provider_ms
     FROM {database:Identifier}.{calls:Identifier}
-    WHERE outcome != 'unknown' AND is_first
+    WHERE at >= {since:DateTime('UTC')} AND at < {until:DateTime('UTC')}
+        AND outcome != 'unknown' AND is_first
     UNION ALL
     SELECT at, 'first_token', purpose, tier, provider, model, assumeNotNull(first_token_ms)
     FROM {database:Identifier}.{calls:Identifier}
-    WHERE first_token_ms IS NOT NULL AND is_first
+    WHERE at >= {since:DateTime('UTC')} AND at < {until:DateTime('UTC')}
+        AND first_token_ms IS NOT NULL AND is_first
     UNION ALL
     SELECT at, 'queue', stage, tier, '', '', queue_ms
     FROM {database:Identifier}.{steps:Identifier}

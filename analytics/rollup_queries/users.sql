@@ -10,4 +10,5 @@ SELECT
     sum(call.output_tokens) AS output_tokens,
     sum(call.cost_usd) AS cost_usd
 FROM {database:Identifier}.{calls:Identifier} AS call
+WHERE at >= {since:DateTime('UTC')} AND at < {until:DateTime('UTC')}
 GROUP BY bucket, user_id, tier, provider, model

@@ -94,23 +94,33 @@ def settled(at, first_tier, tier, requests, *, feature="chat", kind="faq", token
     }
 
 
-def asked(at, tier, requests, *, signature=7, prefix=0, prefix_tokens=0, cached=0, tokens=1_000, user="ann"):
-    cost = requests * (tokens * RATES[tier][0] + 100 * RATES[tier][1]) / MILLION
+def prefixed(at, requests, *, tokens, cached):
+    """What stands before requests of an hour."""
     return {
         "bucket": at,
-        "user_id": user,
+        "model": "/".join(MODELS[2]),
+        "feature": "chat",
+        "prefix": 9,
+        "requests": requests,
+        "prefix_tokens": requests * tokens,
+        "cached_tokens": cached,
+    }
+
+
+def repeated(at, requests, *, tokens=1_000, lengths=1):
+    """A question that two users ask in an hour, again and again."""
+    return {
+        "bucket": at,
         "feature": "chat",
         "query_type": "faq",
-        "tier": tier,
-        "model": "/".join(MODELS[tier]),
-        "signature": signature,
-        "prefix": prefix,
+        "tier": 2,
+        "model": "/".join(MODELS[2]),
+        "signature": 7,
         "requests": requests,
-        "prefix_tokens": requests * prefix_tokens,
+        "users": 2,
+        "lengths": lengths,
         "input_tokens": requests * tokens,
-        "cached_tokens": cached,
-        "output_tokens": requests * 100,
-        "cost_usd": cost,
+        "cost_usd": requests * (tokens * RATES[2][0] + 100 * RATES[2][1]) / MILLION,
     }
 
 
@@ -134,8 +144,7 @@ async def test_instructions_that_the_cache_does_not_keep_are_found_with_what_kee
     cached = 1_000 if known == "paid" else 0
     await rollups.fill("spend_by_day", [spent(day, 2, 600, tokens=(3_000, 100), cached=cached) for day in days()])
     hours = [hour for day in days() for hour in office_hours(day)]
-    rows = [asked(hour, 2, 60, prefix=9, prefix_tokens=2_000, cached=cached // 10, signature=0) for hour in hours]
-    await rollups.fill("questions_by_hour", rows)
+    await rollups.fill("prefixes_by_hour", [prefixed(hour, 60, tokens=2_000, cached=cached // 10) for hour in hours])
     [finding] = (await rollups.found()).findings
     assert finding.id == "cacheable_prompt:chat:openai/middle:0000000000000009"
     # 60 an hour, of which e^-5 come more than five minutes after the one before.
@@ -149,27 +158,31 @@ async def test_instructions_that_the_cache_does_not_keep_are_found_with_what_kee
 async def test_instructions_that_are_cached_or_too_short_are_no_finding(rollups, prefix_tokens, share):
     await rollups.fill("spend_by_day", [spent(day, 2, 600, tokens=(3_000, 100), cached=1_000) for day in days()])
     cached = round(60 * prefix_tokens * share)
-    of = {"prefix": 9, "prefix_tokens": prefix_tokens, "cached": cached, "signature": 0}
-    await rollups.fill("questions_by_hour", [asked(hour, 2, 60, **of) for day in days() for hour in office_hours(day)])
+    rows = [prefixed(hour, 60, tokens=prefix_tokens, cached=cached) for day in days() for hour in office_hours(day)]
+    await rollups.fill("prefixes_by_hour", rows)
     assert (await rollups.found()).findings == ()
 
 
 async def test_a_prompt_that_is_answered_again_and_again_is_found(rollups):
     await rollups.fill("spend_by_day", [spent(day, 2, 200) for day in days()])
     hours = [hour for day in days() for hour in office_hours(day)]
-    rows = [asked(hour, 2, 10, user=user) for hour in hours for user in ("ann", "bob")]
-    await rollups.fill("questions_by_hour", rows)
+    await rollups.fill("repeats_by_hour", [repeated(hour, 20) for hour in hours])
     [finding] = (await rollups.found()).findings
     assert finding.kind == "shareable_prompt"
-    assert finding.figures["users"] == 2
+    assert (finding.figures["requests"], finding.figures["users_an_hour"]) == (20 * len(hours), 2)
     # One of 20 an hour is paid.
     assert float(finding.usd_month) == pytest.approx(len(hours) * 19 * 0.0015 * 30 / DAYS, rel=1e-6)
 
 
-async def test_prompts_of_different_lengths_are_not_the_same(rollups):
+@pytest.mark.parametrize("differ", ["within an hour", "from hour to hour"])
+async def test_prompts_of_different_lengths_are_not_the_same(rollups, differ):
     await rollups.fill("spend_by_day", [spent(day, 2, 200) for day in days()])
     hours = [hour for day in days() for hour in office_hours(day)]
-    await rollups.fill("questions_by_hour", [asked(hour, 2, 20, tokens=1_000 + hour.hour) for hour in hours])
+    if differ == "within an hour":
+        rows = [repeated(hour, 20, lengths=2 if hour == hours[3] else 1) for hour in hours]
+    else:
+        rows = [repeated(hour, 20, tokens=1_000 + hour.hour) for hour in hours]
+    await rollups.fill("repeats_by_hour", rows)
     assert (await rollups.found()).findings == ()
 
 

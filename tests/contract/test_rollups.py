@@ -23,6 +23,8 @@ SHARED = 7
 """The number whose call the shared one is."""
 BASE_MS = int(BASE.timestamp() * 1000)
 HOUR_MS = 3_600_000
+MINUTE_AFTER_MS = BASE_MS + 60_000
+"""In the hour that begins just after BASE."""
 
 
 class Scene:
@@ -100,7 +102,8 @@ async def test_every_sum_is_that_of_the_ledger(scene):
     assert parts[2] == 2 * sum(ended.cost_usd for ended in shared_call(5001, 5002, 5003)[1])
     results = "SELECT sum(cost_usd), toUInt64(count()) FROM requests"
     assert await scene.one("SELECT sum(cost_usd), sum(requests) FROM results_by_day") == await scene.one(results)
-    assert await scene.one("SELECT sum(cost_usd), sum(requests) FROM questions_by_hour") == await scene.one(results)
+    for table in ("questions_by_hour", "askers_by_hour", "askers_by_day"):
+        assert await scene.one(f"SELECT sum(cost_usd), sum(requests) FROM {table}") == await scene.one(results)
     assert await scene.one("SELECT sum(steps) FROM steps_by_hour") == await scene.one("SELECT count() FROM hops")
 
 
@@ -180,6 +183,23 @@ async def test_a_call_counts_once_although_its_start_and_two_ends_lie_in_three_h
         await scene.ledger.insert(scene.entries([record], BASE_MS + n * (HOUR_MS // 2 + 1000)))
         await scene.builder.build()
     assert await scene.one("SELECT sum(cost_usd), sum(calls) FROM spend_by_day") == (ended.cost_usd, 1)
+
+
+async def test_what_a_call_cost_stands_in_the_hour_of_its_result(scene):
+    """A shared call, whose requests get their results in two hours, but for one that gets none."""
+    started, ended = shared_call(5001, 5002, 5003)
+    await scene.ledger.insert(scene.entries([*started, *ended, result(5001)], at_ms=MINUTE_AFTER_MS))
+    await scene.ledger.insert(scene.entries([result(5002)], at_ms=MINUTE_AFTER_MS + HOUR_MS))
+    await scene.builder.build()
+    cost, calls = await scene.one("SELECT sum(cost_usd), uniqExact(call_id) FROM call_ledger")
+    for table in ("standings_by_hour", "standings_by_day"):
+        assert await scene.one(f"SELECT sum(cost_usd), sum(calls) FROM {table}") == (cost, calls)
+    hours = "SELECT bucket, groupArray(standing), sum(calls), sum(cost_usd) FROM standings_by_hour GROUP BY bucket"
+    found = await scene.client.query(hours.replace("FROM ", f"FROM {scene.database}.") + " ORDER BY bucket")
+    assert [rest for _, *rest in found.result_rows] == [
+        [["routed", "unsettled"], 1, ended[0].cost_usd + ended[2].cost_usd],
+        [["routed"], 0, ended[1].cost_usd],
+    ]
 
 
 async def test_a_call_without_an_end_is_unknown_once_its_time_is_up(scene):

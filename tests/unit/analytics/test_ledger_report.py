@@ -1,8 +1,9 @@
 """The reconciliation of results with calls, on the real engine."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,7 +13,10 @@ from analytics.clickhouse import AsyncClient, open_client
 from analytics.ledger import Entry, Ledger, SinkStats
 from analytics.ledger_window import LedgerWindow
 from analytics.migrate import migrate
+from analytics.reports import report as report_module
+from analytics.reports.ledger import LedgerReport
 from analytics.reports.ledger import ledger as ledger_report
+from analytics.rollups import RollupBuilder
 from analytics.rows import Position, rows_of
 from topics.journal import Purpose
 
@@ -49,7 +53,23 @@ async def client(clickhouse_url: str) -> AsyncIterator[AsyncClient]:
         yield client
 
 
-async def test_a_shared_call_counts_once_and_its_unknown_parts_are_estimated(clickhouse_url):
+@pytest.fixture(params=["the ledger", "roll-ups"])
+def ask(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[LedgerReport]]:
+    """The report, from what is small enough to be read and from what is not."""
+    is_rolled_up = request.param == "roll-ups"
+
+    async def ask(client: AsyncClient, **window: Any) -> LedgerReport:
+        if is_rolled_up:
+            monkeypatch.setattr(report_module, "QUICKLY_READ", -1)
+            await RollupBuilder(client, "ledger", lifetime_s=3600).build()
+        report = await ledger_report(LedgerWindow(client, "ledger", **window))
+        assert (report.built_at is not None) == (is_rolled_up and "tag" not in window)
+        return report
+
+    return ask
+
+
+async def test_a_shared_call_counts_once_and_its_unknown_parts_are_estimated(clickhouse_url, ask):
     """Three requests share a call, of one of which the end is missing; two share another one that never ended."""
     started, ended = shared_call(1, 2, 5)
     records = [*started, *ended[:2], *call_pair(8)]
@@ -61,7 +81,7 @@ async def test_a_shared_call_counts_once_and_its_unknown_parts_are_estimated(cli
             position = Position("cluster", "c", 0, offset, int(BASE.timestamp() * 1000) + offset)
             await ledger.insert([Entry(position, rows_of(record, position, "none"))])
         await ledger.close()
-        report = await ledger_report(LedgerWindow(client, "ledger"))
+        report = await ask(client)
     parts = [end.cost_usd for end in ended]
     assert {group.outcome: (group.calls, group.cost_usd) for group in report.calls} == {
         "ok": (2, parts[0] + parts[1] + call_pair(8)[1].cost_usd),
@@ -75,8 +95,8 @@ async def test_a_shared_call_counts_once_and_its_unknown_parts_are_estimated(cli
     assert abs(2 * estimates["r10"] - mean) < Decimal("1e-11")
 
 
-async def test_the_money_is_reconciled(client):
-    report = await ledger_report(LedgerWindow(client, "ledger"))
+async def test_the_money_is_reconciled(client, ask):
+    report = await ask(client)
     money = report.money
     assert (report.requests, report.statuses) == (4, {"ok": 4})
     assert money.results_cost_usd == money.routed_cost_usd == SETTLED_COST
@@ -106,8 +126,17 @@ async def test_the_money_is_reconciled(client):
     assert abs(listed[LOST.call_id].cost_usd - ok_cost / 6) < Decimal("1e-11")
     assert not listed[UUID(int=2)].is_estimated
     assert money.unknown_estimate_usd == listed[AGAIN].cost_usd + listed[LOST.call_id].cost_usd
-    tagged = await ledger_report(LedgerWindow(client, "ledger", tag="run"))
+    tagged = await ask(client, tag="run")
     assert (tagged.requests, tagged.money.calls_cost_usd, tagged.money.unexplained_usd) == (1, ENDED.cost_usd, 0)
     assert {call.call_id for call in tagged.listed} == {STARTED.call_id, AGAIN}
-    empty = await ledger_report(LedgerWindow(client, "ledger", since=BASE + timedelta(days=1)))
+    empty = await ask(client, since=BASE + timedelta(days=1))
     assert (empty.requests, empty.calls, empty.listed, empty.money.calls_cost_usd) == (0, (), (), 0)
+
+
+async def test_a_part_of_a_ledger_is_read_with_what_belongs_to_it(client):
+    """Around the last two records only what a lifetime may lie between is read: all of it, or next to nothing."""
+    since = BASE + timedelta(milliseconds=len(CALLS) - 2)
+    whole = await ledger_report(LedgerWindow(client, "ledger", since=since))
+    assert {call.call_id: call.attempt_calls for call in whole.listed} == {AGAIN: 2, LOST.call_id: 1}
+    near = await ledger_report(LedgerWindow(client, "ledger", since=since, lifetime=timedelta(0)))
+    assert {call.call_id: call.attempt_calls for call in near.listed} == {AGAIN: 1, LOST.call_id: 1}

@@ -15,6 +15,7 @@ from analytics.ledger import Entry, Ledger, SinkStats
 from analytics.ledger_window import LedgerWindow, PriceList
 from analytics.migrate import migrate
 from analytics.reports import REPORTS, summary
+from analytics.reports import report as report_module
 from analytics.reports.breakers import breakers
 from analytics.reports.cache import cache
 from analytics.reports.costs import Dimension, costs
@@ -238,8 +239,7 @@ async def test_the_summary_of_rollups_is_that_of_the_ledger(client, monkeypatch,
     bounds = {"since": BASE.replace(hour=0, minute=0, second=0), "until": BASE + timedelta(days=days, seconds=2)}
     exact = await summary(window(client, **bounds))
     assert exact.built_at is None
-    # The package has the function under the name of the file.
-    monkeypatch.setitem(summary.__globals__, "_QUICKLY_READ", -1)
+    monkeypatch.setattr(report_module, "QUICKLY_READ", -1)
     rolled = await summary(window(client, **bounds))
     assert rolled.built_at is not None
     one, other = exact.model_dump(exclude={"built_at", "tiers"}), rolled.model_dump(exclude={"built_at", "tiers"})
@@ -265,7 +265,7 @@ def alike(one: object, other: object) -> bool:
 
 
 async def test_a_tag_is_looked_for_in_the_ledger(client, monkeypatch):
-    monkeypatch.setitem(summary.__globals__, "_QUICKLY_READ", -1)
+    monkeypatch.setattr(report_module, "QUICKLY_READ", -1)
     report = await summary(window(client, tag="even"))
     assert report.built_at is None
     assert report.requests == sum("even" in r.tags for r in RESULTS)
@@ -273,7 +273,7 @@ async def test_a_tag_is_looked_for_in_the_ledger(client, monkeypatch):
 
 @pytest.mark.slow
 async def test_what_is_inserted_three_times_changes_no_report(client, module_clickhouse_url, monkeypatch):
-    monkeypatch.setitem(summary.__globals__, "_QUICKLY_READ", -1)
+    monkeypatch.setattr(report_module, "QUICKLY_READ", -1)
 
     async def all_reports():
         found = {name: await report(window(client)) for name, report in REPORTS.items()}
