@@ -1,4 +1,9 @@
--- How many results there are since the start of the window, repeats included: whether it is quick to read them.
+-- How many results there are since the start of the window, repeats included, counted up to a limit.
 SELECT count() AS results
-FROM {database:Identifier}.requests_log
-WHERE at >= {since:DateTime64(6, 'UTC')}
+FROM
+(
+    SELECT 1
+    FROM {database:Identifier}.requests_log
+    WHERE at >= {since:DateTime64(6, 'UTC')}
+    LIMIT {limit:UInt64}
+)

@@ -37,7 +37,7 @@ _RUNS: Final = 3
 _LONG_MS: Final = 60_000.0
 """A report that has taken so long in all is not run again."""
 _WINDOWS_DAYS: Final = (1, 8, 30)
-_LIFETIME_S: Final = 3600
+_LIFETIME: Final = timedelta(hours=1)
 _TOLD_EACH: Final = 0.05
 _ERROR_NAME: Final = re.compile(r"\(([A-Z][A-Z_]+)\)")
 _SMALLEST: Final = 0.05
@@ -208,7 +208,7 @@ async def _settle(client: AsyncClient) -> None:
 async def _builds(client: AsyncClient, tell: Callable[[str], None]) -> tuple[Build, ...]:
     """Build the roll-ups of everything, then again with nothing new, then those of one hour."""
     found = []
-    builder = RollupBuilder(client, DATABASE, lifetime_s=_LIFETIME_S)
+    builder = RollupBuilder(client, DATABASE, lifetime_s=int(_LIFETIME.total_seconds()))
     for what in ("all hours", "nothing new", "one hour anew"):
         tell(f"building roll-ups: {what}")
         if what == "one hour anew":
@@ -247,7 +247,7 @@ async def _reports(
         for days in _WINDOWS_DAYS:
             tell(f"report {name} of {days} days")
             since = until - timedelta(days=days)
-            window = LedgerWindow(client, DATABASE, since, until, prices=lambda: prices)
+            window = LedgerWindow(client, DATABASE, since, until, prices=lambda: prices, lifetime=_LIFETIME)
             try:
                 cold_ms, warm_ms = await _times(partial(report, window), partial(_forget, client, _data(folder)))
             except DatabaseError as error:

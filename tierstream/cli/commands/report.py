@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -135,6 +135,12 @@ async def _found(
 
     async with open_client(settings.clickhouse.url or "") as client:
         window = LedgerWindow(
-            client, settings.clickhouse.database, since, until, tag, prices=lambda: configured_prices(settings)
+            client,
+            settings.clickhouse.database,
+            since,
+            until,
+            tag,
+            prices=lambda: configured_prices(settings),
+            lifetime=timedelta(seconds=settings.delivery.dedup_window_s),
         )
         return await REPORTS[name](window, **more)

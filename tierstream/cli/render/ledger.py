@@ -34,7 +34,7 @@ def show_ledger(found: "LedgerReport") -> None:
     """Print calls, money and the calls that an operator should look at."""
     console = output()
     statuses = ", ".join(f"{status} {count}" for status, count in found.statuses.items())
-    console.print(f"{found.requests} requests: {statuses or '-'}")
+    console.print(f"{found.requests} requests{_read(found)}: {statuses or '-'}")
     table = Table(title="paid calls")
     for column in ("purpose", "model", "outcome"):
         table.add_column(column)
@@ -47,6 +47,14 @@ def show_ledger(found: "LedgerReport") -> None:
     _show_money(console, found.money)
     for call in found.listed:
         console.print(_line(call))
+
+
+def _read(found: "LedgerReport | Summary") -> str:
+    """Say what was read where it was not the ledger itself."""
+    if found.built_at is None:
+        return ""
+    day = "%Y-%m-%d %H:%M"
+    return f" from {found.since:{day}} to {found.until:{day}} UTC, as of {found.built_at:{day}}"
 
 
 def _show_money(console: Console, money: "Reconciliation") -> None:
@@ -117,7 +125,7 @@ def show_summary(found: "Summary", frontier: str) -> None:
     if not found.requests:
         console.print("no requests settled in this window")
         return
-    console.print(f"{found.requests} requests")
+    console.print(f"{found.requests} requests{_read(found)}")
     rows = [
         (str(tier.tier or "none"), tier.requests, tier.share, tier.cost_usd, tier.latency, tier.provider, tier.own)
         for tier in found.tiers
