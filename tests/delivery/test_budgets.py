@@ -12,10 +12,9 @@ import pytest
 
 from analytics.clickhouse import open_client
 from streams.budgets.money import usd_of
-from streams.budgets.replay import current_state
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import Output, Publisher
-from streams.kafka.topic_reader import TopicReader
+from tierstream.operations.budgets import read_budgets
 from tierstream.simulator.server import running_simulator
 from topics.budgets import BudgetSnapshot, Payer, Reservation, Spending
 from topics.journal import CallEnded
@@ -78,9 +77,8 @@ def requests(n, user="ann"):
 
 
 async def budget_sums(deployment):
-    now_ms = int(utc_now().timestamp() * 1000)
-    state = await current_state(TopicReader(deployment.kafka), deployment.settings, now_ms)
-    return {(a.plan.name, a.key): usd_of(amount) for a, amount in state.sums(now_ms)}
+    view = await read_budgets(deployment.settings, utc_now())
+    return {(a.plan.name, a.key): usd_of(amount) for a, amount in view.state.sums(view.now_ms)}
 
 
 async def ledger_sum(deployment, client, calls):
