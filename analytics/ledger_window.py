@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from analytics.bound_times import microsecond_of
 from analytics.clickhouse import AsyncClient
 from analytics.named_query import named_query
 from analytics.period import Period
@@ -81,7 +82,7 @@ class LedgerWindow:
         Raises:
             ValueError: A time has no zone.
         """
-        window = {"since": _moment(self.since or BEGINNING), "until": _moment(self.until or END)}
+        window = {"since": microsecond_of(self.since or BEGINNING), "until": microsecond_of(self.until or END)}
         return await named_query(self.client, self.database, query, {**window, "tag": self.tag or "", **more})
 
     async def rollup_rows(
@@ -101,15 +102,4 @@ class LedgerWindow:
         """
         period = self.period
         tables = {family: f"{family}_by_{period.grain}" for family in ROLLUPS}
-        bounds = {"since": _second(period.since), "until": _second(period.until)}
-        return await named_query(self.client, self.database, query, {**tables, **bounds, **more})
-
-
-def _moment(at: datetime) -> str:
-    if at.tzinfo is None:
-        raise ValueError("a window needs times with a zone")
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-
-
-def _second(at: datetime) -> str:
-    return at.strftime("%Y-%m-%d %H:%M:%S")
+        return await named_query(self.client, self.database, query, {**tables, **period.bounds, **more})

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from aiokafka import TopicPartition
 
+from analytics.bound_times import microsecond_of
 from analytics.clickhouse import AsyncClient, open_client
 from analytics.named_query import named_query
 from streams.budgets.money import pico_of, plain, usd_of
@@ -184,8 +185,8 @@ async def differences(settings: Settings, now: datetime, patience_s: float) -> t
 async def _of_plan(client: AsyncClient, settings: Settings, view: BudgetView, plan: BudgetPlan) -> Iterable[Difference]:
     parameters = {
         "by": plan.settings.by,
-        "since": _moment(from_millis(view.since_ms(plan))),
-        "until": _moment(view.until),
+        "since": microsecond_of(from_millis(view.since_ms(plan))),
+        "until": microsecond_of(view.until),
     }
     ledger: dict[str, Decimal] = {}
     unknown = Decimal(0)
@@ -244,7 +245,3 @@ async def read_alerts(settings: Settings, since: datetime) -> list[Alert]:
                 continue
             found.setdefault(str(alert.id), alert)
     return sorted(found.values(), key=lambda alert: alert.at)
-
-
-def _moment(at: datetime) -> str:
-    return at.strftime("%Y-%m-%d %H:%M:%S.%f")

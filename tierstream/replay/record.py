@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
+from analytics.bound_times import microsecond_of
 from analytics.clickhouse import AsyncClient, open_client
 from analytics.named_query import named_query_blocks
 from streams.config.settings import Settings
@@ -199,9 +200,9 @@ async def read_record(
         cluster = str((await admin.describe_cluster())["cluster_id"])
     window = {
         "cluster": cluster,
-        "since": _moment(since),
-        "until": _moment(until),
-        "horizon": _moment(until + timedelta(seconds=settings.delivery.dedup_window_s)),
+        "since": microsecond_of(since),
+        "until": microsecond_of(until),
+        "horizon": microsecond_of(until + timedelta(seconds=settings.delivery.dedup_window_s)),
     }
     topic = REQUESTS.full_name(settings.kafka.prefix)
     async with open_client(settings.clickhouse.url or "", timeout_s=_TIMEOUT_S) as client:
@@ -248,7 +249,3 @@ def _decision(
     outcome: str, tier: int, rule: str, classifier: str, scores: Sequence[float], detail: str
 ) -> RecordedDecision:
     return RecordedDecision(tier, rule, classifier, tuple(scores), detail, outcome == EXPIRED)
-
-
-def _moment(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03}"

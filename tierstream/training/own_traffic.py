@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from aiokafka import TopicPartition
 
+from analytics.bound_times import microsecond_of
 from analytics.clickhouse import open_client
 from analytics.ledger_window import LedgerWindow
 from streams.config.settings import Settings
@@ -128,7 +129,7 @@ async def _labels(settings: Settings, since: datetime, until: datetime) -> Seque
             weights=[source.weight for source in sources.values()],
             bounds=[source.per_user_day for source in sources.values()],
             requests_topic=REQUESTS.full_name(settings.kafka.prefix),
-            asked_since=f"{since - _ASKED_BEFORE:%Y-%m-%d %H:%M:%S}",
+            asked_since=microsecond_of(since - _ASKED_BEFORE),
             most_represented=_MOST_REPRESENTED,
             most=settings.learning.max_labels,
         )
