@@ -18,7 +18,7 @@ from streams.budgets.plan import BudgetPlan, places, plans_of
 from streams.budgets.replay import begun_replay, log_of, read
 from streams.budgets.state import BudgetState, identity_of
 from streams.config.settings import Settings
-from streams.kafka.admin import admin_client
+from streams.kafka.admin import cluster_id
 from streams.kafka.topic_reader import TopicReader, partitions_of
 from topics.alerts import Alert
 from topics.base import from_millis
@@ -214,9 +214,7 @@ async def _caught_up(
     client: AsyncClient, settings: Settings, ends: Mapping[TopicPartition, int], patience_s: float
 ) -> None:
     """Wait until the ledger has all that the journal held."""
-    async with admin_client(settings.kafka) as admin:
-        cluster = str((await admin.describe_cluster())["cluster_id"])
-    parameters = {"cluster": cluster, "topic": CALLS.full_name(settings.kafka.prefix)}
+    parameters = {"cluster": await cluster_id(settings.kafka), "topic": CALLS.full_name(settings.kafka.prefix)}
     give_up_at = asyncio.get_running_loop().time() + patience_s
     while True:
         rows = await named_query(client, settings.clickhouse.database, "budget_progress", parameters)

@@ -13,7 +13,7 @@ from analytics.bound_times import microsecond_of
 from analytics.clickhouse import AsyncClient, open_client
 from analytics.named_query import named_query_blocks
 from streams.config.settings import Settings
-from streams.kafka.admin import admin_client
+from streams.kafka.admin import cluster_id
 from topics.registry import REQUESTS
 
 Progress = Callable[[float], None]
@@ -196,8 +196,7 @@ async def read_record(
         ClickHouseUnavailable: ClickHouse can't be used.
         aiokafka.errors.KafkaError: The broker can't be reached.
     """
-    async with admin_client(settings.kafka) as admin:
-        cluster = str((await admin.describe_cluster())["cluster_id"])
+    cluster = await cluster_id(settings.kafka)
     window = {
         "cluster": cluster,
         "since": microsecond_of(since),
