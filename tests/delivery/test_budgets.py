@@ -172,6 +172,33 @@ async def test_the_command_shows_what_is_spent_and_where_the_ledger_differs(depl
 
 
 @pytest.mark.slow
+async def test_a_spending_that_its_worker_did_not_live_to_write_is_written_once(deployment, clickhouse_url):
+    await asyncio.gather(deployment.start_worker(), deployment.start("sink", CLICKHOUSE_URL=clickhouse_url))
+    asked = [*requests(2, "ann"), *requests(1, "bob")]
+    await deployment.send(asked)
+    await deployment.settled([request.request_id for request in asked])
+    ended = [record for record in await deployment.read(CALLS) if isinstance(record, CallEnded)]
+    # Another worker had it on the wire too, and died between the journal and the log of budgets.
+    lost = next(one for one in ended if one.request_id == "ann0").model_copy(
+        update={"call_id": uuid4(), "ended_at": utc_now()}
+    )
+    async with Publisher(deployment.kafka) as publisher:
+        await publisher.publish([Output(CALLS, lost)])
+    # What ended just now is not compared yet.
+    while (await command(deployment, clickhouse_url, "budgets", "--check", "--json"))[0] == 0:
+        deployment.check()
+
+    code, shown = await command(deployment, clickhouse_url, "budgets", "--check", "--repair", "--json")
+    assert (code, shown["differences"]) == (0, [])
+    assert [(one["call_id"], one["payer"]["user_id"]) for one in shown["written"]] == [(str(lost.call_id), "ann")]
+    code, shown = await command(deployment, clickhouse_url, "budgets", "--check", "--repair", "--json")
+    assert (code, shown["written"]) == (0, [])
+    spendings = [record for record in await deployment.read(BUDGETS) if isinstance(record, Spending)]
+    assert sorted(one.call_id for one in spendings) == sorted(one.call_id for one in [*ended, lost])
+    assert (await budget_sums(deployment))["everybody", ""] == sum(one.cost_usd for one in [*ended, lost])
+
+
+@pytest.mark.slow
 async def test_budgets_survive_that_everybody_dies(deployment, simulator):
     """With other users beside the one whose budget is used up: a restart neither forgets nor invents anything."""
     asked = [request for user in ("ann", "bob", "eve") for request in requests(25, user)]
