@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 JOBS := 2
 TESTS := tests/unit tests/contract tests/delivery tests/e2e
 # Files stay whole: the tests of some share a deployment, and each relies on what those before it have left there.
-# A worker that dies is not replaced, so that a hanging test ends.
-PYTEST := $(BIN)/pytest -n $(JOBS) --max-worker-restart 0 --dist loadfile
+# A worker that dies is not replaced, so that a hanging test ends. Each takes a core, which threads of BLAS would contend
+# for: they wait by spinning, and what fits models would take three times as long.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --max-worker-restart 0 --dist loadfile
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 # A lock names every package, so nothing is left to resolve. With dependencies pip would look at the index's newest
 # release of each package that is asked for with an extra, and refuse it for not being the one that is pinned.

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from analytics.bound_times import microsecond_of
 from analytics.clickhouse import AsyncClient, checked_database
 from analytics.named_query import NO_SETTINGS, named_query
 from analytics.period import Period
@@ -90,7 +91,7 @@ class LedgerWindow:
         Raises:
             ValueError: A time has no zone.
         """
-        window = {"since": _moment(self.since or BEGINNING), "until": _moment(self.until or END)}
+        window = {"since": microsecond_of(self.since or BEGINNING), "until": microsecond_of(self.until or END)}
         parameters = {**window, "tag": self.tag or "", **more}
         return await named_query(self.client, self.database, query, parameters, settings)
 
@@ -118,25 +119,14 @@ class LedgerWindow:
         """
         period = self.period
         tables = {family: f"{family}_by_{period.grain}" for family in ROLLUPS}
-        bounds = {"since": _second(period.since), "until": _second(period.until)}
-        return await named_query(self.client, self.database, query, {**tables, **bounds, **more})
-
-
-def _moment(at: datetime) -> str:
-    if at.tzinfo is None:
-        raise ValueError("a window needs times with a zone")
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-
-
-def _second(at: datetime) -> str:
-    return at.strftime("%Y-%m-%d %H:%M:%S")
+        return await named_query(self.client, self.database, query, {**tables, **period.bounds, **more})
 
 
 def _only_near(database: str, since: datetime | None, until: datetime | None, lifetime: timedelta) -> Mapping[str, str]:
     """Return the setting that has the server read calls and results around a window alone, in views too."""
     bounds = [(">=", since - lifetime)] if since else []
     bounds += [("<", until + lifetime)] if until else []
-    near = " AND ".join(f"at {compared} toDateTime64('{_moment(at)}', 6, 'UTC')" for compared, at in bounds)
+    near = " AND ".join(f"at {compared} toDateTime64('{microsecond_of(at)}', 6, 'UTC')" for compared, at in bounds)
     if not near:
         return NO_SETTINGS
     filters = {f"{checked_database(database)}.{table}": near for table in ("calls_log", "requests_log")}

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
+from analytics.bound_times import second_of
+
 Grain = Literal["hour", "day"]
 
 _STEPS: Final[dict[Grain, timedelta]] = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
@@ -42,6 +44,11 @@ class Period:
         last = _within(datetime.now(UTC) if until is None else until)
         grain: Grain = "hour" if last - first <= _LONGEST_BY_HOUR else "day"
         return cls(_down(first, grain), max(_up(last, grain), _down(first, grain)), grain)
+
+    @property
+    def bounds(self) -> dict[str, str]:
+        """The parameters `since` and `until` of a named query."""
+        return {"since": second_of(self.since), "until": second_of(self.until)}
 
 
 def _within(at: datetime) -> datetime:

@@ -23,6 +23,7 @@ from itertools import groupby
 from typing import Any, Final
 from uuid import uuid4
 
+from analytics.bound_times import second_of
 from analytics.clickhouse import AsyncClient, checked_database
 from analytics.ledger_window import BEGINNING
 
@@ -119,7 +120,7 @@ class RollupBuilder:
             How many hours were built.
         """
         since = since.replace(minute=0, second=0, microsecond=0)
-        found = await self._client.query(_text("due_hours"), parameters=self._bound(since=_moment(since)))
+        found = await self._client.query(_text("due_hours"), parameters=self._bound(since=second_of(since)))
         due = {hour.replace(tzinfo=UTC): covered for hour, covered in found.result_rows}
         try:
             for _, hours in groupby(due, key=lambda hour: hour.date()):
@@ -137,7 +138,7 @@ class RollupBuilder:
 
     async def _build_day(self, span: _Span) -> None:
         began = time.monotonic()
-        parameters = self._bound(since=_moment(span.since), until=_moment(span.until))
+        parameters = self._bound(since=second_of(span.since), until=second_of(span.until))
         for facts in _FACTS:
             table, query = f"{self._own}{facts}", _text(f"facts_of_{facts}")
             await self._client.command(f"DROP TABLE IF EXISTS {self._database}.{table}")
@@ -159,7 +160,7 @@ class RollupBuilder:
             "bucket >= {day:DateTime('UTC')} AND bucket < {day:DateTime('UTC')} + 86400 "
             "AND NOT (bucket >= {since:DateTime('UTC')} AND bucket < {until:DateTime('UTC')})"
         )
-        parameters = {**parameters, "seconds": _SECONDS[grain], "day": _moment(_midnight(span.day))}
+        parameters = {**parameters, "seconds": _SECONDS[grain], "day": second_of(_midnight(span.day))}
         copy = f"INSERT INTO {self._database}.{built} SELECT * FROM {self._database}.{table} WHERE {keep}"  # noqa: S608
         await self._client.command(copy, parameters=parameters)
         columns = ", ".join(await self._columns(table))
@@ -181,7 +182,7 @@ class RollupBuilder:
             f"SELECT {', '.join(selected)} FROM {self._database}.{hours} AS hour "
             "WHERE hour.bucket >= {day:DateTime('UTC')} AND hour.bucket < {day:DateTime('UTC')} + 86400 "
             f"GROUP BY {', '.join(['bucket', *keys])}",
-            parameters={"day": _moment(_midnight(span.day))},
+            parameters={"day": second_of(_midnight(span.day))},
         )
         await self._replace(days, built, span.day)
 
@@ -206,7 +207,7 @@ class RollupBuilder:
 
         Where two builders replace it in the same instant the rows of both may stay: who sees that replaces them again.
         """
-        bounds = {"day": _moment(_midnight(day))}
+        bounds = {"day": second_of(_midnight(day))}
         rows = await self._count(built, bounds)
         alter = f"ALTER TABLE {self._database}.{table}"
         # A server may refuse an empty source, which would drop the partition unseen.
@@ -271,10 +272,6 @@ def _total(name: str, kind: str) -> str:
 
 def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def _moment(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 @cache

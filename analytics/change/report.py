@@ -138,8 +138,8 @@ def _row(key: str, changed: Changed) -> ChangedRow:
 
 async def _measured(client: AsyncClient, database: str, period: Period) -> Measured:
     spend, results = await asyncio.gather(
-        named_query(client, database, "change_spend", {**bounds(period), "spend": f"spend_by_{period.grain}"}),
-        named_query(client, database, "change_requests", {**bounds(period), "results": f"results_by_{period.grain}"}),
+        named_query(client, database, "change_spend", {**period.bounds, "spend": f"spend_by_{period.grain}"}),
+        named_query(client, database, "change_requests", {**period.bounds, "results": f"results_by_{period.grain}"}),
     )
     requests: dict[Segment, int] = {(row["feature"], row["query_type"]): row["requests"] for row in results}
     return Measured(dict(map(_cell, spend)), requests)
@@ -157,8 +157,8 @@ async def _users(
     client: AsyncClient, database: str, periods: tuple[Period, Period], top: int
 ) -> tuple[list[ChangedRow], ChangedRow | None]:
     before, after = periods
-    versus = {f"versus_{name}": value for name, value in bounds(before).items()}
-    parameters = {**bounds(after), **versus, "users": f"users_by_{after.grain}", "top": top}
+    versus = {f"versus_{name}": value for name, value in before.bounds.items()}
+    parameters = {**after.bounds, **versus, "users": f"users_by_{after.grain}", "top": top}
     found = await named_query(client, database, "change_users", parameters)
     changes = changed_by_user([row for row in found if row["is_named"]])
     rows = [_row(user, changed) for user, changed in changes.items()]
@@ -196,8 +196,3 @@ def _compared(period: Period, measured: Measured) -> ComparedPeriod:
 
 def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
-
-
-def bounds(period: Period) -> dict[str, str]:
-    """Return the parameters `since` and `until` of a named query."""
-    return {name: f"{at:%Y-%m-%d %H:%M:%S}" for name, at in (("since", period.since), ("until", period.until))}

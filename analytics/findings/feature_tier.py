@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from analytics.bound_times import second_of
 from analytics.findings.model import Candidate, Examples
 from analytics.findings.power_user import MARGIN
 from analytics.findings.scene import Row, Scene, money
@@ -145,11 +146,10 @@ async def _by_rule(scene: Scene, downs: Sequence[_Down]) -> Iterable[Candidate]:
     rarest = min(down.asked.requests for down in promising)
     span = max(scene.bucket, timedelta(days=math.ceil(_SAMPLE * scene.days / rarest)))
     until = max(down.asked.last for down in promising) + scene.bucket
-    moment = "%Y-%m-%d %H:%M:%S"
     rows = await scene.window.rollup_rows(
         "finding_rules",
-        since=max(scene.window.period.since, until - span).strftime(moment),
-        until=until.strftime(moment),
+        since=second_of(max(scene.window.period.since, until - span)),
+        until=second_of(until),
         features=[down.of[0] for down in promising],
         query_types=[down.of[1] for down in promising],
         tiers=[down.tier for down in promising],

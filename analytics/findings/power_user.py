@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from analytics.bound_times import second_of
 from analytics.findings.model import SAME_QUESTION_BITS, Candidate, Examples
 from analytics.findings.scene import Row, Scene, money
 from analytics.findings.statistics import Share, p_worse, rated
@@ -73,8 +74,7 @@ def _latest(scene: Scene, alike: Sequence[Row]) -> Mapping[str, str]:
     requests = max(1, sum(row["requests"] for row in alike))
     until = max((row["bucket"] for row in scene.spend), default=scene.window.period.since) + scene.bucket
     since = until - timedelta(days=math.ceil(scene.days * min(1.0, _SAMPLE / requests)))
-    moment = "%Y-%m-%d %H:%M:%S"
-    return {"since": since.strftime(moment), "until": until.strftime(moment)}
+    return {"since": second_of(since), "until": second_of(until)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
+from analytics.bound_times import second_of
 from analytics.findings.model import Examples, Money
 from analytics.findings.statistics import Z95, relative_error
 from analytics.ledger_window import LedgerWindow
@@ -152,14 +153,13 @@ class Scene:
 
     async def evidence(self, examples: Examples, bits: int) -> Sequence[str]:
         """Return ids of requests that show something."""
-        moment = "%Y-%m-%d %H:%M:%S"
         asked = {
             name: getattr(examples, name) or ("" if name in {"user_id", "feature", "query_type", "model"} else 0)
             for name in ("user_id", "feature", "query_type", "tier", "model", "signature")
         }
         span = {
-            "since": examples.since.strftime(moment),
-            "until": (examples.since + self.bucket).strftime(moment),
+            "since": second_of(examples.since),
+            "until": second_of(examples.since + self.bucket),
             "bits": bits,
         }
         rows = await named_query(self.window.client, self.window.database, "finding_examples", {**asked, **span})

@@ -24,6 +24,10 @@ providers may see are not told apart. Prices are list prices of the day of the r
 """
 
 
+class UnpaidProviderError(ValueError):
+    """A page is asked for about a provider that got no call; the message names it."""
+
+
 def leverage_page(report: LeverageReport, provider: str | None = None) -> str:
     """Return the page.
 
@@ -32,11 +36,11 @@ def leverage_page(report: LeverageReport, provider: str | None = None) -> str:
         provider: Whom it is for: what others get is left out. None: it is about all providers.
 
     Raises:
-        ValueError: The provider got no call.
+        UnpaidProviderError: The provider got no call.
     """
     told = [one for one in report.providers if provider in {None, one.provider}]
     if provider is not None and not told:
-        raise ValueError(f"nothing was paid to {provider} in the period")
+        raise UnpaidProviderError(f"nothing was paid to {provider} in the period")
     title = "Where our requests could go" if provider is None else f"What {provider} answers, and what could move"
     style = (files("analytics") / "leverage" / "page.css").read_text("utf-8")
     parts = [

@@ -126,16 +126,15 @@ async def leverage(
         margin: By how much the share of good answers may be lower, with the whole interval.
         discount: Share by which list prices are lowered.
     """
-    bounds = {name: f"{at:%Y-%m-%d %H:%M:%S}" for name, at in (("since", period.since), ("until", period.until))}
     spend, quality = await asyncio.gather(
-        named_query(client, database, "leverage_spend", {**bounds, "spend": f"spend_by_{period.grain}"}),
-        named_query(client, database, "leverage_quality", {**bounds, "quality": f"quality_by_{period.grain}"}),
+        named_query(client, database, "leverage_spend", {**period.bounds, "spend": f"spend_by_{period.grain}"}),
+        named_query(client, database, "leverage_quality", {**period.bounds, "quality": f"quality_by_{period.grain}"}),
     )
     used = dict.fromkeys(f"{row['provider']}/{row['model']}" for row in spend)
     facts = facts_of(used)
     traffic = dict(_traffic(row) for row in spend if row["is_answer"])
     every = max(1, round(sum(row["calls"] for row in spend) / _READ))
-    fits = await _fits(client, database, {**bounds, "every": every}, list(facts.values()))
+    fits = await _fits(client, database, {**period.bounds, "every": every}, list(facts.values()))
     known = Ledgered(traffic, _evidence(quality, traffic), facts, fits)
     moves = best_moves(known, margin, discount)
     total = sum((row["cost"] for row in spend), start=Decimal(0))

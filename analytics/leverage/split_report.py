@@ -117,15 +117,16 @@ async def split_tiers(
         models: That could be in between.
         assumed: What the ledger does not know.
     """
-    bounds = {name: f"{at:%Y-%m-%d %H:%M:%S}" for name, at in (("since", period.since), ("until", period.until))}
-    results = {**bounds, "results": f"results_by_{period.grain}"}
-    [counted] = await named_query(client, database, "split_requests", results)
+    results = f"results_by_{period.grain}"
+    [counted] = await named_query(client, database, "split_requests", {**period.bounds, "results": results})
     every = max(1, round(counted["requests"] / _READ))
     tiers = {"lower": assumed.lower, "upper": assumed.lower + 1}
-    rows = await named_query(client, database, "split_clusters", {**bounds, **tiers, "bins": _BINS, "every": every})
+    rows = await named_query(
+        client, database, "split_clusters", {**period.bounds, **tiers, "bins": _BINS, "every": every}
+    )
     # Hours are unlike, so what was read is scaled by requests and not by hours.
-    read = sum(row["requests_read"] for row in rows)
-    scale = counted["requests"] / read if read and every > 1 else 1.0
+    requests_read = sum(row["requests_read"] for row in rows)
+    scale = counted["requests"] / requests_read if requests_read and every > 1 else 1.0
     days = (period.until - period.since).total_seconds() / _DAY_S
     proposals = [_proposal(model, rows, assumed, scale, _MONTH_DAYS / days) for model in models]
     return SplitReport(

@@ -95,18 +95,6 @@ async def begun_replay(reader: TopicReader, settings: Settings, now_ms: int) -> 
     return Replay(state, max(now_ms - longest - remembered, 0), is_new=is_new)
 
 
-async def current_state(reader: TopicReader, settings: Settings, now_ms: int) -> BudgetState:
-    """Read the log up to its end as it is now.
-
-    Raises:
-        aiokafka.errors.KafkaError: The broker can't be reached, or refuses.
-    """
-    replay = await begun_replay(reader, settings, now_ms)
-    async for record in reader.read(log_of(settings), since_ms=replay.since_ms):
-        replay.take(record)
-    return replay.state
-
-
 async def _latest_snapshot(
     reader: TopicReader, tp: TopicPartition, plans: Sequence[BudgetPlan], end: int
 ) -> Sequence[BudgetSnapshot] | None:

@@ -64,6 +64,16 @@ async def admin_client(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClien
         await client.close()
 
 
+async def cluster_id(kafka: KafkaSettings) -> str:
+    """Return the id of the cluster, by which rows of the ledger are told apart.
+
+    Raises:
+        BrokerAwayError: If no broker answers.
+    """
+    async with admin_client(kafka) as admin:
+        return str((await admin.describe_cluster())["cluster_id"])
+
+
 def retention_ms(settings: Settings) -> int:
     """Return how long the broker keeps records: a week, and at least twice the window of recognised duplicates."""
     return max(_RETENTION_MS, int(settings.delivery.dedup_window_s * 2000))

@@ -110,6 +110,7 @@ async def test_a_signal_ends_the_waiting_for_a_broker_that_does_not_run(simulato
         sink.child.kill()
 
 
+@pytest.mark.slow
 async def test_a_topic_that_is_missing_is_not_waited_for(kafka, simulator, tmp_path):
     process = Process(Deployment(kafka.bootstrap_servers, tmp_path, simulator_url=simulator.url), "worker", "worker")
     try:

@@ -8,6 +8,7 @@ import json
 import os
 import random
 
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from support.bad_records import RECORD_MAX_BYTES, REQUEST_MAX_BYTES, rows
 from support.deployment import Deployment
@@ -90,6 +91,7 @@ def is_bad(spec, value):
     return False
 
 
+@pytest.mark.slow
 async def test_mutated_records(deployment, simulator):
     await deployment.start_worker()
     chance = random.Random(7)

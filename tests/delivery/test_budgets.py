@@ -12,10 +12,9 @@ import pytest
 
 from analytics.clickhouse import open_client
 from streams.budgets.money import usd_of
-from streams.budgets.replay import current_state
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import Output, Publisher
-from streams.kafka.topic_reader import TopicReader
+from tierstream.operations.budgets import read_budgets
 from tierstream.simulator.server import running_simulator
 from topics.budgets import BudgetSnapshot, Payer, Reservation, Spending
 from topics.journal import CallEnded
@@ -78,9 +77,8 @@ def requests(n, user="ann"):
 
 
 async def budget_sums(deployment):
-    now_ms = int(utc_now().timestamp() * 1000)
-    state = await current_state(TopicReader(deployment.kafka), deployment.settings, now_ms)
-    return {(a.plan.name, a.key): usd_of(amount) for a, amount in state.sums(now_ms)}
+    view = await read_budgets(deployment.settings, utc_now())
+    return {(a.plan.name, a.key): usd_of(amount) for a, amount in view.state.sums(view.now_ms)}
 
 
 async def ledger_sum(deployment, client, calls):
@@ -171,6 +169,33 @@ async def test_the_command_shows_what_is_spent_and_where_the_ledger_differs(depl
         ("users", "user:bob"),
         ("everybody", "all"),
     }
+
+
+@pytest.mark.slow
+async def test_a_spending_that_its_worker_did_not_live_to_write_is_written_once(deployment, clickhouse_url):
+    await asyncio.gather(deployment.start_worker(), deployment.start("sink", CLICKHOUSE_URL=clickhouse_url))
+    asked = [*requests(2, "ann"), *requests(1, "bob")]
+    await deployment.send(asked)
+    await deployment.settled([request.request_id for request in asked])
+    ended = [record for record in await deployment.read(CALLS) if isinstance(record, CallEnded)]
+    # Another worker had it on the wire too, and died between the journal and the log of budgets.
+    lost = next(one for one in ended if one.request_id == "ann0").model_copy(
+        update={"call_id": uuid4(), "ended_at": utc_now()}
+    )
+    async with Publisher(deployment.kafka) as publisher:
+        await publisher.publish([Output(CALLS, lost)])
+    # What ended just now is not compared yet.
+    while (await command(deployment, clickhouse_url, "budgets", "--check", "--json"))[0] == 0:
+        deployment.check()
+
+    code, shown = await command(deployment, clickhouse_url, "budgets", "--check", "--repair", "--json")
+    assert (code, shown["differences"]) == (0, [])
+    assert [(one["call_id"], one["payer"]["user_id"]) for one in shown["written"]] == [(str(lost.call_id), "ann")]
+    code, shown = await command(deployment, clickhouse_url, "budgets", "--check", "--repair", "--json")
+    assert (code, shown["written"]) == (0, [])
+    spendings = [record for record in await deployment.read(BUDGETS) if isinstance(record, Spending)]
+    assert sorted(one.call_id for one in spendings) == sorted(one.call_id for one in [*ended, lost])
+    assert (await budget_sums(deployment))["everybody", ""] == sum(one.cost_usd for one in [*ended, lost])
 
 
 @pytest.mark.slow

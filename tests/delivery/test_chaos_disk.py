@@ -95,6 +95,7 @@ async def test_a_server_that_was_not_told_so_takes_no_faults(tmp_path):
         await server.stop()
 
 
+@pytest.mark.slow
 async def test_a_full_disk_delays_rows_and_loses_none(deployment, clickhouse, caplog):
     with caplog.at_level(logging.WARNING):
         async with deployment.running(deployment.sink(batch_rows=20)):

@@ -119,6 +119,7 @@ async def test_a_retry_is_one_revision_from_the_next_tier_whatever_dies(deployme
     assert (counts["feedback"], counts["retried_revisions"]) == (180, 60)
 
 
+@pytest.mark.slow
 async def test_what_can_not_be_matched_is_told_and_bad_feedback_is_a_dead_letter(deployment, simulator, tmp_path):
     [request] = requests(1, max_tier=1)
     await deployment.start_worker()

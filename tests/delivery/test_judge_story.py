@@ -59,6 +59,7 @@ async def trace(deployment, clickhouse_url, request_id):
             return found
 
 
+@pytest.mark.slow
 async def test_the_judge_takes_a_misrouted_question_to_the_tier_that_answers_it(deployment, simulator, clickhouse_url):
     script = {"prompt": QUESTION, "label": 3, "answer": RIGHT, "wrong": "Yes, at any time.", "failure": "wrong"}
     simulator.script.add_lines(json.dumps(script), "test")
@@ -91,6 +92,7 @@ async def test_the_judge_takes_a_misrouted_question_to_the_tier_that_answers_it(
     assert why == ["judge: fail: wrong"] * 2
 
 
+@pytest.mark.slow
 async def test_what_a_judge_said_reaches_requesters_and_neither_the_ledger_nor_a_log(
     deployment, simulator, clickhouse_url
 ):

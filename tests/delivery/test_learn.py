@@ -80,6 +80,7 @@ async def test_what_was_learned_decides_and_outlives_whoever_learned_it(deployme
     await said(deployment, OnlinePolicyUpdate, lambda policy: policy.version > newest)
 
 
+@pytest.mark.slow
 async def test_a_candidate_that_fails_is_stopped_by_itself(deployment, simulator):
     simulator.set_behaviour("together", "meta-llama/Llama-3.3-70B-Instruct-Turbo", rate_500=1.0)
     await deployment.start_worker()

@@ -92,7 +92,7 @@ def _leverage(
 
     Of the last 30 days unless told otherwise.
     """
-    from analytics.leverage.page import leverage_page  # noqa: PLC0415 - other reports need no page
+    from analytics.leverage.page import UnpaidProviderError, leverage_page  # noqa: PLC0415 - other reports need no page
     from tierstream.cli.render.leverage import show_leverage  # noqa: PLC0415
 
     if provider is not None and html is None:
@@ -103,7 +103,7 @@ def _leverage(
     if html is not None:
         try:
             html.write_text(leverage_page(found, provider), encoding="utf-8")
-        except ValueError as problem:
+        except UnpaidProviderError as problem:
             raise typer.BadParameter(str(problem)) from None
     if as_json:
         show_json(found.model_dump(mode="json"))

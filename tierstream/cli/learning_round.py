@@ -11,6 +11,7 @@ from analytics.ledger_window import LedgerWindow
 from streams.config.settings import Settings
 from streams.control.control_state import ControlState
 from streams.control.model_store import MissingModelError, ModelStore
+from streams.kafka.admin import cluster_id
 from streams.kafka.clock import utc_now
 from streams.learning.failure_shares import Cell, Worsening, worsening
 from streams.routing.classifier import Classifier
@@ -26,7 +27,7 @@ from tierstream.client.request_file import InputError
 from tierstream.operations.model_versions import steps_now
 from tierstream.training import TrainingError
 from tierstream.training.candidate import Measured, measure, model_file, train_candidate
-from tierstream.training.own_traffic import OwnTraffic, cluster_id, read_own_traffic
+from tierstream.training.own_traffic import OwnTraffic, read_own_traffic
 from topics.base import from_millis
 from topics.control import ModelFile, ModelVersion
 from topics.learned import Promotion, PromotionFigure
@@ -158,7 +159,7 @@ async def _publish(settings: Settings, record: ModelFile, page: Promotion, measu
 
 
 async def _failures(settings: Settings, classifier: str, since: datetime, until: datetime) -> list[Cell]:
-    cluster = await cluster_id(settings)
+    cluster = await cluster_id(settings.kafka)
     async with open_client(settings.clickhouse.url or "") as client:
         window = LedgerWindow(client, settings.clickhouse.database, since, until)
         rows = await window.rows("learning_failures", cluster=cluster, classifier=classifier)

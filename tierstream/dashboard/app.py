@@ -21,6 +21,7 @@ from tierstream.dashboard.pages import Dashboard
 from tierstream.dashboard.period import PeriodError
 from tierstream.dashboard.search import SearchError
 from tierstream.dashboard.static_files import static_file
+from tierstream.operations.cost_reports import SplitError, WindowError
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,8 @@ def new_app(dashboard: Dashboard) -> ASGIApp:
             HTTPException: _not_served,
             PeriodError: _misunderstood,
             SearchError: _misunderstood,
+            WindowError: _misunderstood,
+            SplitError: _has_none,
             **dict.fromkeys((ClickHouseUnavailable, *UNREACHABLE), _without_ledger),
             Exception: _failed,
         },
@@ -76,6 +79,10 @@ async def _not_served(request: Request, error: Exception) -> Response:
 
 async def _misunderstood(request: Request, error: Exception) -> Response:
     return _problem(request, 400, "The address can't be read", f"{error}.")
+
+
+async def _has_none(request: Request, error: Exception) -> Response:
+    return _problem(request, 404, _TITLES[404], f"{error}.")
 
 
 async def _without_ledger(request: Request, error: Exception) -> Response:

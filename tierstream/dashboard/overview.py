@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from analytics.bound_times import second_of
 from analytics.ledger_window import PriceList
 from tierstream.dashboard.charts import Chart, Series, tier_colour
 from tierstream.dashboard.flow import Path
@@ -94,14 +95,14 @@ async def overview(
         ClickHouseUnavailable: The ledger can't be asked.
     """
     grain = period.grain
-    shown = {"since": _bound(period.since), "until": _bound(period.until), "step": period.step_s}
-    compared = {**shown, "before": _bound(period.before)}
+    shown = {"since": second_of(period.since), "until": second_of(period.until), "step": period.step_s}
+    compared = {**shown, "before": second_of(period.before)}
     spend, results, times, flow, state = await asyncio.gather(
         ledger.rows("dashboard_spend", {**compared, "spend": f"spend_by_{grain}"}),
         ledger.rows("dashboard_results", {**compared, "results": f"results_by_{grain}"}),
         ledger.rows("dashboard_times", {**shown, "times": f"times_by_{grain}"}),
-        ledger.rows("dashboard_flow", {"since": _bound(now - FLOW_SPAN)}),
-        ledger.rows("dashboard_state", {"now": _bound(now)}),
+        ledger.rows("dashboard_flow", {"since": second_of(now - FLOW_SPAN)}),
+        ledger.rows("dashboard_state", {"now": second_of(now)}),
     )
     buckets = _buckets(period, spend, results)
     frontier_costs = _frontier_costs(results, prices)
@@ -117,10 +118,6 @@ async def overview(
         state=_state(state),
         is_empty=not any(row["step"] != _EARLIER for row in (*spend, *results)),
     )
-
-
-def _bound(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _buckets(period: Period, *answers: Iterable[Row]) -> list[datetime]:

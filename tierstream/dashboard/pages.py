@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from analytics.ledger_window import LedgerWindow, PriceList
-from analytics.leverage.page import leverage_page
+from analytics.leverage.page import UnpaidProviderError, leverage_page
 from analytics.leverage.report import LeverageReport
 from analytics.reports import REPORTS
 from analytics.reports.findings import FindingsReport, findings
@@ -25,7 +25,7 @@ from tierstream.dashboard.findings import LatestFindings
 from tierstream.dashboard.flow import NARROW, WIDE, lay_out
 from tierstream.dashboard.ledger import Ledger
 from tierstream.dashboard.overview import FLOW_SPAN, overview
-from tierstream.dashboard.period import CHOICES, Period, PeriodError, choose
+from tierstream.dashboard.period import CHOICES, Period, choose
 from tierstream.dashboard.report_tables import as_csv, tables_of
 from tierstream.dashboard.special_reports import BY, change_chart, options_of, tabular
 from tierstream.dashboard.static_files import address
@@ -72,14 +72,12 @@ class Dashboard:
 
         Raises:
             ClickHouseUnavailable: The ledger can't be asked.
-            PeriodError: The report has nothing whole to tell of in the period.
+            WindowError: The report has nothing whole to tell of in the period.
+            SplitError: There are no two tiers to have one in between.
         """
         async with self.ledger.client() as client:
             window = LedgerWindow(client, self.ledger.database, period.since, period.until, prices=self.prices)
-            try:
-                return await self.reports[name](window, **(options or {}))
-            except ValueError as problem:
-                raise PeriodError(str(problem)) from problem
+            return await self.reports[name](window, **(options or {}))
 
 
 def new_dashboard(
@@ -184,7 +182,7 @@ async def leverage_print(request: Request) -> Response:
         raise HTTPException(404)
     try:
         html = leverage_page(report, request.query_params.get("provider") or None)
-    except ValueError as problem:
+    except UnpaidProviderError as problem:
         raise HTTPException(404, f"{problem}.") from None
     # Its styles are in it, for it is a file of its own elsewhere.
     policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"

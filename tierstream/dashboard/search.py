@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from analytics.bound_times import microsecond_of, second_of
 from tierstream.dashboard.ledger import Ledger
 from tierstream.dashboard.period import Period
 
@@ -69,12 +70,8 @@ async def find(ledger: Ledger, search: Search, period: Period) -> Found:
         ClickHouseUnavailable: The ledger can't be asked.
     """
     after_at, after_id, after_revision = search.after or (period.until, "", 0)
-    window = {"since": f"{period.since:%Y-%m-%d %H:%M:%S}", "until": f"{period.until:%Y-%m-%d %H:%M:%S}"}
-    place = {
-        "after_at": f"{after_at:%Y-%m-%d %H:%M:%S.%f}"[:-3],
-        "after_id": after_id,
-        "after_revision": after_revision,
-    }
+    window = {"since": second_of(period.since), "until": second_of(period.until)}
+    place = {"after_at": microsecond_of(after_at), "after_id": after_id, "after_revision": after_revision}
     rows = await ledger.rows(
         "dashboard_requests", {**window, **place, **search.texts, **search.tiers, "limit": PAGE + 1}
     )

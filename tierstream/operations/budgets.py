@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from aiokafka import TopicPartition
 
+from analytics.bound_times import microsecond_of
 from analytics.clickhouse import AsyncClient, open_client
 from analytics.named_query import named_query
 from streams.budgets.money import pico_of, plain, usd_of
@@ -17,7 +18,7 @@ from streams.budgets.plan import BudgetPlan, places, plans_of
 from streams.budgets.replay import begun_replay, log_of, read
 from streams.budgets.state import BudgetState, identity_of
 from streams.config.settings import Settings
-from streams.kafka.admin import admin_client
+from streams.kafka.admin import cluster_id
 from streams.kafka.topic_reader import TopicReader, partitions_of
 from topics.alerts import Alert
 from topics.base import from_millis
@@ -184,8 +185,8 @@ async def differences(settings: Settings, now: datetime, patience_s: float) -> t
 async def _of_plan(client: AsyncClient, settings: Settings, view: BudgetView, plan: BudgetPlan) -> Iterable[Difference]:
     parameters = {
         "by": plan.settings.by,
-        "since": _moment(from_millis(view.since_ms(plan))),
-        "until": _moment(view.until),
+        "since": microsecond_of(from_millis(view.since_ms(plan))),
+        "until": microsecond_of(view.until),
     }
     ledger: dict[str, Decimal] = {}
     unknown = Decimal(0)
@@ -213,9 +214,7 @@ async def _caught_up(
     client: AsyncClient, settings: Settings, ends: Mapping[TopicPartition, int], patience_s: float
 ) -> None:
     """Wait until the ledger has all that the journal held."""
-    async with admin_client(settings.kafka) as admin:
-        cluster = str((await admin.describe_cluster())["cluster_id"])
-    parameters = {"cluster": cluster, "topic": CALLS.full_name(settings.kafka.prefix)}
+    parameters = {"cluster": await cluster_id(settings.kafka), "topic": CALLS.full_name(settings.kafka.prefix)}
     give_up_at = asyncio.get_running_loop().time() + patience_s
     while True:
         rows = await named_query(client, settings.clickhouse.database, "budget_progress", parameters)
@@ -244,7 +243,3 @@ async def read_alerts(settings: Settings, since: datetime) -> list[Alert]:
                 continue
             found.setdefault(str(alert.id), alert)
     return sorted(found.values(), key=lambda alert: alert.at)
-
-
-def _moment(at: datetime) -> str:
-    return at.strftime("%Y-%m-%d %H:%M:%S.%f")

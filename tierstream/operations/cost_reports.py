@@ -1,6 +1,7 @@
 """The reports that compare, and what they need of the settings beside the ledger's sums; for all who show them."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -23,6 +24,10 @@ USUAL_MONTH: Final = timedelta(days=30)
 DISCOUNT: Final = Decimal("0.2")
 MARGIN: Final = 0.05
 CLOSES: Final = (0.5, 1.0)
+
+
+class WindowError(ValueError):
+    """Nothing whole is over in the window that a report is asked of; the message says which."""
 
 
 class SplitError(ValueError):
@@ -49,16 +54,17 @@ class CostReports:
         """Say why the cost changed against as much time before: volume, tokens, models, escalations, caching, price.
 
         Raises:
-            ValueError: No hour or day of the window is over.
+            WindowError: No hour or day of the window is over.
         """
-        periods = compared_periods(self.clock(), window.since, self._end(window))
+        with _told_of_window():
+            periods = compared_periods(self.clock(), window.since, self._end(window))
         return await cost_change(window.client, window.database, periods, by, top)
 
     async def leverage(self, window: LedgerWindow) -> LeverageReport:
         """Show what could move to other providers, by measured quality: volume, saving, and what each would lose.
 
         Raises:
-            ValueError: No hour or day of the window is over.
+            WindowError: No hour or day of the window is over.
         """
         return await self.leveraged(window.client, window.database, self._whole(window))
 
@@ -66,7 +72,7 @@ class CostReports:
         """Propose which requests a tier between tiers 1 and 2 should get, and what that saves; or say that none pays.
 
         Raises:
-            ValueError: No hour or day of the window is over.
+            WindowError: No hour or day of the window is over.
             SplitError: There is no second tier.
         """
         return await self.splits(window.client, window.database, self._whole(window))
@@ -116,8 +122,17 @@ class CostReports:
         return await split_tiers(client, database, period, models, assumed)
 
     def _whole(self, window: LedgerWindow) -> Period:
-        return whole_period(self.clock(), window.since, self._end(window), USUAL_MONTH)
+        with _told_of_window():
+            return whole_period(self.clock(), window.since, self._end(window), USUAL_MONTH)
 
     def _end(self, window: LedgerWindow) -> datetime | None:
         """Return the window's end; None where it is not there yet, so that no part of an hour or day is compared."""
         return None if window.until is None or window.until > self.clock() else window.until
+
+
+@contextmanager
+def _told_of_window() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as problem:
+        raise WindowError(str(problem)) from problem

@@ -9,10 +9,11 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
+from analytics.bound_times import microsecond_of
 from analytics.clickhouse import AsyncClient, open_client
 from analytics.named_query import named_query_blocks
 from streams.config.settings import Settings
-from streams.kafka.admin import admin_client
+from streams.kafka.admin import cluster_id
 from topics.registry import REQUESTS
 
 Progress = Callable[[float], None]
@@ -195,13 +196,12 @@ async def read_record(
         ClickHouseUnavailable: ClickHouse can't be used.
         aiokafka.errors.KafkaError: The broker can't be reached.
     """
-    async with admin_client(settings.kafka) as admin:
-        cluster = str((await admin.describe_cluster())["cluster_id"])
+    cluster = await cluster_id(settings.kafka)
     window = {
         "cluster": cluster,
-        "since": _moment(since),
-        "until": _moment(until),
-        "horizon": _moment(until + timedelta(seconds=settings.delivery.dedup_window_s)),
+        "since": microsecond_of(since),
+        "until": microsecond_of(until),
+        "horizon": microsecond_of(until + timedelta(seconds=settings.delivery.dedup_window_s)),
     }
     topic = REQUESTS.full_name(settings.kafka.prefix)
     async with open_client(settings.clickhouse.url or "", timeout_s=_TIMEOUT_S) as client:
@@ -248,7 +248,3 @@ def _decision(
     outcome: str, tier: int, rule: str, classifier: str, scores: Sequence[float], detail: str
 ) -> RecordedDecision:
     return RecordedDecision(tier, rule, classifier, tuple(scores), detail, outcome == EXPIRED)
-
-
-def _moment(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03}"

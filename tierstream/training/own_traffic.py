@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from aiokafka import TopicPartition
 
+from analytics.bound_times import microsecond_of
 from analytics.clickhouse import open_client
 from analytics.ledger_window import LedgerWindow
 from streams.config.settings import Settings
-from streams.kafka.admin import admin_client
+from streams.kafka.admin import cluster_id
 from streams.kafka.topic_reader import TopicReader
 from streams.learning.tier_targets import AnswerLabel, BoundaryTarget, boundary_targets
 from topics.codec import DecodeError, decode
@@ -112,23 +113,17 @@ async def read_own_traffic(
     )
 
 
-async def cluster_id(settings: Settings) -> str:
-    """Return the id of the Kafka cluster, by which rows of the ledger are told apart."""
-    async with admin_client(settings.kafka) as admin:
-        return str((await admin.describe_cluster())["cluster_id"])
-
-
 async def _labels(settings: Settings, since: datetime, until: datetime) -> Sequence[dict[str, Any]]:
     sources = settings.learning.sources
     async with open_client(settings.clickhouse.url or "") as client:
         return await LedgerWindow(client, settings.clickhouse.database, since, until).rows(
             "learning_labels",
-            cluster=await cluster_id(settings),
+            cluster=await cluster_id(settings.kafka),
             sources=list(sources),
             weights=[source.weight for source in sources.values()],
             bounds=[source.per_user_day for source in sources.values()],
             requests_topic=REQUESTS.full_name(settings.kafka.prefix),
-            asked_since=f"{since - _ASKED_BEFORE:%Y-%m-%d %H:%M:%S}",
+            asked_since=microsecond_of(since - _ASKED_BEFORE),
             most_represented=_MOST_REPRESENTED,
             most=settings.learning.max_labels,
         )

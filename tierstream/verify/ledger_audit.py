@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from analytics.clickhouse import AsyncClient, open_client
 from analytics.named_query import named_query, named_query_blocks
 from streams.config.settings import Settings, SettingsError
-from streams.kafka.admin import admin_client
+from streams.kafka.admin import cluster_id
 from tierstream.verify.ended_calls import pico_usd, usd
 from tierstream.verify.evidence import Evidence, Span
 from tierstream.verify.findings import Check, Findings
@@ -156,8 +156,7 @@ async def open_ledger(
         findings.skip_ledger("no ClickHouse: set CLICKHOUSE_URL or start the embedded stack")
         yield NoLedger()
         return
-    async with admin_client(settings.kafka) as admin:
-        cluster = str((await admin.describe_cluster())["cluster_id"])
+    cluster = await cluster_id(settings.kafka)
     async with open_client(settings.clickhouse.url) as client:
         await _require_views(client, settings.clickhouse.database)
         yield LedgerAudit(client, settings, cluster, findings, evidence, wait_until=wait_until)

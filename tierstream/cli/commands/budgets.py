@@ -13,13 +13,14 @@ from tierstream.cli.connection import load_with_kafka, with_clickhouse
 from tierstream.cli.help_text import examples
 from tierstream.cli.moments import Since
 from tierstream.cli.options import AsJson
-from tierstream.cli.render.budgets import show_alerts, show_budgets, show_differences
+from tierstream.cli.render.budgets import show_alerts, show_budgets, show_differences, show_written
 from tierstream.cli.render.results import show_json
 from topics.registry import ALERTS, BUDGETS
 
 if TYPE_CHECKING:
     from tierstream.operations.budgets import BudgetView, Difference
     from topics.alerts import Alert
+    from topics.budgets import Spending
 
 _RECENT: Final = timedelta(days=1)
 _DIFFERS: Final = 1
@@ -40,6 +41,9 @@ def show(
     check: Annotated[
         bool, typer.Option("--check", help="Compare with the ledger; exit code 1 where an account differs.")
     ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="With --check: where one differs, count calls that are missing.")
+    ] = False,
     timeout: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="With --check: how long to wait for the sink.")
     ] = 30.0,
@@ -47,15 +51,20 @@ def show(
     """Show what each user, feature or tag has spent of its budgets, and how much is left."""
     if ctx.invoked_subcommand is not None:
         return
+    if repair and not check:
+        raise typer.BadParameter("--repair mends what --check finds: give --check too")
     settings = load_with_kafka(ctx)
     if check:
         settings = with_clickhouse(settings)
-    view, found = asyncio.run(_look(settings, check=check, timeout_s=timeout))
+    view, found, written = asyncio.run(_look(settings, check=check, repair=repair, timeout_s=timeout))
     if as_json:
         differing = {"differences": [one.as_json() for one in found]} if found is not None else {}
-        show_json({"budgets": [report.as_json() for report in view.reports], **differing})
+        repaired = {"written": [one.model_dump(mode="json") for one in written]} if repair else {}
+        show_json({"budgets": [report.as_json() for report in view.reports], **differing, **repaired})
     else:
         show_budgets(view.reports, has_budgets=bool(settings.budgets))
+        if repair:
+            show_written(written)
         if found is not None:
             show_differences(found, len(view.reports))
     if found:
@@ -72,13 +81,20 @@ def alerts(ctx: typer.Context, since: Since = None, as_json: AsJson = False) -> 
         show_alerts(found)
 
 
-async def _look(settings: Settings, *, check: bool, timeout_s: float) -> tuple["BudgetView", list["Difference"] | None]:
-    from tierstream.operations.budgets import differences, read_budgets  # noqa: PLC0415 - brings the clients
+async def _look(
+    settings: Settings, *, check: bool, repair: bool, timeout_s: float
+) -> tuple["BudgetView", list["Difference"] | None, list["Spending"]]:
+    from tierstream.operations.budget_repair import write_missing  # noqa: PLC0415 - brings the clients
+    from tierstream.operations.budgets import differences, read_budgets  # noqa: PLC0415
 
     await require_topics(settings.kafka, BUDGETS)
-    if check:
-        return await differences(settings, utc_now(), timeout_s)
-    return await read_budgets(settings, utc_now()), None
+    if not check:
+        return await read_budgets(settings, utc_now()), None, []
+    view, found = await differences(settings, utc_now(), timeout_s)
+    if not (repair and found):
+        return view, found, []
+    written = await write_missing(settings, view)
+    return *await differences(settings, utc_now(), timeout_s), written
 
 
 async def _alerts(settings: Settings, since: datetime) -> list["Alert"]:

@@ -10,6 +10,7 @@ from streams.budgets.money import in_words
 from tierstream.cli.console import output, show_table
 from tierstream.cli.render.results import printable
 from topics.alerts import Alert
+from topics.budgets import Spending
 
 if TYPE_CHECKING:
     from tierstream.operations.budgets import BudgetReport, Difference
@@ -50,6 +51,14 @@ def show_differences(differences: Sequence["Difference"], accounts: int) -> None
         typer.echo(
             f"{one.plan.name} of {name}: {in_words(one.spent_usd)} spent, {in_words(one.ledger_usd)} in the ledger"
         )
+
+
+def show_written(spendings: Sequence[Spending]) -> None:
+    """Print which spendings were missing and are counted now."""
+    if not spendings:
+        typer.echo("no spending was missing")
+    for one in spendings:
+        typer.echo(f"counted {in_words(one.cost_usd)} of call {one.call_id}, request {printable(one.request_id)}")
 
 
 def show_alerts(alerts: Sequence[Alert]) -> None:

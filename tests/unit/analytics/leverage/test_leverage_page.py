@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from analytics.leverage.page import leverage_page
+from analytics.leverage.page import UnpaidProviderError, leverage_page
 from analytics.leverage.report import LeverageReport, ModelVolume, MoveRow, ProviderLeverage
 
 VOID = {"meta", "br", "link", "img"}
@@ -161,7 +161,7 @@ def test_a_page_for_one_provider_tells_nothing_of_what_others_get():
     assert "secret" not in text
     assert "4,938" not in text
     assert "50%" not in text
-    with pytest.raises(ValueError, match="nothing was paid to c"):
+    with pytest.raises(UnpaidProviderError, match="nothing was paid to c"):
         leverage_page(BOTH, "c")
 
 

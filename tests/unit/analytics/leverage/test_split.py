@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from analytics.leverage.quality import Evidence
 from analytics.leverage.split import Flow, Kind, Split, propose
@@ -80,7 +81,7 @@ def test_the_same_evidence_makes_the_same_proposal():
     assert proposed(kind(0.8, 0.92)) == proposed(kind(0.8, 0.92))
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 400), st.one_of(st.none(), st.floats(0, 1)))
 def test_shares_stay_shares_whatever_was_seen(lower, upper, judged, sure):
     flow = Flow(10, Decimal(1), Decimal("0.1"))

@@ -16,6 +16,7 @@ from support.budget_world import (
     spending,
     state_of,
 )
+from support.examples import examples
 from support.in_memory import BASE_MS
 
 from streams.budgets.money import pico_of, usd_of
@@ -231,7 +232,7 @@ def test_a_snapshot_is_as_good_as_all_that_it_stands_for(records, data):
 
 
 @given(logs())
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_grants_stay_within_the_limit_and_no_money_is_lost(records):
     state, counted = state_of(*PLANS), {}
     for record, at_ms in records:

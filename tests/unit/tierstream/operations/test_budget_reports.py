@@ -7,7 +7,8 @@ from support.budget_world import apply, plan, reservation, spending, state_of
 from support.in_memory import BASE_MS
 
 from streams.budgets.money import in_words
-from tierstream.cli.render.budgets import show_alerts, show_budgets, show_differences
+from tierstream.cli.render.budgets import show_alerts, show_budgets, show_differences, show_written
+from tierstream.operations.budget_repair import counted
 from tierstream.operations.budgets import BudgetView, Difference, _differing
 
 PLANS = (plan("users", by="user"), plan("everybody", usd="10", hard="none"))
@@ -83,6 +84,17 @@ def test_any_difference_counts_but_calls_of_requests_without_a_result(capsys, ou
 def test_a_difference_names_both_sums(capsys):
     show_differences([Difference(PLANS[0], "ann", Decimal("0.3"), Decimal("0.25"))], 1)
     assert capsys.readouterr().out == "users of user:ann: $0.30 spent, $0.25 in the ledger\n"
+
+
+def test_what_is_written_later_is_charged_to_budgets_alone_that_counted_by_then(capsys):
+    state = state_of(*PLANS, plan("nightly", by="tag", value="nightly"))
+    state.since_ms = {"users": BASE_MS, "everybody": BASE_MS, "nightly": BASE_MS + 60_000}
+    early, late, tagged = spending(1, ended_s=-1), spending(2), spending(3, ended_s=1, tags=("nightly",))
+    assert counted([early, late, tagged], state) == [late]
+    assert counted([tagged], state_of(plan("bobs", by="user", value="bob"))) == []
+    show_written([late])
+    show_written([])
+    assert capsys.readouterr().out == f"counted $0.10 of call {late.call_id}, request r2\nno spending was missing\n"
 
 
 @pytest.mark.parametrize(

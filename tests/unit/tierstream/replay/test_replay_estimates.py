@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.replayed_requests import ASKED_MS, MODELS, call, decision, line, recorded, replayed
 
 from streams.config.context_windows import ContextWindows
@@ -60,7 +61,7 @@ def test_another_price_bills_the_recorded_tokens_anew(base, lengths):
     assert told.usd.value == pytest.approx(sum(7 * i + 11 * o for i, o in lengths) / 1e6)
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(st.integers(40, 120), st.integers(1, 40))
 def test_who_moves_costs_what_others_cost_there(base, stay, move):
     """All questions and answers are alike, so that the estimate has to come close to the price of one."""
