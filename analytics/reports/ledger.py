@@ -96,7 +96,7 @@ class LedgerReport(Report):
 
 
 async def ledger(window: LedgerWindow, *, exact: bool = False) -> LedgerReport:
-    """Show every kind of paid call, reconcile results with calls, and list unknown and duplicate calls.
+    """Show every kind of paid call, how results and calls agree, and unknown and duplicate calls.
 
     Args:
         window: Of requests that settled in it; calls of requests without a result carry no tag.

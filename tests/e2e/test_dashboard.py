@@ -1,23 +1,16 @@
 """The dashboard in a browser: what it transfers, who can use it, and the way from the flow to a request's trace."""
 
-import asyncio
-import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
-from support.dashboard_server import browser_path, running_dashboard
+from support.browser_looks import LOOKS, apart, look, running_browser, until_drawn
+from support.dashboard_server import running_dashboard
 from support.dashboard_traffic import ESCALATED, empty_ledger, fill_dashboard
 
 import tierstream.dashboard.ledger
 from tierstream.stack.ports import free_port
 
-sync_api = pytest.importorskip("playwright.sync_api")
-
-AXE = (Path(__file__).parents[1] / "support" / "axe.min.js").read_text()
-SHOTS = os.environ.get("SCREENSHOTS")
 TOKEN = "a token of more than sixteen characters"
 PAGES = {
     "overview": "/",
@@ -36,28 +29,12 @@ REPORT_PAGES = {
     "by user": "/report/change?period=7d&by=user",
     "to print": "/report/leverage/page",
 }
-LOOKS = [
-    ("light", 1280),
-    ("dark", 390),
-    pytest.param("dark", 1280, marks=pytest.mark.slow),
-    pytest.param("light", 390, marks=pytest.mark.slow),
-]
-
-
-def apart(work):
-    """Run a coroutine in a thread of its own: the browser's driver has a loop in this one."""
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(asyncio.run, work).result()
 
 
 @pytest.fixture(scope="module")
 def browser():
-    path = browser_path()
-    with sync_api.sync_playwright() as playwright:
-        # Its sandbox needs rights that a container's root lacks; it sees no other pages than ours.
-        running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.getuid() == 0 else [])
+    with running_browser() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -78,47 +55,6 @@ def empty(module_clickhouse_url):
 def page(browser):
     with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
         yield context.new_page()
-
-
-def watched(page, address):
-    """Collect what must not be: errors on the console, and requests that lead elsewhere."""
-    found = []
-    page.on("console", lambda said: found.append(said.text) if said.type in {"error", "warning"} else None)
-    page.on("pageerror", lambda error: found.append(str(error)))
-    page.on("request", lambda one: None if one.url.startswith((f"{address}/", "data:")) else found.append(one.url))
-    return found
-
-
-def violations(page):
-    page.evaluate(AXE)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found["violations"]]
-
-
-def until_drawn(page):
-    page.wait_for_function("[...document.querySelectorAll('[data-chart]')].every(box => 'drawn' in box.dataset)")
-
-
-def look(browser, address, paths, scheme, width, kind):
-    """Open pages; return what is wrong with them."""
-    problems = []
-    with browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
-    ) as context:
-        page = context.new_page()
-        found = watched(page, address)
-        for name, path in paths.items():
-            found.clear()
-            page.goto(address + path)
-            until_drawn(page)
-            if SHOTS:
-                page.screenshot(path=f"{SHOTS}/{name}-{kind}-{scheme}-{width}.png", full_page=True)
-            wide = page.evaluate("document.documentElement.scrollWidth")
-            problems += [(name, f"{wide} px wide")] * (wide > width)
-            # That there is no such page is an error for the console too.
-            problems += [(name, said) for said in found if "the server responded with a status of" not in said]
-            problems += [(name, *violation) for violation in violations(page)]
-    return problems
 
 
 @pytest.mark.parametrize("pages", [PAGES, REPORT_PAGES], ids=["pages", "reports"])
@@ -219,6 +155,16 @@ def test_the_first_page_stays_up_to_date_until_it_is_paused(page, module_clickho
         page.clock.run_for(30_000)
         assert page.get_by_text("Paused").is_visible()
         assert asked == []
+
+
+def test_on_a_phone_the_navigation_is_one_row_with_the_page_in_sight(browser, full):
+    with browser.new_context(viewport={"width": 390, "height": 800}) as context:
+        page = context.new_page()
+        for path in ("/", "/reports"):
+            page.goto(full + path)
+            row, here = (page.locator(f".top nav {part}").bounding_box() for part in ("ul", "[aria-current]"))
+            assert row["height"] < 2 * here["height"]
+            assert 0 <= here["x"] <= 390 - here["width"]
 
 
 def test_without_scripts_everything_is_there(browser, full):

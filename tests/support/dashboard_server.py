@@ -48,12 +48,17 @@ def dashboard_of(
 
 @contextmanager
 def running_dashboard(clickhouse_url, **options) -> Iterator[str]:
-    """Serve it for as long as the context lasts; yields its address."""
+    """Serve one of `dashboard_of` for as long as the context lasts; yields its address."""
+    with serving(dashboard_of(clickhouse_url, **options)) as address:
+        yield address
+
+
+@contextmanager
+def serving(dashboard: Dashboard) -> Iterator[str]:
+    """Serve a dashboard for as long as the context lasts; yields its address."""
     port = free_port()
     started = threading.Event()
-    config = uvicorn.Config(
-        new_app(dashboard_of(clickhouse_url, **options)), host="127.0.0.1", port=port, log_level="warning", ws="none"
-    )
+    config = uvicorn.Config(new_app(dashboard), host="127.0.0.1", port=port, log_level="warning", ws="none")
     server = uvicorn.Server(config)
 
     async def serve() -> None:

@@ -51,9 +51,12 @@ def _rollups(database: str, now: datetime) -> list[str]:
     spend = f"""
         INSERT INTO {database}.spend_by_hour (bucket, purpose, tier, provider, model, outcome, rows, calls,
             input_tokens,
-            cached_tokens, output_tokens, cost_usd, sharing_saved_usd, cache_saved_usd)
+            cached_tokens, output_tokens, cost_usd, fresh_cost_usd, cached_cost_usd, output_cost_usd,
+            sharing_saved_usd, cache_saved_usd)
         SELECT bucket, 'infer', m.1, m.2, m.3, 'ok', toUInt64(load * m.4) AS n, n, n * 900, n * 200, n * 260,
-            toDecimal128(n * m.5, 12), toDecimal128(n * m.5 * 0.04, 12), toDecimal128(n * m.5 * 0.06, 12)
+            toDecimal128(n * m.5, 12), toDecimal128(n * m.5 * 0.2, 12), toDecimal128(n * m.5 * 0.02, 12),
+            toDecimal128(n * m.5, 12) - toDecimal128(n * m.5 * 0.2, 12) - toDecimal128(n * m.5 * 0.02, 12),
+            toDecimal128(n * m.5 * 0.04, 12), toDecimal128(n * m.5 * 0.06, 12)
         FROM {hours} ARRAY JOIN [{MODELS}] AS m"""
     results = f"""
         INSERT INTO {database}.results_by_hour (bucket, status, first_tier, tier, requests, escalated, judged,

@@ -2,17 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from analytics.findings.model import Finding
+from analytics.findings.model import Finding, Kind
 from analytics.reports.findings import FindingsReport
 
 log = logging.getLogger(__name__)
 
-REPORT: Final = "findings"
+KINDS: Final[Mapping[Kind, str]] = {
+    "power_user": "power user",
+    "feature_tier": "feature on the wrong tier",
+    "slow_provider": "slow provider",
+    "cacheable_prompt": "prompt that is not cached",
+    "shareable_prompt": "prompt asked again and again",
+    "cost_change": "sudden change",
+}
+"""What a card calls the kinds of findings."""
 _KEPT_FOR: Final = timedelta(minutes=10)
 
 

@@ -228,7 +228,7 @@ def _spend_chart(period: Period, buckets: Sequence[datetime], spend: Sequence[Ro
         shades[tier] += 1
     if others := set(totals) - set(shown):
         sums = [float(sum(cells[tier, ref, bucket] for tier, ref in others)) for bucket in buckets]
-        series.append(Series(f"{len(others)} other models", "none", sums))
+        series.append(Series("1 other model" if len(others) == 1 else f"{len(others)} other models", "none", sums))
     total = sum(totals.values(), start=Decimal(0))
     dearest = max(totals, key=lambda one: totals[one], default=None)
     said = f"{money(total)} in {period.words}."

@@ -21,13 +21,13 @@ from analytics.reports.findings import FindingsReport, findings
 from analytics.reports.trace import trace
 from tierstream.dashboard import search, words
 from tierstream.dashboard.access import LOGIN, Access
-from tierstream.dashboard.findings import LatestFindings
+from tierstream.dashboard.findings import KINDS, LatestFindings
 from tierstream.dashboard.flow import NARROW, WIDE, lay_out
 from tierstream.dashboard.ledger import Ledger
 from tierstream.dashboard.overview import FLOW_SPAN, overview
 from tierstream.dashboard.period import CHOICES, Period, choose
 from tierstream.dashboard.report_tables import as_csv, tables_of
-from tierstream.dashboard.special_reports import BY, change_chart, options_of, tabular
+from tierstream.dashboard.special_reports import BY, NOTES, change_chart, headline, options_of, tabular
 from tierstream.dashboard.static_files import address
 from tierstream.dashboard.waterfall import SCALE, draw
 
@@ -36,10 +36,12 @@ TITLES: Final = {
     "change": "Why did the cost change?",
     "leverage": "Leverage",
     "findings": "Findings",
-    "split": "A tier in between",
+    "split": "Would a tier in between pay?",
 }
 """Titles of the reports that have a place of their own in the navigation."""
-_SHORT_TITLES: Final = {**TITLES, "change": "Cost change"}
+_SHORT_TITLES: Final = {**TITLES, "change": "Cost change", "split": "Tier in between"}
+_ORDERS: Final = ("Show ", "Say ", "Propose ")
+"""How descriptions of commands begin; the page shows it already."""
 _LONGEST_FORM: Final = 4096
 
 Report = Callable[..., Awaitable[BaseModel]]
@@ -166,7 +168,9 @@ async def report_page(request: Request) -> Response:
         period=period,
         options=options,
         by=BY if name == "change" else (),
+        headline=headline(report),
         tables=tables_of(tabular(report)),
+        notes=NOTES.get(name, {}),
         chart=change_chart(report),
         findings=report.findings if isinstance(report, FindingsReport) else None,
         providers=[one.provider for one in report.providers] if isinstance(report, LeverageReport) else (),
@@ -265,7 +269,10 @@ def _report_name(request: Request) -> str:
 
 
 def _about(report: Report) -> str:
-    return " ".join(inspect.cleandoc(report.__doc__ or "").split("\n\n")[0].split())
+    text = " ".join(inspect.cleandoc(report.__doc__ or "").split("\n\n")[0].split())
+    for order in _ORDERS:
+        text = text.removeprefix(order)
+    return text[:1].upper() + text[1:]
 
 
 async def _token(request: Request) -> str:
@@ -294,4 +301,4 @@ _TEMPLATES.filters.update(
     ago=words.ago,
 )
 _TEMPLATES.filters["segment"] = lambda text: quote(str(text), safe="")
-_TEMPLATES.globals.update(asset=address, link=link, choices=CHOICES, LOGIN=LOGIN)
+_TEMPLATES.globals.update(asset=address, link=link, choices=CHOICES, kinds=KINDS, LOGIN=LOGIN)

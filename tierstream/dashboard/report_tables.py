@@ -6,22 +6,28 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 
+from tierstream.csv_cells import csv_cell
 from tierstream.dashboard.words import NONE, count, moment, money, share, span
 
-_WORDS: Final = {"usd": "", "p50": "median", "p95": "p95", "p99": "p99", "ms": "", "id": "id"}
+_WORDS: Final = {"usd": "", "p50": "median", "p95": "p95", "p99": "p99", "ms": "", "id": "id", "money": ""}
 _MONEY: Final = re.compile(r"(^|_)(usd|cost|dollars)(_|$)")
-_SHARE: Final = re.compile(r"(^|_)(share|rate|ratio|confidence|percent|accuracy)$")
+_SHARE: Final = re.compile(r"(^|_)(share|rate|ratio|confidence|percent|accuracy|discount)$")
 _SPAN: Final = re.compile(r"(_|^)ms$")
+_PERCENTILE: Final = re.compile(r"(^|\.)p\d\d$")
 _SPANS: Final = {"latency", "provider", "own"}
 """Names of objects whose percentiles are milliseconds."""
 _REQUESTS: Final = {"request_id", "request_ids", "evidence", "examples", "example"}
+_VALUES: Final = {"statuses": "Requests", "kinds": "Times"}
+"""What the figures of an object count, by its name."""
+_LABELS: Final = {"built_at": "Roll-ups built", "n": "Number"}
+"""Of fields whose names say too little."""
 _NAMES: Final = {"tier", "first_tier", "revision"}
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 _DECIMAL: Final = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
 _DEEPEST: Final = 6
-_DANGEROUS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +69,15 @@ def tables_of(report: Mapping[str, Any]) -> ReportTables:
     """Sort the values of a report into figures and tables."""
     figures: list[tuple[str, Cell]] = []
     tables: list[Table] = []
+    by = report.get("by")
+    # Reports that are by one of several things call it their rows' key.
+    known = {"rows": f"by_{by}", "key": by} if isinstance(by, str) else {}
     for path, value in _parts(report):
+        if known and path == ("by",):
+            continue
         if isinstance(value, list) and any(isinstance(one, dict) for one in value):
-            tables.append(_table(path, [one if isinstance(one, dict) else {"value": one} for one in value]))
+            items = [one if isinstance(one, dict) else {"value": one} for one in value]
+            tables.append(_table(path, items, known=known))
         elif isinstance(value, dict):
             tables.append(_table(path, [{_key_name(path): key, "value": one} for key, one in value.items()], path[-1]))
         elif not (isinstance(value, list) and not value):
@@ -74,15 +86,15 @@ def tables_of(report: Mapping[str, Any]) -> ReportTables:
 
 
 def as_csv(report: Mapping[str, Any], name: str) -> str | None:
-    """Write one list of the report as CSV, values as they are in the JSON; None where it has no such list."""
+    """Write one list of the report as CSV, values as in the JSON but for `csv_cell`; None where it has no such list."""
     for path, value in _parts(report):
         if ".".join(path) == name and isinstance(value, (list, dict)):
             rows = _rows_of(path, value)
             columns = _columns(rows)
             text = io.StringIO()
             writer = csv.writer(text)
-            writer.writerow(columns)
-            writer.writerows([_harmless(row.get(column)) for column in columns] for row in rows)
+            writer.writerow(map(csv_cell, columns))
+            writer.writerows([csv_cell(_plain(row.get(column))) for column in columns] for row in rows)
             return text.getvalue()
     return None
 
@@ -108,7 +120,8 @@ def _figure(name: str, number: float, place: Sequence[str]) -> Cell:
     if _MONEY.search(name):
         return Cell(money(number), is_number=True)
     if _SHARE.search(name) and -1 <= number <= 1:
-        return Cell(share(number), is_number=True, part=number if number >= 0 else None)
+        is_part = number >= 0 and not name.endswith("discount")
+        return Cell(share(number), is_number=True, part=number if is_part else None)
     if _SPAN.search(name) or (name in {"p50", "p95", "p99"} and set(place) & _SPANS):
         return Cell(span(number), is_number=True)
     # The number of a tier is its name.
@@ -144,6 +157,8 @@ def _parts(report: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tu
 def _is_record(value: Mapping[str, Any]) -> bool:
     """Whether an object has fields, rather than figures under keys that are data: those have one type and any key."""
     kinds = {type(one) for one in value.values()}
+    if all(map(_MONEY.search, value)):
+        return True
     return len(kinds) > 1 or not kinds <= {int, float, str} or bool({"p50", "p95"} & value.keys())
 
 
@@ -153,17 +168,32 @@ def _rows_of(path: Sequence[str], value: Any) -> list[dict[str, Any]]:  # noqa: 
     return [_flat(one) if isinstance(one, dict) else {"value": one} for one in value]
 
 
-def _table(path: Sequence[str], items: Sequence[Mapping[str, Any]], value_name: str = "value") -> Table:
+def _table(
+    path: Sequence[str],
+    items: Sequence[Mapping[str, Any]],
+    value_name: str = "value",
+    known: Mapping[str, str] = MappingProxyType({}),
+) -> Table:
     rows = [_flat(one) for one in items]
     columns = _columns(rows)
     cells = [[_named_cell(column, row.get(column), value_name) for column in columns] for row in rows]
     return Table(
         name=".".join(path),
-        title=_title(path),
-        columns=[_title(column.split(".")) for column in columns],
-        numeric=[any(row[n].is_number for row in cells) for n in range(len(columns))],
+        title=_title([known.get(part, part) for part in path]),
+        columns=[
+            _title(known.get(column, column).split(".")) if column != "value" else _VALUES.get(path[-1], "Value")
+            for column in columns
+        ],
+        numeric=[_is_of_numbers(column, [row[n] for row in cells]) for n, column in enumerate(columns)],
         rows=cells,
     )
+
+
+def _is_of_numbers(column: str, cells: Sequence[Cell]) -> bool:
+    """Whether a column holds figures; one in which nothing is known does if its name says so."""
+    if all(one.text == NONE for one in cells):
+        return any(kind.search(column) for kind in (_MONEY, _SHARE, _SPAN, _PERCENTILE))
+    return any(one.is_number for one in cells)
 
 
 def _named_cell(column: str, value: Any, value_name: str) -> Cell:  # noqa: ANN401 - whatever a report has
@@ -195,16 +225,13 @@ def _key_name(path: Sequence[str]) -> str:
 
 
 def _title(path: Sequence[str]) -> str:
+    if path[-1] in _LABELS:
+        return _LABELS[path[-1]]
     words = [word for part in path for word in part.split("_")]
     kept = [_WORDS.get(word, word) for word in words]
     text = " ".join(word for word in kept if word) or "US dollars"
     return text[:1].upper() + text[1:]
 
 
-def _harmless(value: Any) -> Any:  # noqa: ANN401 - whatever a report has
-    """A spreadsheet takes a text for a formula that begins like one; a number may begin with its sign."""
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    if isinstance(value, str) and value.startswith(_DANGEROUS) and not _DECIMAL.fullmatch(value):
-        return f"'{value}"
-    return value
+def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a report has
+    return " ".join(map(str, value)) if isinstance(value, list) else value

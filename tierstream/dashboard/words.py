@@ -33,7 +33,7 @@ def money(value: Figure) -> str:
     if size >= 1 or size == 0:
         return f"{sign}${size:,.2f}"
     digits = 4 if size >= 0.001 else 6  # noqa: PLR2004 - where four digits say something
-    return f"{sign}${size:.{digits}f}" if size >= 0.000001 else f"{sign}<$0.000001"  # noqa: PLR2004 - the last digit shown
+    return f"{sign}${size:.{digits}f}" if size >= 0.000001 else f"{'>' if sign else '<'}{sign}$0.000001"  # noqa: PLR2004 - the last digit shown
 
 
 def share(value: Figure) -> str:

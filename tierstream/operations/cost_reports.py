@@ -69,7 +69,7 @@ class CostReports:
         return await self.leveraged(window.client, window.database, self._whole(window))
 
     async def split(self, window: LedgerWindow) -> SplitReport:
-        """Propose which requests a tier between tiers 1 and 2 should get, and what that saves; or say that none pays.
+        """Propose which requests a tier between tiers 1 and 2 should get, and what that saves, if any pays.
 
         Raises:
             WindowError: No hour or day of the window is over.

@@ -19,6 +19,7 @@ from tierstream.cli.options import AsJson
 from tierstream.cli.progress import progress_bar
 from tierstream.cli.render.replay import show_replay
 from tierstream.cli.render.results import show_json
+from tierstream.csv_cells import csv_cell
 
 if TYPE_CHECKING:
     from tierstream.replay.report import ChangedRequest
@@ -97,4 +98,5 @@ def _write(path: Path, changes: "Iterable[ChangedRequest]") -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(ChangedRequest.model_fields))
         writer.writeheader()
-        writer.writerows(change.model_dump(mode="json") for change in changes)
+        for change in changes:
+            writer.writerow({name: csv_cell(value) for name, value in change.model_dump(mode="json").items()})

@@ -15,6 +15,7 @@ from tierstream.cli.console import output, show_table
 from tierstream.cli.render.findings import show_findings
 from tierstream.cli.render.ledger import show_ledger, show_summary
 from tierstream.cli.render.results import printable
+from tierstream.csv_cells import csv_cell
 
 _LAID_OUT: Final[dict[str, Callable[[Any, Settings], None]]] = {
     "summary": lambda found, settings: show_summary(found, settings.frontier_ref),
@@ -51,7 +52,10 @@ def show_figures(found: BaseModel) -> None:
 
 
 def show_csv(found: BaseModel) -> None:
-    """Print the first list of records of a report, with the names of its fields above; without one, its figures."""
+    """Print the first list of records of a report, with the names of its fields above; without one, its figures.
+
+    Texts that a spreadsheet would run as formulas are made harmless (`csv_cell`).
+    """
     tables = _tables(found)
     if tables:
         name, kind = next(iter(tables.items()))
@@ -63,7 +67,7 @@ def show_csv(found: BaseModel) -> None:
         columns = list(rows[0])
     writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({column: csv_cell(cell) for column, cell in row.items()} for row in rows)
 
 
 def _tables(found: BaseModel) -> dict[str, type[BaseModel]]:

@@ -13,7 +13,9 @@ const money = (value) => {
   const sign = value < 0 ? "−$" : "$";
   if (size === 0) return "$0";
   if (size >= 10_000) return `${sign}${Math.round(size / 1000).toLocaleString("en")}k`;
-  return sign + (size >= 1 ? size.toLocaleString("en", { maximumFractionDigits: 2 }) : Number(size.toPrecision(3)).toString());
+  const digits = Number.isInteger(size) ? 0 : 2;
+  if (size >= 1) return sign + size.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return sign + Number(size.toPrecision(3)).toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 12 });
 };
 const span = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${Number((ms / 1000).toPrecision(3))} s`);
 const count = (value) => (value >= 1e6 ? `${value / 1e6} M` : value.toLocaleString("en"));
@@ -68,7 +70,7 @@ function stepFloor(data) {
   return low > 2 * spread ? low - spread : 0;
 }
 
-function stepSeries(data) {
+function stepSeries(data, { write, text, isRotated }) {
   // A bar from the lower to the upper end of each step; what is below it is not drawn.
   const values = data.series[0].values;
   const last = values.length - 1;
@@ -85,7 +87,15 @@ function stepSeries(data) {
   });
   return [
     { type: "bar", name: "", stack: "all", silent: true, itemStyle: { color: "transparent" }, data: under },
-    { type: "bar", name: data.series[0].name, stack: "all", barMaxWidth: 56, data: steps },
+    {
+      type: "bar",
+      name: data.series[0].name,
+      stack: "all",
+      barMaxWidth: 56,
+      data: steps,
+      // Where labels of the axis are aslant, there is no room for figures beside each other.
+      label: { ...text, show: !isRotated, position: "top", formatter: (point) => write(point.data.size) },
+    },
   ];
 }
 
@@ -121,6 +131,9 @@ function lineSeries(data) {
 }
 
 function option(data, width) {
+  // The last label of the axis may reach beyond its end by half of itself; a character is six pixels wide.
+  const halfLabel = Math.max(...data.labels.map((label) => label.length)) * 3;
+  const isRotated = data.kind === "steps" && width < 500;
   const write = WRITTEN[data.unit];
   const text = { color: css("soft"), fontSize: 12, fontFamily: getComputedStyle(document.body).fontFamily };
   const make = { bars: barSeries, lines: lineSeries, steps: stepSeries }[data.kind];
@@ -129,7 +142,7 @@ function option(data, width) {
     animationDuration: 300,
     aria: { enabled: false },
     textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
-    grid: { left: 4, right: 8, top: 14, bottom: 4, containLabel: true },
+    grid: { left: 4, right: data.kind === "steps" ? 8 : halfLabel, top: 14, bottom: 4, containLabel: true },
     tooltip: {
       trigger: "axis",
       confine: true,
@@ -144,7 +157,7 @@ function option(data, width) {
       data: data.labels,
       axisLine: { lineStyle: { color: css("none") } },
       axisTick: { show: false },
-      axisLabel: { ...text, hideOverlap: true, interval: data.kind === "steps" ? 0 : "auto", width: data.kind === "steps" ? width / data.labels.length - 6 : undefined, overflow: "break", rotate: data.kind === "steps" && width < 500 ? 40 : 0 },
+      axisLabel: { ...text, hideOverlap: true, interval: data.kind === "steps" ? 0 : "auto", width: data.kind === "steps" && !isRotated ? width / data.labels.length - 6 : undefined, overflow: "break", rotate: isRotated ? 40 : 0 },
       boundaryGap: data.kind !== "lines" || data.labels.length < 2,
     },
     yAxis: {
@@ -154,7 +167,7 @@ function option(data, width) {
       axisLabel: { ...text, formatter: write, showMinLabel: data.kind === "steps" ? false : undefined },
       splitLine: { lineStyle: { color: css("rule") } },
     },
-    series: make(data),
+    series: make(data, { write, text, isRotated }),
   };
 }
 
@@ -249,6 +262,10 @@ function retry(box) {
     }
   }, every);
 }
+
+// Where the navigation is a row that scrolls, the page that is shown is in sight.
+const here = document.querySelector(".top nav [aria-current]");
+if (here) here.closest("nav").scrollLeft = here.offsetLeft - here.closest("nav").clientWidth / 2 + here.offsetWidth / 2;
 
 drawAll();
 document.querySelectorAll("[data-live-control]").forEach(keepLive);

@@ -17,6 +17,7 @@ from analytics.ledger_window import LedgerWindow
 from analytics.reports import REPORTS
 from analytics.reports.summary import Percentiles
 from tierstream.cli import app
+from tierstream.cli.render.report import show_csv
 
 
 @pytest.fixture
@@ -120,6 +121,12 @@ async def test_parameters_of_a_report_are_options_and_its_first_table_is_csv(mon
     assert await run("by-model", "--csv") == "model,calls,cost_usd,share\ngroq/small,3,0.5,0.25\n"
     assert "huge" in await run("by-share", "--share", "huge", code=2)
     assert "give one" in " ".join((await run("by-share", "--csv", "--json", code=2)).split())
+
+
+def test_csv_has_no_formulas_and_numbers_as_they_are(capsys):
+    row = PerModel(model="=1+1", calls=2, cost_usd=Decimal("-1.5"), share=-0.5)
+    show_csv(ByShare(at=None, models=(row,)))
+    assert capsys.readouterr().out == "model,calls,cost_usd,share\n'=1+1,2,-1.5,-0.5\n"
 
 
 def test_only_reports_that_know_tags_have_the_option(monkeypatch, tmp_path):

@@ -58,8 +58,29 @@ def test_whatever_a_report_has_it_is_shown():
     assert cell("tier", 3) == cell("first_tier", 3)
 
 
+def test_rows_by_something_are_called_by_it():
+    found = tables_of({"by": "query_type", "rows": [{"key": "faq", "n": 3}]})
+    assert found.figures == []
+    [table] = found.tables
+    assert (table.name, table.title, table.columns) == ("rows", "By query type", ["Query type", "Number"])
+
+
+def test_amounts_under_names_of_their_own_are_figures():
+    found = tables_of({"money": {"calls_cost_usd": "9.809428875000", "unexplained_usd": "0E-12"}})
+    assert {name: cell.text for name, cell in found.figures} == {
+        "Calls cost": "$9.81",
+        "Unexplained": "$0.00",
+    }
+
+
+def test_a_column_in_which_nothing_is_known_is_aligned_as_its_figures_would_be():
+    [table] = tables_of({"tiers": [{"tier": 1, "note": None, "first_token_ms": None, "own": {"p50": None}}]}).tables
+    assert table.numeric == [False, False, True, True]
+
+
 def test_csv_has_the_values_and_no_formulas():
     assert as_csv(REPORT, "statuses") == "status,value\r\nok,1190\r\nfailed,10\r\n"
     assert as_csv(REPORT, "no_such") is None
     text = as_csv({"users": [{"user": "=cmd()", "usd": "-1.5"}, {"user": "@x", "usd": "2"}]}, "users")
     assert text == "user,usd\r\n'=cmd(),-1.5\r\n'@x,2\r\n"
+    assert as_csv({"rows": [{"tags": ["=1+1", "b"], "n": -2}]}, "rows") == "tags,n\r\n'=1+1 b,-2\r\n"

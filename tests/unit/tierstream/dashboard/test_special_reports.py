@@ -7,8 +7,9 @@ import pytest
 
 from analytics.change.decomposition import Effect
 from analytics.change.report import ChangedRow, ComparedPeriod, CostChange, EffectSum
+from analytics.leverage.split_report import Interval, Proposal, SplitReport
 from tierstream.dashboard.period import PeriodError
-from tierstream.dashboard.special_reports import change_chart, options_of, tabular
+from tierstream.dashboard.special_reports import change_chart, headline, options_of, tabular
 
 
 def compared(day, usd):
@@ -53,10 +54,11 @@ def test_a_change_of_cost_is_drawn_as_steps_from_one_to_the_other():
     assert levels == [10, 14, 14, 13, 13, 13, 13, 13]
     assert chart.summary == "From $10.00 to $13.00. The largest effect is volume, $4.00."
     assert change_chart(changed(0, 0)) is None
+    assert tabular(changed(0, 0)) == {}
 
 
 def test_the_rows_of_a_change_have_a_column_for_each_effect():
-    [row] = tabular(changed(10, 13, volume=4, mix=-1))["rows"]
+    [row] = tabular(changed(10, 13, volume=4, mix=-1))["by_feature"]
     assert list(row)[:4] == ["feature", "before_usd", "after_usd", "difference_usd"]
     assert (row["feature"], row["volume_usd"], row["mix_of_models_usd"]) == ("not said", "4", "-1")
 
@@ -66,3 +68,60 @@ def test_what_changes_are_named_by_is_one_of_the_choices():
     assert options_of("summary", {"by": "user"}) == {}
     with pytest.raises(PeriodError, match="choose one of model"):
         options_of("change", {"by": "weather"})
+
+
+def proposed(model, usd, *, pays):
+    monthly = Interval(value=usd, low=usd - 1, high=usd + 1)
+    return Proposal(
+        model=model,
+        pays=pays,
+        reason="it saves too little",
+        requests=7,
+        as_good_share=Interval(value=0.9, low=0.8, high=1),
+        saving_usd=monthly,
+        saving_share=0.25,
+        monthly_saving_usd=monthly,
+        parts=(),
+    )
+
+
+def split(*proposals, upper_requests=10):
+    return SplitReport(
+        since=datetime(2026, 3, 1, tzinfo=UTC),
+        until=datetime(2026, 3, 2, tzinfo=UTC),
+        lower=1,
+        upper=2,
+        upper_requests=upper_requests,
+        upper_usd=12.5,
+        read_share=1,
+        margin=0.05,
+        closes_from=0.5,
+        closes_to=1,
+        proposals=proposals,
+    )
+
+
+@pytest.mark.parametrize(
+    ("report", "says"),
+    [
+        (split(upper_requests=0), "Tier 2 answered nothing in this period"),
+        (split(), "No model to propose"),
+        (split(proposed("a/b", 3, pays=False)), "No tier between tiers 1 and 2 pays: it saves too little."),
+        (
+            split(proposed("a/b", 3, pays=False), proposed("c/d", 2, pays=True)),
+            "Yes: c/d between tiers 1 and 2 would save about $2.00 a month ($1.00 to $3.00), 25.0 % of",
+        ),
+        (changed(10, 13), ""),
+    ],
+)
+def test_what_a_report_comes_to_is_said_in_a_sentence(report, says):
+    assert headline(report).startswith(says)
+    assert bool(headline(report)) == bool(says)
+
+
+def test_figures_of_a_split_say_what_they_are():
+    shown = tabular(split(proposed("a/b", 3, pays=True)))
+    assert list(shown)[:2] == ["requests that tier 2 answered", "cost_of_tier 2_usd"]
+    assert shown["good answers may be fewer by"] == "5 points"
+    [row] = shown["proposals"]
+    assert (row["saving_a_month_usd"], row["at_least_usd"], row["at_most_usd"]) == (3, 2, 4)
