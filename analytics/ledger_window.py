@@ -14,7 +14,19 @@ from analytics.period import Period
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 END: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
-ROLLUPS: Final = ("spend", "users", "tags", "results", "times", "steps", "quality", "standings", "askers")
+ROLLUPS: Final = (
+    "spend",
+    "users",
+    "tags",
+    "results",
+    "times",
+    "steps",
+    "quality",
+    "questions",
+    "askers",
+    "standings",
+    "feedback",
+)
 """Families of roll-ups with tables by hour and by day; a query names the table by the family, as an identifier."""
 
 _MILLION: Final = Decimal(1_000_000)

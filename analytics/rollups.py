@@ -64,10 +64,11 @@ FAMILIES: Final = (
     Family("times", ["calls", "results", "steps"], ["minute", "hour"]),
     Family("steps", ["steps"]),
     Family("quality", []),
-    Family("questions", ["results"], by_day=False),
+    Family("questions", ["results"]),
     Family("askers", ["results"]),
     Family("repeats", ["results"], by_day=False),
     Family("prefixes", ["results"], by_day=False),
+    Family("feedback", []),
     Family("standings", ["calls"]),
     Family("doubtful", ["calls"], by_day=False),
 )

@@ -40,7 +40,7 @@ async def power_users(scene: Scene) -> Sequence[Candidate]:
         return []
     places = [(place, row) for place, rows in enumerate(groups.values(), 1) for row in rows]
     alike_to = {
-        "questions": [row["signature"] for _, row in places],
+        "signatures": [row["signature"] for _, row in places],
         "groups": [place for place, _ in places],
         "features": [feature for _, feature, _ in groups],
         "query_types": [query_type for _, _, query_type in groups],

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from analytics.bound_times import second_of
 from analytics.findings.model import Examples, Money
@@ -57,6 +57,14 @@ class _Paid:
         if not (self.answers and self.input_tokens and self.output_tokens):
             return None
         return Price(self.input_usd / self.input_tokens, self.output_usd / self.output_tokens)
+
+
+class _Place(NamedTuple):
+    """What a row of `finding_spend` is of, whenever that was."""
+
+    tier: int
+    model: str
+    feature: str
 
 
 @dataclass(frozen=True)
@@ -146,10 +154,19 @@ class Scene:
     def by_bucket(self, **where: Any) -> Sequence[float]:  # noqa: ANN401 - values of columns
         """Return what was spent in each hour or day that has ended, 0 where nothing was."""
         found = dict.fromkeys(self.buckets, 0.0)
-        for row in self.spend:
-            if row["bucket"] in found and all(row[name] == value for name, value in where.items()):
-                found[row["bucket"]] += cost(row)
+        for place, by_bucket in self._by_place.items():
+            if all(getattr(place, name) == value for name, value in where.items()):
+                for bucket in found.keys() & by_bucket.keys():
+                    found[bucket] += by_bucket[bucket]
         return list(found.values())
+
+    @cached_property
+    def _by_place(self) -> Mapping["_Place", Mapping[datetime, float]]:
+        """What was spent where, by hour or day: kinds of findings ask for many parts of it."""
+        found: dict[_Place, dict[datetime, float]] = defaultdict(lambda: defaultdict(float))
+        for row in self.spend:
+            found[_Place(row["tier"], row["model"], row["feature"])][row["bucket"]] += cost(row)
+        return found
 
     async def evidence(self, examples: Examples, bits: int) -> Sequence[str]:
         """Return ids of requests that show something."""

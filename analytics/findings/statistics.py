@@ -94,7 +94,11 @@ def _level(room: Callable[[float], float]) -> float:
 
 def p_sign(above: int, n: int) -> float:
     """Test that less than half of all days are above: return how likely `above` of n, or more, are then."""
-    return math.fsum(math.comb(n, k) / 2**n for k in range(above, n + 1))
+    ways, total = math.comb(n, above), 0
+    for k in range(above, n + 1):
+        total += ways
+        ways = ways * (n - k) // (k + 1)
+    return total / (1 << n)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
--- What some users ask nearly the same again and again, day by day: each of `questions` belongs to the group of the same
+-- What some users ask nearly the same again and again, day by day: each of `signatures` belongs to the group of the same
 -- place in `groups`, and each group to the user of its number in `owners`.
 SELECT
     asking,
@@ -18,14 +18,14 @@ FROM
         arrayDistinct(arrayMap(
             place -> {groups:Array(UInt32)}[place],
             arrayFilter(
-                place -> bitCount(bitXor(signature, {questions:Array(UInt64)}[place])) <= {bits:UInt8}
+                place -> bitCount(bitXor(signature, {signatures:Array(UInt64)}[place])) <= {bits:UInt8}
                     AND user_id = {owners:Array(String)}[{groups:Array(UInt32)}[place]]
                     AND feature = {features:Array(String)}[{groups:Array(UInt32)}[place]]
                     AND query_type = {query_types:Array(String)}[{groups:Array(UInt32)}[place]],
-                range(1, length({questions:Array(UInt64)}) + 1)
+                range(1, length({signatures:Array(UInt64)}) + 1)
             )
         )) AS askings
-    FROM {database:Identifier}.questions_by_hour
+    FROM {database:Identifier}.{questions:Identifier}
     PREWHERE user_id IN {owners:Array(String)}
     WHERE bucket >= {since:DateTime('UTC')} AND bucket < {until:DateTime('UTC')} AND tier > 0 AND signature != 0
 ) AS alike

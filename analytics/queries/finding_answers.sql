@@ -35,15 +35,15 @@ FROM
             arrayDistinct(arrayMap(
                 place -> {groups:Array(UInt32)}[place],
                 arrayFilter(
-                    place -> bitCount(bitXor(signature, {questions:Array(UInt64)}[place])) <= {bits:UInt8}
+                    place -> bitCount(bitXor(signature, {signatures:Array(UInt64)}[place])) <= {bits:UInt8}
                         AND feature = {features:Array(String)}[{groups:Array(UInt32)}[place]]
                         AND query_type = {query_types:Array(String)}[{groups:Array(UInt32)}[place]],
-                    range(1, length({questions:Array(UInt64)}) + 1)
+                    range(1, length({signatures:Array(UInt64)}) + 1)
                 )
             )) AS askings
         FROM {database:Identifier}.requests_log
         PREWHERE at >= {since:DateTime('UTC')} AND at < {until:DateTime('UTC')} AND signature != 0
-            AND arrayExists(question -> bitCount(bitXor(signature, question)) <= {bits:UInt8}, {questions:Array(UInt64)})
+            AND arrayExists(question -> bitCount(bitXor(signature, question)) <= {bits:UInt8}, {signatures:Array(UInt64)})
     )
     ARRAY JOIN askings AS asking
     ARRAY JOIN range(1, 1 + arrayMax(tiers)) AS at_tier

@@ -7,7 +7,7 @@ SELECT
     signature,
     sum(asked.requests) AS requests,
     toFloat64(sum(asked.cost_usd)) AS usd
-FROM {database:Identifier}.questions_by_hour AS asked
+FROM {database:Identifier}.{questions:Identifier} AS asked
 WHERE bucket >= {since:DateTime('UTC')} AND bucket < {until:DateTime('UTC')}
     AND user_id IN {users:Array(String)} AND tier > 1 AND signature != 0
 GROUP BY user_id, tier, feature, query_type, signature

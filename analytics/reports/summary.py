@@ -20,6 +20,7 @@ _IN_LEDGER: Final = (
     "unknown_calls",
     "summary_sharing",
     "summary_departures",
+    "summary_feedback",
 )
 _IN_ROLLUPS: Final = (
     "report_summary_totals",
@@ -31,6 +32,7 @@ _IN_ROLLUPS: Final = (
     "report_summary_unknown",
     "report_summary_sharing",
     "report_summary_departures",
+    "report_summary_feedback",
 )
 """The same of roll-ups, with the same columns, in the same order."""
 _UNMATCHED: Final = "unmatched"
@@ -164,8 +166,8 @@ async def summary(window: LedgerWindow, *, top: int = 10) -> Summary:
         window = replace(window, since=period.since, until=period.until)
     ask = window.rows if is_exact else window.rollup_rows
     names = _IN_LEDGER if is_exact else _IN_ROLLUPS
-    said, *found = await asyncio.gather(window.rows("summary_feedback"), *(ask(name, top=top) for name in names))
-    totals, statuses, tiers, users, steps, purposes, unknown, sharing, departures = found
+    found = await asyncio.gather(*(ask(name, top=top) for name in names))
+    totals, statuses, tiers, users, steps, purposes, unknown, sharing, departures, said = found
     total = totals[0]
     spent = sum((row["cost"] for row in purposes), start=Decimal(0))
     prices = window.prices()

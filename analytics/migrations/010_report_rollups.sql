@@ -63,6 +63,31 @@ PARTITION BY toYYYYMMDD(bucket)
 ORDER BY (bucket, model, feature, prefix)
 TTL bucket + toIntervalDay({retention_days});
 
+-- What a user asks lies together, so that looking at few of them reads little.
+CREATE TABLE IF NOT EXISTS {database}.questions_by_day
+(
+    bucket DateTime('UTC') CODEC(Delta, ZSTD),
+    user_id String CODEC(ZSTD),
+    feature LowCardinality(String),
+    query_type LowCardinality(String),
+    tier UInt8,
+    model LowCardinality(String),
+    prefix UInt64 CODEC(ZSTD),
+    signature UInt64 CODEC(NONE),
+    requests UInt64 CODEC(T64, ZSTD),
+    bad UInt64 CODEC(T64, ZSTD),
+    prefix_tokens UInt64 CODEC(T64, ZSTD),
+    input_tokens UInt64 CODEC(T64, ZSTD),
+    cached_tokens UInt64 CODEC(T64, ZSTD),
+    output_tokens UInt64 CODEC(T64, ZSTD),
+    cost_usd Decimal(38, 12) CODEC(ZSTD)
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMMDD(bucket)
+ORDER BY (bucket, user_id, feature, query_type, tier, model, prefix, signature)
+TTL bucket + toIntervalDay({retention_days})
+SETTINGS index_granularity = 1024;
+
 -- Who asked how much, by when the results were settled.
 CREATE TABLE IF NOT EXISTS {database}.askers_by_hour
 (
@@ -98,3 +123,18 @@ ENGINE = MergeTree
 PARTITION BY toYYYYMMDD(bucket)
 ORDER BY (bucket, feature, query_type, tier, model, signature, prefix)
 TTL bucket + toIntervalDay({retention_days});
+
+-- What was said of results, by when it was.
+CREATE TABLE IF NOT EXISTS {database}.feedback_by_hour
+(
+    bucket DateTime('UTC') CODEC(Delta, ZSTD),
+    outcome LowCardinality(String) COMMENT 'thumbs_up, thumbs_down, wrong, rephrase or unmatched',
+    said UInt64 CODEC(T64, ZSTD) COMMENT 'what was told twice counts once',
+    retried UInt64 CODEC(T64, ZSTD) COMMENT 'results of which a further revision was asked for'
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMMDD(bucket)
+ORDER BY (bucket, outcome)
+TTL bucket + toIntervalDay({retention_days});
+
+CREATE TABLE IF NOT EXISTS {database}.feedback_by_day AS {database}.feedback_by_hour;
