@@ -26,6 +26,7 @@ async def test_the_figures_are_of_the_ledger_that_is_kept(tmp_path):
     assert everything["hours"] >= 24
     assert (nothing["hours"], one["hours"]) == (0, 1)
     assert {(report["report"], report["days"]) for report in figures["reports"]} >= {("summary", 1), ("summary", 30)}
+    assert {"change", "leverage", "split", "ledger"} <= {report["report"] for report in figures["reports"]}
     assert all(report["warm_ms"] > 0 and report["failed"] is None for report in figures["reports"])
 
     server = ClickHouseProcess(folder / "clickhouse")
@@ -43,6 +44,17 @@ async def test_the_figures_are_of_the_ledger_that_is_kept(tmp_path):
     finally:
         await server.stop()
 
-    again = await asyncio.to_thread(CliRunner().invoke, app, arguments)
-    assert again.exit_code == 2
-    assert "is not empty" in again.stderr
+    refused = await asyncio.to_thread(CliRunner().invoke, app, arguments)
+    assert refused.exit_code == 2
+    assert "--again" in refused.stderr
+    again = await asyncio.to_thread(CliRunner().invoke, app, [*arguments, "--again", "--json"])
+    assert again.exit_code == 0, again.output
+    figures_again = json.loads(again.stdout)
+    assert (figures_again["rows"], figures_again["rows_a_s"]) == (figures["rows"], None)
+    assert figures_again["builds"][0]["hours"] == everything["hours"]
+
+
+def test_what_was_not_kept_can_not_be_measured_again(tmp_path):
+    ran = CliRunner().invoke(app, ["bench", "ledger", "--keep", str(tmp_path), "--again"])
+    assert ran.exit_code == 2
+    assert "an earlier run kept" in ran.stderr

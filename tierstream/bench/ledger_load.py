@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from analytics.clickhouse import open_client
+from analytics.clickhouse import AsyncClient, open_client
 from analytics.ledger import Entry, Ledger, SinkStats
 from analytics.migrate import migrate
 from analytics.rows import rows_of
@@ -32,6 +32,11 @@ class Loaded:
     seconds: float
 
 
+async def prepare(client: AsyncClient, database: str) -> None:
+    """Make the tables, or bring them up to date."""
+    await migrate(client, database, retention_days=_RETENTION_DAYS, body_retention_days=_RETENTION_DAYS)
+
+
 async def load(
     traffic: Traffic, url: str, database: str, tell: Callable[[float, int], None] = lambda _share, _rows: None
 ) -> Loaded:
@@ -47,7 +52,7 @@ async def load(
         ClickHouseUnavailable: ClickHouse can't be reached, or refuses.
     """
     async with open_client(url) as client:
-        await migrate(client, database, retention_days=_RETENTION_DAYS, body_retention_days=_RETENTION_DAYS)
+        await prepare(client, database)
     stats, began = SinkStats(), time.monotonic()
     ledger = Ledger(url, database, stats)
     batches = _batches(traffic)

@@ -18,13 +18,16 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from pydantic import BaseModel, ConfigDict
 
 from analytics.clickhouse import AsyncClient, open_client
-from analytics.ledger_window import LedgerWindow, PriceList
+from analytics.ledger_window import LedgerWindow
 from analytics.reports import REPORTS
 from analytics.rollups import RollupBuilder
-from tierstream.bench.ledger_load import load
+from streams.config.settings import Settings
+from tierstream.bench.ledger_load import load, prepare
 from tierstream.bench.ledger_traffic import Traffic
 from tierstream.bench.pipeline_report import Machine
 from tierstream.bench.pipeline_run import this_machine
+from tierstream.operations.cost_reports import CostReports
+from tierstream.operations.price_list import configured_prices
 from tierstream.stack.health import HealthCheck, wait_healthy
 from tierstream.stack.ports import HOST, free_port
 from tierstream.stack.process import Child
@@ -107,11 +110,12 @@ class LedgerSpeed(_Figures):
     requests: int
     days: int
     users: int
-    records: int
     rows: int
+    """In all tables of the ledger."""
     hops: int
-    load_s: float
-    rows_a_s: float
+    load_s: float | None
+    """None: it had been written before."""
+    rows_a_s: float | None
     bytes: int
     bytes_a_request: float
     bytes_a_hop: float
@@ -123,7 +127,13 @@ class LedgerSpeed(_Figures):
 
 
 async def measure_ledger(
-    traffic: Traffic, users: int, folder: Path, prices: PriceList, tell: Callable[[str], None]
+    traffic: Traffic,
+    users: int,
+    folder: Path,
+    settings: Settings,
+    tell: Callable[[str], None],
+    *,
+    is_written: bool = False,
 ) -> LedgerSpeed:
     """Fill a ledger of its own with made traffic, and measure what it takes and what reports take.
 
@@ -131,21 +141,27 @@ async def measure_ledger(
         traffic: What is written.
         users: Who ask, for the figures.
         folder: Exists; gets the data, which stay there, and the server's log.
-        prices: Of the configured models.
+        settings: With the models and their prices.
         tell: Is told what goes on.
+        is_written: The folder has the traffic from an earlier run.
 
     Raises:
         StackError: ClickHouse does not start.
     """
     async with _server(folder) as url:
-        tell(f"writing {traffic.requests:,} requests of {traffic.days} days to {folder}")
-        loaded = await load(traffic, url, DATABASE, _teller(tell))
+        loaded = None
+        if not is_written:
+            tell(f"writing {traffic.requests:,} requests of {traffic.days} days to {folder}")
+            loaded = await load(traffic, url, DATABASE, _teller(tell))
         async with open_client(url, timeout_s=_STATEMENT_S) as client:
+            if loaded is None:
+                # The traffic may be from before a change of the tables.
+                await prepare(client, DATABASE)
             tell("merging")
             await _settle(client)
             builds = await _builds(client, tell)
             tables, columns = await _sizes(client)
-            reports = await _reports(client, folder, traffic.until, prices, tell)
+            reports = await _reports(client, folder, traffic.until, settings, tell)
     of_table = {size.table: size for size in tables}
     size = sum(table.bytes for table in tables)
     return LedgerSpeed(
@@ -153,11 +169,10 @@ async def measure_ledger(
         requests=traffic.requests,
         days=traffic.days,
         users=users,
-        records=loaded.records,
-        rows=loaded.rows,
+        rows=sum(table.rows for table in tables if table.table.endswith("_log")),
         hops=of_table["hops_log"].rows,
-        load_s=loaded.seconds,
-        rows_a_s=round(loaded.rows / loaded.seconds, 1),
+        load_s=loaded.seconds if loaded else None,
+        rows_a_s=round(loaded.rows / loaded.seconds, 1) if loaded else None,
         bytes=size,
         bytes_a_request=round(size / traffic.requests, 1),
         bytes_a_hop=of_table["hops_log"].bytes_a_row,
@@ -208,6 +223,7 @@ async def _settle(client: AsyncClient) -> None:
 async def _builds(client: AsyncClient, tell: Callable[[str], None]) -> tuple[Build, ...]:
     """Build the roll-ups of everything, then again with nothing new, then those of one hour."""
     found = []
+    await client.command(f"TRUNCATE TABLE {DATABASE}.rollup_hours")
     builder = RollupBuilder(client, DATABASE, lifetime_s=int(_LIFETIME.total_seconds()))
     for what in ("all hours", "nothing new", "one hour anew"):
         tell(f"building roll-ups: {what}")
@@ -240,13 +256,16 @@ async def _sizes(client: AsyncClient) -> tuple[tuple[TableSize, ...], tuple[Colu
 
 
 async def _reports(
-    client: AsyncClient, folder: Path, until: datetime, prices: PriceList, tell: Callable[[str], None]
+    client: AsyncClient, folder: Path, until: datetime, settings: Settings, tell: Callable[[str], None]
 ) -> tuple[ReportTime, ...]:
     found = []
-    for name, report in REPORTS.items():
+    prices = configured_prices(settings)
+    compared = CostReports(settings, lambda: until).by_name()
+    for name, report in {**REPORTS, **compared}.items():
         for days in _WINDOWS_DAYS:
             tell(f"report {name} of {days} days")
-            since = until - timedelta(days=days)
+            # A change is that of a half against the other one.
+            since = until - timedelta(days=days) / (2 if name == "change" else 1)
             window = LedgerWindow(client, DATABASE, since, until, prices=lambda: prices, lifetime=_LIFETIME)
             try:
                 cold_ms, warm_ms = await _times(partial(report, window), partial(_forget, client, _data(folder)))

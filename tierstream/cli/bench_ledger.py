@@ -50,6 +50,10 @@ def ledger(
             "FOLDER/clickhouse` serves them.",
         ),
     ] = None,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Measure what an earlier run of the same options kept, without writing it again."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Fill a ledger with made traffic, and show how fast that goes, what a row takes, and how long reports take.
@@ -61,10 +65,11 @@ def ledger(
     from tierstream.bench.ledger_speed import measure_ledger  # noqa: PLC0415
     from tierstream.bench.ledger_traffic import Traffic  # noqa: PLC0415
     from tierstream.cli.render.bench_ledger import show_ledger  # noqa: PLC0415
-    from tierstream.operations.price_list import configured_prices  # noqa: PLC0415
 
-    if keep is not None and keep.exists() and any(keep.iterdir()):
-        raise typer.BadParameter(f"{keep} is not empty", param_hint="--keep")
+    if again and (keep is None or not (keep / "clickhouse").is_dir()):
+        raise typer.BadParameter("name the folder that an earlier run kept: --keep FOLDER", param_hint="--again")
+    if not again and keep is not None and keep.exists() and any(keep.iterdir()):
+        raise typer.BadParameter(f"{keep} is not empty; --again measures what it has", param_hint="--keep")
     settings, console = load_settings(ctx), progress_console()
     first = _START if start is None else start.replace(tzinfo=UTC)
     traffic = Traffic(seed, requests, days, first, users, Plants.all() if plants else Plants(), settings)
@@ -76,8 +81,9 @@ def ledger(
                 traffic,
                 users,
                 folder,
-                configured_prices(settings),
+                settings,
                 lambda what: console.print(what, highlight=False, soft_wrap=True),
+                is_written=again,
             )
         )
     if as_json:

@@ -17,7 +17,7 @@ def show_ledger(report: LedgerSpeed) -> None:
     console.print(f"{machine.cpus} CPUs, {machine.system}, Python {machine.python}, tierstream {machine.tierstream}")
     console.print(
         f"{report.requests:,} requests of {report.users:,} users in {report.days} days: {report.rows:,} rows, "
-        f"{report.hops:,} hops; {report.rows_a_s:,.0f} rows/s; {report.bytes / 1e6:,.0f} MB, "
+        f"{report.hops:,} hops{_pace(report)}; {report.bytes / 1e6:,.0f} MB, "
         f"{report.bytes_a_request:g} bytes a request, {report.bytes_a_hop:g} a hop\n"
     )
     show_table(
@@ -68,3 +68,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _pace(report: LedgerSpeed) -> str:
+    return "" if report.rows_a_s is None else f"; {report.rows_a_s:,.0f} rows/s"
