@@ -43,6 +43,8 @@ _SHORT_TITLES: Final = {**TITLES, "change": "Cost change", "split": "Tier in bet
 _ORDERS: Final = ("Show ", "Say ", "Propose ")
 """How descriptions of commands begin; the page shows it already."""
 _LONGEST_FORM: Final = 4096
+_MOST_ROWS: Final = 200
+"""Of a table on a page; browsers are slow with thousands."""
 
 Report = Callable[..., Awaitable[BaseModel]]
 """Takes a LedgerWindow, and by keyword what `options_of` reads for it."""
@@ -301,4 +303,4 @@ _TEMPLATES.filters.update(
     ago=words.ago,
 )
 _TEMPLATES.filters["segment"] = lambda text: quote(str(text), safe="")
-_TEMPLATES.globals.update(asset=address, link=link, choices=CHOICES, kinds=KINDS, LOGIN=LOGIN)
+_TEMPLATES.globals.update(asset=address, link=link, choices=CHOICES, kinds=KINDS, LOGIN=LOGIN, MOST_ROWS=_MOST_ROWS)

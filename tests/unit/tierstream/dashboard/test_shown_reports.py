@@ -1,4 +1,4 @@
-"""Whose fault it is that a report can't be shown: of the address, of the settings, or ours."""
+"""What is shown of a long report, and whose fault it is that one can't be: of the address, the settings, or ours."""
 
 import dataclasses
 from contextlib import asynccontextmanager
@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 from support.dashboard_server import dashboard_of
 
+from analytics.reports.report import Report
 from streams.config.settings import Settings
 from tierstream.dashboard.app import new_app
 from tierstream.dashboard.ledger import Ledger
@@ -30,6 +31,19 @@ async def broken(window):
     return float(f"not a number, {window.database}")
 
 
+class Row(Report):
+    name: str
+
+
+class Long(Report):
+    rows: tuple[Row, ...]
+
+
+async def long(window):
+    """Have many rows."""
+    return Long(rows=tuple(Row(name=f"row {n}.") for n in range(1, 1_235)))
+
+
 @pytest.fixture
 def browser():
     settings = Settings()
@@ -38,6 +52,7 @@ def browser():
         **CostReports(settings, lambda: NOW).by_name(),
         "split": CostReports(one_tier, lambda: NOW).split,
         "broken": broken,
+        "long": long,
     }
     made = dashboard_of("http://127.0.0.1:1", reports=reports, clock=lambda: NOW)
     app = new_app(dataclasses.replace(made, ledger=UnaskedLedger("http://127.0.0.1:1", "ledger")))
@@ -69,3 +84,11 @@ def test_a_bug_in_a_report_is_no_fault_of_the_address_and_is_logged(browser, pat
     [logged] = [record for record in caplog.records if record.name == "tierstream.dashboard.app"]
     assert logged.getMessage() == f"{path} could not be shown"
     assert isinstance(logged.exc_info[1], ValueError)
+
+
+def test_a_long_table_is_shown_in_part_and_whole_in_its_csv(browser):
+    page = browser.get("/report/long").text
+    assert "row 200." in page
+    assert "row 201." not in page
+    assert "200 of 1,234 rows" in page
+    assert len(browser.get("/report/long/rows.csv").text.splitlines()) == 1_235
