@@ -15,7 +15,7 @@ from analytics.reports import BY_TAG, REPORTS
 from streams.config.settings import Settings
 from tierstream.cli.connection import load_settings, load_with_kafka, with_clickhouse
 from tierstream.cli.cost_reports import register_cost_reports
-from tierstream.cli.help_text import examples
+from tierstream.cli.help_text import argument_help, examples
 from tierstream.cli.model_orders import read_state
 from tierstream.cli.moments import Since, parse_moment
 from tierstream.cli.options import AsJson
@@ -73,11 +73,17 @@ def _command(name: str) -> Callable[..., None]:
     every = inspect.signature(ask, eval_str=True).parameters.values()
     common = [one for one in every if one.kind is not one.VAR_KEYWORD and (one.name != "tag" or name in BY_TAG)]
     parameters = inspect.signature(REPORTS[name], eval_str=True).parameters.values()
-    own = [one for one in parameters if one.kind is one.KEYWORD_ONLY]
+    own = [_option(one, argument_help(REPORTS[name], one.name)) for one in parameters if one.kind is one.KEYWORD_ONLY]
     # Typer reads both.
     ask.__signature__ = inspect.Signature([*common, *own])  # type: ignore[attr-defined]
     ask.__annotations__ = {one.name: one.annotation for one in (*common, *own)}
     return ask
+
+
+def _option(parameter: inspect.Parameter, about: str) -> inspect.Parameter:
+    """Make an option of a report's parameter; a boolean one is there or not."""
+    names = [f"--{parameter.name.replace('_', '-')}"] if parameter.annotation is bool else []
+    return parameter.replace(annotation=Annotated[parameter.annotation, typer.Option(*names, help=about)])
 
 
 def _learning(ctx: typer.Context, since: Since = None, until: Until = None, as_json: AsJson = False) -> None:

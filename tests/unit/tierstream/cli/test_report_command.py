@@ -1,6 +1,7 @@
 """`tierstream report`: its commands are made of the functions in REPORTS."""
 
 import asyncio
+import inspect
 import json
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -17,6 +18,7 @@ from analytics.ledger_window import LedgerWindow
 from analytics.reports import REPORTS
 from analytics.reports.summary import Percentiles
 from tierstream.cli import app
+from tierstream.cli.help_text import argument_help
 from tierstream.cli.render.report import show_csv
 
 
@@ -139,3 +141,28 @@ def test_only_reports_that_know_tags_have_the_option(monkeypatch, tmp_path):
 def test_without_a_name_the_reports_are_listed():
     shown = CliRunner().invoke(app, ["report"]).output
     assert all(name in shown for name in REPORTS)
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_every_option_of_a_report_is_described(name):
+    parameters = inspect.signature(REPORTS[name]).parameters.values()
+    for own in (one for one in parameters if one.kind is one.KEYWORD_ONLY):
+        assert len(argument_help(REPORTS[name], own.name)) > 10, own.name
+
+
+def test_a_description_goes_on_over_lines_and_ends_with_its_argument():
+    def report(window, *, one, other):
+        """Show.
+
+        Args:
+            window: Of all.
+            one: The first
+                of two.
+            other: The last.
+
+        Raises:
+            ValueError: Never.
+        """
+
+    found = [argument_help(report, name) for name in ("one", "other", "none")]
+    assert found == ["The first of two.", "The last.", ""]
