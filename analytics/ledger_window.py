@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import Any, Final
 
 from analytics.bound_times import microsecond_of
-from analytics.clickhouse import AsyncClient, checked_database
-from analytics.named_query import NO_SETTINGS, named_query
+from analytics.clickhouse import AsyncClient
+from analytics.named_query import named_query
 from analytics.period import Period
+from analytics.table_filters import UNFILTERED, only_between
 
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 END: Final = datetime(2200, 1, 1, tzinfo=UTC)
@@ -90,7 +91,7 @@ class LedgerWindow:
         self,
         query: str,
         *,
-        settings: Mapping[str, str] = NO_SETTINGS,
+        settings: Mapping[str, str] = UNFILTERED,
         **more: Any,  # noqa: ANN401 - any bound value
     ) -> Sequence[dict[str, Any]]:
         """Run `queries/<query>.sql` for the window and return its rows by column name.
@@ -112,7 +113,10 @@ class LedgerWindow:
 
         Its views group all calls before any bound on their time: only what a lifetime lies around the window is read.
         """
-        return await self.rows(query, settings=_only_near(self.database, self.since, self.until, self.lifetime))
+        since = self.since - self.lifetime if self.since else None
+        until = self.until + self.lifetime if self.until else None
+        near = only_between(self.database, ("calls_log", "requests_log"), since, until)
+        return await self.rows(query, settings=near)
 
     async def rollup_rows(
         self,
@@ -132,20 +136,3 @@ class LedgerWindow:
         period = self.period
         tables = {family: f"{family}_by_{period.grain}" for family in ROLLUPS}
         return await named_query(self.client, self.database, query, {**tables, **period.bounds, **more})
-
-
-def _only_near(database: str, since: datetime | None, until: datetime | None, lifetime: timedelta) -> Mapping[str, str]:
-    """Return the setting that has the server read calls and results around a window alone, in views too."""
-    bounds = [(">=", since - lifetime)] if since else []
-    bounds += [("<", until + lifetime)] if until else []
-    near = " AND ".join(f"at {compared} toDateTime64('{microsecond_of(at)}', 6, 'UTC')" for compared, at in bounds)
-    if not near:
-        return NO_SETTINGS
-    filters = {f"{checked_database(database)}.{table}": near for table in ("calls_log", "requests_log")}
-    return {"additional_table_filters": _map(filters)}
-
-
-def _map(entries: Mapping[str, str]) -> str:
-    """Write a value of the type Map."""
-    quoted = ("'{}': '{}'".format(*(text.replace("'", "\\'") for text in entry)) for entry in entries.items())
-    return "{" + ", ".join(quoted) + "}"

@@ -2,11 +2,10 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any
 
 from analytics.clickhouse import AsyncClient, checked_database
-
-NO_SETTINGS: Final[Mapping[str, str]] = {}
+from analytics.table_filters import UNFILTERED
 
 
 async def named_query(
@@ -14,7 +13,7 @@ async def named_query(
     database: str,
     name: str,
     parameters: Mapping[str, Any],
-    settings: Mapping[str, str] = NO_SETTINGS,
+    settings: Mapping[str, str] = UNFILTERED,
 ) -> Sequence[dict[str, Any]]:
     """Run `queries/<name>.sql` and return its rows by column name."""
     found = await client.query(_text(name), parameters=_bound(database, parameters), settings=dict(settings))

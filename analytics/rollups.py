@@ -26,6 +26,7 @@ from uuid import uuid4
 from analytics.bound_times import second_of
 from analytics.clickhouse import AsyncClient, checked_database
 from analytics.ledger_window import BEGINNING
+from analytics.table_filters import UNFILTERED, only_between
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +49,14 @@ class Family:
         facts: What it is made from.
         grains: Of its tables, besides the day, which is added up from the hours.
         by_day: Whether there is a table by day.
+        looks_back: How old results may be that its rows are about; None: its query bounds that itself.
     """
 
     name: str
     facts: Sequence[str]
     grains: Sequence[str] = ("hour",)
     by_day: bool = True
+    looks_back: timedelta | None = None
 
 
 FAMILIES: Final = (
@@ -63,7 +66,8 @@ FAMILIES: Final = (
     Family("results", ["results"], ["minute", "hour"]),
     Family("times", ["calls", "results", "steps"], ["minute", "hour"]),
     Family("steps", ["steps"]),
-    Family("quality", []),
+    # The view of evidence puts it together with results; feedback may come days later.
+    Family("quality", [], looks_back=timedelta(days=7)),
     Family("questions", ["results"]),
     Family("askers", ["results"]),
     Family("repeats", ["results"], by_day=False),
@@ -166,8 +170,14 @@ class RollupBuilder:
         await self._client.command(copy, parameters=parameters)
         columns = ", ".join(await self._columns(table))
         insert = f"INSERT INTO {self._database}.{built} ({columns}) {_text(family.name)}"
-        await self._client.command(insert, parameters=parameters)
+        await self._client.command(insert, parameters=parameters, settings=dict(self._read_by(family, span)))
         await self._replace(table, built, span.day)
+
+    def _read_by(self, family: Family, span: _Span) -> Mapping[str, str]:
+        if family.looks_back is None:
+            return UNFILTERED
+        until = span.until + timedelta(seconds=self._lifetime_s)
+        return only_between(self._database, ["requests_log"], span.since - family.looks_back, until)
 
     async def _build_days(self, family: Family, span: _Span) -> None:
         """Add up the hours of the day."""

@@ -22,7 +22,7 @@ _TIER_SHARE: Final = 0.05
 """Of the cost of a tier: whose questions cost less of it is no power user."""
 _QUESTIONS: Final = 12
 """How many of all users are looked at, dearest first."""
-_SAMPLE: Final = 10_000
+_SAMPLE: Final = 6_000
 """Requests of such users whose answers are looked at, about, with those of all others who ask the same meanwhile."""
 
 Group = tuple[str, str, str]

@@ -43,14 +43,29 @@ settled AS
     FROM {database:Identifier}.requests_log
     WHERE at >= {since:DateTime('UTC')} - {lifetime_s:UInt32} AND at < {until:DateTime('UTC')} + {lifetime_s:UInt32}
 ),
+joined AS
+(
+    SELECT
+        seen.*,
+        if(has_end, end.1, first_at) AS ended_at,
+        multiIf(NOT has_end, 'unknown', end.2 = '', 'ok', 'error') AS ending,
+        settled_at,
+        user_id,
+        toString(feature) AS feature,
+        toString(query_type) AS query_type,
+        toString(service_class) AS service_class,
+        arrayMap(tag -> toString(tag), tags) AS tags,
+        indexOf(attempts, attempt_id) AS line,
+        end.10 != arrayElement(costs, line) AS differs,
+        purpose = 'infer' AND arrayExists((to, why) -> startsWith(why, 'escalated') AND to <= tier, tiers, whys) AS escalated
+    FROM seen
+    ANY LEFT JOIN settled ON settled.request_id = seen.request_id AND settled.revision = seen.revision
+),
 told AS
 (
     SELECT
         *,
-        if(has_end, end.1, first_at) AS ended_at,
         settled_at > toDateTime64(0, 3, 'UTC') AS has_result,
-        multiIf(NOT has_end, 'unknown', end.2 = '', 'ok', 'error') AS ending,
-        indexOf(attempts, attempt_id) AS line,
         row_number() OVER (PARTITION BY call_id, ending ORDER BY request_id, revision) = 1 AS is_first,
         count() OVER of_call AS parts,
         maxIf(toNullable(end.10), ending = 'ok') OVER of_call AS part_cost,
@@ -58,11 +73,9 @@ told AS
         max(NOT has_end) OVER of_attempt AS attempt_is_doubtful,
         maxIf(toNullable(end.10), ending = 'ok') OVER of_attempt AS attempt_cost,
         row_number() OVER (
-            PARTITION BY request_id, revision, attempt_id
-            ORDER BY NOT has_end, end.10 != arrayElement(costs, line), ended_at, call_id
+            PARTITION BY request_id, revision, attempt_id ORDER BY NOT has_end, differs, ended_at, call_id
         ) AS place
-    FROM seen
-    ANY LEFT JOIN settled ON settled.request_id = seen.request_id AND settled.revision = seen.revision
+    FROM joined
     WINDOW of_call AS (PARTITION BY call_id), of_attempt AS (PARTITION BY request_id, revision, attempt_id)
 )
 SELECT
@@ -110,11 +123,11 @@ SELECT
     if(has_end, end.16, 1) AS batch_size,
     end.17 AS batch_wait_ms,
     user_id,
-    toString(feature) AS feature,
-    toString(query_type) AS query_type,
-    toString(service_class) AS service_class,
-    arrayMap(tag -> toString(tag), tags) AS tags,
-    purpose = 'infer' AND arrayExists((to, why) -> startsWith(why, 'escalated') AND to <= tier, tiers, whys) AS escalated
+    feature,
+    query_type,
+    service_class,
+    tags,
+    escalated
 FROM told
 WHERE (at >= {since:DateTime('UTC')} AND at < {until:DateTime('UTC')})
     OR (booked_at >= {since:DateTime('UTC')} AND booked_at < {until:DateTime('UTC')})
