@@ -41,6 +41,9 @@ async def write(kafka, *numbers, abort=False):
             await publisher.producer.abort_transaction()
         else:
             await publisher.producer.commit_transaction()
+    # A broker says that a transaction is committed before it shows its records; the next producer waits for that.
+    async with Publisher(kafka, transactional_id=f"{kafka.prefix}w"):
+        pass
     return [place.offset for place in places], TopicPartition(SETTLED.full_name(kafka.prefix), places[0].partition)
 
 

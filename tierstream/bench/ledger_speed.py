@@ -7,7 +7,7 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,7 +18,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from pydantic import BaseModel, ConfigDict
 
 from analytics.clickhouse import AsyncClient, open_client
-from analytics.ledger_window import LedgerWindow
+from analytics.ledger_window import LedgerWindow, PriceList
 from analytics.reports import REPORTS
 from analytics.rollups import RollupBuilder
 from streams.config.settings import Settings
@@ -161,7 +161,9 @@ async def measure_ledger(
             await _settle(client)
             builds = await _builds(client, tell)
             tables, columns = await _sizes(client)
-            reports = await _reports(client, folder, traffic.until, settings, tell)
+            compared = CostReports(settings, lambda: traffic.until).by_name()
+            prices = configured_prices(settings)
+            reports = await _times_of({**REPORTS, **compared}, client, folder, traffic.until, prices, tell)
     of_table = {size.table: size for size in tables}
     size = sum(table.bytes for table in tables)
     return LedgerSpeed(
@@ -255,13 +257,16 @@ async def _sizes(client: AsyncClient) -> tuple[tuple[TableSize, ...], tuple[Colu
     )
 
 
-async def _reports(
-    client: AsyncClient, folder: Path, until: datetime, settings: Settings, tell: Callable[[str], None]
+async def _times_of(
+    reports: Mapping[str, Callable[[LedgerWindow], Awaitable[object]]],
+    client: AsyncClient,
+    folder: Path,
+    until: datetime,
+    prices: PriceList,
+    tell: Callable[[str], None],
 ) -> tuple[ReportTime, ...]:
     found = []
-    prices = configured_prices(settings)
-    compared = CostReports(settings, lambda: until).by_name()
-    for name, report in {**REPORTS, **compared}.items():
+    for name, report in reports.items():
         for days in _WINDOWS_DAYS:
             tell(f"report {name} of {days} days")
             # A change is that of a half against the other one.

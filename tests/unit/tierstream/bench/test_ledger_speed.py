@@ -13,17 +13,17 @@ class Refusing:
         assert text.startswith("SYSTEM DROP ")
 
 
-async def test_a_report_that_takes_too_much_memory_is_named_and_the_others_are_measured(monkeypatch, tmp_path):
+async def test_a_report_that_takes_too_much_memory_is_named_and_the_others_are_measured(tmp_path):
     async def greedy(window):
         raise DatabaseError("Code: 241. DB::Exception: (total) memory limit exceeded (MEMORY_LIMIT_EXCEEDED) (for url)")
 
     async def modest(window):
         assert window.until == datetime(2026, 10, 31, tzinfo=UTC)
 
-    monkeypatch.setattr(ledger_speed, "REPORTS", {"greedy": greedy, "modest": modest})
     until, told = datetime(2026, 10, 31, tzinfo=UTC), []
     prices = PriceList("a/b", {})
-    found = await ledger_speed._reports(Refusing(), tmp_path, until, prices, told.append)
+    reports = {"greedy": greedy, "modest": modest}
+    found = await ledger_speed._times_of(reports, Refusing(), tmp_path, until, prices, told.append)
     assert [(one.report, one.days, one.failed, one.cold_ms is None) for one in found] == [
         *(("greedy", days, "MEMORY_LIMIT_EXCEEDED", True) for days in (1, 8, 30)),
         *(("modest", days, None, False) for days in (1, 8, 30)),
