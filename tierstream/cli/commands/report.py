@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 Until = Annotated[datetime | None, typer.Option(parser=parse_moment, metavar="WHEN", help="Up to then.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print the first table as CSV.")]
+_STATEMENT_S = 1800.0
+"""How long a statement may take: to go through every call of a large ledger takes minutes."""
+
 Tag = Annotated[str | None, typer.Option(help="Only requests that carry it.")]
 
 
@@ -139,7 +142,7 @@ async def _found(
 ) -> BaseModel:
     from tierstream.operations.price_list import configured_prices  # noqa: PLC0415 - brings the price list
 
-    async with open_client(settings.clickhouse.url or "") as client:
+    async with open_client(settings.clickhouse.url or "", timeout_s=_STATEMENT_S) as client:
         window = LedgerWindow(
             client,
             settings.clickhouse.database,
