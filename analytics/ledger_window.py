@@ -10,24 +10,13 @@ from analytics.bound_times import microsecond_of
 from analytics.clickhouse import AsyncClient
 from analytics.named_query import named_query
 from analytics.period import Period
+from analytics.rollup_families import FAMILIES
 from analytics.table_filters import UNFILTERED, only_between
 
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 END: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
-ROLLUPS: Final = (
-    "spend",
-    "users",
-    "tags",
-    "results",
-    "times",
-    "steps",
-    "quality",
-    "questions",
-    "askers",
-    "standings",
-    "feedback",
-)
+ROLLUPS: Final = tuple(family.name for family in FAMILIES if family.by_day)
 """Families of roll-ups with tables by hour and by day; a query names the table by the family, as an identifier."""
 
 _MILLION: Final = Decimal(1_000_000)

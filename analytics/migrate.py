@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from analytics.clickhouse import AsyncClient, checked_database
 from analytics.cluster_schema import ClusterSchema, check_cluster
-from analytics.rollups import rollup_tables
+from analytics.rollup_families import rollup_tables
 
 logger = logging.getLogger(__name__)
 

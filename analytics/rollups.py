@@ -14,7 +14,7 @@ until it is built again, at the latest when nothing can come late any more.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -26,6 +26,7 @@ from uuid import uuid4
 from analytics.bound_times import second_of
 from analytics.clickhouse import AsyncClient, checked_database
 from analytics.ledger_window import BEGINNING
+from analytics.rollup_families import FAMILIES, Family
 from analytics.table_filters import UNFILTERED, only_between
 
 logger = logging.getLogger(__name__)
@@ -38,50 +39,6 @@ _STALE_S: Final = 3600
 """After how many seconds a table that a builder left behind when it died is dropped."""
 _BUILDING: Final = "building_"
 _REPLACED_AT_MOST: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """Roll-ups of one kind.
-
-    Attributes:
-        name: Of its query in `rollup_queries/`, and of its tables: `<name>_by_<grain>`.
-        facts: What it is made from.
-        grains: Of its tables, besides the day, which is added up from the hours.
-        by_day: Whether there is a table by day.
-        looks_back: How old results may be that its rows are about; None: its query bounds that itself.
-    """
-
-    name: str
-    facts: Sequence[str]
-    grains: Sequence[str] = ("hour",)
-    by_day: bool = True
-    looks_back: timedelta | None = None
-
-
-FAMILIES: Final = (
-    Family("spend", ["calls"]),
-    Family("users", ["calls"]),
-    Family("tags", ["calls"]),
-    Family("results", ["results"], ["minute", "hour"]),
-    Family("times", ["calls", "results", "steps"], ["minute", "hour"]),
-    Family("steps", ["steps"]),
-    # The view of evidence puts it together with results; feedback may come days later.
-    Family("quality", [], looks_back=timedelta(days=7)),
-    Family("questions", ["results"]),
-    Family("askers", ["results"]),
-    Family("repeats", ["results"], by_day=False),
-    Family("prefixes", ["results"], by_day=False),
-    Family("feedback", []),
-    Family("standings", ["calls"]),
-    Family("doubtful", ["calls"], by_day=False),
-)
-
-
-def rollup_tables() -> list[str]:
-    """Name the roll-ups that are kept as long as the ledger: all but those by minute."""
-    hours = [f"{family.name}_by_hour" for family in FAMILIES]
-    return hours + [f"{family.name}_by_day" for family in FAMILIES if family.by_day]
 
 
 _FACTS: Final = ("calls", "results", "steps")

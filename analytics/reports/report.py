@@ -39,5 +39,5 @@ async def rolled_up(window: LedgerWindow) -> dict[str, Any]:
 
 async def is_quickly_read(window: LedgerWindow) -> bool:
     """Whether the ledger itself is small enough to be read, which knows moments where roll-ups know hours."""
-    [size] = await window.rows("summary_size", limit=max(QUICKLY_READ, 0) + 1)
+    [size] = await window.rows("summary_size", limit=QUICKLY_READ + 1)
     return bool(size["results"] <= QUICKLY_READ)

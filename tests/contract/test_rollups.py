@@ -13,7 +13,8 @@ from support.ledger_records import BASE, call_pair, hops, result, shared_call
 from analytics.clickhouse import AsyncClient, open_client
 from analytics.ledger import Entry, Ledger, SinkStats
 from analytics.migrate import migrate
-from analytics.rollups import FAMILIES, RollupBuilder
+from analytics.rollup_families import FAMILIES
+from analytics.rollups import RollupBuilder
 from analytics.rows import Position, rows_of
 from topics.journal import CallEnded, CallStarted, Purpose
 from topics.results import Result
