@@ -12,35 +12,33 @@ class Family:
 
     Attributes:
         name: Of its query in `rollup_queries/`, and of its tables: `<name>_by_<grain>`.
-        facts: What it is made from.
         grains: Of its tables, besides the day, which is added up from the hours.
         by_day: Whether there is a table by day.
         looks_back: How old results may be that its rows are about; None: its query bounds that itself.
     """
 
     name: str
-    facts: Sequence[str]
     grains: Sequence[str] = ("hour",)
     by_day: bool = True
     looks_back: timedelta | None = None
 
 
 FAMILIES: Final = (
-    Family("spend", ["calls"]),
-    Family("users", ["calls"]),
-    Family("tags", ["calls"]),
-    Family("results", ["results"], ["minute", "hour"]),
-    Family("times", ["calls", "results", "steps"], ["minute", "hour"]),
-    Family("steps", ["steps"]),
+    Family("spend"),
+    Family("users"),
+    Family("tags"),
+    Family("results", grains=["minute", "hour"]),
+    Family("times", grains=["minute", "hour"]),
+    Family("steps"),
     # The view of evidence puts it together with results; feedback may come days later.
-    Family("quality", [], looks_back=timedelta(days=7)),
-    Family("questions", ["results"]),
-    Family("askers", ["results"]),
-    Family("repeats", ["results"], by_day=False),
-    Family("prefixes", ["results"], by_day=False),
-    Family("feedback", []),
-    Family("standings", ["calls"]),
-    Family("doubtful", ["calls"], by_day=False),
+    Family("quality", looks_back=timedelta(days=7)),
+    Family("questions"),
+    Family("askers"),
+    Family("repeats", by_day=False),
+    Family("prefixes", by_day=False),
+    Family("feedback"),
+    Family("standings"),
+    Family("doubtful", by_day=False),
 )
 
 
