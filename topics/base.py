@@ -1,10 +1,11 @@
 """The base of every record, and the types that several records share."""
 
+import math
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 MAX_ID_LENGTH = 256
 
@@ -44,6 +45,22 @@ Digits = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 Tier = Annotated[int, Field(ge=1, le=99)]
 """1 is the cheapest tier; higher is more capable."""
+
+
+def _finite(value: JsonValue) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must not have numbers that are too large for a double")
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _finite(part)
+
+
+def _in_doubles(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    _finite(schema)
+    return schema
+
+
+JsonSchema = Annotated[dict[str, JsonValue], AfterValidator(_in_doubles)]
+"""A JSON Schema that is written again as it was read: 1e999 would become null."""
 
 
 class Record(BaseModel):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import UnionType
-from typing import Any, Generic, Self, TypeVar, Union, get_args, get_origin
+from typing import Any, Final, Generic, Self, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
@@ -37,6 +37,10 @@ class Decoded(Generic[M]):
 
     record: M
     unknown_fields: tuple[str, ...]
+
+
+_PLAIN: Final = {"union_tag_invalid": "the type is none that is served"}
+"""Messages of pydantic's that repeat what is there, which may be text, by their type; and what is said instead."""
 
 
 class DecodeError(Exception):
@@ -141,7 +145,10 @@ def _model_for(spec: TopicSpec[M], headers: Headers) -> type[M]:
 
 def _describe(error: ValidationError) -> str:
     problems = error.errors(include_url=False, include_input=False, include_context=False)
-    shown = [f"{'.'.join(map(str, p['loc']))[:100] or 'value'}: {p['msg']}" for p in problems[:_SHOWN_PROBLEMS]]
+    shown = [
+        f"{'.'.join(map(str, p['loc']))[:100] or 'value'}: {_PLAIN.get(p['type'], p['msg'])}"
+        for p in problems[:_SHOWN_PROBLEMS]
+    ]
     if len(problems) > _SHOWN_PROBLEMS:
         shown.append(f"and {len(problems) - _SHOWN_PROBLEMS} more")
     return "; ".join(shown)

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Base64Bytes, Field
 
 from topics.base import Identifier, Label, Money, Record, Tier, Timestamp
+from topics.messages import WHERE_ANY, WHERE_GIVEN, CallId
 
 DROPPED: Final = "dropped"
 """Outcome of a hop: a copy that had made this attempt came to nothing, for its request has its result."""
@@ -52,6 +53,23 @@ class Status(Record):
         return self.request_id
 
 
+class Delta(Record):
+    """A piece of an answer that is not text alone.
+
+    A text behind another kind begins a new part of the answer, and so does a reasoning; a signature ends one.
+    """
+
+    kind: Literal["text", "reasoning", "signature", "redacted", "tool_call"]
+    text: str = ""
+    """What is added: to the text, to the reasoning, as its signature, or to the arguments of the call."""
+    index: Annotated[int | None, WHERE_GIVEN] = None
+    """Of a call: which one, from 0."""
+    id: Annotated[CallId | None, WHERE_GIVEN] = None
+    """Of a call, in its first piece."""
+    name: Annotated[str | None, WHERE_GIVEN] = None
+    """Of a call, in its first piece: the function."""
+
+
 class Chunk(Record):
     """A piece of a streamed answer, in order. The attempt that the result names has won; all others are void.
 
@@ -69,6 +87,9 @@ class Chunk(Record):
     kind: Literal["text", "done", "broken"]
     """`done`: the stream is complete. `broken`: it won't be; another attempt may follow."""
     text: str = ""
+    """All text in it."""
+    deltas: Annotated[tuple[Delta, ...], WHERE_ANY] = ()
+    """Where there is something else than text in it: all that is, the text too, in order."""
     at: Timestamp
 
     @property

@@ -9,6 +9,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from pydantic import Field
 
 from topics.base import Identifier, Millis, Money, Record, Tier, Timestamp
+from topics.messages import Spoken
 
 _ATTEMPTS = uuid5(NAMESPACE_URL, "tierstream:attempt")
 
@@ -137,7 +138,8 @@ class CallStarted(_Call):
         return CallEnded(**identity | outcome)
 
 
-class CallEnded(_Call):
+# The other way round, what was said would be written before whose call it was.
+class CallEnded(Spoken, _Call):
     """How a call came out: the answer or the error, and the money."""
 
     SCHEMA: ClassVar[str] = "call-ended/1"

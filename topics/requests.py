@@ -1,19 +1,21 @@
 """The request: the one record that other services write."""
 
 import hashlib
-import math
 import re
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, FailFast, Field, JsonValue
+from pydantic import BeforeValidator, FailFast, Field, model_validator
 
-from topics.base import Identifier, Label, Money, Record, Tier, Timestamp
+from topics.base import Identifier, JsonSchema, Label, Money, Record, Tier, Timestamp
+from topics.messages import WHERE_ANY, WHERE_GIVEN, Message, NamedTool, ResponseFormat, SchemaFormat, Tool, ToolChoice
 
 _LONGEST_TIMEOUT_MS = 365 * 24 * 3600 * 1000
 """Far above any window, and low enough that adding it to a moment can't leave the calendar."""
+
+_MOST_TOOLS = 1_024
 
 _DECIMAL = re.compile(r"[0-9]{1,64}(\.[0-9]{1,64})?([eE][+-]?[0-9]{1,3})?")
 
@@ -44,22 +46,6 @@ Limit = Annotated[Money, BeforeValidator(_read_decimal)]
 
 Moment = Annotated[Timestamp, BeforeValidator(_read_moment)]
 """A moment, as a string of ISO 8601 with its zone."""
-
-
-def _finite(value: JsonValue) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("must not have numbers that are too large for a double")
-    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _finite(part)
-
-
-def _in_doubles(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    _finite(schema)
-    return schema
-
-
-JsonSchema = Annotated[dict[str, JsonValue], AfterValidator(_in_doubles)]
-"""A JSON Schema that is written again as it was read: 1e999 would become null."""
 
 
 class Tolerance(StrEnum):
@@ -94,28 +80,6 @@ class ServiceClass(StrEnum):
     BULK = "bulk"
 
 
-class TextPart(Record):
-    """One part of a message's content; only text parts are served."""
-
-    type: Literal["text"]
-    text: str
-
-
-class Message(Record):
-    """One chat message in OpenAI's shape."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | tuple[TextPart, ...]
-    name: Label | None = None
-
-    @property
-    def text(self) -> str:
-        """The content as one string."""
-        if isinstance(self.content, str):
-            return self.content
-        return "\n".join(part.text for part in self.content)
-
-
 class Params(Record):
     """Sampling parameters; what is absent is the provider's default."""
 
@@ -124,6 +88,15 @@ class Params(Record):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     stop: Annotated[tuple[str, ...], Field(max_length=4)] | None = None
     seed: int | None = None
+    reasoning_effort: Annotated[
+        Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None, WHERE_GIVEN
+    ] = None
+    service_tier: Annotated[Label | None, WHERE_GIVEN] = None
+    """In the words of a provider, such as `flex`; those that have no such words are not told."""
+    logprobs: Annotated[bool | None, WHERE_GIVEN] = None
+    top_logprobs: Annotated[Annotated[int, Field(ge=0, le=20)] | None, WHERE_GIVEN] = None
+    n: Annotated[Annotated[int, Field(ge=1, le=1)] | None, WHERE_GIVEN] = None
+    """How many answers: there is one."""
 
 
 class RequestContext(Record):
@@ -134,10 +107,6 @@ class RequestContext(Record):
     business_impact: Impact = Impact.NORMAL
     self_validating: bool = False
     data_class: DataClass = DataClass.INTERNAL
-
-
-WHERE_GIVEN = Field(exclude_if=lambda value: value is None)
-"""On each field that is newer than digests: None is not written, so a request without it has the digest that it had."""
 
 
 class Request(Record):
@@ -154,10 +123,17 @@ class Request(Record):
     query_type: Label | None = None
     params: Params = Params()
     response_schema: JsonSchema | None = None
+    response_format: Annotated[ResponseFormat | None, WHERE_GIVEN] = None
+    """OpenAI's way to ask for JSON; `response_schema` is the short one."""
+    tools: Annotated[tuple[Tool, ...], Field(max_length=_MOST_TOOLS), WHERE_ANY] = ()
+    tool_choice: Annotated[ToolChoice | None, WHERE_GIVEN] = None
+    parallel_tool_calls: Annotated[bool | None, WHERE_GIVEN] = None
     context: RequestContext = RequestContext()
     service_class: ServiceClass = ServiceClass.STANDARD
     timeout_ms: Annotated[int, Field(gt=0, le=_LONGEST_TIMEOUT_MS)] | None = None
     deadline: Moment | None = None
+    model: Annotated[Label | None, WHERE_GIVEN] = None
+    """`provider/model` of the deployment that has to answer; None: whichever will do."""
     stream: bool = False
     progress: Annotated[bool | None, WHERE_GIVEN] = None
     """Whether `llm.status` tells of each attempt, as it does of a request that streams."""
@@ -166,10 +142,37 @@ class Request(Record):
     max_cost_usd: Limit | None = None
     tags: tuple[Label, ...] = ()
 
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> "Request":
+        if self.response_schema is not None and self.response_format is not None:
+            raise ValueError("response_format: name either this or response_schema")
+        names = [tool.function.name for tool in self.tools]
+        if len(set(names)) < len(names):
+            raise ValueError("tools: two have the same name")
+        if not names and self.tool_choice not in {None, "none", "auto"}:
+            raise ValueError("tool_choice: there are no tools")
+        if isinstance(self.tool_choice, NamedTool) and self.tool_choice.function.name not in names:
+            raise ValueError("tool_choice: no tool has the name")
+        return self
+
     @property
     def partition_key(self) -> str:
         """The request id."""
         return self.request_id
+
+    @property
+    def answer_schema(self) -> dict[str, Any] | None:
+        """JSON Schema that the answer has to satisfy, whichever way it was given."""
+        if isinstance(self.response_format, SchemaFormat):
+            return self.response_format.json_schema.get("schema")
+        return self.response_schema
+
+    @property
+    def asks_for_json(self) -> bool:
+        """Whether the answer has to be JSON, of a schema or not."""
+        return self.response_schema is not None or (
+            self.response_format is not None and self.response_format.type != "text"
+        )
 
     @property
     def is_followed(self) -> bool:

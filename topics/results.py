@@ -7,6 +7,7 @@ from uuid import UUID
 from topics.base import Digits, Identifier, Millis, Money, Record, Tier, Timestamp
 from topics.events import Hop
 from topics.journal import Usage
+from topics.messages import Spoken
 from topics.requests import Dimensions
 from topics.tasks import Attempt, Source
 
@@ -64,7 +65,7 @@ class _End(Record):
 
 
 # The other way round, the dimensions would be written first.
-class _Ending(Dimensions, _End):
+class _Ending(Spoken, Dimensions, _End):
     pass
 
 

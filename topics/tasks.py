@@ -9,6 +9,7 @@ from pydantic import Field
 from topics.base import Digits, Label, Millis, Money, Record, Tier, Timestamp
 from topics.events import Hop
 from topics.journal import Usage
+from topics.messages import Spoken
 from topics.requests import Request
 
 CRITICAL_PATH: Final = "critical path"
@@ -71,7 +72,7 @@ class Attempt(Record):
     provider_ms: float
 
 
-class Completion(Record):
+class Completion(Spoken):
     """An answer that a model gave."""
 
     attempt_id: UUID

@@ -11,7 +11,8 @@ from typing import Any, Generic, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from streams.config.settings_sections import ModelSettings
-from topics.requests import DataClass, Message, Params
+from topics.messages import Message
+from topics.requests import DataClass, Params
 from topics.tasks import TierTask
 
 M = TypeVar("M")

@@ -31,7 +31,8 @@ from uuid import UUID
 
 from streams.config.settings_sections import ModelSettings
 from topics.journal import Usage
-from topics.requests import Message, Params, Request
+from topics.messages import AnswerPart, Message, ResponseFormat, Tool, ToolCall, ToolChoice
+from topics.requests import Params, Request
 
 
 class ErrorKind(StrEnum):
@@ -172,16 +173,32 @@ class Prompt:
         messages: In order.
         params: Of the answer.
         response_schema: JSON Schema that the answer is asked to follow; the answer is not checked here.
+        response_format: OpenAI's way to ask for JSON, where it was used: it names the schema, or asks for any object.
+        tools: That the model may use.
+        tool_choice: Whether it has to; None: as it likes.
+        parallel_tool_calls: Whether it may make several calls at a time; None: as the provider likes.
     """
 
     messages: tuple[Message, ...]
     params: Params
     response_schema: dict[str, Any] | None = None
+    response_format: ResponseFormat | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
 
     @classmethod
     def of(cls, request: Request) -> "Prompt":
         """Ask what a request asks."""
-        return cls(request.messages, request.params, request.response_schema)
+        return cls(
+            request.messages,
+            request.params,
+            request.answer_schema,
+            request.response_format,
+            request.tools,
+            request.tool_choice,
+            request.parallel_tool_calls,
+        )
 
     def most_output(self, default: int) -> int:
         """Return the most tokens that the answer may have; `default` where nobody named a number."""
@@ -221,6 +238,9 @@ class ChatReply:
 
     Attributes:
         content: The whole text, streamed or not.
+        tool_calls: Calls that it wants made.
+        parts: As in `topics.messages.Spoken`.
+        logprobs: As there.
         finish_reason: One of stop, length, content_filter, tool_calls and other.
         usage: What the call is billed by.
         first_token_ms: Milliseconds from the sending of a streamed call to its first text; None if it was not streamed.
@@ -234,6 +254,9 @@ class ChatReply:
     first_token_ms: float | None = None
     limits: ProviderLimits | None = None
     model: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    parts: tuple[AnswerPart, ...] | None = None
+    logprobs: dict[str, Any] | None = None
 
 
 class Provider(Protocol):

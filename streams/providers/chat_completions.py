@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from streams.providers.base import ChatCall, ChatReply
 from streams.providers.streamed import EventError, StreamedAnswer, estimate_usage, model_named
 from topics.journal import Tokens, Usage
-from topics.requests import Message
+from topics.messages import Message
 
 _FINISH_REASONS: Final = {
     "stop": "stop",

@@ -12,7 +12,7 @@ from typing import Final
 
 from streams.routing.conversation_cues import KINDS, UNSPACED, count_cues, spaced
 from streams.routing.request_classifier.features import words_of
-from topics.requests import Message
+from topics.messages import Message
 
 _TURNS: Final = 3
 """Earlier messages of the user that are read, and answers, the latest ones."""

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from streams.config.setting_types import Signal
 from streams.routing.conversation_features import Seen, see
 from streams.routing.request_classifier.features import parts_of
-from topics.requests import Message, Request
+from topics.messages import Message
+from topics.requests import Request
 
 MODEL_FILE: Final = "conversation_model.npz"
 BUCKETS: Final = 1 << 14

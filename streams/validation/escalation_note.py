@@ -3,7 +3,7 @@
 from typing import Final, Literal
 
 from streams.validation.fenced import fenced
-from topics.requests import Message
+from topics.messages import Message
 from topics.tasks import Completion
 
 _ANSWER_CHARACTERS: Final = 8_000

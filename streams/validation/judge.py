@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from streams.validation.fenced import fenced
 from streams.validation.json_schema import unfenced
-from topics.requests import Message, Request
+from topics.messages import Message
+from topics.requests import Request
 
 PROMPT_VERSION = "judge/2"
 

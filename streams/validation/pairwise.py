@@ -7,7 +7,8 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streams.validation.json_schema import unfenced
-from topics.requests import Message, Request
+from topics.messages import Message
+from topics.requests import Request
 
 _INSTRUCTIONS: Final = """\
 You compare two answers to the same question. You are given the instructions and the question, and two answers, A and \

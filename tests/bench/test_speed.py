@@ -12,8 +12,9 @@ from tierstream.demo.corpus import load as load_corpus
 from tierstream.demo.corpus import sample
 from tierstream.worker import new_router
 from topics.codec import decode, encode
+from topics.messages import Message
 from topics.registry import REQUESTS
-from topics.requests import Message, Request
+from topics.requests import Request
 
 
 def corpus_requests() -> list[Request]:

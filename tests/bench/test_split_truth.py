@@ -19,7 +19,8 @@ import pytest
 from analytics.leverage.quality import Evidence
 from analytics.leverage.split import Flow, Kind, Part, Split, propose
 from streams.routing.request_classifier.classifier import RequestClassifier
-from topics.requests import Message, Request
+from topics.messages import Message
+from topics.requests import Request
 
 FILE = os.environ.get("TIERSTREAM_TIERS", "")
 GOOD = 0.8

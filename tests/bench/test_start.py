@@ -15,7 +15,8 @@ from streams.config.settings import Settings, load
 from tierstream.client.request_run import run_requests
 from tierstream.stack.deployment import with_addresses
 from tierstream.stack.state import StackState, read_state
-from topics.requests import Message, Request
+from topics.messages import Message
+from topics.requests import Request
 
 STARTS = 5
 FOLDERS = 2

@@ -10,7 +10,8 @@ from support.shipped_providers import KEYS, NAMES
 from streams.config.settings import load
 from streams.providers.base import ChatCall, Prompt
 from streams.providers.registry import build_providers
-from topics.requests import Message, Params
+from topics.messages import Message
+from topics.requests import Params
 
 SCHEMA = {
     "type": "object",

@@ -15,7 +15,7 @@ from support.shipped_providers import NAMES
 from streams.config.settings import Settings
 from streams.providers.base import ErrorKind, Provider, ProviderError
 from tierstream.simulator import RunningSimulator, running_simulator
-from topics.requests import Message
+from topics.messages import Message
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
 

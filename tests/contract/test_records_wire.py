@@ -38,8 +38,19 @@ from topics.learned import (
     PromotionFigure,
     PromotionStep,
 )
+from topics.messages import (
+    FunctionCall,
+    FunctionTool,
+    Message,
+    NamedFunction,
+    NamedTool,
+    SchemaFormat,
+    TextPart,
+    Tool,
+    ToolCall,
+)
 from topics.registry import all_topics
-from topics.requests import Dimensions, Message, Params, Request, RequestContext, TextPart
+from topics.requests import Dimensions, Params, Request, RequestContext
 from topics.results import Result, ResultError, ResultStatus, Settled
 from topics.tasks import Attempt, Source
 
@@ -101,18 +112,40 @@ SHORTEST_JSON = {
     "max_cost_usd": None,
     "tags": [],
 }
+TOOL_CALL = ToolCall(id="c1", function=FunctionCall(name="look", arguments="{}"))
+TOOL_CALL_JSON = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 FULL = Request(
     request_id="r1",
     messages=(
         Message(role="system", content="be brief", name="n"),
         Message(role="user", content=(TextPart(type="text", text="hi"),)),
+        Message(role="assistant", content=None, tool_calls=(TOOL_CALL,)),
+        Message(role="tool", content="none", tool_call_id="c1", is_error=True),
     ),
     conversation_id="c",
     user_id="u",
     feature="f",
     query_type="q",
-    params=Params(max_tokens=1, temperature=0.5, top_p=0.9, stop=("x",), seed=7),
-    response_schema={"type": "object"},
+    params=Params(
+        max_tokens=1,
+        temperature=0.5,
+        top_p=0.9,
+        stop=("x",),
+        seed=7,
+        reasoning_effort="low",
+        service_tier="flex",
+        logprobs=True,
+        top_logprobs=2,
+        n=1,
+    ),
+    response_schema=None,
+    response_format=SchemaFormat(
+        type="json_schema", json_schema={"name": "a", "schema": {"type": "object"}, "strict": True}
+    ),
+    tools=(Tool(type="function", function=FunctionTool(name="look", description="Looks.", parameters={})),),
+    tool_choice=NamedTool(type="function", function=NamedFunction(name="look")),
+    parallel_tool_calls=False,
+    model="groq/m",
     context=RequestContext(
         user_role="ceo",
         error_tolerance="low",
@@ -135,13 +168,34 @@ FULL_JSON = {
     "messages": [
         {"role": "system", "content": "be brief", "name": "n"},
         {"role": "user", "content": [{"type": "text", "text": "hi"}], "name": None},
+        {"role": "assistant", "content": None, "name": None, "tool_calls": [TOOL_CALL_JSON]},
+        {"role": "tool", "content": "none", "name": None, "tool_call_id": "c1", "is_error": True},
     ],
     "conversation_id": "c",
     "user_id": "u",
     "feature": "f",
     "query_type": "q",
-    "params": {"max_tokens": 1, "temperature": 0.5, "top_p": 0.9, "stop": ["x"], "seed": 7},
-    "response_schema": {"type": "object"},
+    "params": {
+        "max_tokens": 1,
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "stop": ["x"],
+        "seed": 7,
+        "reasoning_effort": "low",
+        "service_tier": "flex",
+        "logprobs": True,
+        "top_logprobs": 2,
+        "n": 1,
+    },
+    "response_schema": None,
+    "response_format": {
+        "type": "json_schema",
+        "json_schema": {"name": "a", "schema": {"type": "object"}, "strict": True},
+    },
+    "tools": [{"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": {}}}],
+    "tool_choice": {"type": "function", "function": {"name": "look"}},
+    "parallel_tool_calls": False,
+    "model": "groq/m",
     "context": {
         "user_role": "ceo",
         "error_tolerance": "low",
@@ -719,7 +773,7 @@ def test_every_public_record_is_here():
     assert public <= {schema for schema, *_ in GOLDEN}
 
 
-@pytest.mark.parametrize("record", [FULL, FULL.messages[0], FULL.params, FULL.context, ANSWERED])
+@pytest.mark.parametrize("record", [FULL, FULL.params, FULL.context, ANSWERED])
 def test_every_field_that_a_producer_sets_or_finds_again_has_a_value_here(record):
     wanted = (Dimensions if record is ANSWERED else type(record)).model_fields.keys()
     missing = wanted - record.model_fields_set

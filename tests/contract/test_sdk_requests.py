@@ -14,7 +14,8 @@ from streams.providers.base import ErrorKind, ProviderError
 from streams.providers.registry import speaker_of
 from streams.providers.sdk_provider import SdkProvider
 from streams.providers.vendor_sdk import CALL_ID_HEADER, Connection
-from topics.requests import Message, Params
+from topics.messages import Message
+from topics.requests import Params
 
 SEPARATOR = b"\r\n\r\n"
 REFUSAL = b"HTTP/1.1 500 Internal Server Error\r\nset-cookie: a=b\r\ncontent-length: 2" + SEPARATOR + b"{}"

@@ -14,8 +14,9 @@ from support.bad_records import RECORD_MAX_BYTES, REQUEST_MAX_BYTES, rows
 from support.deployment import Deployment
 
 from topics.codec import DecodeError, decode
+from topics.messages import Message
 from topics.registry import DEAD_LETTERS, ESCALATIONS, OUTCOMES, PARKED, REQUESTS, RESULTS, VALIDATION, tier_tasks
-from topics.requests import Message, Request, RequestContext
+from topics.requests import Request, RequestContext
 
 RECORDS = int(os.environ.get("TIERSTREAM_FUZZ_RECORDS", "1500"))
 SOURCES = (REQUESTS, tier_tasks(1), tier_tasks(2), tier_tasks(3), VALIDATION, ESCALATIONS, PARKED, OUTCOMES)

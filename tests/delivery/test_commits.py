@@ -16,8 +16,9 @@ from streams.kafka.publisher import Output, Publisher
 from streams.kafka.topic_reader import TopicReader
 from streams.runtime.stage import stage
 from streams.runtime.stage_runner import StageRunner
+from topics.messages import Message
 from topics.registry import REQUESTS
-from topics.requests import Message, Request
+from topics.requests import Request
 
 RECORDS = 400
 

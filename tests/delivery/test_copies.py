@@ -10,8 +10,9 @@ from support.deployment import Deployment
 
 from streams.kafka.publisher import Output, Publisher
 from topics.events import StatusKind
+from topics.messages import Message
 from topics.registry import CALLS, HOPS, OUTCOMES, PARKED, REQUESTS, RESULTS, STATUS, TopicSpec, tier_tasks
-from topics.requests import Message, Request
+from topics.requests import Request
 from topics.tasks import Parked
 
 WINDOW_S = 4

@@ -8,8 +8,9 @@ from decimal import Decimal
 import pytest
 
 from analytics.clickhouse import open_client
+from topics.messages import Message
 from topics.registry import PARKED, STATUS
-from topics.requests import Message, Request
+from topics.requests import Request
 from topics.results import ResultStatus
 
 RULES = """

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from topics.learned import CanaryState, JudgeRates, OnlinePolicyUpdate
+from topics.messages import Message
 from topics.registry import CONTROL
-from topics.requests import Message, Request
+from topics.requests import Request
 
 CONFIG = """
 [routing]

@@ -24,8 +24,9 @@ from topics.control import version_of
 from topics.events import Hop, Hops
 from topics.journal import attempt_id
 from topics.learned import Promotion
+from topics.messages import Message
 from topics.registry import HOPS, REQUESTS, RESULTS, tier_tasks
-from topics.requests import Message, Request
+from topics.requests import Request
 from topics.results import Result, ResultStatus
 from topics.tasks import Attempt, Source
 

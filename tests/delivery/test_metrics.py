@@ -9,8 +9,9 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from topics.messages import Message
 from topics.registry import RESULTS
-from topics.requests import Message, Request
+from topics.requests import Request
 
 LAG = "tierstream_consumer_lag_records"
 IDS = [f"m{n}" for n in range(6)]

@@ -29,8 +29,9 @@ from tierstream.cli import app
 from tierstream.training.estimators import Growth
 from tierstream.training.fit_model import TrainingOptions, train
 from topics.control import ActiveModel, BreakerOrder, ModelFile, ModelStatus, version_of
+from topics.messages import Message
 from topics.registry import CONTROL, REQUESTS, tier_tasks
-from topics.requests import Message, Request
+from topics.requests import Request
 
 SMALL = TrainingOptions(growth=Growth(trees=5, depth=3), dimensions=2)
 CONFIG = """

@@ -8,8 +8,9 @@ import pytest_asyncio
 from support.deployment import Deployment
 
 from tierstream.simulator.server import running_simulator
+from topics.messages import Message
 from topics.registry import HOPS
-from topics.requests import Message, Request
+from topics.requests import Request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,8 +8,9 @@ import pytest
 from tierstream.client.answer_stream import AnswerStream
 from tierstream.simulator.server import running_simulator
 from topics.events import Chunk
+from topics.messages import Message
 from topics.registry import CHUNKS
-from topics.requests import Message, Request
+from topics.requests import Request
 
 CONFIG = """
 [validation]

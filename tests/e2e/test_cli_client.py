@@ -21,9 +21,10 @@ from tierstream.client.record_reader import RecordReader, find_result
 from tierstream.client.request_producer import RequestProducer
 from tierstream.client.request_run import run_requests
 from topics.codec import decode, encode
+from topics.messages import Message
 from topics.partitioning import partition_for
 from topics.registry import REQUESTS, RESULTS
-from topics.requests import Message, Request
+from topics.requests import Request
 from topics.results import Result, ResultStatus
 from topics.tasks import Source
 

@@ -70,9 +70,19 @@ def whole(more: str) -> str:
 # Each field with values that it must not have, as JSON.
 FIELDS: dict[str, tuple[str, ...]] = {
     "messages": ("null", "5", '"Hi?"', "{}", "[]", "[null]", "[5]", '["Hi?"]', "[[]]", "[{}]"),
-    "messages.0.role": ("null", "5", '""', '"tool"', '"User"'),
-    "messages.0.content": ("null", "5", "true", "{}", "[5]", "[{}]", '[{"type": "image_url"}]', '[{"type": "text"}]'),
+    "messages.0.role": ("null", "5", '""', '"Tool"', '"User"'),
+    "messages.0.content": ("5", "true", "{}", "[5]", "[{}]", '[{"type": "image_url"}]', '[{"type": "text"}]'),
     "messages.0.name": ("5", LONG),
+    "messages.0.tool_calls": (
+        "5",
+        '"x"',
+        "{}",
+        "[5]",
+        "[{}]",
+        '[{"id": "c", "function": {"name": "f", "arguments": {}}}]',
+    ),
+    "messages.0.tool_call_id": ("5", "true", '""', "[]", LONG),
+    "messages.0.is_error": ('"yes"', "1", "[]"),
     "conversation_id": ("5", "true", '""', '" a"', '"a\\n"', "[]", LONG),
     "user_id": ("5", "true", "[]", "{}", LONG),
     "feature": ("5", "false", "[]", "{}", LONG),
@@ -83,7 +93,24 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "params.top_p": ('"1"', "true", "0", "1.1", "{}"),
     "params.stop": ('"x"', "[5]", "[null]", '["a", "b", "c", "d", "e"]', "{}"),
     "params.seed": ("1.5", "1.0", '"7"', "true", "[]"),
+    "params.reasoning_effort": ('"HIGH"', '""', "5", "true"),
+    "params.service_tier": ("5", "true", "[]", LONG),
+    "params.logprobs": ('"yes"', "1", "[]"),
+    "params.top_logprobs": ("-1", "21", "1.5", '"5"', "true"),
+    "params.n": ("0", "2", "1.5", '"1"', "true"),
     "response_schema": ("5", '"x"', "[]", "true", '{"maximum": 1e999}', '{"enum": [[-1e999]]}'),
+    "response_format": ("5", '"json"', "[]", "{}", '{"type": "xml"}', '{"type": "json_schema"}'),
+    "tools": ("null", "5", '"x"', "{}", "[5]", "[{}]", '[{"type": "function"}]'),
+    "tools.0.cache_control": ("5", '"x"', "{}", '{"type": "for ever"}'),
+    "tools.0.type": ("null", "5", '"web_search"'),
+    "tools.0.function": ("null", "5", '"f"', "[]", "{}"),
+    "tools.0.function.name": ("null", "5", '""', '"a b"', '"' + "x" * 129 + '"'),
+    "tools.0.function.description": ("5", "true", "[]"),
+    "tools.0.function.parameters": ("5", '"x"', "[]", '{"maximum": 1e999}'),
+    "tools.0.function.strict": ('"yes"', "1"),
+    "tool_choice": ("5", '"any"', "[]", "{}", '{"type": "function"}'),
+    "parallel_tool_calls": ('"yes"', "1", "[]"),
+    "model": ("5", "true", "[]", LONG),
     "context": ("null", "[]", '"x"', "5"),
     "context.user_role": ("5", "true", LONG),
     "context.error_tolerance": ('"HIGH"', '"none"', "5", "null"),
@@ -105,6 +132,22 @@ FIELDS: dict[str, tuple[str, ...]] = {
         '"\u0661"',
     ),
     "tags": ('"x"', "[5]", "[null]", "{}", "null", f"[{LONG}]"),
+}
+
+# What each field alone may have, but not beside the others.
+AT_ODDS: dict[str, tuple[tuple[str, str], ...]] = {
+    "messages.0": (
+        ("messages.0.role", '"tool"'),
+        ("messages.0.content", "null"),
+        ("messages.0.tool_calls", "[]"),
+        ("messages.0.tool_call_id", '"c"'),
+        ("messages.0.is_error", "true"),
+        ("messages.0.content", '[{"type": "thinking", "thinking": "x"}]'),
+    ),
+    "value": (
+        ("tool_choice", '"required"'),
+        ("tools", '[{"type": "function", "function": {"name": "f"}}, {"type": "function", "function": {"name": "f"}}]'),
+    ),
 }
 
 # What is well formed, and asks for what can't be given.
@@ -148,6 +191,9 @@ def field_rows() -> Iterator[Row]:
     for name, values in FIELDS.items():
         for value in values:
             yield text("Fields", _with(name, value), "invalid", _shown(name, value), names=name)
+    for names, pairs in AT_ODDS.items():
+        for name, value in pairs:
+            yield text("Fields", _with(name, value), "invalid", _shown(name, value), names=names)
     for name, values in REFUSED.items():
         for value in values:
             # How far ahead a deadline may lie is said of both fields that name one.
@@ -164,12 +210,16 @@ def field_rows() -> Iterator[Row]:
 
 
 def _with(name: str, value: str) -> str:
-    outer, _, inner = name.partition(".")
-    if outer == "messages":
-        message = {"role": '"user"', "content": '"Hi?"'} | ({inner.removeprefix("0."): value} if inner else {})
-        member = ", ".join(f'"{part}": {its}' for part, its in message.items())
-        return f'{{"request_id": "@", "messages": {f"[{{{member}}}]" if inner else value}}}'
-    return whole(f'"{outer}": {{"{inner}": {value}}}' if inner else f'"{name}": {value}')
+    """A request that is complete, with a value at a place of it."""
+    request = {"request_id": "@", "messages": [{"role": "user", "content": "Hi?"}]}
+    if name.startswith("tools."):
+        request["tools"] = [{"type": "function", "function": {"name": "f"}}]
+    *way, last = (int(part) if part.isdigit() else part for part in name.split("."))
+    part = request
+    for step in way:
+        part = part.setdefault(step, {}) if isinstance(part, dict) else part[step]
+    part[last] = "<value>"
+    return json.dumps(request).replace('"<value>"', value)
 
 
 def _shown(name: str, value: str) -> str:

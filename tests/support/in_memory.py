@@ -37,8 +37,9 @@ from streams.runtime.stage import Context, Received
 from topics.base import Record
 from topics.codec import encode
 from topics.journal import Usage
+from topics.messages import Message
 from topics.partitioning import partition_for
-from topics.requests import Message, Request, RequestContext
+from topics.requests import Request, RequestContext
 from topics.tasks import Decision, Source, TierTask
 
 BASE = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -14,7 +14,8 @@ from streams.config.settings_sections import ModelSettings
 from streams.providers.base import ChatCall, Prompt, Provider
 from streams.providers.registry import build_providers
 from tierstream.simulator import load_config
-from topics.requests import Message, Params
+from topics.messages import Message
+from topics.requests import Params
 
 PROMPT = "What is the SECRETPROMPT of it?"
 

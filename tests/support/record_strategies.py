@@ -17,7 +17,7 @@ from topics.control import (
     ModelStep,
     PartitionCount,
 )
-from topics.events import Chunk, DeadLetterNote, Hop, Hops, Status, StatusEvent, StatusKind
+from topics.events import Chunk, DeadLetterNote, Delta, Hop, Hops, Status, StatusEvent, StatusKind
 from topics.feedback import Feedback, FeedbackKind
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
 from topics.learned import (
@@ -30,17 +30,25 @@ from topics.learned import (
     PromotionFigure,
     PromotionStep,
 )
-from topics.requests import (
-    DataClass,
-    Impact,
+from topics.messages import (
+    CacheControl,
+    FilePart,
+    FileSource,
+    FunctionCall,
+    FunctionTool,
+    ImagePart,
+    ImageUrl,
     Message,
-    Params,
-    Request,
-    RequestContext,
-    ServiceClass,
+    PlainFormat,
+    RedactedThinkingPart,
+    SchemaFormat,
     TextPart,
-    Tolerance,
+    ThinkingPart,
+    Tool,
+    ToolCall,
+    ToolCallPlace,
 )
+from topics.requests import DataClass, Impact, Params, Request, RequestContext, ServiceClass, Tolerance
 from topics.results import Outcome, Result, ResultError, ResultStatus, Settled
 from topics.shadow import ShadowTask
 from topics.tasks import Answer, Attempt, Completion, Decision, Escalation, Parked, Source, TierTask
@@ -84,9 +92,76 @@ def every_field(model, /, **strategies):
     return st.builds(model, **strategies)
 
 
-parts = every_field(TextPart, type=st.just("text"), text=texts)
-roles = st.sampled_from(("system", "developer", "user", "assistant"))
-messages = every_field(Message, role=roles, content=texts | some(parts), name=maybe(texts))
+caches = every_field(CacheControl, type=st.just("ephemeral"), ttl=maybe(st.sampled_from(("5m", "1h"))))
+data_urls = st.binary(max_size=9).map(lambda data: f"data:image/png;base64,{b64encode(data).decode()}")
+web_urls = st.text("abc/", max_size=9).map(lambda path: f"https://example.com/{path}")
+call_ids = st.text("abc_1", min_size=1, max_size=8)
+functions = every_field(FunctionCall, name=names, arguments=texts)
+tool_calls = every_field(ToolCall, id=call_ids, type=st.just("function"), function=functions)
+text_parts = every_field(TextPart, type=st.just("text"), text=texts, cache_control=maybe(caches))
+image_parts = every_field(
+    ImagePart,
+    type=st.just("image_url"),
+    image_url=every_field(ImageUrl, url=data_urls | web_urls, detail=maybe(st.sampled_from(("auto", "low", "high")))),
+    cache_control=maybe(caches),
+)
+file_sources = every_field(FileSource, file_data=data_urls, file_url=st.none(), filename=maybe(texts)) | every_field(
+    FileSource, file_data=st.none(), file_url=data_urls | web_urls, filename=maybe(texts)
+)
+file_parts = every_field(FilePart, type=st.just("file"), file=file_sources, cache_control=maybe(caches))
+thinking_parts = every_field(
+    ThinkingPart, type=st.just("thinking"), thinking=texts, signature=maybe(texts)
+) | every_field(RedactedThinkingPart, type=st.just("redacted_thinking"), data=texts)
+places = every_field(ToolCallPlace, type=st.just("tool_call"), id=call_ids)
+spoken = {
+    "tool_calls": some(tool_calls),
+    "parts": maybe(some(text_parts | thinking_parts | places)),
+    "logprobs": maybe(st.dictionaries(texts, json_values, max_size=2)),
+}
+
+
+NEVER = st.none()
+
+
+def _message(role, content, *, calls=NEVER, call_id=NEVER, is_error=NEVER):
+    return every_field(
+        Message,
+        role=role,
+        content=content,
+        name=maybe(texts),
+        tool_calls=calls,
+        tool_call_id=call_id,
+        is_error=is_error,
+    )
+
+
+messages = (
+    _message(st.sampled_from(("system", "developer")), texts | some(text_parts))
+    | _message(st.just("user"), texts | some(text_parts | image_parts | file_parts))
+    | _message(st.just("assistant"), texts | some(text_parts | thinking_parts), calls=maybe(some(tool_calls)))
+    | _message(st.just("assistant"), NEVER, calls=some(tool_calls, least=1))
+    | _message(st.just("tool"), texts | some(text_parts | image_parts), call_id=call_ids, is_error=maybe(st.booleans()))
+)
+tools = every_field(
+    Tool,
+    type=st.just("function"),
+    function=every_field(
+        FunctionTool,
+        name=st.text("abc_-", min_size=1, max_size=8),
+        description=maybe(texts),
+        parameters=maybe(st.dictionaries(texts, json_values, max_size=3)),
+        strict=maybe(st.booleans()),
+    ),
+    cache_control=maybe(caches),
+)
+formats = every_field(PlainFormat, type=st.sampled_from(("text", "json_object"))) | every_field(
+    SchemaFormat,
+    type=st.just("json_schema"),
+    json_schema=st.fixed_dictionaries(
+        {"name": st.just("a")},
+        optional={"schema": st.dictionaries(texts, json_values, max_size=2), "strict": st.booleans()},
+    ),
+)
 params = every_field(
     Params,
     max_tokens=maybe(st.integers(1, 1_000_000)),
@@ -94,6 +169,11 @@ params = every_field(
     top_p=maybe(st.floats(0.01, 1)),
     stop=maybe(some(texts)),
     seed=maybe(st.integers(-(2**63), 2**64)),
+    reasoning_effort=maybe(st.sampled_from(("none", "low", "max"))),
+    service_tier=maybe(texts),
+    logprobs=maybe(st.booleans()),
+    top_logprobs=maybe(st.integers(0, 20)),
+    n=maybe(st.just(1)),
 )
 contexts = every_field(
     RequestContext,
@@ -112,7 +192,12 @@ requests = every_field(
     feature=maybe(texts),
     query_type=maybe(texts),
     params=params,
-    response_schema=maybe(st.dictionaries(texts, json_values, max_size=3)),
+    model=maybe(texts),
+    response_schema=st.none(),
+    response_format=maybe(formats),
+    tools=st.lists(tools, max_size=3, unique_by=lambda tool: tool.function.name).map(tuple),
+    tool_choice=maybe(st.sampled_from(("none", "auto"))),
+    parallel_tool_calls=maybe(st.booleans()),
     context=contexts,
     service_class=st.sampled_from(ServiceClass),
     timeout_ms=maybe(st.integers(1, 10**9)),
@@ -153,6 +238,7 @@ call_started = every_field(CallStarted, **_call, deadline=moments)
 call_ended = every_field(
     CallEnded,
     **_call,
+    **spoken,
     ended_at=moments,
     content=maybe(texts),
     finish_reason=maybe(names),
@@ -204,6 +290,7 @@ completions = every_field(
     usage=usages,
     failed=maybe(texts),
     said=maybe(texts),
+    **spoken,
 )
 hop = every_field(
     Hop,
@@ -271,6 +358,7 @@ ending = {
     "signature": maybe(digits),
     "prefix": maybe(digits),
     "prefix_tokens": counts,
+    **spoken,
 }
 outcomes = every_field(Outcome, **ending, digest=names, stage=names, hops=some(hop))
 results = every_field(Result, **ending, latency_ms=millis, settled_at=moments)
@@ -292,6 +380,14 @@ status_events = every_field(
     detail=maybe(texts),
     unknown_fields=some(names),
 )
+deltas = every_field(
+    Delta,
+    kind=st.sampled_from(("text", "reasoning", "signature", "redacted", "tool_call")),
+    text=texts,
+    index=maybe(st.integers(0, 9)),
+    id=maybe(call_ids),
+    name=maybe(names),
+)
 chunks = every_field(
     Chunk,
     request_id=ids,
@@ -301,6 +397,7 @@ chunks = every_field(
     seq=counts,
     kind=st.sampled_from(("text", "done", "broken")),
     text=texts,
+    deltas=some(deltas),
     at=moments,
 )
 statuses = every_field(Status, request_id=ids, revision=revisions, events=some(status_events))

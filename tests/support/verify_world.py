@@ -24,8 +24,9 @@ from topics.base import Record
 from topics.codec import DecodeError, decode
 from topics.dead_letters import dead_letter
 from topics.journal import CallEnded, CallStarted
+from topics.messages import Message
 from topics.registry import CALLS, DEAD_LETTERS, HOPS, REQUESTS, RESULTS
-from topics.requests import Message, Request
+from topics.requests import Request
 from topics.results import Result, ResultError, ResultStatus
 
 NUMBERS = (1, 2, 5, 7, 10, 11)

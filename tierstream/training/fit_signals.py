@@ -22,7 +22,7 @@ from tierstream.training.evaluation import Array
 from tierstream.training.labelled_conversations import LabelledConversation, read_conversations
 from tierstream.training.labelled_requests import read_labelled
 from tierstream.training.signal_report import SignalGroup, report
-from topics.requests import Message
+from topics.messages import Message
 
 FILES: Final = ("tuning.jsonl", "training.jsonl")
 PRECISION: Final = 0.9

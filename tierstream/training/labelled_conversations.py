@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from streams.config.setting_types import Signal
 from tierstream.training.labelled_lines import read_labelled_lines
-from topics.requests import Message
+from topics.messages import Message
 
 
 class LabelledConversation(BaseModel):

@@ -8,7 +8,8 @@ from string import Template
 from typing import Any, Final
 
 from streams.routing.classifier import QueryType
-from topics.requests import Message, Request
+from topics.messages import Message
+from topics.requests import Request
 
 PROMPT_VERSION: Final = "classify/1"
 """Recorded with each vote. Another text is another version, and another file."""

@@ -17,7 +17,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from topics.requests import Message, Request
+from topics.messages import Message
+from topics.requests import Request
 
 Buckets = NDArray[np.uint16]
 

@@ -17,8 +17,9 @@ from topics.base import Timestamp, from_millis
 from topics.codec import decode, encode
 from topics.events import Hop
 from topics.journal import CallEnded, Rates, Usage, attempt_id
+from topics.messages import Message, TextPart
 from topics.registry import CALLS, TopicSpec, all_topics
-from topics.requests import Message, Request, TextPart
+from topics.requests import Request
 from topics.results import Outcome
 from topics.tasks import TierTask
 

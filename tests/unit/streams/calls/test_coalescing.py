@@ -12,7 +12,8 @@ from support.in_memory import BASE, new_request, new_task
 
 from streams.calls.coalescing import Follower, Share, SharedCall, SharedCallCancelledError, SharedCalls, share_key
 from streams.config.settings_sections import ModelSettings
-from topics.requests import Message, Params, Request, TextPart
+from topics.messages import Message, TextPart
+from topics.requests import Params, Request
 
 MODEL = ModelSettings(provider="fast", model="a")
 LATER = BASE + timedelta(seconds=30)

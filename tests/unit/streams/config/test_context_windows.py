@@ -14,7 +14,7 @@ from streams.routing.policy import Policy
 from streams.routing.router import Router
 from streams.routing.versions import ClassifierVersions
 from streams.runtime.stage import RefusedError
-from topics.requests import Message, TextPart
+from topics.messages import Message, TextPart
 
 WORD = "word "
 PROVIDERS = {

@@ -21,7 +21,8 @@ from streams.routing.online.policy import OnlinePolicy
 from streams.routing.online.versions import OnlinePolicies
 from topics.feedback import Feedback, FeedbackKind
 from topics.learned import CanaryState, JudgeRates, OnlinePolicyUpdate
-from topics.requests import Message, Request
+from topics.messages import Message
+from topics.requests import Request
 from topics.results import Result, ResultStatus
 from topics.tasks import JUDGES, SAMPLES, Attempt, Source
 

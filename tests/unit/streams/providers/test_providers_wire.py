@@ -15,7 +15,8 @@ from streams.providers.openai_compatible import OpenAICompatibleProvider
 from streams.providers.registry import build_providers
 from streams.providers.vendor_sdk import Connection
 from topics.journal import Usage
-from topics.requests import Message, Params
+from topics.messages import Message
+from topics.requests import Params
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}, "required": ["n"]}
 PARAMS = Params(temperature=0.5, top_p=0.9, stop=("END",), seed=7)

@@ -15,7 +15,8 @@ from streams.routing import conversation_features
 from streams.routing.conversation_cues import KINDS, count_cues, spaced
 from streams.routing.conversation_features import FORM, see
 from streams.routing.conversation_signals import OUTPUTS, columns_of, shipped, signals
-from topics.requests import Message, Request
+from topics.messages import Message
+from topics.requests import Request
 
 REPHRASED, FRUSTRATED = Signal.REPHRASED, Signal.FRUSTRATED
 

@@ -21,7 +21,7 @@ from streams.routing.llm.prompt import (
     question_of,
     response_schema_for,
 )
-from topics.requests import Message
+from topics.messages import Message
 
 LONGEST = 1_400
 FACTS = "impact normal, tolerance normal, answer in free text\n"

@@ -11,7 +11,8 @@ from support.record_strategies import requests
 from streams.config.settings_sections import LimitSettings, RuleCondition, RuleSettings
 from streams.routing import policy as policy_module
 from streams.routing.policy import _TESTS, Classified, Policy
-from topics.requests import Message, Request
+from topics.messages import Message
+from topics.requests import Request
 
 
 def rule(name: str = "r", when: dict[str, object] | None = None, **effect: object) -> RuleSettings:

@@ -1,7 +1,8 @@
 """What a prompt begins with."""
 
 from streams.routing.prompt_prefix import prompt_prefix
-from topics.requests import Message, Request
+from topics.messages import Message
+from topics.requests import Request
 
 
 def request(*said: tuple[str, str]) -> Request:

@@ -28,7 +28,8 @@ from streams.routing.request_classifier import features
 from streams.routing.request_classifier.classifier import RequestClassifier
 from streams.routing.request_classifier.features import BUCKETS, FORM, Seen, parts_of, see, shares, words_of
 from streams.routing.request_classifier.model import LEVELS, OUTPUTS, TYPES, Model, save
-from topics.requests import Message, Request
+from topics.messages import Message
+from topics.requests import Request
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=400) | st.text(
     "\nAb.) 1?{[`-\x00\ud800あ", max_size=200

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from support.in_memory import new_request
 
 from streams.validation.judge import Problem, Verdict, judge_messages, read_verdict, verdict_schema
-from topics.requests import Message, Request
+from topics.messages import Message
+from topics.requests import Request
 
 
 @pytest.mark.parametrize(

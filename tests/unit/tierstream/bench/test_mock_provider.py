@@ -10,7 +10,8 @@ from streams.validation.judge import judge_messages, read_verdict
 from tierstream.bench.mock_answers import REFERENCE, MockAnswers
 from tierstream.bench.mock_provider import MockConnection, MockProvider
 from tierstream.bench.workload import Kind, Workload
-from topics.requests import Message, Request
+from topics.messages import Message
+from topics.requests import Request
 
 CHAT, MESSAGES = b"/groq/openai/v1/chat/completions", b"/anthropic/v1/messages"
 

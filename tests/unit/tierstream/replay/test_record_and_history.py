@@ -15,7 +15,8 @@ from topics.base import from_millis
 from topics.codec import encode
 from topics.control import ActiveModel, ModelStep
 from topics.journal import CallEnded, Purpose, attempt_id
-from topics.requests import Message, Request
+from topics.messages import Message
+from topics.requests import Request
 
 REQUEST = Request(request_id="r", messages=(Message(role="user", content="?"),))
 

@@ -13,7 +13,8 @@ from tierstream.training import TrainingError
 from tierstream.training.candidate import measure, model_file, train_candidate
 from tierstream.training.fit_requests import add_traffic
 from tierstream.training.own_traffic import LabelledTraffic, _is_of_the_tier, _stretches, is_held_back
-from topics.requests import Message, Request
+from topics.messages import Message
+from topics.requests import Request
 
 HARD, EASY = "list the quux entries of room {}", "say hello to room {}"
 GOOD, BAD = 1.0, 0.0

@@ -10,7 +10,8 @@ from streams.config.settings_sections import DeadlineSettings
 from tierstream.verify.findings import Check, Findings
 from tierstream.verify.requests import RequestBook
 from topics.events import DeadLetter
-from topics.requests import Message, Request
+from topics.messages import Message
+from topics.requests import Request
 
 TOPIC = "llm.requests"
 NOW_MS = ms(BASE)
