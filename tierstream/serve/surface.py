@@ -100,6 +100,8 @@ class Asked:
         wants_usage: Whether the stream ends with the usage, where that is asked for.
         background: Whether nobody waits for the answer.
         echo: What of the body the answer repeats.
+        token: What the id of the answer is made of, behind the surface's prefix: where the request stands, so that any
+            process finds it. The door sets it once Kafka has taken the request.
     """
 
     request: Request
@@ -109,6 +111,7 @@ class Asked:
     wants_usage: bool = True
     background: bool = False
     echo: Mapping[str, Any] = field(default_factory=dict)
+    token: str = ""
 
 
 class EventWriter(Protocol):
