@@ -13,6 +13,7 @@ from streams.validation.best_answer import better, check_failed
 from topics.base import MAX_ID_LENGTH
 from topics.events import Hop, Hops, StatusEvent, StatusKind
 from topics.journal import CallEnded
+from topics.messages import spoken
 from topics.registry import CHUNKS, ESCALATIONS, HOPS, PARKED, SHADOW, VALIDATION, tier_tasks
 from topics.results import ResultStatus
 from topics.shadow import ShadowTask
@@ -79,6 +80,7 @@ def _completion(ended: CallEnded) -> Completion:
     if ended.content is None or ended.usage is None:
         raise ValueError("an answer has a content and a usage")
     return Completion(
+        **spoken(ended),
         attempt_id=ended.attempt_id,
         tier=ended.tier,
         provider=ended.provider,

@@ -125,17 +125,17 @@ def sse(*parts: bytes, headers: dict[str, str] | None = None, hold: asyncio.Even
 
 
 async def follow(settings: Settings, name: str, handler: Handler, **fields):
-    """The reply or the error of a streamed call, and the pieces that arrived."""
+    """The reply or the error of a streamed call, and the texts that arrived."""
     listener = Listener()
     async with answering(settings, handler) as providers:
         try:
             outcome: ChatReply | ProviderError = await providers[name].complete(
-                call_of("m", **{"on_text": listener, **fields})
+                call_of("m", **{"on_piece": listener, **fields})
             )
         except ProviderError as error:
             outcome = error
     assert "SECRET" not in str(outcome)
-    return outcome, listener.pieces
+    return outcome, [piece for piece in listener.pieces if isinstance(piece, str)]
 
 
 @each
@@ -254,7 +254,7 @@ async def test_connection_is_used_again_after_a_stream(settings, name):
 
     async with answering(settings, handle) as providers:
         for _ in range(3):
-            await providers[name].complete(call_of("m", on_text=Listener()))
+            await providers[name].complete(call_of("m", on_piece=Listener()))
     assert len(set(peers)) == 1
 
 
@@ -282,7 +282,7 @@ async def test_what_the_listener_raises_ends_the_call(settings, name, raised):
 
     async with answering(settings, handle) as providers:
         with pytest.raises(raised, match="Hello"):
-            await providers[name].complete(call_of("m", on_text=listen))
+            await providers[name].complete(call_of("m", on_piece=listen))
         await gone.wait()
 
 
@@ -298,7 +298,7 @@ async def test_errors(settings, streamed):
     async with answering(settings, handle) as providers:
         for sent in ERRORS:
             with pytest.raises(ProviderError) as caught:
-                await providers[sent["provider"]].complete(call_of("m", on_text=Listener() if streamed else None))
+                await providers[sent["provider"]].complete(call_of("m", on_piece=Listener() if streamed else None))
             error = caught.value
             assert (error.kind, error.status) == (sent["kind"], sent["status"]), sent["body"]
             assert (error.retry_after_ms, error.limits.remaining_requests, error.usage) == (20_000, 4999, None)

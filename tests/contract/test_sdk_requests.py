@@ -90,7 +90,7 @@ async def test_our_requests_are_those_of_the_sdk(protocol, speaker, wire, stream
     ]
     for call in calls:
         with pytest.raises(ProviderError) as caught:
-            await speaker.complete(replace(call, on_text=Listener() if stream else None))
+            await speaker.complete(replace(call, on_piece=Listener() if stream else None))
         assert caught.value.kind is ErrorKind.SERVER_ERROR
     ours, wire.requests = wire.requests, []
     await sent_by_the_sdk(speaker, wire.url, calls, stream=stream)

@@ -209,8 +209,8 @@ class FakeProvider:
         if self.gate is not None:
             await self.gate.wait()
         step = self._step()
-        if isinstance(step, str) and call.on_text is not None:
-            await call.on_text(step)
+        if isinstance(step, str) and call.on_piece is not None:
+            await call.on_piece(step)
             if self.cut_after_text:
                 step = self._step()
         if isinstance(step, Exception):

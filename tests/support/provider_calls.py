@@ -14,6 +14,7 @@ from streams.config.settings_sections import ModelSettings
 from streams.providers.base import ChatCall, Prompt, Provider
 from streams.providers.registry import build_providers
 from tierstream.simulator import load_config
+from topics.answer_assembly import Piece
 from topics.messages import Message
 from topics.requests import Params
 
@@ -46,13 +47,13 @@ def call_of(
 
 
 class Listener:
-    """Takes the text of a streamed call."""
+    """Takes the pieces of a streamed call."""
 
     def __init__(self) -> None:
-        self.pieces: list[str] = []
+        self.pieces: list[Piece] = []
 
-    async def __call__(self, text: str) -> None:
-        self.pieces.append(text)
+    async def __call__(self, piece: Piece) -> None:
+        self.pieces.append(piece)
 
 
 def settings_with_all() -> Settings:

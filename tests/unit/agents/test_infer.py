@@ -375,8 +375,8 @@ async def test_text_is_streamed_where_nobody_has_to_see_it_first(bench):
     await run(infer, new_task(new_request(stream=True)), bench, "infer:1")
     await run(infer, new_task(new_request(stream=True, request_id="r2"), validate_answer=True), bench, "infer:1")
     streamed, judged = bench.providers["fast"].calls
-    assert streamed.on_text is not None
-    assert judged.on_text is None
+    assert streamed.on_piece is not None
+    assert judged.on_piece is None
     assert [(chunk.kind, chunk.text) for chunk in bench.published(Chunk)] == [("text", "an answer"), ("done", "")]
 
 
