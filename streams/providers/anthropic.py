@@ -21,6 +21,7 @@ _SCHEMA_INSTRUCTION: Final = "Reply with one JSON value that satisfies this JSON
 _JSON_INSTRUCTION: Final = "Reply with one JSON object, and with nothing else."
 _SERVICE_TIERS: Final = frozenset({"auto", "standard_only"})
 _UNKNOWN: Final = KnownModel()
+"""It may be one of those that refuse a level of reasoning."""
 _THINKING: Final = ("thinking", "redacted_thinking")
 
 
@@ -50,8 +51,7 @@ class AnthropicProvider(SdkProvider):
         if not turns:
             # The API wants at least one turn; instructions alone are then what the user says.
             turns, system = [{"role": "user", "content": write_system(prompt, []) or ""}], "\n\n".join(more) or None
-        # A model that is not in the table may be one of those that refuse a level.
-        level = effort(call, lambda model: self._known(model) or _UNKNOWN, "output_config.effort")
+        level = effort(call, self._known, "output_config.effort", unknown=_UNKNOWN)
         if level is not None:
             output_config["effort"] = level
         optional = {

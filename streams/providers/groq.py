@@ -5,6 +5,7 @@ Sources: https://console.groq.com/docs/api-reference#chat-create and https://con
 
 from typing import Any, ClassVar, Final
 
+from streams.config.model_catalogue import KnownModel
 from streams.providers.base import ChatCall
 from streams.providers.chat_completions import ChatCompletion
 from streams.providers.chat_requests import Dialect, write_request
@@ -17,6 +18,8 @@ _DIALECT: Final = Dialect(
     takes_files=False,
     service_tiers=frozenset({"auto", "on_demand", "flex", "performance"}),
 )
+_UNKNOWN: Final = KnownModel(reasoning={"reasoning_effort": ("none", "low", "medium", "high")})
+"""The API has no other words."""
 
 
 class GroqProvider(SdkProvider):
@@ -35,5 +38,5 @@ class GroqProvider(SdkProvider):
 
     def request_body(self, call: ChatCall) -> dict[str, Any]:
         """Write a chat completion request; logprobs are supported by none of its models."""
-        level = effort(call, self._known, "reasoning_effort")
+        level = effort(call, self._known, "reasoning_effort", unknown=_UNKNOWN)
         return write_request(call, _DIALECT, reasoning_effort=level, tells_logprobs=False)

@@ -18,19 +18,19 @@ def nothing_known(_model: ModelSettings) -> None:
     """Know nothing of any model."""
 
 
-def effort(call: ChatCall, known: Lookup, parameter: str) -> str | None:
+def effort(call: ChatCall, known: Lookup, parameter: str, *, unknown: KnownModel | None = None) -> str | None:
     """Return the level to ask for; None where none is wanted, or the model is known to have no such parameter.
 
-    It is the highest level of the model that is not above the wanted one, else its lowest. A model of which nothing is
-    known is asked for what is wanted.
+    It is the highest level of the model that is not above the wanted one, else its lowest.
 
     Args:
         call: Whose requester wants it, in OpenAI's words.
         known: Says what is known of the model.
         parameter: That steers reasoning in this API, such as `reasoning_effort`.
+        unknown: What a model is taken for of which nothing is known; None: for one that takes what is wanted.
     """
     wanted = call.prompt.params.reasoning_effort
-    if wanted is None or (model := known(call.model)) is None:
+    if wanted is None or (model := known(call.model) or unknown) is None:
         return wanted
     taken = model.reasoning.get(parameter)
     if taken is None:

@@ -1,6 +1,6 @@
 """Calls to providers as the settings name them, and servers that stand in for their vendors."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -35,12 +35,14 @@ def call_of(
     max_tokens: int = 200,
     response_schema: dict[str, Any] | None = None,
     extra: dict[str, Any] | None = None,
+    asked: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> ChatCall:
+    """Return a call; `asked` are further fields of its prompt, `fields` such of its own."""
     call = ChatCall(
         call_id=uuid4(),
         model=ModelSettings(provider="p", model=model, max_tokens=max_tokens, extra=extra or {}),
-        prompt=Prompt(messages, params, response_schema),
+        prompt=Prompt(messages, params, response_schema, **asked or {}),
         timeout_s=20,
     )
     return replace(call, **fields)
