@@ -3,6 +3,8 @@
 from base64 import b64encode
 from typing import Any
 
+from topics.answer_assembly import Piece
+from topics.events import Delta
 from topics.messages import Message, Tool
 
 PIXEL = "data:image/png;base64,aGk="
@@ -53,3 +55,18 @@ LOOP = (
     said("tool", "too loud", tool_call_id="c2", is_error=True),
 )
 """An open tool loop: the model thought, spoke, called two tools, and has their results."""
+
+
+PIECES: tuple[Piece, ...] = (
+    Delta(kind="reasoning", text="Look "),
+    Delta(kind="reasoning", text="first."),
+    Delta(kind="signature", text="sig=="),
+    Delta(kind="redacted", text="xyz"),
+    "I ",
+    "look.",
+    Delta(kind="tool_call", index=0, id="c1", name="look"),
+    Delta(kind="tool_call", index=0, text='{"at":'),
+    Delta(kind="tool_call", index=0, text='"door"}'),
+    Delta(kind="tool_call", index=1, id="c2", name="listen", text="{}"),
+)
+"""An answer as it streams: thoughts, a text and two calls."""
