@@ -58,8 +58,12 @@ def size_of(messages: Iterable[Message], tools: Iterable[Tool], schema: dict[str
     texts: list[str] = []
     other = 0
     for message in messages:
+        content = message.content
+        # Nearly all are like this, and each request is looked at several times.
+        if isinstance(content, str) and message.tool_calls is None:
+            texts.append(content)
+            continue
         texts += message.texts()
-        # A string, which most are, has nothing else in it.
         other += sum(map(_tokens_of, message.parts))
     definitions = [tool.function.model_dump_json(exclude_none=True) for tool in tools]
     if definitions:

@@ -106,7 +106,7 @@ class SdkProvider(ABC):
             await self._event_reader.get()
         answer = self.arriving(call)
         await self._make(call, body, answer)
-        reply = answer.reply()
+        reply = self._reply(answer)
         if not reply.content.strip() and not reply.tool_calls:
             blocked = reply.finish_reason == "content_filter"
             raise ProviderError(
@@ -116,6 +116,14 @@ class SdkProvider(ABC):
                 limits=reply.limits,
             )
         return reply
+
+    def _reply(self, answer: ArrivingAnswer) -> ChatReply:
+        try:
+            return answer.reply()
+        except ValidationError as error:
+            failure = self._malformed(_describe(error))
+            failure.usage = answer.billed()
+            raise failure from None
 
     async def close(self) -> None:
         """Close the connections; a later call would open new ones."""

@@ -136,6 +136,14 @@ async def test_calls_alone_are_an_answer(settings, name):
 
 
 @each
+async def test_a_call_that_no_record_holds_is_billed(settings, name):
+    content = body(name, "json").replace(b'"look"', b'"' + b"x" * 300 + b'"')
+    with pytest.raises(ProviderError) as caught:
+        await ask(settings, name, content, None)
+    assert (caught.value.kind, caught.value.usage) == (ErrorKind.MALFORMED, Usage(input=117, output=46))
+
+
+@each
 async def test_an_answer_goes_back_as_it_came(settings, name):
     reply = await ask(settings, name, body(name, "json"), None)
     turn = Message(role="assistant", content=reply.parts or reply.content, tool_calls=reply.tool_calls)

@@ -21,7 +21,7 @@ from support.in_memory import (
     provider_error,
     reply_of,
 )
-from support.tool_talk import PIECES
+from support.tool_talk import PIECES, image, said, tool
 
 from streams.admission import UnavailableError
 from streams.calls.attempt_log import AttemptRef
@@ -288,6 +288,21 @@ async def test_an_attempt_that_is_recalled_after_a_kill_made_the_same_calls(benc
     assert [part.type for part in recalled.parts[:2]] == ["thinking", "redacted_thinking"]
     assert recalled.logprobs == {"content": [{"token": "I", "logprob": -0.5}]}
     assert len(provider.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "tokens"),
+    [
+        ({}, 2 + 2 * 16),
+        ({"tools": (tool(description="x" * 1000),)}, 500),
+        ({"messages": (said("user", [image(f"data:image/png;base64,{'A' * 40_000}")]),)}, 5_000),
+    ],
+)
+async def test_what_a_call_may_cost_counts_all_that_is_read(bench, provider, asked, tokens):
+    model, caller = bench.settings.tiers[0].models[0], bench.engine.caller
+    prompt = Prompt(**{"messages": (said("user", "hey!"),), "params": Params(max_tokens=1), **asked})
+    most = caller.most_cost(model, prompt, bench.clock())
+    assert Decimal(tokens) <= most * 1_000_000 <= Decimal(tokens + 1_000)
 
 
 async def test_what_is_announced_goes_out_with_the_start_and_only_if_the_call_is_made(bench, provider):
