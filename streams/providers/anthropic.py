@@ -71,6 +71,7 @@ class AnthropicProvider(SdkProvider):
         It refuses it beside a choice that forces a tool, and within a tool loop whose last turn of the model does not
         begin with thinking: another vendor's turn, or one of a model that did not think.
         https://platform.claude.com/docs/en/build-with-claude/thinking-tool-workflows
+        https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking
         """
         if body.get("thinking", {}).get("type") != "enabled":
             return body

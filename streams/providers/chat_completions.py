@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field
 
 from streams.providers.arriving_answer import ArrivingAnswer, EventError, call_id_named, model_named
+from streams.providers.base import ChatCall
 from topics.answer_assembly import Piece
 from topics.events import Delta
 from topics.journal import Tokens, Usage
@@ -96,7 +97,13 @@ class _Chunk(BaseModel):
 class ChatCompletion(ArrivingAnswer):
     """A chat completion, or its chunks; the first choice is the answer."""
 
-    _refused = False
+    def __init__(self, call: ChatCall) -> None:
+        super().__init__(call)
+        self._refused = False
+        self._calls: list[str | None] = []
+        """Their ids, in the order in which they began."""
+        self._latest: dict[int, int] = {}
+        """By the index that the provider gives: which call that is."""
 
     def read(self, data: str) -> Iterator[Piece]:
         """Take a chunk in."""
@@ -140,11 +147,20 @@ class ChatCompletion(ArrivingAnswer):
         for place, call in enumerate(answer.tool_calls or ()):
             yield Delta(
                 kind="tool_call",
-                index=place if call.index is None else call.index,
+                index=self._number_of(call, place),
                 id=call_id_named(call.id),
                 name=call.function.name,
                 text=call.function.arguments or "",
             )
+
+    def _number_of(self, call: _ToolCall, place: int) -> int:
+        """Tell which call of the answer a piece belongs to, from 0: some servers give all of them the same index."""
+        index = place if call.index is None else call.index
+        number = self._latest.get(index)
+        if number is None or (call.function.name and call.id not in {None, self._calls[number]}):
+            number = self._latest[index] = len(self._calls)
+            self._calls.append(call.id)
+        return number
 
     def _add_logprobs(self, more: dict[str, Any]) -> None:
         """Append the lists of a chunk (`content`, `refusal`) to those of the chunks before it."""

@@ -200,6 +200,35 @@ def test_only_the_first_choice_is_the_answer():
     assert not answer.is_whole
 
 
+def called(**fields):
+    function = {name: fields.pop(name) for name in ("name", "arguments") if name in fields}
+    return {**fields, "function": function}
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        # As the API has it; one index for all; none at all; an id in each piece.
+        [called(index=0, id="a", name="f"), called(index=0, arguments="{}"), called(index=1, id="b", name="g")],
+        [called(index=0, id="a", name="f", arguments="{}"), called(index=0, id="b", name="g", arguments="")],
+        [called(id="a", name="f"), called(arguments="{}"), called(id="b", name="g", arguments="")],
+        [called(index=0, id="a", name="f"), called(index=0, id="x", arguments="{}"), called(index=1, id="b", name="g")],
+    ],
+)
+def test_pieces_of_calls_find_their_call_whatever_index_a_server_gives(pieces):
+    answer = ChatCompletion(call())
+    streamed(answer, *(chunk(tool_calls=[piece]) for piece in pieces))
+    found = [(one.id, one.function.name, one.function.arguments) for one in answer.reply().tool_calls]
+    assert found == [("a", "f", "{}"), ("b", "g", "")]
+
+
+def test_a_whole_answer_whose_calls_have_no_ids_keeps_them_apart():
+    message = {"content": None, "tool_calls": [called(name="f"), called(name="g")]}
+    reply = read_whole(ChatCompletion, completion(message, "stop"))
+    assert [(one.id, one.function.name) for one in reply.tool_calls] == [("call_0", "f"), ("call_1", "g")]
+    assert reply.finish_reason == "tool_calls"
+
+
 def test_usage_before_the_end_is_true_of_the_input_alone():
     answer = ChatCompletion(call())
     streamed(answer, {**chunk(content="x" * 40), "usage": {"prompt_tokens": 99, "completion_tokens": 3}})
