@@ -318,7 +318,7 @@ class Spoken(Record):
     """Log probabilities of the tokens, as the provider has them, where they were asked for."""
 
 
-class SpeaksBesides(Protocol):
+class AnswerLike(Protocol):
     """An answer that has what `Spoken` has, a record or not."""
 
     @property
@@ -334,6 +334,6 @@ class SpeaksBesides(Protocol):
         """As in `Spoken`."""
 
 
-def spoken(answer: SpeaksBesides) -> dict[str, Any]:
+def spoken(answer: AnswerLike) -> dict[str, Any]:
     """Return what an answer has besides its text, by name, as other records of it have it."""
     return {name: getattr(answer, name) for name in Spoken.model_fields}
