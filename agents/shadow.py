@@ -26,7 +26,6 @@ from topics.journal import CallEnded, Purpose, Usage
 from topics.registry import HOPS, SHADOW
 from topics.requests import Params
 from topics.shadow import ShadowTask
-from topics.tasks import Completion
 
 _IN_FLIGHT: Final = 64
 _INSTRUCTION_TOKENS: Final = 500
@@ -97,7 +96,7 @@ class _Trial:
             self._end("failed", ended.error.kind if ended.error is not None else "no answer")
         elif check := failed_check(self._task.request, ended.content, ended.finish_reason or "other"):
             self._end("loss", f"check {check}", (0.0, 0.0))
-        elif _says_the_same(ended, self._given.completion):
+        elif ended.content.strip() == self._given.completion.content.strip():
             self._end("tie", "the same text", (0.5, 0.5))
         else:
             await self._judge(ended.content)
@@ -247,13 +246,6 @@ class _JudgesBench:
 
 def _hop(ctx: Context, given: ShadowTask, outcome: str, why: str, **fields: Any) -> Hop:  # noqa: ANN401 - Hop's fields
     return ctx.hop(outcome, tier=given.task.tier, detail=f"{given.shadow}: {why}", **fields)
-
-
-def _says_the_same(ended: CallEnded, completion: Completion) -> bool:
-    """Whether two answers have the same text, and the same calls whatever their ids."""
-    text, other = (ended.content or "").strip(), completion.content.strip()
-    calls, others = ([call.function for call in answer.tool_calls] for answer in (ended, completion))
-    return text == other and calls == others
 
 
 def _call_fields(ended: CallEnded) -> dict[str, Any]:
