@@ -57,4 +57,5 @@ class OpenAIProvider(SdkProvider):
         if not call.prompt.tools:
             return effort(call, self._known, _EFFORT)
         known = self._known(call.model)
-        return "none" if known is not None and "none" in known.reasoning.get(_EFFORT, ()) else None
+        levels = None if known is None else known.reasoning.get(_EFFORT)
+        return "none" if levels is not None and (not levels or "none" in levels) else None
