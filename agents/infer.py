@@ -80,7 +80,6 @@ def _completion(ended: CallEnded) -> Completion:
     if ended.content is None or ended.usage is None:
         raise ValueError("an answer has a content and a usage")
     return Completion(
-        **spoken(ended),
         attempt_id=ended.attempt_id,
         tier=ended.tier,
         provider=ended.provider,
@@ -88,6 +87,7 @@ def _completion(ended: CallEnded) -> Completion:
         content=ended.content,
         finish_reason=ended.finish_reason or "other",
         usage=ended.usage,
+        **spoken(ended),
     )
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from pydantic import ValidationError
 from support.ledger_records import BASE, breaker, call_pair, hops, result, shared_call
-from support.tool_talk import call
+from support.tool_loop import call
 
 import analytics.migrate
 from analytics.clickhouse import ClickHouseUnavailable, open_client

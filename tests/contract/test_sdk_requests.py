@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from aiohttp import web
 from support.provider_calls import Listener, call_of, served
-from support.tool_talk import LOOP, image, said, text, tool
+from support.tool_loop import LOOP, image, said, text, tool
 
 from streams.config.protocols import PROTOCOLS
 from streams.providers.base import ErrorKind, ProviderError

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from support.provider_calls import Listener, answering, call_of, settings_with_all
 from support.shipped_providers import NAMES
-from support.tool_talk import thinking
+from support.tool_loop import thinking
 
 from streams.config.settings import Settings
 from streams.providers.base import ChatReply, ErrorKind, ProviderError

@@ -11,7 +11,7 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsNon
 from pydantic import TypeAdapter
 from support.provider_calls import call_of
 from support.record_strategies import requests
-from support.tool_talk import LOOP, PDF, file, image, said, text, tool
+from support.tool_loop import LOOP, PDF, file, image, said, text, tool
 
 from streams.providers.anthropic import AnthropicProvider
 from streams.providers.base import Prompt, ProviderError

@@ -19,7 +19,7 @@ from support.in_memory import (
     new_task,
     provider_error,
 )
-from support.tool_talk import PIECES
+from support.tool_loop import PIECES
 
 from agents.infer import infer
 from streams.config.settings_answers import ValidationSettings

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.in_memory import Clock, Log
-from support.tool_talk import PIECES
+from support.tool_loop import PIECES
 
 from streams.calls.chunk_writer import ChunkWriter
 from streams.kafka.publisher import DeliveryError

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
 from support.in_memory import BASE, new_request, new_task
-from support.tool_talk import tool
+from support.tool_loop import tool
 
 from streams.calls.coalescing import Follower, Share, SharedCall, SharedCallCancelledError, SharedCalls, share_key
 from streams.config.settings_sections import ModelSettings

@@ -21,7 +21,7 @@ from support.in_memory import (
     provider_error,
     reply_of,
 )
-from support.tool_talk import PIECES, image, said, tool
+from support.tool_loop import PIECES, image, said, tool
 
 from streams.admission import UnavailableError
 from streams.calls.attempt_log import AttemptRef

@@ -4,7 +4,7 @@ from base64 import b64encode
 
 import pytest
 from support.provider_calls import call_of
-from support.tool_talk import LOOP, PDF, PIXEL, call, file, image, said, text, thinking, tool
+from support.tool_loop import LOOP, PDF, PIXEL, call, file, image, said, text, thinking, tool
 
 from streams.providers.anthropic import AnthropicProvider
 from streams.providers.base import ErrorKind, ProviderError

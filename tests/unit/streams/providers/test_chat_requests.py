@@ -2,7 +2,7 @@
 
 import pytest
 from support.provider_calls import call_of
-from support.tool_talk import LOOP, PDF, PIXEL, call, file, image, said, text, thinking, tool
+from support.tool_loop import LOOP, PDF, PIXEL, call, file, image, said, text, thinking, tool
 
 from streams.providers.base import ErrorKind, ProviderError
 from streams.providers.groq import GroqProvider

@@ -2,7 +2,7 @@
 
 import pytest
 from support.ledger_records import call_pair, result
-from support.tool_talk import call
+from support.tool_loop import call
 
 from tierstream.cli.render.results import show_answer, show_result
 from tierstream.cli.render.stream import RawPage, TextView

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 from support.ledger_records import BASE, RATES, call_pair, result
-from support.tool_talk import call
+from support.tool_loop import call
 from support.verify_judge import CUT, LATER, judge, served_calls
 
 from tierstream.verify.findings import Check
