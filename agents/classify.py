@@ -9,7 +9,7 @@ from streams.config.settings import Settings
 from streams.kafka.publisher import Output
 from streams.routing.policy import bounds_problem
 from streams.routing.router import Draft
-from streams.runtime.outcomes import given_up
+from streams.runtime.outcomes import given_up, unserved
 from streams.runtime.stage import Context, Outputs, RefusedError, stage
 from streams.validation.json_schema import schema_problem
 from topics.base import from_millis
@@ -18,7 +18,7 @@ from topics.events import Hop, StatusEvent, StatusKind
 from topics.partitioning import partition_for
 from topics.registry import REQUESTS, tier_tasks
 from topics.requests import Request
-from topics.results import ResultStatus
+from topics.results import CANCELLED, ResultStatus
 from topics.tasks import Attempt, Decision, TierTask
 
 
@@ -34,6 +34,8 @@ async def classify(request: Request, ctx: Context) -> Outputs:
     await settled.cover(partition_for(request.request_id, ctx.engine.settings.kafka.partitions), asked_ms)
     if settled.knows(request.request_id, revision, asked_ms):
         return settled.resent(request.request_id, revision, asked_ms, digest)
+    if settled.is_cancelled(request.request_id, revision, asked_ms):
+        return [_cancelled(request, revision, digest, ctx)]
     deadline = ctx.engine.settings.deadlines.of(request, asked_ms)
     problem = _problem(request, ctx.engine.settings, deadline - from_millis(ctx.received.timestamp))
     if problem is not None:
@@ -62,6 +64,19 @@ async def classify(request: Request, ctx: Context) -> Outputs:
         Output(tier_tasks(task.tier), task.after(_hop(decision, ctx, "routed", more=missing))),
         ctx.status(request.request_id, revision, accepted, routed),
     ]
+
+
+def _cancelled(request: Request, revision: int, digest: str, ctx: Context) -> Output:
+    return unserved(
+        ctx.stage,
+        request.request_id,
+        ctx.received.source,
+        revision=revision,
+        digest=digest,
+        status=ResultStatus.REJECTED,
+        code=CANCELLED,
+        message="it was cancelled before it was routed",
+    )
 
 
 def _draft(request: Request, digest: str, ctx: Context, outlook: Outlook) -> tuple[Draft, str | None]:

@@ -18,7 +18,7 @@ from topics.control import (
     PartitionCount,
 )
 from topics.events import Chunk, DeadLetterNote, Delta, Hop, Hops, Status, StatusEvent, StatusKind
-from topics.feedback import Feedback, FeedbackKind
+from topics.feedback import Cancellation, Feedback, FeedbackKind
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
 from topics.learned import (
     CanaryState,
@@ -49,7 +49,7 @@ from topics.messages import (
     ToolCallPlace,
 )
 from topics.requests import DataClass, Impact, Params, Request, RequestContext, ServiceClass, Tolerance
-from topics.results import Outcome, Result, ResultError, ResultStatus, Settled
+from topics.results import Cancelled, Outcome, Result, ResultError, ResultStatus, Settled
 from topics.shadow import ShadowTask
 from topics.tasks import Answer, Attempt, Completion, Decision, Escalation, Parked, Source, TierTask
 
@@ -419,6 +419,8 @@ feedback = (
         Feedback, **_feedback, kind=st.just(FeedbackKind.HUMAN_CORRECTED), rating=st.none(), correction=maybe(texts)
     )
 )
+cancellations = every_field(Cancellation, request_id=ids, revision=revisions)
+cancelled = every_field(Cancelled, request_id=ids, revision=revisions)
 notes = every_field(
     DeadLetterNote,
     letter_partition=st.integers(0, 999),
@@ -602,7 +604,9 @@ by_record = {
     Status: statuses,
     Chunk: chunks,
     Hops: hops,
+    Cancelled: cancelled,
     Feedback: feedback,
+    Cancellation: cancellations,
     DeadLetterNote: notes,
     PartitionCount: partition_counts,
     BreakerStatus: breaker_statuses,
