@@ -1,4 +1,4 @@
-"""An agent of twenty tool calls, over three protocols, on a stream whose workers die: ids, order and money are right."""
+"""An agent of twenty tool calls, over three protocols and workers that die: ids, order and money are right."""
 
 import asyncio
 from collections import Counter
