@@ -42,4 +42,4 @@ def conversation_key(user_id: str | None, calls: tuple[ToolCall, ...]) -> str:
     """
     last = calls[-1]
     named = "\x1f".join((user_id or "", last.id, last.function.name))
-    return hashlib.blake2b(named.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).hexdigest()
+    return hashlib.blake2b(named.encode(), digest_size=KEY_BYTES).hexdigest()
