@@ -46,6 +46,8 @@ class Draft:
 class Router:
     """Decides the tier of a request; deterministic, so that a redelivered request gets the same tier.
 
+    What is known of its conversation may be more the second time; then it may stay where it went elsewhere before.
+
     Args:
         policy: The rules and limits.
         classifiers: The versions of the classifier that scores in this process.

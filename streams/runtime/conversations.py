@@ -36,7 +36,7 @@ class Conversations:
     """
 
     def __init__(self, settings: Settings, clock: Clock, reader: TopicReader | None = None) -> None:
-        # Some 190 bytes an answer with tool calls of the last window and longest deadline.
+        # Some 170 bytes an answer with tool calls of the last window and longest deadline.
         self._memory = AgedMemory(timedelta(seconds=settings.delivery.dedup_window_s), "qHBIII")
         self._refs: list[str] = []
         """Models by their number in the entries."""

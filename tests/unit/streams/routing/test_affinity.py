@@ -223,3 +223,33 @@ def test_old_records_stay_with_nobody_and_new_ones_without_look_the_same():
     written = decision.model_dump(mode="json")
     assert "stays_with" not in written
     assert Decision.model_validate(written).stays_with is None
+
+
+numbers = st.integers(1, 3)
+effects = st.fixed_dictionaries(
+    {}, optional={"tier": numbers, "floor": numbers, "ceiling": numbers, "raise_by": numbers}
+).filter(lambda effect: effect and effect.get("floor", 1) <= effect.get("ceiling", 3))
+
+
+@given(
+    st.sampled_from((OPEN, ANSWERED)),
+    st.lists(effects, max_size=3),
+    st.sampled_from(("fast/a", "spare/b", "trusted/c", "trusted/d", "who/knows")),
+    numbers,
+    st.lists(st.floats(0, 1), min_size=2, max_size=2),
+    numbers,
+    st.integers(0, 20_000),
+)
+def test_wherever_it_stays_every_bound_holds(request, rules, ref, tier, needs, max_tier, cached):
+    named = [{"name": f"r{number}", "when": {}, **effect} for number, effect in enumerate(rules)]
+    routing = {"routing": {**SETTINGS["routing"], "rules": named}}
+    request = request.model_copy(update={"max_tier": max_tier})
+    usual = decide(request, None, *sorted(needs, reverse=True), **routing)
+    found = decide(request, standing(ref, tier, cached=cached), *sorted(needs, reverse=True), **routing)
+    assert found.floor <= found.tier <= found.ceiling <= max_tier
+    assert (found.floor, found.ceiling, found.scores) == (usual.floor, usual.ceiling, usual.scores)
+    if found.stays_with is None:
+        assert found == usual
+    else:
+        assert (found.stays_with, found.tier) == (ref, tier)
+        assert ref in {f"{one['provider']}/{one['model']}" for one in SETTINGS["tiers"][tier - 1]["models"]}
