@@ -37,8 +37,8 @@ class Conversation(Record):
 def conversation_key(user_id: str | None, calls: tuple[ToolCall, ...]) -> str:
     """Name the answer that made these calls, by the last of them: that stands last however a client splits them up.
 
-    Models draw ids at random, and clients have to send them back unchanged beside the result. The user and the function
-    keep those apart that few providers merely count.
+    Providers draw ids at random, and clients have to send them back unchanged beside the result. The user and the
+    function keep those apart that few providers merely count.
     """
     last = calls[-1]
     named = "\x1f".join((user_id or "", last.id, last.function.name))
