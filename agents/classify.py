@@ -7,6 +7,7 @@ from streams.calls.tier_votes import VoteResult
 from streams.config.context_windows import ContextTooLongError
 from streams.config.settings import Settings
 from streams.kafka.publisher import Output
+from streams.routing.affinity import STAYS
 from streams.routing.policy import bounds_problem
 from streams.routing.router import Draft
 from streams.runtime.outcomes import given_up, unserved
@@ -85,9 +86,10 @@ def _draft(request: Request, digest: str, ctx: Context, outlook: Outlook) -> tup
     Raises:
         ContextTooLongError: No tier has room for the request, whatever may be spent.
     """
-    router, arrived_ms = ctx.engine.router, ctx.received.timestamp
+    router, arrived_ms, conversations = ctx.engine.router, ctx.received.timestamp, ctx.engine.conversations
+    standing = conversations.standing(request, arrived_ms) if conversations is not None else None
     try:
-        draft = router.draft(request, digest, arrived_ms, outlook.ceilings)
+        draft = router.draft(request, digest, arrived_ms, outlook.ceilings, standing)
     except ContextTooLongError:
         if not outlook.ceilings:
             raise
@@ -132,6 +134,8 @@ def _task(
 
 
 def _why(decision: Decision) -> str:
+    if decision.stays_with is not None:
+        return f"{STAYS}{decision.stays_with}"
     return f"rule {decision.rule}" if decision.rule else f"classifier {decision.classifier}"
 
 

@@ -9,6 +9,7 @@ from topics.alerts import Alert
 from topics.base import Record
 from topics.budgets import BudgetSnapshot, Release, Reservation, Spending
 from topics.control import ActiveModel, BreakerOrder, BreakerStatus, ModelFile, ModelStatus, PartitionCount
+from topics.conversations import Conversation
 from topics.events import Chunk, DeadLetter, DeadLetterNote, Hops, Status
 from topics.feedback import Cancellation, Feedback
 from topics.journal import CallEnded, CallStarted
@@ -161,6 +162,14 @@ BUDGETS = TopicSpec(
     "What budgets have spent, in one order for all: on a single partition.",
     public=False,
 )
+CONVERSATIONS = TopicSpec(
+    "conversations",
+    (Conversation,),
+    "infer",
+    "classify, as memory",
+    "Which model made an answer with tool calls, so that the conversation stays with it.",
+    public=False,
+)
 ALERTS = TopicSpec(
     "alerts",
     (Alert,),
@@ -210,6 +219,7 @@ def all_topics(tiers: int) -> Iterator[TopicSpec[Record]]:
         SHADOW,
         CONTROL,
         BUDGETS,
+        CONVERSATIONS,
         ALERTS,
         DEAD_LETTERS,
     )

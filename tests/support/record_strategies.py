@@ -17,6 +17,7 @@ from topics.control import (
     ModelStep,
     PartitionCount,
 )
+from topics.conversations import Conversation
 from topics.events import Chunk, DeadLetterNote, Delta, Hop, Hops, Status, StatusEvent, StatusKind
 from topics.feedback import Cancellation, Feedback, FeedbackKind
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
@@ -266,6 +267,7 @@ decisions = every_field(
     reasons=some(names),
     classified_tier=maybe(tiers),
     signature=maybe(st.text("0123456789abcdef", min_size=16, max_size=16)),
+    stays_with=maybe(names),
 )
 attempts = every_field(
     Attempt,
@@ -551,6 +553,15 @@ reservations = every_field(
 spendings = every_field(
     Spending, call_id=st.uuids(), request_id=ids, revision=revisions, payer=payers, cost_usd=money, ended_at=moments
 )
+conversations = every_field(
+    Conversation,
+    key=st.text("0123456789abcdef", min_size=32, max_size=32),
+    provider=names,
+    model=names,
+    tier=tiers,
+    usage=usages,
+    at=moments,
+)
 releases = every_field(Release, call_id=st.uuids(), request_id=ids)
 account_sums = every_field(AccountSum, key=names, sums=some(st.tuples(counts, money)), told=st.sampled_from((0, 1, 2)))
 budget_snapshots = every_field(
@@ -622,6 +633,7 @@ by_record = {
     Spending: spendings,
     Release: releases,
     BudgetSnapshot: budget_snapshots,
+    Conversation: conversations,
     Alert: alerts,
 }
 """Every record but the dead letter, which is made from bytes and not from values."""
