@@ -65,12 +65,12 @@ def read(
     }
     system = (system_message(read.system),) if read.system else ()
     messages = system + messages_of(read.messages)
-    config = read.output_config
+    output_format = (read.output_config and read.output_config.format) or read.output_format
     fields = {
         "request_id": request_id,
         "messages": messages if read.cache_control is None else cached_to_here(messages, read.cache_control),
         "params": params,
-        "response_schema": config.format.schema_ if config and config.format else None,
+        "response_schema": output_format.schema_ if output_format else None,
         "tools": tuple(_tool(tool, f"tools[{number}]") for number, tool in enumerate(read.tools or ())),
         "tool_choice": _tool_choice(read.tool_choice),
         "parallel_tool_calls": False if read.tool_choice and read.tool_choice.disable_parallel_tool_use else None,

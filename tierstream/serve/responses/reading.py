@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from tierstream.serve.assistant_turn import AssistantTurn
 from tierstream.serve.reading import located, model_named, of_caller, refuse, request_of, unserved, validated
 from tierstream.serve.responses.body import FunctionDefinition, ResponsesBody, TextFormat
 from tierstream.serve.responses.conversation import messages_of
 from tierstream.serve.responses.echo import echo_of
 from tierstream.serve.surface import Asked, Caller, DoorError, Target, Targets
-from tierstream.serve.writing import in_order
+from tierstream.serve.writing import said
 from topics.base import Identifier
 from topics.messages import FunctionTool, Message, NamedFunction, NamedTool, Tool, ToolChoice
 from topics.requests import Request
@@ -72,12 +71,9 @@ def read(body: Mapping[str, Any], *, request_id: Identifier, caller: Caller, tar
 
 def continued(asked: Asked, earlier: Request, result: Result) -> Asked:
     """Put an earlier conversation, with its answer, before the messages of a request."""
-    instructions, said = _split(asked.request)
+    instructions, new = _split(asked.request)
     _, before = _split(earlier)
-    answer = AssistantTurn()
-    for item in in_order(result):
-        answer.add(item)
-    messages = (*instructions, *before, answer.message(), *said)
+    messages = (*instructions, *before, said(result), *new)
     return replace(asked, request=asked.request.model_copy(update={"messages": messages}))
 
 

@@ -227,6 +227,10 @@ def test_an_id_of_a_user_that_no_record_takes_is_known_by_its_hash():
     assert short != other
 
 
+def test_a_schema_may_stand_where_the_beta_had_it():
+    assert request_of(output_format={"type": "json_schema", "schema": WEATHER}).response_schema == WEATHER
+
+
 @pytest.mark.parametrize("version", ["2023-06-01", "2026-10-21"])
 def test_versions_that_are_spoken(version):
     assert request_of(headers={"anthropic-version": version, "anthropic-beta": "any-2026"}) == request_of()

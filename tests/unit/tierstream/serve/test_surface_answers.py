@@ -128,6 +128,7 @@ def test_empty_pieces_write_nothing():
     for surface in (ChatCompletions(), Messages(), Responses()):
         writer = surface.events(RESPONSES)
         assert writer.piece("") == writer.piece(Delta(kind="text")) == b""
+    assert Messages().events(asked()).piece(Delta(kind="reasoning")) == b""
 
 
 def test_a_text_that_looks_like_an_event_is_none():
