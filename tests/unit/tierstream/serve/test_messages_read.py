@@ -315,6 +315,34 @@ def test_tokens_are_counted_without_a_limit_and_images_not_as_text():
     assert count({"type": "document", "source": {**source, "media_type": "application/pdf"}}) < 4_000
 
 
+def test_what_a_coding_agent_sends_is_read():
+    cached = {"cache_control": {"type": "ephemeral"}}
+    result = {"type": "tool_result", "tool_use_id": "toolu_01", "content": "a.py", **cached}
+    request = request_of(
+        {"role": "user", "content": [{"type": "text", "text": "<reminder>"}, {"type": "text", "text": "List."}]},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "", "signature": "s="},
+                {**tool_use(1), "id": "toolu_01", "caller": {"type": "direct"}},
+            ],
+        },
+        {"role": "user", "content": [result]},
+        headers={"anthropic-version": "2023-06-01", "anthropic-beta": "interleaved-thinking-2025-05-14"},
+        max_tokens=32_000,
+        system=[{"type": "text", "text": "You are an agent.", **cached}],
+        tools=[{**TOOL, "eager_input_streaming": True, "defer_loading": False}],
+        metadata={"user_id": '{"device_id":"d"}'},
+        thinking={"type": "adaptive", "display": "summarized"},
+        context_management={"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+        output_config={"effort": "medium"},
+        stream=True,
+    )
+    assert [m.role for m in request.messages] == ["system", "user", "assistant", "tool"]
+    assert request.messages[-1].parts[0].cache_control.type == "ephemeral"
+    assert (request.stream, request.params.reasoning_effort) == (True, "medium")
+
+
 roles = st.sampled_from(("user", "assistant", "system"))
 blocks = st.fixed_dictionaries(
     {"type": st.sampled_from(("text", "image", "tool_use", "tool_result", "thinking", "document"))},

@@ -201,6 +201,30 @@ def test_what_the_record_knows_is_repeated_in_a_retrieval_too():
     assert again.target == Target("auto")
 
 
+def test_what_a_coding_agent_sends_is_read():
+    asked_for = asked_with(
+        [
+            {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "Sandboxed."}]},
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "List."}]},
+            {"type": "reasoning", "summary": [], "content": None, "encrypted_content": None},
+            {"type": "function_call", "name": "look", "arguments": "{}", "call_id": "c1", "id": None},
+            {"type": "function_call_output", "call_id": "c1", "output": "a.py"},
+        ],
+        instructions="You are an agent.",
+        tools=TOOLS,
+        tool_choice="auto",
+        parallel_tool_calls=True,
+        reasoning={"effort": "medium", "summary": "auto"},
+        store=False,
+        stream=True,
+        include=["reasoning.encrypted_content"],
+        prompt_cache_key="01-23",
+        text={"verbosity": "medium"},
+    )
+    assert [m.role for m in asked_for.request.messages] == ["system", "developer", "user", "assistant", "tool"]
+    assert (asked_for.echo["store"], asked_for.echo["prompt_cache_key"]) == (False, "01-23")
+
+
 types = st.sampled_from(("message", "function_call", "function_call_output", "reasoning", "item_reference"))
 items = st.fixed_dictionaries(
     {},
