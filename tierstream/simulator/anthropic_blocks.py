@@ -36,17 +36,20 @@ class BlockReader:
     def __init__(self, model: str) -> None:
         self._model = model
 
-    def read(self, block: dict[str, Any], role: str, where: str) -> Turn:
-        """A block as a turn of its own.
+    def read_all(self, blocks: list[dict[str, Any]], role: str, where: str) -> list[Turn]:
+        """The blocks of a message, each as a turn of its own.
 
         Args:
-            block: It.
-            role: Of its message.
-            where: Its place in the body, for the refusal.
+            blocks: They.
+            role: Of the message.
+            where: Their place in the body, for the refusal.
 
         Raises:
-            ApiError: The API refuses it, or it is of a type that is not simulated.
+            ApiError: The API refuses one, or it is of a type that is not simulated.
         """
+        return [self._read(block, role, f"{where}.{place}") for place, block in enumerate(blocks)]
+
+    def _read(self, block: dict[str, Any], role: str, where: str) -> Turn:
         kind = str(block.get("type"))
         if kind not in _PLACES:
             raise invalid(f"{where}: Input tag '{kind}' found using 'type' does not match any of the expected tags")
@@ -82,8 +85,8 @@ class BlockReader:
         parts = content_parts(block.get("content"), f"{where}.content")
         if any(str(part.get("type")) not in _IN_RESULTS for part in parts):
             raise invalid(f"{where}.content: expected blocks of the types {', '.join(sorted(_IN_RESULTS))}")
-        whole = joined(role, [self.read(part, role, f"{where}.content.{place}") for place, part in enumerate(parts)])
-        return Turn(role, results=(whole.text,), images=whole.images, files=whole.files)
+        whole = joined(role, self.read_all(parts, role, f"{where}.content"))
+        return Turn(role, unsaid=whole.unsaid, results=(whole.text,), images=whole.images, files=whole.files)
 
 
 def _media(block: dict[str, Any], role: str, where: str) -> Turn:

@@ -56,7 +56,7 @@ def read_conversation(body: Mapping[str, Any], model: str, toolbox: Toolbox) -> 
     contents = [content_parts(m.get("content"), f"messages.{index}.content") for index, m in enumerate(messages)]
     reader = BlockReader(model)
     blocks = [
-        [reader.read(block, m["role"], f"messages.{index}.content.{place}") for place, block in enumerate(content)]
+        reader.read_all(content, m["role"], f"messages.{index}.content")
         for index, (m, content) in enumerate(zip(messages, contents, strict=True))
     ]
     turns = [joined(m["role"], of) for m, of in zip(messages, blocks, strict=True)]
@@ -217,9 +217,7 @@ def thinks(body: Mapping[str, Any], toolbox: Toolbox, *, after_results: bool) ->
         case "enabled":
             budget, limit = thinking.get("budget_tokens"), body.get("max_tokens")
             if not isinstance(budget, int) or budget < _LEAST_BUDGET:
-                raise invalid(
-                    f"thinking.enabled.budget_tokens: Input should be greater than or equal to {_LEAST_BUDGET}"
-                )
+                raise invalid(f"thinking.enabled.budget_tokens: Input should be at least {_LEAST_BUDGET}")
             if isinstance(limit, int) and limit <= budget:
                 raise invalid("`max_tokens` must be greater than `thinking.budget_tokens`.")
             if toolbox.choice == "required":

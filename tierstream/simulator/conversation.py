@@ -18,7 +18,7 @@ _NOTE: Final = "<finding>"
 _SYSTEM: Final = frozenset({"system", "developer"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Turn:
     """One message, or one block of it.
 
@@ -37,11 +37,18 @@ class Turn:
     files: int = 0
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is nothing but what its role says, as most are."""
+        return not (self.calls or self.results or self.unsaid or self.images or self.files)
+
+    @property
     def tokens(self) -> int:
         """The tokens in it, without what the chat format adds."""
-        written = (self.unsaid, *self.results, *(part for call in self.calls for part in (call.name, call.arguments)))
-        extra = sum(map(count_tokens, written)) if any(written) else 0
-        return count_tokens(self.text) + extra + self.images * IMAGE_TOKENS + self.files * FILE_TOKENS
+        if self.is_plain:
+            return count_tokens(self.text)
+        media = self.images * IMAGE_TOKENS + self.files * FILE_TOKENS
+        called = (text for call in self.calls for text in (call.name, call.arguments))
+        return sum(map(count_tokens, (self.text, self.unsaid, *self.results, *called))) + media
 
     @property
     def asks(self) -> bool:
@@ -108,7 +115,7 @@ def conversation_of(
         system_tokens=system_tokens,
         results=tuple(results),
         last_call=last_call,
-        needs=_needs(turns, tools),
+        needs=_needs([turn for turn in turns if not turn.is_plain], tools),
         cache_points=points,
     )
 

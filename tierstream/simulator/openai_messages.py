@@ -49,7 +49,7 @@ def read_conversation(messages: object, missing: str, tools: Sequence[Tool] = ()
     """
     listed = listed_messages(messages, missing)
     turns = [_turn(message, index) for index, message in enumerate(listed)]
-    if not (tools or any(turn.calls or turn.role == "tool" for turn in turns)):
+    if not tools and not any(turn.calls or turn.results for turn in turns):
         return conversation_of(turns)
     _check_pairs(listed)
     definitions = Segment(json.dumps([(tool.name, tool.schema) for tool in tools]), sum(tool.tokens for tool in tools))
@@ -59,12 +59,12 @@ def read_conversation(messages: object, missing: str, tools: Sequence[Tool] = ()
 
 def _turn(message: dict[str, Any], index: int) -> Turn:
     role, content = message["role"], message.get("content")
+    if isinstance(content, str) and role != "tool" and "tool_calls" not in message:
+        return Turn(role, content)
     calls = _calls(message, f"messages[{index}]")
     if role == "tool":
         parts = content_parts(content, f"messages.{index}.content")
         return Turn(role, results=("".join(_part(part, role, index).text for part in parts),))
-    if isinstance(content, str):
-        return Turn(role, content, calls=calls)
     blocks = [_part(part, role, index) for part in content_parts(content, f"messages.{index}.content")]
     return joined(role, [*blocks, Turn(role, calls=calls)])
 

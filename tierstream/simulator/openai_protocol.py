@@ -30,6 +30,8 @@ _MODELS_CREATED: Final = 1_735_689_600
 _MOST_LOGPROBS: Final = 20
 _LEAST_ARGUMENTS: Final = 4
 """Characters of arguments in an event: most have few."""
+_MARK: Final = "\x00"
+"""Events are alike but for their texts: they are serialised once, with this where the text goes."""
 _SECOND: Final = 1.0
 _MINUTE: Final = 60.0
 
@@ -135,15 +137,13 @@ class OpenAIProtocol:
         if self._groq:
             head["x_groq"] = {"id": reply.reply_id}
             end["x_groq"] = {"id": reply.reply_id, "usage": _usage(reply.usage)}
-        # All events share one envelope, so it is serialised once and only the choice is filled in.
-        mark = "\x00"
-        before, after = _event({**common, "choices": [mark], **usage_null}).split(dumps(mark))
+        before, after = _event({**common, "choices": [_MARK], **usage_null}).split(dumps(_MARK))
         tail = _event(end)
         if include_usage:
             tail += _event({**common, "choices": [], "usage": _usage(reply.usage)})
         return EventStream(
             head=_event(head).encode(),
-            pieces=[f"{before}{dumps(choice)}{after}".encode() for choice in _streamed_choices(reply)],
+            pieces=[f"{before}{choice}{after}".encode() for choice in _streamed_choices(reply)],
             tail=f"{tail}data: [DONE]\n\n".encode(),
         )
 
@@ -232,17 +232,22 @@ def _choice(delta: dict[str, Any], finish: str | None = None) -> dict[str, objec
     return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
 
 
-def _streamed_choices(reply: Reply) -> Iterator[dict[str, object]]:
+def _streamed_choices(reply: Reply) -> Iterator[str]:
     """What each event between the first and the last one adds: reasoning, text, and calls one after the other."""
     if reply.thought:
-        yield from (_choice({"reasoning": piece}) for piece in pieces_of(reply.thought.text))
+        yield from _filled({"reasoning": _MARK}, pieces_of(reply.thought.text))
     if reply.top_logprobs is None:
-        yield from (_choice({"content": piece}) for piece in pieces_of(reply.text))
+        yield from _filled({"content": _MARK}, pieces_of(reply.text))
     else:
         for entries in in_pieces(token_logprobs(reply.text, reply.top_logprobs)):
             text = "".join(str(entry["token"]) for entry in entries)
-            yield {**_choice({"content": text}), "logprobs": _logprobs(entries)}
+            yield dumps({**_choice({"content": text}), "logprobs": _logprobs(entries)})
     for index, call in enumerate(reply.calls):
-        yield _choice({"tool_calls": [{"index": index, **_tool_call(call, "")}]})
-        for piece in pieces_of(call.arguments, least=_LEAST_ARGUMENTS):
-            yield _choice({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
+        yield dumps(_choice({"tool_calls": [{"index": index, **_tool_call(call, "")}]}))
+        delta = {"tool_calls": [{"index": index, "function": {"arguments": _MARK}}]}
+        yield from _filled(delta, pieces_of(call.arguments, least=_LEAST_ARGUMENTS))
+
+
+def _filled(delta: dict[str, Any], texts: list[str]) -> Iterator[str]:
+    before, after = dumps(_choice(delta)).split(dumps(_MARK))
+    return (f"{before}{dumps(text)}{after}" for text in texts)

@@ -50,11 +50,11 @@ def _call(tool: Tool, step: int) -> ToolCall:
 def arguments_for(schema: Mapping[str, Any], step: int) -> object:
     """Arguments that satisfy the schema of a tool; each step has others, where the schema leaves a choice.
 
-    They are what is required, or the first property where nothing is.
+    They are what is required, or all properties where nothing is.
     """
     properties = schema.get("properties")
     if not schema.get("required") and isinstance(properties, dict) and properties:
-        schema = {**schema, "required": [next(iter(properties))]}
+        schema = {**schema, "required": list(properties)}
     return instance_of(schema, step)
 
 
