@@ -18,6 +18,7 @@ REDACTS = "ANTHROPIC_MAGIC_STRING_TRIGGER_REDACTED_THINKING"
 @pytest.fixture
 async def sim() -> AsyncIterator[RunningSimulator]:
     async with running_simulator(time_scale=0) as simulator:
+        simulator.set_behaviour("anthropic", thinking=["adaptive", "between_tools", "disabled", "enabled"])
         yield simulator
 
 
@@ -70,11 +71,57 @@ async def test_thinking_that_was_changed_is_refused(agent: ChatAgent, change: di
     assert "messages.1.content.0" in str(refused.value)
 
 
-async def test_thinking_of_another_model_is_refused(agent: ChatAgent) -> None:
+async def test_thinking_of_another_model_is_passed_over(sim: RunningSimulator, agent: ChatAgent) -> None:
+    sim.set_behaviour("anthropic", checks_thinking=True)
     agent.ask("Please look.")
-    goes_on(agent, await agent.send(thinking=ADAPTIVE, **agent.tools(TOOLS)))
-    with pytest.raises(agent.errors.BadRequestError, match="signature"):
+    blocks = goes_on(agent, await agent.send(thinking=ADAPTIVE, **agent.tools(TOOLS)))
+    own = await agent.send(thinking=ADAPTIVE, **agent.tools(TOOLS))
+    other = await agent.send(model="claude-opus-5-5", thinking=ADAPTIVE, **agent.tools(TOOLS))
+    assert own.text == other.text
+    assert own.usage.input_tokens > other.usage.input_tokens
+    blocks[0]["thinking"] += "!"
+    with pytest.raises(agent.errors.BadRequestError, match="Invalid `signature`"):
         await agent.send(model="claude-opus-5-5", thinking=ADAPTIVE, **agent.tools(TOOLS))
+
+
+@pytest.mark.parametrize("changed", ["system", "tools", "question"])
+async def test_thinking_behind_what_was_changed_is_no_thinking(
+    sim: RunningSimulator, agent: ChatAgent, changed: str
+) -> None:
+    agent.ask("Please look.")
+    options = {"system": "Be brief.", **agent.tools(TOOLS)}
+    goes_on(agent, await agent.send(thinking=ADAPTIVE, **options))
+    own = await agent.send(thinking=ADAPTIVE, **options)
+    match changed:
+        case "system":
+            options["system"] = "Be brief!"
+        case "tools":
+            options["tools"] = [*options["tools"], *agent.tools({"see": TOOLS["look"]})["tools"]]
+        case "question":
+            agent.history[0] = {"role": "user", "content": "Please look!"}
+    less = await agent.send(thinking=ADAPTIVE, **options)
+    assert less.text == own.text
+    assert (less.usage.input_tokens < own.usage.input_tokens) is (changed != "tools")
+    sim.set_behaviour("anthropic", checks_thinking=True)
+    with pytest.raises(agent.errors.BadRequestError, match=r"messages.1.content.0: The block is bound"):
+        await agent.send(thinking=ADAPTIVE, **options)
+
+
+async def test_thinking_knows_its_conversation_however_that_is_written(sim: RunningSimulator, agent: ChatAgent) -> None:
+    sim.set_behaviour("anthropic", checks_thinking=True)
+    agent.ask("agent: 2 steps")
+    while True:
+        turn = await agent.send(thinking=ADAPTIVE, system="Be brief.", **agent.tools(TOOLS))
+        if not turn.calls:
+            break
+        goes_on(agent, turn)
+    text = {"type": "text", "text": "agent: 2 steps", "cache_control": {"type": "ephemeral"}}
+    agent.history[0] = {"role": "user", "content": [text]}
+    for block in (block for message in agent.history for block in message["content"]):
+        if block["type"] == "tool_use":
+            block["input"] = dict(reversed(block["input"].items()))
+    system = [{"type": "text", "text": "Be brief."}]
+    assert (await agent.send(thinking=ADAPTIVE, system=system, **agent.tools(TOOLS))).text == turn.text
 
 
 async def test_an_open_loop_begins_with_thinking_where_there_is_a_budget(agent: ChatAgent) -> None:
@@ -97,7 +144,7 @@ async def test_redacted_thinking(agent: ChatAgent, stream: bool) -> None:
     assert blocks[0]["type"] == "redacted_thinking"
     assert (await agent.send(thinking=BUDGET, **agent.tools(TOOLS))).text
     blocks[0]["data"] = "bm8="
-    with pytest.raises(agent.errors.BadRequestError, match="redacted_thinking"):
+    with pytest.raises(agent.errors.BadRequestError, match="Invalid `signature`"):
         await agent.send(thinking=BUDGET, **agent.tools(TOOLS))
 
 
@@ -136,6 +183,22 @@ async def test_thinking_that_cannot_be_had(agent: ChatAgent, options: dict[str, 
     with pytest.raises(agent.errors.BadRequestError, match=named):
         await agent.send(**agent.tools(TOOLS), **options)
     assert (await agent.send(**agent.tools(TOOLS), thinking=ADAPTIVE, tool_choice={"type": "any"})).calls
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "named"),
+    [
+        ("claude-haiku-5-5", {"thinking": BUDGET}, "thinking.type.enabled"),
+        ("claude-haiku-5-5", {"thinking": {"type": "between_tools"}}, "thinking.type.between_tools"),
+        ("claude-sonnet-5-5", {"thinking": {"type": "disabled"}}, "thinking.type.disabled"),
+        ("claude-opus-5-5", {"tool_choice": {"type": "tool", "name": "look"}}, "forced_tools"),
+    ],
+)
+async def test_what_each_model_of_the_default_refuses(model: str, options: dict[str, Any], named: str) -> None:
+    async with running_simulator(time_scale=0) as simulator, sdk_agent(simulator, "anthropic") as agent:
+        agent.ask("Please look.")
+        with pytest.raises(agent.errors.BadRequestError, match=named):
+            await agent.send(model=model, **agent.tools(TOOLS), **options)
 
 
 async def test_a_thought_for_which_there_is_no_room_is_left_out(agent: ChatAgent) -> None:

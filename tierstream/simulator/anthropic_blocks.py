@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tierstream.simulator.chat import ApiError, ToolCall, dumps
 from tierstream.simulator.conversation import Turn, content_parts, joined, string_at
-from tierstream.simulator.thinking import REDACTED, is_signed
+from tierstream.simulator.thinking import REDACTED, signed_by
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]+")
 _IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
@@ -31,25 +31,33 @@ def invalid(message: str) -> ApiError:
 
 
 class BlockReader:
-    """Reads the blocks of one request; thinking has to bear the signature of its model."""
+    """Reads the blocks of one request.
+
+    Thinking has to bear a signature. What another model thought is passed over, as the API does.
+
+    Attributes:
+        misplaced: The place of the first thinking that was not thought behind what is before it.
+    """
 
     def __init__(self, model: str) -> None:
         self._model = model
+        self.misplaced: str | None = None
 
-    def read_all(self, blocks: list[dict[str, Any]], role: str, where: str) -> list[Turn]:
+    def read_all(self, blocks: list[dict[str, Any]], role: str, where: str, prompt_key: str = "") -> list[Turn]:
         """The blocks of a message, each as a turn of its own.
 
         Args:
             blocks: They.
             role: Of the message.
             where: Their place in the body, for the refusal.
+            prompt_key: Of what is before the message.
 
         Raises:
             ApiError: The API refuses one, or it is of a type that is not simulated.
         """
-        return [self._read(block, role, f"{where}.{place}") for place, block in enumerate(blocks)]
+        return [self._read(block, role, f"{where}.{place}", prompt_key) for place, block in enumerate(blocks)]
 
-    def _read(self, block: dict[str, Any], role: str, where: str) -> Turn:
+    def _read(self, block: dict[str, Any], role: str, where: str, prompt_key: str) -> Turn:
         kind = str(block.get("type"))
         if kind not in _PLACES:
             raise invalid(f"{where}: Input tag '{kind}' found using 'type' does not match any of the expected tags")
@@ -63,22 +71,26 @@ class BlockReader:
             case "tool_result":
                 return self._result(block, role, f"{where}.tool_result")
             case "thinking":
-                return self._thinking(block, role, where)
+                if "signature" not in block:
+                    raise invalid(f"{where}.thinking.signature: Field required")
+                text = string_at(block, "thinking", f"{where}.thinking")
+                is_own = self._is_own(text, string_at(block, "signature", f"{where}.thinking"), where, prompt_key)
+                return Turn(role, unsaid=text if is_own else "")
             case "redacted_thinking":
-                data = string_at(block, "data", f"{where}.redacted_thinking")
-                if not is_signed(self._model, REDACTED, data):
-                    raise invalid(f"{where}: Invalid `data` in `redacted_thinking` block")
+                self._is_own(REDACTED, string_at(block, "data", f"{where}.redacted_thinking"), where, prompt_key)
                 return Turn(role)
             case _:
                 return Turn(role, str(block.get("text", "")))
 
-    def _thinking(self, block: dict[str, Any], role: str, where: str) -> Turn:
-        text = string_at(block, "thinking", f"{where}.thinking")
-        if "signature" not in block:
-            raise invalid(f"{where}.thinking.signature: Field required")
-        if not is_signed(self._model, text, string_at(block, "signature", f"{where}.thinking")):
+    def _is_own(self, text: str, signature: str, where: str, prompt_key: str) -> bool:
+        """Whether this model thought it, behind this prompt; ApiError where it or its signature was changed."""
+        found = signed_by(text, signature)
+        if found is None:
             raise invalid(f"{where}: Invalid `signature` in `thinking` block")
-        return Turn(role, unsaid=text)
+        model, key = found
+        if model == self._model and key != prompt_key:
+            self.misplaced = self.misplaced or where
+        return found == (self._model, prompt_key)
 
     def _result(self, block: dict[str, Any], role: str, where: str) -> Turn:
         _checked_id(block, "tool_use_id", where)

@@ -7,13 +7,15 @@ Sources, below https://platform.claude.com/docs/en/: `api/messages` for the shap
 `build-with-claude/pdf-support` for images and documents.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from dataclasses import replace
+from typing import Any, Final, Literal, cast, get_args
 
 from tierstream.simulator.anthropic_blocks import BlockReader, invalid
-from tierstream.simulator.chat import Conversation, Tool, Toolbox
+from tierstream.simulator.chat import Conversation, ThinkingType, Tool, Toolbox
 from tierstream.simulator.conversation import (
     Segment,
     Turn,
@@ -55,8 +57,9 @@ def read_conversation(body: Mapping[str, Any], model: str, toolbox: Toolbox) -> 
     system = content_parts(body.get("system"), "system")
     contents = [content_parts(m.get("content"), f"messages.{index}.content") for index, m in enumerate(messages)]
     reader = BlockReader(model)
+    keys = _prompt_keys(body, system, contents)
     blocks = [
-        reader.read_all(content, m["role"], f"messages.{index}.content")
+        reader.read_all(content, m["role"], f"messages.{index}.content", keys[index])
         for index, (m, content) in enumerate(zip(messages, contents, strict=True))
     ]
     turns = [joined(m["role"], of) for m, of in zip(messages, blocks, strict=True)]
@@ -64,8 +67,33 @@ def read_conversation(body: Mapping[str, Any], model: str, toolbox: Toolbox) -> 
         _check_pairs(turns, contents)
         _check_thinking(body.get("thinking"), turns, contents)
     prompt = "".join(str(part.get("text", "")) for part in system if part.get("type") == "text")
-    segments = _marked_segments(body, system, contents, blocks)
-    return conversation_of(turns, system=prompt, tools=toolbox.tools, points=cache_points(segments))
+    points = cache_points(_marked_segments(body, system, contents, blocks))
+    conversation = conversation_of(turns, toolbox=toolbox, system=prompt, points=points)
+    return replace(conversation, key=keys[-1], misplaced=reader.misplaced) if keys[-1] else conversation
+
+
+def _prompt_keys(body: Mapping[str, Any], system: Blocks, contents: list[Blocks]) -> list[str]:
+    """A hash of what is before each message, and of all; empty where nobody thinks, as in most requests.
+
+    Source: https://platform.claude.com/docs/en/build-with-claude/preserved-thinking/prefix-checks.
+    """
+    thought = any(block.get("type") in _THINKING for content in contents for block in content)
+    if not thought and body.get("thinking") is None:
+        return [""] * (len(contents) + 1)
+    digest = hashlib.blake2b(digest_size=16)
+    for part in [*(body.get("tools") or []), *system]:
+        digest.update(_without_mark(part).encode())
+    keys = [digest.hexdigest()]
+    for content in contents:
+        for block in content:
+            digest.update(_without_mark(block).encode())
+        keys.append(digest.hexdigest())
+    return keys
+
+
+def _without_mark(part: Mapping[str, Any]) -> str:
+    """What a block says, however it is written: marks of the cache do not count, nor does the order of keys."""
+    return json.dumps({key: value for key, value in part.items() if key != "cache_control"}, sort_keys=True)
 
 
 def _check_pairs(turns: list[Turn], contents: list[Blocks]) -> None:
@@ -139,8 +167,7 @@ def _marked_segments(
         *(count_tokens(str(block.get("text", ""))) for block in system),
         *(turn.tokens for turns in blocks for turn in turns),
     ]
-    contents_of = ({key: value for key, value in part.items() if key != "cache_control"} for part in parts)
-    return [Segment(json.dumps(c), n, mark) for c, n, mark in zip(contents_of, tokens, marks, strict=True)]
+    return [Segment(_without_mark(part), n, mark) for part, n, mark in zip(parts, tokens, marks, strict=True)]
 
 
 def _ttl_s(part: Mapping[str, Any]) -> float | None:
@@ -192,36 +219,24 @@ def _tool(tool: object, where: str) -> Tool:
     return Tool(name, schema, count_tokens(json.dumps(tool)) + MESSAGE_OVERHEAD)
 
 
-def thinks(body: Mapping[str, Any], toolbox: Toolbox, *, after_results: bool) -> bool:
-    """Whether a model thinks before it answers this request.
-
-    Args:
-        body: The request body.
-        toolbox: Its tools.
-        after_results: Whether it goes on after the results of tools.
+def read_thinking(body: Mapping[str, Any], toolbox: Toolbox) -> ThinkingType | None:
+    """How a request body configures thinking; None: not at all.
 
     Raises:
         ApiError: The API refuses the configuration.
     """
     thinking = body.get("thinking")
     if thinking is None:
-        return False
+        return None
     kind = thinking.get("type") if isinstance(thinking, dict) else None
-    match kind:
-        case "adaptive":
-            return True
-        case "between_tools":
-            return after_results
-        case "disabled":
-            return False
-        case "enabled":
-            budget, limit = thinking.get("budget_tokens"), body.get("max_tokens")
-            if not isinstance(budget, int) or budget < _LEAST_BUDGET:
-                raise invalid(f"thinking.enabled.budget_tokens: Input should be at least {_LEAST_BUDGET}")
-            if isinstance(limit, int) and limit <= budget:
-                raise invalid("`max_tokens` must be greater than `thinking.budget_tokens`.")
-            if toolbox.choice == "required":
-                raise invalid("Thinking may not be enabled when tool_choice forces tool use.")
-            return True
-        case _:
-            raise invalid("thinking: expected the type adaptive, between_tools, disabled or enabled")
+    if kind not in get_args(ThinkingType):
+        raise invalid(f"thinking: expected the type {', '.join(get_args(ThinkingType))}")
+    if kind == "enabled":
+        budget, limit = thinking.get("budget_tokens"), body.get("max_tokens")
+        if not isinstance(budget, int) or budget < _LEAST_BUDGET:
+            raise invalid(f"thinking.enabled.budget_tokens: Input should be at least {_LEAST_BUDGET}")
+        if isinstance(limit, int) and limit <= budget:
+            raise invalid("`max_tokens` must be greater than `thinking.budget_tokens`.")
+        if toolbox.choice == "required":
+            raise invalid("Thinking may not be enabled when tool_choice forces tool use.")
+    return cast("ThinkingType", kind)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from tierstream.simulator.anthropic_messages import read_conversation, read_toolbox, thinks
+from tierstream.simulator.anthropic_messages import read_conversation, read_thinking, read_toolbox
 from tierstream.simulator.chat import (
     ApiError,
     ChatRequest,
@@ -16,8 +16,8 @@ from tierstream.simulator.chat import (
     EventStream,
     Reasoning,
     Reply,
+    ThinkingType,
     Thought,
-    Toolbox,
     ToolCall,
     Usage,
     dumps,
@@ -91,6 +91,7 @@ class AnthropicProtocol:
         if limit is None:
             raise ApiError(400, "max_tokens: Field required")
         toolbox = read_toolbox(body)
+        thinking = read_thinking(body, toolbox)
         conversation = read_conversation(body, model, toolbox)
         return ChatRequest(
             model=model,
@@ -100,7 +101,8 @@ class AnthropicProtocol:
             include_usage=True,
             json_schema=_json_schema(body),
             toolbox=toolbox,
-            reasoning=_reasoning(body, toolbox, conversation),
+            reasoning=_reasoning(body, thinking, conversation),
+            thinking=thinking,
         )
 
     def completion(self, reply: Reply) -> bytes:
@@ -194,8 +196,8 @@ class AnthropicProtocol:
         }
 
 
-def _reasoning(body: Mapping[str, Any], toolbox: Toolbox, conversation: Conversation) -> Reasoning:
-    if not thinks(body, toolbox, after_results=bool(conversation.results)):
+def _reasoning(body: Mapping[str, Any], thinking: ThinkingType | None, conversation: Conversation) -> Reasoning:
+    if thinking in {None, "disabled"} or (thinking == "between_tools" and not conversation.results):
         return "none"
     return "omitted" if body["thinking"].get("display") == "omitted" else "signed"
 

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from tierstream.simulator.chat import Input
+from tierstream.simulator.chat import Input, ThinkingType
 from tierstream.simulator.wire_protocols import WIRE_PROTOCOLS
 
 
@@ -59,7 +59,9 @@ class ModelBehaviour(BaseModel):
     the tool's schema (`rate_off_schema`), a tool that is not on offer (`rate_unknown_tool`), and the call before once
     more (`rate_repeated_call`; the first call of a question has none before it).
 
-    `takes` is what a model takes besides text; it refuses a request with anything else.
+    `takes` is what a model takes besides text, and `thinking` how it may be configured to think; it refuses a request
+    with anything else. One that `checks_thinking` refuses its own where something before it was changed, others pass
+    over it.
 
     A judge of one answer, or of two, errs in `judge_error_rate` of its verdicts. Of two answers it takes the first one,
     whichever that is, in `judge_position_bias` of the pairs.
@@ -77,6 +79,8 @@ class ModelBehaviour(BaseModel):
     jitter: float = Field(default=0, ge=0, le=3)
     context_window: int = Field(default=128_000, ge=1)
     takes: frozenset[Input] = frozenset(get_args(Input))
+    thinking: frozenset[ThinkingType] = frozenset(get_args(ThinkingType))
+    checks_thinking: bool = False
     reasoning_share: float = Field(default=0, ge=0, lt=1)
     judge_error_rate: Rate = 0.03
     judge_position_bias: Rate = 0

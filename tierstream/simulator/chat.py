@@ -12,8 +12,9 @@ MAX_PIECES: Final = 12
 _MIN_PIECE_CHARS: Final = 8
 
 Finish = Literal["stop", "length"]
-Input = Literal["tools", "images", "files"]
-"""What a model may take besides text."""
+Input = Literal["tools", "forced_tools", "images", "files"]
+"""What a model may take besides text; forced tools are those that a request says have to be called."""
+ThinkingType = Literal["adaptive", "between_tools", "disabled", "enabled"]
 Reasoning = Literal["none", "hidden", "shown", "signed", "omitted"]
 """Whether a model reasons, and what it tells of that: its tokens alone, its text, its text with a signature, or the
 signature without the text."""
@@ -102,6 +103,8 @@ class Conversation:
         last_call: The last call of a tool since then.
         needs: What a model has to take to read it, besides text.
         cache_points: Where its prompt may be cached, in order; none where only a system prompt may be.
+        key: A hash of all of it, where a model signs what it thinks behind it.
+        misplaced: Where thinking stands that its model did not think behind what is before it; None: nowhere.
     """
 
     system: str
@@ -112,6 +115,8 @@ class Conversation:
     last_call: ToolCall | None = None
     needs: frozenset[Input] = frozenset()
     cache_points: tuple[CachePoint, ...] = ()
+    key: str = ""
+    misplaced: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,7 @@ class ChatRequest:
 
     Attributes:
         json_schema: None where no JSON is asked for, and {} where any JSON will do.
+        thinking: How the client configures it; None: not at all.
         top_logprobs: How many likely tokens are asked for at each place; None where no log probabilities are.
     """
 
@@ -131,6 +137,7 @@ class ChatRequest:
     json_schema: Mapping[str, Any] | None
     toolbox: Toolbox = field(default_factory=Toolbox)
     reasoning: Reasoning = "none"
+    thinking: ThinkingType | None = None
     top_logprobs: int | None = None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final
 
-from tierstream.simulator.chat import ApiError, CachePoint, Conversation, Input, Tool, ToolCall
+from tierstream.simulator.chat import ApiError, CachePoint, Conversation, Input, Toolbox, ToolCall
 from tierstream.simulator.tokens import MESSAGE_OVERHEAD, REPLY_PRIMING, count_tokens
 
 IMAGE_TOKENS: Final = 800
@@ -81,21 +81,25 @@ def joined(role: str, blocks: Sequence[Turn]) -> Turn:
 
 
 def conversation_of(
-    turns: Sequence[Turn], *, system: str = "", tools: Sequence[Tool] = (), points: tuple[CachePoint, ...] = ()
+    turns: Sequence[Turn],
+    *,
+    toolbox: Toolbox,
+    system: str = "",
+    points: tuple[CachePoint, ...] = (),
 ) -> Conversation:
     """What the turns come to.
 
     Args:
         turns: At least one.
+        toolbox: The tools on offer.
         system: A system prompt that came outside the messages.
-        tools: The tools on offer.
         points: Where the prompt may be cached.
     """
     systems = [system] if system else []
     asked: str | None = None
     results: list[str] = []
     last_call: ToolCall | None = None
-    others = sum(tool.tokens for tool in tools)
+    others = sum(tool.tokens for tool in toolbox.tools)
     for turn in turns:
         if turn.role in _SYSTEM:
             systems.append(turn.text)
@@ -115,13 +119,15 @@ def conversation_of(
         system_tokens=system_tokens,
         results=tuple(results),
         last_call=last_call,
-        needs=_needs([turn for turn in turns if not turn.is_plain], tools),
+        needs=_needs([turn for turn in turns if not turn.is_plain], toolbox),
         cache_points=points,
     )
 
 
-def _needs(turns: Iterable[Turn], tools: Sequence[Tool]) -> frozenset[Input]:
-    needs: set[Input] = {"tools"} if tools else set()
+def _needs(turns: Iterable[Turn], toolbox: Toolbox) -> frozenset[Input]:
+    needs: set[Input] = {"tools"} if toolbox.tools else set()
+    if toolbox.choice == "required":
+        needs.add("forced_tools")
     for turn in turns:
         if turn.calls or turn.results:
             needs.add("tools")

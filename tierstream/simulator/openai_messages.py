@@ -7,7 +7,7 @@ https://platform.openai.com/docs/guides/images-vision and https://platform.opena
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from tierstream.simulator.chat import ApiError, Conversation, Tool, Toolbox, ToolCall
@@ -36,25 +36,27 @@ _PLACES: Final = {
 _IMAGE_URL: Final = re.compile(r"https?://|data:image/(?:png|jpeg|gif|webp);base64,")
 
 
-def read_conversation(messages: object, missing: str, tools: Sequence[Tool] = ()) -> Conversation:
+def read_conversation(messages: object, missing: str, toolbox: Toolbox | None = None) -> Conversation:
     """The messages of a request body.
 
     Args:
         messages: What the body has under `messages`.
         missing: The vendor's message for an absent or empty list.
-        tools: The tools on offer.
+        toolbox: The tools on offer, if any.
 
     Raises:
         ApiError: The API refuses them.
     """
     listed = listed_messages(messages, missing)
     turns = [_turn(message, index) for index, message in enumerate(listed)]
+    toolbox = toolbox or Toolbox()
+    tools = toolbox.tools
     if not tools and not any(turn.calls or turn.results for turn in turns):
-        return conversation_of(turns)
+        return conversation_of(turns, toolbox=toolbox)
     _check_pairs(listed)
     definitions = Segment(json.dumps([(tool.name, tool.schema) for tool in tools]), sum(tool.tokens for tool in tools))
     segments = [Segment(json.dumps(m), turn.tokens + MESSAGE_OVERHEAD) for m, turn in zip(listed, turns, strict=True)]
-    return conversation_of(turns, tools=tools, points=cache_points([definitions, *segments]))
+    return conversation_of(turns, toolbox=toolbox, points=cache_points([definitions, *segments]))
 
 
 def _turn(message: dict[str, Any], index: int) -> Turn:

@@ -98,7 +98,7 @@ class OpenAIProtocol:
         missing = "'messages' has to hold at least one message"
         return ChatRequest(
             model=model,
-            conversation=read_conversation(body.get("messages"), missing, toolbox.tools),
+            conversation=read_conversation(body.get("messages"), missing, toolbox),
             max_tokens=limit or read_token_limit(body.get("max_tokens"), "max_tokens"),
             stream=bool(body.get("stream")),
             include_usage=isinstance(options, dict) and bool(options.get("include_usage")),

@@ -14,6 +14,7 @@ from tierstream.simulator.chat import (
     ChatRequest,
     Conversation,
     Reply,
+    ThinkingType,
     Thought,
     Usage,
     stable_hash,
@@ -81,9 +82,16 @@ class ServedModel:
         behaviour = self.behaviour
         if lacking := sorted(conversation.needs - behaviour.takes):
             raise ApiError(400, f"The model `{self.model}` does not support {', '.join(lacking)}.", param="messages")
+        if conversation.misplaced and behaviour.checks_thinking:
+            raise ApiError(400, f"{conversation.misplaced}: The block is bound to a different conversation")
         if conversation.input_tokens >= behaviour.context_window:
             message = f"prompt is too long: {conversation.input_tokens} tokens > {behaviour.context_window} maximum"
             raise ApiError(400, message, code="context_length_exceeded", param="messages")
+
+    def admits_thinking(self, thinking: ThinkingType | None) -> None:
+        """Raise ApiError where the model can't be configured like that."""
+        if thinking is not None and thinking not in self.behaviour.thinking:
+            raise ApiError(400, f'"thinking.type.{thinking}" is not supported for this model.')
 
     def reply(self, request: ChatRequest, answer: Answer, *, number: int, call_id_prefix: str) -> Reply:
         """The reply with its usage; reasoning counts against the limit of output tokens.

@@ -1,15 +1,17 @@
 """What a model thinks before it answers, and how it knows its own thinking again.
 
-Source: https://platform.claude.com/docs/en/build-with-claude/thinking.
+Sources: https://platform.claude.com/docs/en/build-with-claude/thinking and
+https://platform.claude.com/docs/en/build-with-claude/preserved-thinking.
 """
 
 import base64
 import hashlib
 import hmac
+import json
 import random
 from typing import Final
 
-from tierstream.simulator.chat import ChatRequest, Thought, stable_hash
+from tierstream.simulator.chat import ChatRequest, Thought, dumps, stable_hash
 from tierstream.simulator.tokens import count_tokens
 
 REDACTED: Final = "redacted"
@@ -27,15 +29,20 @@ _THOUGHTS: Final = (
 )
 
 
-def signature_of(model: str, text: str) -> str:
-    """The signature of a model under what it thought."""
-    signed = f"{model}\x1f{text}".encode("utf-8", "surrogatepass")
-    return base64.b64encode(hmac.digest(_KEY, signed, hashlib.sha256)).decode()
+def sign(model: str, prompt_key: str, text: str) -> str:
+    """The signature of a model under what it thought behind a prompt; it says which model and which prompt."""
+    signed = f"{model}\x1f{prompt_key}\x1f{text}".encode("utf-8", "surrogatepass")
+    code = hmac.digest(_KEY, signed, hashlib.sha256).hex()
+    return base64.b64encode(dumps([model, prompt_key, code]).encode()).decode()
 
 
-def is_signed(model: str, text: str, signature: str) -> bool:
-    """Whether the model thought this."""
-    return signature == signature_of(model, text)
+def signed_by(text: str, signature: str) -> tuple[str, str] | None:
+    """Which model thought this, and the key of the prompt behind which it did; None where either was changed."""
+    try:
+        model, prompt_key, _ = map(str, json.loads(base64.b64decode(signature, validate=True)))
+    except (ValueError, TypeError):
+        return None
+    return (model, prompt_key) if signature == sign(model, prompt_key, text) else None
 
 
 def thought(request: ChatRequest) -> Thought | None:
@@ -50,6 +57,6 @@ def thought(request: ChatRequest) -> Thought | None:
     if request.reasoning == "shown":
         return Thought(text, tokens)
     if _REDACTS in conversation.prompt:
-        return Thought("", tokens, signature_of(model, REDACTED), redacted=True)
+        return Thought("", tokens, sign(model, conversation.key, REDACTED), redacted=True)
     shown = "" if request.reasoning == "omitted" else text
-    return Thought(shown, tokens, signature_of(model, shown))
+    return Thought(shown, tokens, sign(model, conversation.key, shown))

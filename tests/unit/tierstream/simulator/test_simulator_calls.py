@@ -1,5 +1,6 @@
 """The pure parts of what the simulator does with tools: arguments, plans, faults, signatures and the prompt cache."""
 
+import base64
 import json
 import math
 from typing import Any
@@ -20,7 +21,7 @@ from tierstream.simulator.logprobs import in_pieces, token_logprobs
 from tierstream.simulator.openai_messages import read_conversation
 from tierstream.simulator.output_limit import fitted
 from tierstream.simulator.prompt_cache import CacheUse, PromptCache
-from tierstream.simulator.thinking import is_signed, signature_of
+from tierstream.simulator.thinking import sign, signed_by
 from tierstream.simulator.tokens import count_tokens, split_tokens
 from tierstream.simulator.tool_calls import arguments_for, off_schema, report, spoiled, wanted_calls
 
@@ -196,12 +197,21 @@ def test_rates_of_bad_calls_are_rates_like_all_others() -> None:
         ModelBehaviour(tier=1, rate_unknown_tool=0.6, rate_off_schema=0.6)
 
 
-@given(st.text(), st.text())
-def test_only_what_a_model_thought_bears_its_signature(text: str, other: str) -> None:
-    signature = signature_of("m", text)
-    assert is_signed("m", text, signature)
-    assert not is_signed("n", text, signature)
-    assert is_signed("m", other, signature) is (text == other)
+@given(st.text(), st.text(), st.text("0123456789abcdef", max_size=9))
+def test_a_signature_says_who_thought_what_and_behind_what(text: str, other: str, key: str) -> None:
+    signature = sign("m", key, text)
+    assert signed_by(text, signature) == ("m", key)
+    assert (signed_by(other, signature) is None) is (text != other)
+
+
+@given(st.text() | st.binary().map(lambda raw: base64.b64encode(raw).decode()))
+def test_what_is_no_signature_is_none(signature: str) -> None:
+    assert signed_by("hm", signature) is None
+
+
+@pytest.mark.parametrize("parts", ['["m"]', '{"a": 1, "b": 2, "c": 3}', "3", '["m", 1, null]', "[[], [], []]"])
+def test_a_signature_that_was_made_up_is_none(parts: str) -> None:
+    assert signed_by("hm", base64.b64encode(parts.encode()).decode()) is None
 
 
 @given(
