@@ -46,7 +46,7 @@ async def test_behaviour_changes_and_resets_at_run_time(http: aiohttp.ClientSess
     status, behaviours = await post(http, "/control", change)
     assert status == 200
     assert behaviours["openai"]["gpt-6.1-sol"]["rate_500"] == 1
-    assert sorted(behaviours["openai"]["gpt-6.1-sol"]["takes"]) == ["files", "images", "tools"]
+    assert sorted(behaviours["openai"]["gpt-6.1-sol"]["takes"]) == ["files", "images"]
     assert behaviours["groq"]["openai/gpt-oss-20b"]["rate_500"] == 0
     assert (await ask(http))[0] == 500
     await post(http, "/control/reset", "")

@@ -1,12 +1,13 @@
 """The real SDKs against the simulator: thinking and its signatures, reasoning, and what is cached of a prompt."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from support.sdk_agents import TOOLS, ChatAgent, Turn, sdk_agent
 
 from tierstream.simulator import RunningSimulator, running_simulator
+from tierstream.simulator.chat import Input, ThinkingType
 from tierstream.simulator.tool_calls import report
 
 both = pytest.mark.parametrize("stream", [False, True])
@@ -18,7 +19,8 @@ REDACTS = "ANTHROPIC_MAGIC_STRING_TRIGGER_REDACTED_THINKING"
 @pytest.fixture
 async def sim() -> AsyncIterator[RunningSimulator]:
     async with running_simulator(time_scale=0) as simulator:
-        simulator.set_behaviour("anthropic", thinking=["adaptive", "between_tools", "disabled", "enabled"])
+        simulator.set_behaviour("anthropic", thinking=get_args(ThinkingType))
+        simulator.set_behaviour("openai", takes=get_args(Input))
         yield simulator
 
 
@@ -191,7 +193,7 @@ async def test_thinking_that_cannot_be_had(agent: ChatAgent, options: dict[str, 
         ("claude-haiku-5-5", {"thinking": BUDGET}, "thinking.type.enabled"),
         ("claude-haiku-5-5", {"thinking": {"type": "between_tools"}}, "thinking.type.between_tools"),
         ("claude-sonnet-5-5", {"thinking": {"type": "disabled"}}, "thinking.type.disabled"),
-        ("claude-opus-5-5", {"tool_choice": {"type": "tool", "name": "look"}}, "forced_tools"),
+        ("claude-opus-5-5", {"tool_choice": {"type": "tool", "name": "look"}}, "forced tools"),
     ],
 )
 async def test_what_each_model_of_the_default_refuses(model: str, options: dict[str, Any], named: str) -> None:
@@ -199,6 +201,17 @@ async def test_what_each_model_of_the_default_refuses(model: str, options: dict[
         agent.ask("Please look.")
         with pytest.raises(agent.errors.BadRequestError, match=named):
             await agent.send(model=model, **agent.tools(TOOLS), **options)
+
+
+async def test_models_that_refuse_tools_while_they_reason() -> None:
+    async with running_simulator(time_scale=0) as simulator, sdk_agent(simulator, "openai") as agent:
+        agent.ask("Please look.")
+        for effort in ({}, {"reasoning_effort": "low"}):
+            with pytest.raises(agent.errors.BadRequestError, match="reasoned tools"):
+                await agent.send(**agent.tools(TOOLS), **effort)
+        turn = await agent.send(**agent.tools(TOOLS), reasoning_effort="none")
+        assert turn.calls
+        assert turn.usage.completion_tokens_details.reasoning_tokens == 0
 
 
 async def test_a_thought_for_which_there_is_no_room_is_left_out(agent: ChatAgent) -> None:

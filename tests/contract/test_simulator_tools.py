@@ -3,13 +3,14 @@
 import base64
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from jsonschema import validate
 from support.sdk_agents import COUNT, MODELS, TOOLS, ChatAgent, Turn, sdk_agent
 
 from tierstream.simulator import RunningSimulator, running_simulator
+from tierstream.simulator.chat import Input
 from tierstream.simulator.tool_calls import report
 
 CALLED = {"tool_calls", "tool_use"}
@@ -20,6 +21,7 @@ both = pytest.mark.parametrize("stream", [False, True])
 @pytest.fixture
 async def sim() -> AsyncIterator[RunningSimulator]:
     async with running_simulator(time_scale=0) as simulator:
+        simulator.set_behaviour("openai", takes=get_args(Input))
         yield simulator
 
 
@@ -332,7 +334,7 @@ async def test_a_model_refuses_what_it_does_not_take(
 
 
 async def test_media_in_the_wrong_place_are_refused(chat: ChatAgent, sim: RunningSimulator) -> None:
-    sim.set_behaviour(chat.provider, takes=["images", "files", "tools"])
+    sim.set_behaviour(chat.provider, takes=["images", "files", "tools", "reasoned_tools"])
     (image, file) = media(chat, 10)
     for message in ({"role": "assistant", "content": [image]}, {"role": "system", "content": [file]}):
         chat.history = [message, ASKED]

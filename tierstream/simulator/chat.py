@@ -12,8 +12,8 @@ MAX_PIECES: Final = 12
 _MIN_PIECE_CHARS: Final = 8
 
 Finish = Literal["stop", "length"]
-Input = Literal["tools", "forced_tools", "images", "files"]
-"""What a model may take besides text; forced tools are those that a request says have to be called."""
+Input = Literal["tools", "forced_tools", "reasoned_tools", "images", "files"]
+"""What a model may take besides text; tools that have to be called, and such that it reasons about, are extra."""
 ThinkingType = Literal["adaptive", "between_tools", "disabled", "enabled"]
 Reasoning = Literal["none", "hidden", "shown", "signed", "omitted"]
 """Whether a model reasons, and what it tells of that: its tokens alone, its text, its text with a signature, or the
@@ -139,6 +139,15 @@ class ChatRequest:
     reasoning: Reasoning = "none"
     thinking: ThinkingType | None = None
     top_logprobs: int | None = None
+
+    @property
+    def needs(self) -> frozenset[Input]:
+        """What a model has to take to answer it, besides text."""
+        if not self.toolbox.tools:
+            return self.conversation.needs
+        forced: set[Input] = {"forced_tools"} if self.toolbox.choice == "required" else set()
+        reasoned: set[Input] = {"reasoned_tools"} if self.reasoning != "none" else set()
+        return self.conversation.needs | forced | reasoned
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,8 +126,6 @@ def conversation_of(
 
 def _needs(turns: Iterable[Turn], toolbox: Toolbox) -> frozenset[Input]:
     needs: set[Input] = {"tools"} if toolbox.tools else set()
-    if toolbox.choice == "required":
-        needs.add("forced_tools")
     for turn in turns:
         if turn.calls or turn.results:
             needs.add("tools")

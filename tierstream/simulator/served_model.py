@@ -13,6 +13,7 @@ from tierstream.simulator.chat import (
     ApiError,
     ChatRequest,
     Conversation,
+    Input,
     Reply,
     ThinkingType,
     Thought,
@@ -77,11 +78,11 @@ class ServedModel:
             factor = math.exp(self.behaviour.jitter * _STANDARD_NORMAL.inv_cdf(min(share, 1 - 1e-12)))
         return CallPlan(self._calls, self.behaviour.fault_at(stable_share("fault", *identity)), factor)
 
-    def admits(self, conversation: Conversation) -> None:
-        """Raise ApiError where the model does not take what is in a conversation, or it is too long."""
+    def admits(self, conversation: Conversation, needs: frozenset[Input]) -> None:
+        """Raise ApiError where the model does not take what is needed, or a conversation is too long."""
         behaviour = self.behaviour
-        if lacking := sorted(conversation.needs - behaviour.takes):
-            raise ApiError(400, f"The model `{self.model}` does not support {', '.join(lacking)}.", param="messages")
+        if lacking := ", ".join(sorted(needs - behaviour.takes)).replace("_", " "):
+            raise ApiError(400, f"The model `{self.model}` does not support {lacking} here.", param="messages")
         if conversation.misplaced and behaviour.checks_thinking:
             raise ApiError(400, f"{conversation.misplaced}: The block is bound to a different conversation")
         if conversation.input_tokens >= behaviour.context_window:
