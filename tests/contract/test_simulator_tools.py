@@ -125,6 +125,16 @@ async def test_calls_at_a_time(agent: ChatAgent, stream: bool) -> None:
     assert answer.text == report(results)
 
 
+@both
+async def test_an_agent_that_says_what_it_does(agent: ChatAgent, stream: bool) -> None:
+    agent.ask("agent: 3 steps aloud")
+    answer, results, turns = await run(agent, stream=stream)
+    assert answer.text == report(results)
+    assert [(turn.text, len(turn.calls), turn.finish in CALLED) for turn in turns[:-1]] == [
+        (f"I go on with step {step}.", 1, True) for step in (1, 2, 3)
+    ]
+
+
 async def test_calls_one_at_a_time_where_the_client_wants_that(agent: ChatAgent) -> None:
     one = (
         {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}

@@ -17,7 +17,7 @@ from tierstream.simulator.chat import Answer, ChatRequest, Finish, stable_hash, 
 from tierstream.simulator.classification import asks_for_tiers, classified
 from tierstream.simulator.filler import generic_text, hedge_text, off_schema_text, schema_instance, wrong_text
 from tierstream.simulator.tokens import count_tokens, first_tokens
-from tierstream.simulator.tool_calls import report, wanted_calls
+from tierstream.simulator.tool_calls import report, said_before, wanted_calls
 
 Failure = Literal["wrong", "hedge", "truncated", "schema", "empty"]
 
@@ -144,7 +144,7 @@ def choose_answer(script: Script, request: ChatRequest, behaviour: ModelBehaviou
         return Answer(classified(request, behaviour, lambda text: _label(script, text)))
     calls = wanted_calls(request)
     if calls:
-        return Answer("", calls=calls)
+        return Answer(said_before(request), calls=calls)
     entry = script.find(prompt)
     if entry is not None:
         return _scripted(entry, request.model, behaviour.tier)

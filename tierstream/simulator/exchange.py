@@ -142,8 +142,7 @@ class ChatEndpoint:
 
     def _admit(self, model: ServedModel, chat: ChatRequest, plan: CallPlan) -> None:
         """Raise the ApiError of a limit that is exceeded or of a fault that is a status."""
-        model.admits_thinking(chat.thinking)
-        model.admits(chat.conversation, chat.needs)
+        model.admit(chat.conversation, chat.needs, chat.thinking)
         exceeded = model.limits.admit(chat.conversation.input_tokens, time.monotonic())
         if exceeded is not None or plan.fault is Fault.TOO_MANY:
             # Vendors name whole seconds; a configured wait is taken as it is.

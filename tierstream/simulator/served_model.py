@@ -78,9 +78,17 @@ class ServedModel:
             factor = math.exp(self.behaviour.jitter * _STANDARD_NORMAL.inv_cdf(min(share, 1 - 1e-12)))
         return CallPlan(self._calls, self.behaviour.fault_at(stable_share("fault", *identity)), factor)
 
-    def admits(self, conversation: Conversation, needs: frozenset[Input]) -> None:
-        """Raise ApiError where the model does not take what is needed, or a conversation is too long."""
+    def admit(self, conversation: Conversation, needs: frozenset[Input], thinking: ThinkingType | None = None) -> None:
+        """Raise ApiError where the model can't take a conversation.
+
+        Args:
+            conversation: It; it may be too long.
+            needs: What a model has to take for it, besides text.
+            thinking: How the client configures its thinking.
+        """
         behaviour = self.behaviour
+        if thinking is not None and thinking not in behaviour.thinking:
+            raise ApiError(400, f'"thinking.type.{thinking}" is not supported for this model.')
         if lacking := ", ".join(sorted(needs - behaviour.takes)).replace("_", " "):
             raise ApiError(400, f"The model `{self.model}` does not support {lacking} here.", param="messages")
         if conversation.misplaced and behaviour.checks_thinking:
@@ -88,11 +96,6 @@ class ServedModel:
         if conversation.input_tokens >= behaviour.context_window:
             message = f"prompt is too long: {conversation.input_tokens} tokens > {behaviour.context_window} maximum"
             raise ApiError(400, message, code="context_length_exceeded", param="messages")
-
-    def admits_thinking(self, thinking: ThinkingType | None) -> None:
-        """Raise ApiError where the model can't be configured like that."""
-        if thinking is not None and thinking not in self.behaviour.thinking:
-            raise ApiError(400, f'"thinking.type.{thinking}" is not supported for this model.')
 
     def reply(self, request: ChatRequest, answer: Answer, *, number: int, call_id_prefix: str) -> Reply:
         """The reply with its usage; reasoning counts against the limit of output tokens.

@@ -42,5 +42,5 @@ class TokenCountEndpoint:
         self._protocol.authorize(request.headers)
         model = self._models.serving(self._provider, read_model(body, "model: Field required"))
         conversation = read_conversation(body, model.model, read_toolbox(body))
-        model.admits(conversation, conversation.needs)
+        model.admit(conversation, conversation.needs)
         return dumps({"input_tokens": conversation.input_tokens}).encode()

@@ -9,7 +9,7 @@ from tierstream.simulator.behaviour import Fault
 from tierstream.simulator.chat import ApiError, ChatRequest, Tool, ToolCall, dumps
 from tierstream.simulator.json_instances import instance_of
 
-_PLAN: Final = re.compile(r"\bagent: (\d{1,4}) steps?\b(?:,? (\d{1,2}) at a time)?")
+_PLAN: Final = re.compile(r"\bagent: (\d{1,4}) steps?\b(?:,? (\d{1,2}) at a time)?( aloud)?")
 
 
 def wanted_calls(request: ChatRequest) -> tuple[ToolCall, ...]:
@@ -34,6 +34,12 @@ def wanted_calls(request: ChatRequest) -> tuple[ToolCall, ...]:
     count = max(count, 1 if box.choice == "required" else 0)
     steps = range(done, done + (count if box.parallel else min(count, 1)))
     return tuple(_call(offered[step % len(offered)], step) for step in steps)
+
+
+def said_before(request: ChatRequest) -> str:
+    """What a model says before its calls: nothing, unless the plan in the question ends with `aloud`."""
+    plan = _PLAN.search(request.conversation.prompt)
+    return f"I go on with step {len(request.conversation.results) + 1}." if plan and plan[3] else ""
 
 
 def _names(prompt: str, name: str) -> bool:
@@ -94,6 +100,8 @@ def off_schema(schema: Mapping[str, Any], arguments: object) -> object:
     given = dict(arguments) if isinstance(arguments, dict) else {}
     if given:
         return dict(list(given.items())[1:])
-    typed = ((name, part.get("type")) for name, part in schema.get("properties", {}).items() if "type" in part)
+    properties = schema.get("properties")
+    parts = properties.items() if isinstance(properties, dict) else ()
+    typed = ((name, part["type"]) for name, part in parts if isinstance(part, dict) and "type" in part)
     name, kind = next(typed, ("unexpected", "object"))
     return {name: "text" if kind == "object" else {}}
