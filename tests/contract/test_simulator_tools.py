@@ -1,6 +1,5 @@
 """The real SDKs against the simulator: calls of tools, agents in a loop, images, files, and what is refused."""
 
-import base64
 import json
 from collections.abc import AsyncIterator
 from typing import Any, get_args
@@ -299,71 +298,6 @@ async def test_results_in_messages_of_their_own_are_one_turn(messages: ChatAgent
     both_calls = {"role": "assistant", "content": [*use()["content"], *use("toolu_2")["content"]]}
     messages.history = [ASKED, both_calls, result(), result("toolu_2")]
     assert (await messages.send()).text == report(["Yes.", "Yes."])
-
-
-def media(agent: ChatAgent, size: int) -> list[dict[str, Any]]:
-    """A picture and a document of some bytes, as the protocol has them."""
-    data = base64.b64encode(b"0" * size).decode()
-    if agent.provider == "anthropic":
-        return [
-            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}},
-            {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": data}},
-        ]
-    return [
-        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}},
-        {"type": "file", "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{data}"}},
-    ]
-
-
-async def test_images_and_files_are_counted_by_number_and_not_by_size(sim: RunningSimulator, agent: ChatAgent) -> None:
-    sim.set_behaviour(agent.provider, takes=["images", "files"])
-    counted = []
-    for size in (100, 100_000):
-        agent.history = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, *media(agent, size)]}]
-        turn = await agent.send()
-        counted.append(used(agent, turn)[0])
-    agent.history = [{"role": "user", "content": "What is it?"}]
-    plain = await agent.send()
-    assert counted[0] == counted[1] > used(agent, plain)[0] + 1000
-    assert plain.text == turn.text
-
-
-@pytest.mark.parametrize(("place", "lacking"), [(0, "images"), (1, "files")])
-async def test_a_model_refuses_what_it_does_not_take(
-    sim: RunningSimulator, agent: ChatAgent, place: int, lacking: str
-) -> None:
-    sim.set_behaviour(agent.provider, takes=["tools"])
-    agent.history = [{"role": "user", "content": [media(agent, 10)[place]]}]
-    with pytest.raises(agent.errors.BadRequestError, match=lacking):
-        await agent.send()
-    sim.set_behaviour(agent.provider, takes=[])
-    agent.history = [ASKED]
-    with pytest.raises(agent.errors.BadRequestError, match="tools"):
-        await agent.send(**agent.tools(TOOLS))
-    assert (await agent.send()).text
-
-
-async def test_media_in_the_wrong_place_are_refused(chat: ChatAgent, sim: RunningSimulator) -> None:
-    sim.set_behaviour(chat.provider, takes=["images", "files", "tools", "reasoned_tools"])
-    (image, file) = media(chat, 10)
-    for message in ({"role": "assistant", "content": [image]}, {"role": "system", "content": [file]}):
-        chat.history = [message, ASKED]
-        with pytest.raises(chat.errors.BadRequestError, match="not allowed"):
-            await chat.send()
-    for part in ({"type": "image_url", "image_url": {"url": "file:///etc"}}, {"type": "file", "file": {}}):
-        chat.history = [{"role": "user", "content": [part]}]
-        with pytest.raises(chat.errors.BadRequestError, match="Invalid"):
-            await chat.send()
-
-
-async def test_results_may_have_images_and_documents(messages: ChatAgent) -> None:
-    text = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "word " * 500}}
-    given = result()
-    given["content"][0]["content"] = [{"type": "text", "text": "Yes."}, *media(messages, 10), text]
-    messages.history = [ASKED, use(), given]
-    turn = await messages.send()
-    assert turn.text == report(["Yes."])
-    assert turn.usage.input_tokens > 2500
 
 
 async def test_tokens_are_counted_as_they_are_billed(sim: RunningSimulator, messages: ChatAgent) -> None:

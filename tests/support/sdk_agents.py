@@ -55,7 +55,7 @@ class ChatAgent:
     def ask(self, question: str) -> None:
         self.history.append({"role": "user", "content": question})
 
-    def give(self, results: list[tuple[str, str]]) -> None:
+    def give(self, results: list[tuple[str, Any]]) -> None:
         self.history += [{"role": "tool", "tool_call_id": call_id, "content": text} for call_id, text in results]
 
     def tools(self, schemas: dict[str, Any]) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class ChatAgent:
 class MessagesAgent(ChatAgent):
     """Anthropic's protocol."""
 
-    def give(self, results: list[tuple[str, str]]) -> None:
+    def give(self, results: list[tuple[str, Any]]) -> None:
         blocks = [{"type": "tool_result", "tool_use_id": call_id, "content": text} for call_id, text in results]
         self.history.append({"role": "user", "content": blocks})
 
