@@ -18,7 +18,7 @@ from topics.results import ResultStatus
 from topics.shadow import ShadowTask
 from topics.tasks import Answer, Completion, Escalation, Parked, TierTask
 
-_NOBODY = "no model may see the request and has room for it"
+_NOBODY = "no model may see the request, takes what it needs and has room for it"
 
 
 def _in_flight(settings: Settings, tier: int) -> int:
@@ -104,7 +104,7 @@ def _answered(result: ChainResult, completion: Completion, ctx: Context) -> list
 def _shadowed(task: TierTask, completion: Completion, ctx: Context) -> list[Output]:
     """Have the answer compared with that of a candidate, where the request is picked for it; nobody waits for that."""
     settings = ctx.engine.settings
-    shadow = shadow_for(task, settings, ctx.engine.windows)
+    shadow = shadow_for(task, settings, ctx.engine.models)
     if shadow is None:
         return []
     deadline = ctx.now() + settings.deadlines.longest

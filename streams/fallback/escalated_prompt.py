@@ -18,4 +18,4 @@ def prompt_of(task: TierTask, model: ModelSettings, ctx: Context) -> Prompt:
     if note is None or request.messages[-1].role == "assistant":
         return Prompt.of(request)
     noted = request.model_copy(update={"messages": (*request.messages, note)})
-    return Prompt.of(noted if ctx.engine.windows.holds(model, noted) else request)
+    return Prompt.of(noted if ctx.engine.models.windows.holds(model, noted) else request)

@@ -77,7 +77,7 @@ class ChainResult:
 
 
 async def ask_chain(task: TierTask, ctx: Context) -> ChainResult:
-    """Try the models of the task's tier that may see it and that it fits, in order.
+    """Try the models of the task's tier that may serve it, in order.
 
     The rules: what was paid for before a restart counts, in the order in which it was paid for. A model is asked
     once, and once more at once where nothing was sent. Where nobody answered, the last one whose failure may pass by
@@ -119,13 +119,13 @@ async def _ask_each(result: ChainResult, asked: Counter[str], ctx: Context) -> N
 
 def _candidate(result: ChainResult, ctx: Context) -> Iterator[ModelSettings]:
     """Yield the canary's candidate where it is to be asked, or may be once more."""
-    canary, settings, request = result.canary, ctx.engine.settings, result.task.request
+    canary = result.canary
     if canary is None or any(_ref(ended) != canary.model.ref for ended in result.ended):
         return
     state = ctx.engine.learned.canary(canary.name, canary.model.ref)
     if state is not None and state.state == "stopped":
         return
-    if settings.may_see(canary.model, request.context.data_class) and ctx.engine.windows.holds(canary.model, request):
+    if ctx.engine.models.may_serve(canary.model, result.task.request):
         yield canary.model
 
 
@@ -194,11 +194,8 @@ async def _pause(seconds: float, ctx: Context) -> None:
 
 
 def chain_of(task: TierTask, ctx: Context) -> Iterator[ModelSettings]:
-    """Yield the models of the task's tier that may see it and have room for it."""
-    settings, windows, request = ctx.engine.settings, ctx.engine.windows, task.request
-    for model in settings.tiers[task.tier - 1].models:
-        if settings.may_see(model, request.context.data_class) and windows.holds(model, request):
-            yield model
+    """Return the models of the task's tier that may serve it."""
+    return ctx.engine.models.of_tier(task.tier, task.request)
 
 
 def _tries_of(model: ModelSettings, result: ChainResult) -> int:

@@ -74,7 +74,7 @@ class Policy:
     """Evaluates the rules in order, then the limits.
 
     A rule can never loosen what the request itself asks for (`min_tier`, `max_tier`); a limit can, or whoever is
-    limited could ask for more.
+    limited could ask for more. Nor does a rule move a request that names its model.
     """
 
     def __init__(self, rules: Sequence[RuleSettings], top_tier: int, limits: LimitSettings | None = None) -> None:
@@ -115,16 +115,18 @@ class Policy:
         more, adding = 0, None
         applied = [rule for rule, matches in self._rules if matches(subject)]
         for rule in applied:
+            shift += rule.threshold_shift or 0.0
+            validate = validate if rule.validate_answer is None else rule.validate_answer
+            if request.model is not None:
+                continue
             if rule.tier is not None and tier is None:
                 tier, deciding = self._number(rule.tier), rule.name
             if rule.floor is not None and self._number(rule.floor) > floor:
                 floor, raising = self._number(rule.floor), rule.name
             if rule.ceiling is not None and self._number(rule.ceiling) < ceiling:
                 ceiling, lowering = self._number(rule.ceiling), rule.name
-            shift += rule.threshold_shift or 0.0
             if rule.raise_by is not None and rule.raise_by > more:
                 more, adding = rule.raise_by, rule.name
-            validate = validate if rule.validate_answer is None else rule.validate_answer
         ceiling = min(max(ceiling, least), most)
         floor = min(max(floor, least), ceiling)
         reasons = tuple(rule.name for rule in applied)
