@@ -91,8 +91,10 @@ def _problem(request: Request, settings: Settings, lifetime: timedelta) -> str |
         return f"deadline: may be at most {window.total_seconds():g} s after the request"
     if not settings.may_serve(request.context.data_class):
         return f"context.data_class: no provider may see {request.context.data_class.value} data"
-    found = schema_problem(request.response_schema) if request.response_schema is not None else None
-    return f"response_schema: {found}" if found else None
+    schema = request.answer_schema
+    found = schema_problem(schema) if schema is not None else None
+    place = "response_schema" if request.response_format is None else "response_format.json_schema.schema"
+    return f"{place}: {found}" if found else None
 
 
 def _task(

@@ -4,7 +4,7 @@ from streams.budgets.refusal import Refusal
 from streams.config.settings import Settings
 from streams.fallback.bounds import OutOfBounds
 from streams.fallback.looks import look_at
-from streams.fallback.model_chain import ChainResult, ask_chain, chain_of
+from streams.fallback.model_chain import ChainResult, ask_chain, chain_of, streams_text
 from streams.kafka.publisher import Output
 from streams.learning.candidates import shadow_for
 from streams.runtime.outcomes import answered, given_up
@@ -13,6 +13,7 @@ from streams.validation.best_answer import better, check_failed
 from topics.base import MAX_ID_LENGTH
 from topics.events import Hop, Hops, StatusEvent, StatusKind
 from topics.journal import CallEnded
+from topics.messages import spoken
 from topics.registry import CHUNKS, ESCALATIONS, HOPS, PARKED, SHADOW, VALIDATION, tier_tasks
 from topics.results import ResultStatus
 from topics.shadow import ShadowTask
@@ -86,6 +87,7 @@ def _completion(ended: CallEnded) -> Completion:
         content=ended.content,
         finish_reason=ended.finish_reason or "other",
         usage=ended.usage,
+        **spoken(ended),
     )
 
 
@@ -93,12 +95,19 @@ def _answered(result: ChainResult, completion: Completion, ctx: Context) -> list
     task = result.task
     if result.failed_check is not None:
         reason = check_failed(result.failed_check)
+        if _is_final(task, completion, ctx):
+            return [answered(ctx.stage, task, completion, task.attempts, degraded=reason)]
         failed = task.model_copy(update={"best": better(task.best, completion, reason)})
         return [Output(ESCALATIONS, Escalation(task=failed, reason=reason))]
     look = look_at(task, completion, ctx)
     if look is not None:
         return [Output(VALIDATION, Answer(task=task, completion=completion, why=look.why, withheld=look.withheld))]
     return [answered(ctx.stage, task, completion, task.attempts), *_shadowed(task, completion, ctx)]
+
+
+def _is_final(task: TierTask, completion: Completion, ctx: Context) -> bool:
+    """Whether the requester has seen the answer already, and can't take it back for a better one."""
+    return bool(task.request.final_once_shown) and streams_text(task, ctx) and not completion.is_empty
 
 
 def _shadowed(task: TierTask, completion: Completion, ctx: Context) -> list[Output]:

@@ -58,7 +58,8 @@ class ChainResult:
         self.ended.append(ended)
         if ended.error is None:
             self.answer = ended
-            self.failed_check = failed_check(self.task.request, ended.content or "", ended.finish_reason or "other")
+            reason = ended.finish_reason or "other"
+            self.failed_check = failed_check(self.task.request, ended.content or "", reason, ended.tool_calls)
             outcome = self.failed_check or "ok"
         else:
             outcome = ended.error.kind
