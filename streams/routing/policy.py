@@ -207,7 +207,7 @@ _TESTS: dict[str, Callable[[Any, _Subject], bool]] = {
     "data_class": lambda any_of, subject: subject.request.context.data_class in any_of,
     "service_class": lambda any_of, subject: subject.request.service_class in any_of,
     "self_validating": lambda flag, subject: subject.request.context.self_validating is flag,
-    "has_schema": lambda flag, subject: (subject.request.response_schema is not None) is flag,
+    "has_schema": lambda flag, subject: (subject.request.answer_schema is not None) is flag,
     "min_messages": lambda least, subject: len(subject.request.messages) >= least,
     "min_characters": lambda least, subject: sum(len(m.text) for m in subject.request.messages) >= least,
     "classified_tier": lambda any_of, subject: subject.classified is not None and subject.classified.tier in any_of,

@@ -55,6 +55,9 @@ def route(
     ] = False,
     min_tier: Annotated[int | None, typer.Option(min=1, help="Lowest tier to use.")] = None,
     max_tier: Annotated[int | None, typer.Option(min=1, help="Highest tier to use.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="PROVIDER/MODEL", help="The one model that has to answer.")
+    ] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag; may be given several times.")] = None,
     input_file: Annotated[
         str | None, typer.Option("--input", metavar="FILE", help="Requests as JSON, one a line (- is stdin).")
@@ -90,6 +93,7 @@ def route(
         "service_class": service_class,
         "min_tier": min_tier,
         "max_tier": max_tier,
+        "model": model,
         "tags": tag,
         "context": {name: value for name, value in context.items() if value is not None},
     }
