@@ -32,7 +32,9 @@ _MOST_BRACKETS: Final = 50_000
 
 def schema_of(request: Request) -> dict[str, Any] | None:
     """Return the JSON Schema that an answer is held against; of JSON that needs none, any object will do."""
-    return request.answer_schema or (_ANY_OBJECT if request.asks_for_json else None)
+    if request.answer_schema is not None:
+        return request.answer_schema
+    return _ANY_OBJECT if request.asks_for_json else None
 
 
 def is_off_schema(answer: Finished) -> bool:

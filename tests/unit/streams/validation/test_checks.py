@@ -60,6 +60,8 @@ CALL_CASES = [
     ("It is so.", (), {"response_format": {"type": "json_object"}}, "schema"),
     ('{"a": 1}', (), {"response_format": {"type": "json_object"}}, None),
     ("[1]", (), {"response_format": {"type": "json_object"}}, "schema"),
+    ("[1]", (), {"response_schema": {}}, None),
+    ("[1]", (), {"response_format": {"type": "json_schema", "json_schema": {"name": "any"}}}, "schema"),
     ('{"name": 1}', (), {"response_format": NAMED_SCHEMA}, "schema"),
     ('{"name": "A"}', (), {"response_format": NAMED_SCHEMA}, None),
 ]
