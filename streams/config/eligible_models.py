@@ -141,7 +141,7 @@ class EligibleModels:
     def _out_of_reach(self, named: str, request: Request, tier: int, ceiling: int) -> str:
         homes = [n for n, one in enumerate(self._settings.tiers, 1) if any(model.ref == named for model in one.models)]
         if not any(tier <= home <= ceiling for home in homes):
-            return f"model: {named} is of tier {homes[0]}, and {tier} to {ceiling} are allowed"
+            return f"model: {named} is of tier {homes[0]}; allowed are {tier} to {ceiling}"
         return f"model: the provider of {named} may not see {request.context.data_class.value} data"
 
 

@@ -158,15 +158,15 @@ class Router:
         classified, at_boundary = self._classified(needs, band)
         bounds = self._policy.reviewed(bounds, request, kind, Classified(classified, scores[classified - 1]))
         reasons = list(bounds.reasons)
-        if choice is not None:
-            reasons.append(choice.reason)
-        elif at_boundary and bounds.tier is None:
-            reasons.append("boundary")
         tier, rule = bounds.decide(classified if choice is None else choice.tier)
         floor, ceiling = bounds.floor, bounds.ceiling
         if (named := self._models.named(request)) is not None:
             tier, rule = floor, f"model {named}"
             reasons.append(rule)
+        elif choice is not None:
+            reasons.append(choice.reason)
+        elif at_boundary and bounds.tier is None:
+            reasons.append("boundary")
         start = self._models.lowest_tier(request, tier, ceiling)
         if start.reason is not None:
             reasons.append(start.reason)

@@ -177,7 +177,7 @@ class TestNamedModel:
             ("vendor/x", 1, "here/vendor/x"),
         ],
     )
-    @pytest.mark.parametrize("needed", [(0.0, 0.0), (1.0, 1.0)])
+    @pytest.mark.parametrize("needed", [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
     def test_the_request_goes_to_the_lowest_tier_that_has_it_and_stays_there(self, name, tier, ref, needed):
         request = asks(model=name)
         decision = decide(NAMED, request, needed=needed)
@@ -201,17 +201,17 @@ class TestNamedModel:
             (
                 {"model": "two", "max_tier": 1},
                 None,
-                "model: here/two is of tier 2, and 1 to 1 are allowed",
+                "model: here/two is of tier 2; allowed are 1 to 1",
             ),
             (
                 {"model": "two", "min_tier": 3},
                 None,
-                "model: here/two is of tier 2, and 3 to 3 are allowed",
+                "model: here/two is of tier 2; allowed are 3 to 3",
             ),
             (
                 {"model": "three", "user_id": "ann"},
                 LimitSettings(user={"ann": 2}),
-                "model: trusted/three is of tier 3, and 1 to 2 are allowed",
+                "model: trusted/three is of tier 3; allowed are 1 to 2",
             ),
             (
                 {"model": "two", "context": {"data_class": "restricted"}},
