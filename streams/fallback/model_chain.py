@@ -84,8 +84,9 @@ async def ask_chain(task: TierTask, ctx: Context) -> ChainResult:
     once, and once more at once where nothing was sent. Where nobody answered, the last one whose failure may pass by
     itself is asked once more after a pause, for that costs less than the tier above. A model whose breaker is open,
     whose limit is reached or whose slots are taken is passed over without a call. Deadline, cost limit and number of
-    attempts are looked at before each call. The candidate of a canary comes first for its share of the requests, and
-    where another model was asked before a restart it is not asked any more.
+    attempts are looked at before each call. The model that a conversation stays with comes first. For its share of the
+    other requests the candidate of a canary does, and where another model was asked before a restart it is not asked
+    any more.
     """
     result = ChainResult(task, canary_for(task, ctx.engine.settings))
     asked: Counter[str] = Counter()
@@ -194,9 +195,10 @@ async def _pause(seconds: float, ctx: Context) -> None:
         seconds -= _LOOK_S
 
 
-def chain_of(task: TierTask, ctx: Context) -> Iterator[ModelSettings]:
-    """Return the models of the task's tier that may serve it."""
-    return ctx.engine.models.of_tier(task.tier, task.request)
+def chain_of(task: TierTask, ctx: Context) -> list[ModelSettings]:
+    """Return the models of the task's tier that may serve it, that of its conversation first."""
+    models = ctx.engine.models.of_tier(task.tier, task.request)
+    return sorted(models, key=lambda model: model.ref != task.stays_with)
 
 
 def _tries_of(model: ModelSettings, result: ChainResult) -> int:
@@ -230,7 +232,7 @@ def _judge(visit: TierVisit, result: ChainResult, ctx: Context) -> None:
 
 
 def _is_whole_chain(task: TierTask, ctx: Context) -> bool:
-    return len(list(chain_of(task, ctx))) == len(ctx.engine.settings.tiers[task.tier - 1].models)
+    return len(chain_of(task, ctx)) == len(ctx.engine.settings.tiers[task.tier - 1].models)
 
 
 async def _ask(task: TierTask, model: ModelSettings, ctx: Context) -> CallEnded:
