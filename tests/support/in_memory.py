@@ -19,7 +19,7 @@ from streams.calls.pricing import PriceBook
 from streams.calls.tier_votes import TierVotes
 from streams.calls.vote_journal import VoteJournal
 from streams.calls.vote_model import VoteModel
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.settings import Settings
 from streams.control.learned_state import LearnedState
 from streams.kafka.heartbeat import GroupHeartbeat
@@ -302,17 +302,17 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
     settled = SettledRequests(settings, clock, log)  # type: ignore[arg-type]
     stages = ("classify", "infer:1", "infer:2", "infer:3", "validate", "shadow")
     attempts = AttemptLog(settings, stages, clock, log)  # type: ignore[arg-type]
+    models = EligibleModels(settings)
     conversations = Conversations(settings, clock, log)  # type: ignore[arg-type]
-    windows = ContextWindows(settings)
     prices = PriceBook(settings.prices, settings.providers)
     router = Router(
         policy=Policy(settings.routing.rules, settings.top_tier, settings.routing.limits),
         classifiers=ClassifierVersions(Fixed(0.1)),
         tiers=settings.top_tier,
         boundary=settings.routing.boundary,
-        windows=windows,
+        models=models,
         ask_band=ASK_ALWAYS if settings.routing.asks_llm else None,
-        affinity=Affinity(settings, windows, prices.rates),
+        affinity=Affinity(settings, models, prices.rates),
     )
     gate = Gate(settings, clock=clock, on_change=lambda change: None)
     engine = Engine(
@@ -322,7 +322,7 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
         ModelCaller(providers, prices, gate, clock),
         gate,
         router,
-        windows,
+        models,
         settled,
         attempts,
         LearnedState(),

@@ -205,6 +205,7 @@ requests = every_field(
     deadline=maybe(moments),
     stream=st.booleans(),
     progress=maybe(st.booleans()),
+    final_once_shown=maybe(st.booleans()),
     min_tier=maybe(tiers),
     max_tier=maybe(tiers),
     max_cost_usd=maybe(money),
