@@ -13,17 +13,17 @@ which the two are one.
 from dataclasses import dataclass
 from datetime import timedelta
 
-from streams.config.context_windows import ContextTooLongError
+from streams.config.eligible_models import NoModelError
 from streams.config.settings import Settings
 from streams.kafka.publisher import Output
 from streams.runtime.result_index import ResultIndex, Settlement
 from streams.runtime.stage import Context, Outputs, stage
 from topics.base import from_millis
 from topics.events import Hop, Hops, StatusEvent, StatusKind
-from topics.feedback import UNMATCHED, Feedback, retried_as
-from topics.registry import FEEDBACK, HOPS, REQUESTS, tier_tasks
+from topics.feedback import UNMATCHED, Cancellation, Feedback, retried_as
+from topics.registry import FEEDBACK, HOPS, REQUESTS, SETTLED, tier_tasks
 from topics.requests import Request
-from topics.results import Outcome
+from topics.results import Cancelled, Outcome
 from topics.tasks import Decision, Source, TierTask
 
 
@@ -31,9 +31,14 @@ def _in_flight(settings: Settings, _: int) -> int:
     return settings.feedback.in_flight
 
 
-@stage(source=FEEDBACK, emits=(tier_tasks,), in_flight=_in_flight, pays=False, ends_requests=False)
-async def feedback(said: Feedback, ctx: Context) -> Outputs:
-    """Match feedback to its result and tell of it; where it asks for that, publish the task of the next revision."""
+@stage(source=FEEDBACK, emits=(tier_tasks, SETTLED), in_flight=_in_flight, pays=False, ends_requests=False)
+async def feedback(said: Feedback | Cancellation, ctx: Context) -> Outputs:
+    """Match feedback to its result and tell of it; where it asks for that, publish the task of the next revision.
+
+    A cancellation becomes the marker that every stage follows; of a request that has its result it changes nothing.
+    """
+    if isinstance(said, Cancellation):
+        return [Output(SETTLED, Cancelled(request_id=said.request_id, revision=said.revision))]
     index = ctx.engine.results
     if index is None:
         raise RuntimeError("this process does not know where results are")
@@ -145,7 +150,7 @@ async def _request(outcome: Outcome, settlements: list[Settlement], index: Resul
 
 
 def _decision(asked: _Asked, tier: int, ctx: Context) -> Decision:
-    """Decide as it was decided, but for the tier: the next one up that has room, within the bounds of the request.
+    """Decide as it was decided, but for the tier: the next tier up that may serve it within its bounds.
 
     Raises:
         _NoRetryError: There is none.
@@ -155,13 +160,15 @@ def _decision(asked: _Asked, tier: int, ctx: Context) -> Decision:
         drafted = engine.router.draft(request, request.digest(), asked.source.timestamp_ms).decision
         if tier >= drafted.ceiling:
             raise _NoRetryError(f"retry refused: {_ceiling(request, drafted, engine.settings)}")
-        start = engine.windows.lowest_tier(request, tier + 1, drafted.ceiling)
-    except ContextTooLongError:
-        raise _NoRetryError("retry refused: no higher tier has room for it") from None
+        start = engine.models.lowest_tier(request, tier + 1, drafted.ceiling).tier
+    except NoModelError:
+        raise _NoRetryError("retry refused: no higher tier has a model for it") from None
     return drafted.model_copy(update={"tier": start, "rule": "feedback", "reasons": (*drafted.reasons, "feedback")})
 
 
 def _ceiling(request: Request, decision: Decision, settings: Settings) -> str:
+    if request.model is not None:
+        return "the request names its model"
     if decision.ceiling == settings.top_tier:
         return "top tier"
     return (

@@ -1,7 +1,7 @@
 """What comes out: the outcome a stage decides, the one result made of it, and the marker that it exists."""
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 from uuid import UUID
 
 from topics.base import Digits, Identifier, Millis, Money, Record, Tier, Timestamp
@@ -10,6 +10,9 @@ from topics.journal import Usage
 from topics.messages import Spoken
 from topics.requests import Dimensions
 from topics.tasks import Attempt, Source
+
+CANCELLED: Final = "cancelled"
+"""Code of the error of a request that nobody waited for any more."""
 
 
 class ResultStatus(StrEnum):
@@ -103,6 +106,20 @@ class Settled(Record):
     within the window of it. None in markers that are older than the field."""
     outcome_offset: int | None = None
     """Where the outcome stood, in the same partition of its topic; all before it are settled too."""
+
+    @property
+    def partition_key(self) -> str:
+        """The request id."""
+        return self.request_id
+
+
+class Cancelled(Record):
+    """Marker behind which no further call is made for a request that has no result yet."""
+
+    SCHEMA: ClassVar[str] = "cancelled/1"
+
+    request_id: Identifier
+    revision: int
 
     @property
     def partition_key(self) -> str:

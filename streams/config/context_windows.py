@@ -18,10 +18,6 @@ _LEAST_SHARE = 0.4
 """What of an estimate is surely there, in any text that people or programs write: above that there is no close case."""
 
 
-class ContextTooLongError(Exception):
-    """No model that may serve the request has room for it; the message gives the tokens and the largest window."""
-
-
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a model has room for, in tokens; None: not known, and not checked."""
@@ -36,7 +32,6 @@ class ContextWindows:
     """The windows of all models of the settings; those of the settings win over those of the shipped table."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
         table = ModelTable(settings.providers)
         self._limits = {_key(model): _limits(model, table) for _, model in settings.models()}
 
@@ -76,30 +71,8 @@ class ContextWindows:
             return True
         return self.fits(model, self.prompt_tokens(model, request), output)
 
-    def lowest_tier(self, request: Request, tier: int, ceiling: int) -> int:
-        """Return the lowest tier, from `tier` to `ceiling`, where a model that may see the request has room for it.
-
-        Tiers without such a model are passed over, and `tier` is returned where that holds for all: who may see what
-        is not decided here.
-
-        Raises:
-            ContextTooLongError: There are models that may see it, and none has room.
-        """
-        tried: list[ModelSettings] = []
-        for number in range(tier, ceiling + 1):
-            models = [model for model in self._settings.tiers[number - 1].models if self._may_see(model, request)]
-            if any(self.holds(model, request) for model in models):
-                return number if tried else tier
-            tried += models
-        if not tried:
-            return tier
-        raise ContextTooLongError(self._explained(request, tried))
-
-    def _may_see(self, model: ModelSettings, request: Request) -> bool:
-        return self._settings.may_see(model, request.context.data_class)
-
-    def _explained(self, request: Request, models: list[ModelSettings]) -> str:
-        """Say what the roomiest model lacks."""
+    def why_too_long(self, request: Request, models: list[ModelSettings]) -> str:
+        """Say what the roomiest of some models lacks that all have too little room for a request."""
         best = max(models, key=lambda model: self.limits(model).window or 0)
         limits = self.limits(best)
         output = request.params.max_tokens or best.max_tokens

@@ -19,17 +19,19 @@ from streams.calls.pricing import PriceBook
 from streams.calls.tier_votes import TierVotes
 from streams.calls.vote_journal import VoteJournal
 from streams.calls.vote_model import VoteModel
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.settings import Settings
 from streams.control.learned_state import LearnedState
 from streams.kafka.heartbeat import GroupHeartbeat
 from streams.kafka.lease import Lease
 from streams.kafka.publisher import Delivered, Output
 from streams.providers.base import ChatCall, ChatReply, ProviderError
+from streams.routing.affinity import Affinity
 from streams.routing.online.versions import OnlinePolicies
 from streams.routing.policy import Policy
 from streams.routing.router import ASK_ALWAYS, Router
 from streams.routing.versions import ClassifierVersions
+from streams.runtime.conversations import Conversations
 from streams.runtime.engine import Engine
 from streams.runtime.result_index import ResultIndex
 from streams.runtime.settled_requests import SettledRequests
@@ -259,7 +261,7 @@ class Bench:
         self.feed(made)
         return made
 
-    def feed(self, *memories: AttemptLog | SettledRequests | Budgets) -> None:
+    def feed(self, *memories: AttemptLog | SettledRequests | Budgets | Conversations) -> None:
         """Have memories follow the log until the event loop ends."""
         self.following.update(asyncio.create_task(memory.run(asyncio.Event())) for memory in memories)
 
@@ -314,16 +316,18 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
     settled = SettledRequests(settings, clock, log)  # type: ignore[arg-type]
     stages = ("classify", "infer:1", "infer:2", "infer:3", "validate", "shadow")
     attempts = AttemptLog(settings, stages, clock, log)  # type: ignore[arg-type]
-    windows = ContextWindows(settings)
+    models = EligibleModels(settings)
+    conversations = Conversations(settings, clock, log)  # type: ignore[arg-type]
+    prices = PriceBook(settings.prices, settings.providers)
     router = Router(
         policy=Policy(settings.routing.rules, settings.top_tier, settings.routing.limits),
         classifiers=ClassifierVersions(Fixed(0.1)),
         tiers=settings.top_tier,
         boundary=settings.routing.boundary,
-        windows=windows,
+        models=models,
         ask_band=ASK_ALWAYS if settings.routing.asks_llm else None,
+        affinity=Affinity(settings, models, prices.rates),
     )
-    prices = PriceBook(settings.prices, settings.providers)
     gate = Gate(settings, clock=clock, on_change=lambda change: None)
     engine = Engine(
         settings,
@@ -332,12 +336,13 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
         ModelCaller(providers, prices, gate, clock),
         gate,
         router,
-        windows,
+        models,
         settled,
         attempts,
         LearnedState(),
         OnlinePolicies(),
         results=ResultIndex(settings, settled, clock, log, log),  # type: ignore[arg-type]
+        conversations=conversations,
         budgets=Budgets(settings, log, clock, "w1", log) if settings.budgets else None,  # type: ignore[arg-type]
         sleep=clock.sleep,
     )
@@ -345,7 +350,7 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
     heartbeat = GroupHeartbeat(10, monotonic=lambda: 0.0)
     heartbeat.beat()
     bench = Bench(settings, clock, log, providers, settled, engine, heartbeat)
-    bench.feed(settled, attempts, *([engine.budgets] if engine.budgets else []))
+    bench.feed(settled, attempts, conversations, *([engine.budgets] if engine.budgets else []))
     return bench
 
 

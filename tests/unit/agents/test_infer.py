@@ -538,7 +538,7 @@ async def test_restricted_data_goes_only_to_who_may_see_it(bench):
     task = new_task(new_request(context={"data_class": "restricted"}))
     promoted = only(await run(infer, task, bench, "infer:1"), TierTask)
     assert promoted.tier == 2
-    assert promoted.why == "promoted from tier 1: no model may see the request and has room for it"
+    assert promoted.why == "promoted from tier 1: no model may see the request, takes what it needs and has room for it"
     assert only(await run(infer, promoted, bench, "infer:2"), Outcome).provider == "trusted"
     assert bench.providers["fast"].calls == bench.providers["spare"].calls == []
 
