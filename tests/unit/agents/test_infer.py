@@ -19,7 +19,7 @@ from support.in_memory import (
     new_task,
     provider_error,
 )
-from support.tool_loop import PIECES
+from support.tool_loop import PIECES, tool
 
 from agents.infer import infer
 from streams.config.settings_answers import ValidationSettings
@@ -384,7 +384,8 @@ async def test_text_is_streamed_where_nobody_has_to_see_it_first(bench):
 
 async def test_calls_and_thoughts_are_streamed_and_in_the_outcome(bench):
     bench.providers["fast"].script = [PIECES]
-    outcome = only(await run(infer, new_task(new_request(stream=True)), bench, "infer:1"), Outcome)
+    task = new_task(new_request(stream=True, tools=(tool("look", parameters={}), tool("listen"))))
+    outcome = only(await run(infer, task, bench, "infer:1"), Outcome)
     shown = AnswerAssembly()
     for chunk in bench.published(Chunk):
         shown.add_chunk(chunk)
