@@ -188,7 +188,7 @@ class _Trial:
         """Estimate the cost of the candidate and one judge in US dollars, generously."""
         engine, now, incumbent = self._ctx.engine, self._ctx.now(), self._given.completion
         prompt, candidate = Prompt.of(self._task.request), self._plan.model
-        asked, answered = sum(rough(message.text) for message in prompt.messages), prompt.most_output
+        asked, answered = prompt.size.rough_tokens, prompt.most_output
         cost = engine.caller.cost(candidate, Usage(input=asked, output=answered(candidate.max_tokens)), now)
         shown = asked + rough(self._incumbent_text) + answered(candidate.max_tokens) + _INSTRUCTION_TOKENS
         judges = judges_for(self._plan, incumbent.provider, incumbent.model, self._task, engine.settings)

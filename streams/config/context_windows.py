@@ -1,9 +1,9 @@
 """Whether a request fits a model's context window, decided before the call: nothing is ever cut to make it fit."""
 
-import json
 from dataclasses import dataclass
 
 from streams.config.model_catalogue import ModelTable
+from streams.config.prompt_size import PromptSize, size_of
 from streams.config.settings import Settings
 from streams.config.settings_sections import ModelSettings
 from streams.config.tokens import Tokenizer, estimate, exact
@@ -46,15 +46,15 @@ class ContextWindows:
         and the model's tokenizer is at hand.
         """
         limits = self.limits(model)
-        parts = _parts(request)
-        frames = _FRAME + _MESSAGE_FRAME * len(request.messages)
-        found = sum(estimate(part, limits.tokenizer) for part in parts)
+        size = _size(request)
+        frames = _FRAME + _MESSAGE_FRAME * len(request.messages) + size.other_tokens
+        found = sum(estimate(text, limits.tokenizer) for text in size.texts)
         likely = round(found * _ESTIMATE_MARGIN) + frames
         output = request.params.max_tokens or model.max_tokens
         least = round(found * _LEAST_SHARE) + frames
         if self.fits(model, likely, output) or not self.fits(model, least, output):
             return likely
-        counts = [exact(part, limits.tokenizer) for part in parts]
+        counts = [exact(text, limits.tokenizer) for text in size.texts]
         return frames + sum(count for count in counts if count is not None) if None not in counts else likely
 
     def fits(self, model: ModelSettings, tokens: int, max_tokens: int) -> bool:
@@ -100,14 +100,12 @@ def _limits(model: ModelSettings, table: ModelTable) -> Limits:
     return Limits(window, None if own else known.max_input, known.max_output, known.tokenizer)
 
 
-def _parts(request: Request) -> list[str]:
-    parts = [message.text for message in request.messages]
-    if request.response_schema is not None:
-        parts.append(json.dumps(request.response_schema, ensure_ascii=False))
-    return parts
+def _size(request: Request) -> PromptSize:
+    return size_of(request.messages, request.tools, request.answer_schema)
 
 
 def _most_tokens(request: Request) -> int:
+    size = _size(request)
     # Whether a text is in ASCII is known without a look at it, and so is then how many bytes it has.
-    size = sum(len(part if part.isascii() else part.encode("utf-8", "surrogatepass")) for part in _parts(request))
-    return size + _FRAME + _MESSAGE_FRAME * len(request.messages)
+    found = sum(len(text if text.isascii() else text.encode("utf-8", "surrogatepass")) for text in size.texts)
+    return found + size.other_tokens + _FRAME + _MESSAGE_FRAME * len(request.messages)

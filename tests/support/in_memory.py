@@ -36,6 +36,7 @@ from streams.runtime.engine import Engine
 from streams.runtime.result_index import ResultIndex
 from streams.runtime.settled_requests import SettledRequests
 from streams.runtime.stage import Context, Received
+from topics.answer_assembly import AnswerAssembly, Piece
 from topics.base import Record
 from topics.codec import encode
 from topics.journal import Usage
@@ -186,10 +187,13 @@ class Log:
             yield record
 
 
-class FakeProvider:
-    """Answers from a script: texts, replies and errors in turn; the last one again when the script is used up."""
+Step = str | tuple[Piece, ...] | ChatReply | Exception
 
-    def __init__(self, *script: str | ChatReply | Exception) -> None:
+
+class FakeProvider:
+    """Answers from a script: texts, pieces, replies and errors in turn; the last one again when it is used up."""
+
+    def __init__(self, *script: Step) -> None:
         self.name = "fake"
         self.script = list(script) or ["an answer"]
         self.calls: list[ChatCall] = []
@@ -211,19 +215,29 @@ class FakeProvider:
         if self.gate is not None:
             await self.gate.wait()
         step = self._step()
-        if isinstance(step, str) and call.on_text is not None:
-            await call.on_text(step)
+        if isinstance(step, str | tuple) and call.on_piece is not None:
+            for piece in (step,) if isinstance(step, str) else step:
+                await call.on_piece(piece)
             if self.cut_after_text:
                 step = self._step()
         if isinstance(step, Exception):
             raise step
-        return step if isinstance(step, ChatReply) else ChatReply(step, "stop", USAGE)
+        return step if isinstance(step, ChatReply) else reply_of((step,) if isinstance(step, str) else step)
 
-    def _step(self) -> str | ChatReply | Exception:
+    def _step(self) -> Step:
         return self.script.pop(0) if len(self.script) > 1 else self.script[0]
 
     async def close(self) -> None:
         pass
+
+
+def reply_of(pieces: Sequence[Piece]) -> ChatReply:
+    """Return the answer that pieces add up to."""
+    answer = AnswerAssembly()
+    for piece in pieces:
+        answer.add(piece)
+    finish = "tool_calls" if answer.tool_calls else "stop"
+    return ChatReply(answer.text, finish, USAGE, tool_calls=answer.tool_calls, parts=answer.parts)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from streams.config.eligible_models import EligibleModels
+from streams.config.prompt_size import size_of
 from streams.config.settings import Settings
 from streams.config.tokens import Tokenizer
 from streams.config.tokens import estimate as estimated_tokens
@@ -150,13 +151,13 @@ class _Deciders:
 
     def _count(self, request: Request) -> int:
         """Estimate the tokens of a prompt; of the first few by all tokenizers, to know how they differ."""
-        texts = [message.text for message in request.messages]
-        found = sum(estimated_tokens(text, Tokenizer.O200K) for text in texts)
+        size = size_of(request.messages, request.tools, request.answer_schema)
+        found = sum(estimated_tokens(text, Tokenizer.O200K) for text in size.texts)
         if self._measured < _TOKENIZER_SAMPLE:
             self._measured += 1
             for tokenizer in Tokenizer:
-                self.tokens[tokenizer] += sum(estimated_tokens(text, tokenizer) for text in texts)
-        return found
+                self.tokens[tokenizer] += sum(estimated_tokens(text, tokenizer) for text in size.texts)
+        return found + size.other_tokens
 
 
 def _classifiers(

@@ -4,6 +4,7 @@ import pytest
 from support.fixed_classifiers import Fixed
 from support.handler_runs import run
 from support.in_memory import SETTINGS, new_bench, new_request
+from support.tool_loop import call, image, said, tool
 
 from agents.classify import classify
 from streams.config.context_windows import ContextWindows
@@ -152,6 +153,20 @@ def test_schema_parts_and_messages_count():
     assert windows.prompt_tokens(small, parts) > 500
     many = new_request().model_copy(update={"messages": (Message(role="user", content=""),) * 100})
     assert windows.prompt_tokens(small, many) > 400
+
+
+def test_tools_calls_and_images_count_and_their_data_does_not():
+    windows = ContextWindows(LADDER)
+    small = LADDER.tiers[0].models[0]
+    plain = windows.prompt_tokens(small, new_request())
+    offered = new_request(tools=(tool(description=WORD * 300),))
+    assert windows.prompt_tokens(small, offered) > plain + 1_000
+    called = said("assistant", None, tool_calls=[call("c1", arguments=WORD * 300)])
+    assert windows.prompt_tokens(small, new_request().model_copy(update={"messages": (called,)})) > 250
+    pixels = image(f"data:image/png;base64,{'A' * 400_000}")
+    shown = new_request().model_copy(update={"messages": (said("user", [pixels]),)})
+    assert 5_000 < windows.prompt_tokens(small, shown) < 6_000
+    assert [windows.holds(tier.models[0], shown) for tier in LADDER.tiers] == [False, False, True]
 
 
 def test_the_shipped_tiers_hold_what_their_vendors_say(tmp_path, monkeypatch):
