@@ -100,7 +100,7 @@ def _left(before: _Segment, after: _Segment, *, may_go_on: bool) -> list[Piece] 
     if not may_go_on and before.kind != "tool_call":
         # Something else has been shown behind it.
         return None
-    left = _Segment(after.kind, after.index, texts=[whole[len(text) :]] if len(whole) > len(text) else [])
+    left = _Segment(after.kind, before.index, texts=[whole[len(text) :]] if len(whole) > len(text) else [])
     left.signature = after.signature if before.signature is None else None
     return list(_pieces(left))
 
