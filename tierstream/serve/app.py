@@ -18,6 +18,7 @@ from tierstream.serve.door import Door
 from tierstream.serve.models import list_models, show_model
 from tierstream.serve.request_ids import new_request_id
 from tierstream.serve.surface import DoorError, Surface
+from tierstream.serve.token_counts import CountsTokens, count_tokens
 
 CHAT: Final = "chat_completions"
 RESPONSES: Final = "responses"
@@ -38,6 +39,11 @@ def new_app(door: Door, monitoring: DoorMonitoring) -> ASGIApp:
     """
     routes = [
         Route(_PATHS[name], Endpoint(door, surface, ask), methods=["POST"]) for name, surface in door.surfaces.items()
+    ]
+    routes += [
+        Route(f"{_PATHS[name]}/count_tokens", Endpoint(door, surface, count_tokens(surface)), methods=["POST"])
+        for name, surface in door.surfaces.items()
+        if isinstance(surface, CountsTokens)
     ]
     routes += [
         Route("/v1/models", _BySpeech(door, list_models), methods=["GET"]),

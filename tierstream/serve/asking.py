@@ -40,8 +40,7 @@ async def ask(call: Call) -> None:
 async def _read(call: Call) -> Asked:
     settings = call.door.settings
     serve = settings.serve
-    most = serve.body_max_bytes or settings.kafka.request_max_bytes
-    body = await read_json(call.receive, call.headers, max_bytes=most, depth=serve.json_depth)
+    body = await read_json(call.receive, call.headers, settings)
     asked = call.surface.read(
         body,
         call.headers,
