@@ -161,3 +161,41 @@ async def test_a_door_that_dies_leaves_the_answer_to_the_next_one(deployment, si
         again = await client.post(f"{door}/v1/chat/completions", json=body, headers=headers)
     assert again.status_code == 200
     assert Counter(result.status for result in await results(deployment, key)) == {"ok": 1}
+
+
+async def test_responses_are_found_again_by_any_door(door, deployment):
+    client = openai.AsyncOpenAI(base_url=f"{door}/v1", **SDK_OPTIONS)
+    response = await client.responses.create(model="auto", input="What is Kafka?", instructions="Be brief.")
+    url, child = await start(deployment)
+    other = openai.AsyncOpenAI(base_url=f"{url}/v1", **SDK_OPTIONS)
+    found = await other.responses.retrieve(response.id)
+    assert (found.id, found.status, found.output_text) == (response.id, "completed", response.output_text)
+    following = await other.responses.create(model="auto", input="And why?", previous_response_id=response.id)
+    assert following.output_text
+    [sent] = [one for one in await deployment.read(REQUESTS) if one.request_id == following._request_id]
+    assert [message.role for message in sent.messages] == ["user", "assistant", "user"]
+    deployment.unwatch(child).kill()
+
+
+async def test_a_response_in_the_background_is_there_later(door):
+    client = openai.AsyncOpenAI(base_url=f"{door}/v1", **SDK_OPTIONS)
+    response = await client.responses.create(model="auto", input="What is a topic?", background=True)
+    assert response.status == "queued"
+    async with await client.responses.retrieve(response.id, stream=True) as events:
+        kinds = [event.type async for event in events]
+    assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")
+    assert (await client.responses.retrieve(response.id)).status == "completed"
+    with pytest.raises(openai.NotFoundError):
+        await client.responses.retrieve("resp_madeup")
+
+
+async def test_a_stream_is_taken_up_where_it_broke_off(door):
+    client = openai.AsyncOpenAI(base_url=f"{door}/v1", **SDK_OPTIONS)
+    stream = await client.responses.create(model="auto", input="What is a partition?", stream=True)
+    events = [event async for event in stream]
+    for after in (0, 3, len(events) - 2):
+        rest = await client.responses.retrieve(events[0].response.id, stream=True, starting_after=after)
+        again = [event async for event in rest]
+        assert [event.sequence_number for event in again] == list(range(after + 1, len(events)))
+        assert [event.type for event in again] == [event.type for event in events[after + 1 :]]
+        assert again[-1].response.output_text == events[-1].response.output_text

@@ -119,7 +119,7 @@ async def _door(
     settled = SettledRequests(settings, clock)
     results = ResultIndex(settings, settled, clock)
     sender = RequestSender(settings, clock)
-    exchange = Exchange(settings, board, sender, settled, results)
+    exchange = Exchange(settings, board, sender, settled, results, clock)
     monitoring = DoorMonitoring(Monitor(is_away=is_away), lambda: board.waiting)
     async with AsyncExitStack() as closing:
         closing.push_async_callback(results.close)
