@@ -92,7 +92,7 @@ async def serve(
             return
         door, monitoring, following = started
         await running.enter_async_context(kafka.watched())
-        server = _Server(_config(settings, new_app(door, monitoring), port))
+        server = new_server(settings.serve, new_app(door, monitoring), port)
         stopping = asyncio.create_task(_stop_when_asked(server, door, stop, settings.serve.drain_timeout_s))
         starting = asyncio.create_task(_when_started(server, monitoring, on_ready))
         try:
@@ -161,15 +161,21 @@ async def _reload(keys: KeyRing, settings: Settings) -> None:
             log.error("the keys stay as they were: %s", error)  # noqa: TRY400 - it says all
 
 
-def _config(settings: Settings, app: ASGIApp, port: int) -> uvicorn.Config:
-    serve = settings.serve
+def new_server(serve: ServeSettings, app: ASGIApp, port: int) -> uvicorn.Server:
+    """Make the web server, which leaves signals to the process.
+
+    Args:
+        serve: Where it listens, and what it allows.
+        app: What it serves.
+        port: To listen on.
+    """
     limits = ConnectionLimits(
         header_timeout_s=serve.header_timeout_s,
         body_timeout_s=serve.body_timeout_s,
         write_timeout_s=serve.write_timeout_s,
         max_connections=serve.max_connections,
     )
-    return uvicorn.Config(
+    config = uvicorn.Config(
         app,
         host=serve.host,
         port=port,
@@ -187,6 +193,7 @@ def _config(settings: Settings, app: ASGIApp, port: int) -> uvicorn.Config:
         ssl_certfile=serve.tls_cert,
         ssl_keyfile=serve.tls_key,
     )
+    return _Server(config)
 
 
 def _check_tls(serve: ServeSettings) -> None:
