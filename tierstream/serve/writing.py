@@ -16,13 +16,16 @@ COMMENT: Final = b": alive\n\n"
 """A server-sent comment, which clients pass over."""
 
 
+def said(result: Result) -> Message:
+    """Return an answer as the message of the assistant that a later request has of it."""
+    content = result.parts or result.content or (None if result.tool_calls else "")
+    # A result has been validated as a whole; what is left of it here may be less than a requester has to give.
+    return Message.model_construct(role="assistant", content=content, tool_calls=result.tool_calls or None)
+
+
 def in_order(result: Result) -> tuple[AnswerItem, ...]:
     """Return an answer's parts and calls in their order; an empty text where there is nothing."""
-    # The result has been validated, and its content may be empty where the message of a requester may not.
-    message = Message.model_construct(
-        role="assistant", content=result.parts or result.content or "", tool_calls=result.tool_calls or None
-    )
-    items = tuple(item for item in message.in_order() if isinstance(item, AnswerItem))
+    items = tuple(item for item in said(result).in_order() if isinstance(item, AnswerItem))
     return tuple(item for item in items if not _says_nothing(item)) or (TextPart(type="text", text=""),)
 
 

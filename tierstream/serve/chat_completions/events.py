@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from tierstream.serve.chat_completions.writing import completion_id, completion_usage, logprobs_of
-from tierstream.serve.openai_errors import openai_error
+from tierstream.serve.openai_shapes import openai_error
 from tierstream.serve.surface import Asked, DoorError
 from tierstream.serve.writing import COMMENT, finish_reason, routing_of, server_sent
 from topics.answer_assembly import Piece

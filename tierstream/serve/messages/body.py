@@ -193,6 +193,8 @@ class MessagesBody(BodyPart):
     top_p: float | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
+    output_format: OutputFormat | None = None
+    """As the beta of structured outputs had it, whose clients still send it."""
     metadata: Metadata | None = None
     service_tier: str | None = None
     cache_control: CacheControl | None = None

@@ -42,7 +42,7 @@ class MessageWriter:
             case "text":
                 return self._text(piece.text)
             case "reasoning":
-                return self._thinking() + self._delta(type="thinking_delta", thinking=piece.text)
+                return self._thought(piece.text)
             case "signature":
                 return self._thinking() + self._delta(type="signature_delta", signature=piece.text) + self._close()
             case "redacted":
@@ -68,6 +68,9 @@ class MessageWriter:
             return b""
         start = b"" if self._open == "text" else self._start("text", text_block(""))
         return start + self._delta(type="text_delta", text=text)
+
+    def _thought(self, text: str) -> bytes:
+        return self._thinking() + self._delta(type="thinking_delta", thinking=text) if text else b""
 
     def _thinking(self) -> bytes:
         return b"" if self._open == "thinking" else self._start("thinking", thinking_block("", ""))
