@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,16 +24,12 @@ from tierstream.serve.app import new_app
 from tierstream.serve.door import Door
 from tierstream.serve.exchange import Exchange, RequestSender
 from tierstream.serve.http_protocol import ConnectionLimits, bounded_protocol
-from tierstream.serve.keys import KeyRing, load_keys
+from tierstream.serve.keys import KeyRing, follow_keys, load_keys
 from tierstream.serve.surface import Surface
 from tierstream.serve.targets import DeploymentTargets
 from tierstream.stack.dependencies import Dependency, kafka_is_away
 from tierstream.stack.service_process import announce_ready, stop_signal
 
-log = logging.getLogger(__name__)
-
-_RELOAD_S: Final = 5.0
-"""How often the file of keys is looked at."""
 _CLOSE_S: Final = 5.0
 """For clients to take the last of their streams."""
 _KEEP_ALIVE_S: Final = 75
@@ -125,7 +120,7 @@ async def _door(
         closing.push_async_callback(results.close)
         closing.push_async_callback(sender.close)
         ready = [asyncio.Event(), asyncio.Event()]
-        following = asyncio.gather(board.run(ready[0]), settled.run(ready[1]), _reload(keys, settings))
+        following = asyncio.gather(board.run(ready[0]), settled.run(ready[1]), follow_keys(keys, settings.serve))
         closing.push_async_callback(_ended, following)
         for event in ready:
             await unless(following, event.wait())
@@ -140,25 +135,6 @@ async def _ended(following: "asyncio.Future[Any]") -> None:
     following.cancel()
     with contextlib.suppress(asyncio.CancelledError, Exception):
         await following
-
-
-async def _reload(keys: KeyRing, settings: Settings) -> None:
-    """Take over what changes in the file of keys; one that can't be read changes nothing."""
-    path = settings.serve.keys_file
-    if path is None:
-        await asyncio.Event().wait()
-        return
-    before = path.stat().st_mtime_ns
-    while True:
-        await asyncio.sleep(_RELOAD_S)
-        try:
-            changed = path.stat().st_mtime_ns
-            if changed != before:
-                before = changed
-                keys.replace(load_keys(settings.serve) or ())
-                log.info("the keys of %s are read anew", path)
-        except (OSError, SettingsError) as error:
-            log.error("the keys stay as they were: %s", error)  # noqa: TRY400 - it says all
 
 
 def new_server(serve: ServeSettings, app: ASGIApp, port: int) -> uvicorn.Server:

@@ -1,12 +1,15 @@
 """Keys of the door: who has one, where they come from, and how often they may ask."""
 
+import asyncio
 import stat
+from contextlib import suppress
 
 import pytest
+from support.door_world import until
 
 from streams.config.settings import SettingsError
 from streams.config.settings_serve import ServeSettings
-from tierstream.serve.keys import KeyEntry, KeyRing, append_key, hash_of, load_keys, new_key, read_keys
+from tierstream.serve.keys import KeyEntry, KeyRing, append_key, follow_keys, hash_of, load_keys, new_key, read_keys
 from tierstream.serve.rate_limits import TokenBucket
 from tierstream.serve.surface import Caller, DoorError
 
@@ -17,6 +20,12 @@ def refused(ring, **headers):
     with pytest.raises(DoorError) as error:
         ring.identify(headers)
     return error.value.status
+
+
+def is_let_in(ring, headers):
+    with suppress(DoorError):
+        return bool(ring.identify(headers))
+    return False
 
 
 @pytest.mark.parametrize(
@@ -126,3 +135,19 @@ def test_others_may_reach_the_door_only_where_there_are_keys():
     with pytest.raises(SettingsError, match="can be reached from elsewhere"):
         load_keys(ServeSettings(host="0.0.0.0"), {})
     assert load_keys(ServeSettings(), {}) is None
+
+
+async def test_a_file_that_changes_is_read_anew_and_a_broken_one_changes_nothing(tmp_path, caplog):
+    path = tmp_path / "keys.toml"
+    append_key(path, KeyEntry(name="ann", sha256=hash_of(KEY)))
+    serve, headers = ServeSettings(keys_file=path), {"x-api-key": KEY}
+    ring = KeyRing(load_keys(serve))
+    following = asyncio.create_task(follow_keys(ring, serve, every_s=0.01))
+    # It takes note of how the file is before anything changes.
+    await asyncio.sleep(0)
+    path.write_text("[[keys]")
+    await until(lambda: "the keys stay as they were" in caplog.text)
+    assert ring.identify(headers).name == "ann"
+    path.write_text("")
+    await until(lambda: not is_let_in(ring, headers))
+    following.cancel()
