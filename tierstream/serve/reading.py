@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticSerializationError, to_json
 
 from tierstream.serve.surface import Caller, DoorError, Target
@@ -17,6 +17,11 @@ M = TypeVar("M", bound=BaseModel)
 _LONGEST_PATH: Final = 200
 """Characters: keys of objects are part of it, and those come from outside."""
 _TYPE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+
+
+T = TypeVar("T")
+Several = Annotated[tuple[T, ...], Field(fail_fast=True)]
+"""A list in a body. One that is wrong is reason enough: a megabyte of them would take seconds to list."""
 
 
 class BodyPart(BaseModel):

@@ -77,7 +77,9 @@ def _messages(messages: object) -> object:
 
 def _message(message: object, path: str) -> object:
     if not isinstance(message, Mapping):
-        return message
+        raise DoorError(400, "invalid_request", "needs an object", param=path.removesuffix("."))
+    if "role" not in message:
+        raise DoorError(400, "invalid_request", "Field required", param=f"{path}role")
     refuse(message, _REFUSED_OF_MESSAGE, path)
     if message.get("role") == "function":
         raise DoorError(400, "unsupported_value", "results are messages of the role tool", param=f"{path}role")
@@ -113,16 +115,16 @@ def _tools(body: Mapping[str, Any]) -> tuple[object, object]:
     check_tools(tools, ("function",), "tools are functions")
     match choice:
         case {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": [*allowed]}}:
-            names = [_function_name(tool) for tool in allowed]
+            names = set(map(_function_name, allowed)) - {None}
             return [tool for tool in tools if _function_name(tool) in names], mode
         case {"type": kind} if kind != "function":
             raise unserved(kind, "tool_choice.type", "tools are functions")
     return tools, choice
 
 
-def _function_name(tool: object) -> object:
+def _function_name(tool: object) -> str | None:
     match tool:
-        case {"function": {"name": name}}:
+        case {"function": {"name": str(name)}}:
             return name
     return None
 

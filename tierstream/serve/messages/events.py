@@ -13,7 +13,7 @@ from tierstream.serve.messages.writing import (
     tool_block,
 )
 from tierstream.serve.surface import Asked, DoorError
-from tierstream.serve.writing import routing_of, server_sent, usage_of
+from tierstream.serve.writing import CallIds, index_of, routing_of, server_sent, usage_of
 from topics.answer_assembly import Piece
 from topics.events import Delta
 from topics.results import Result
@@ -27,6 +27,7 @@ class MessageWriter:
         self._blocks = 0
         self._open: str | None = None
         """Kind of the last block, until it is closed."""
+        self._ids = CallIds()
         self._calls: dict[int, int] = {}
         """Block of each call."""
 
@@ -76,10 +77,9 @@ class MessageWriter:
         return b"" if self._open == "thinking" else self._start("thinking", thinking_block("", ""))
 
     def _call(self, piece: Delta) -> bytes:
-        index = piece.index or 0
-        start = b""
+        index, start = index_of(piece), b""
         if index not in self._calls:
-            block = tool_block(piece.id or f"call_{index}", piece.name or "", {})
+            block = tool_block(self._ids.of(piece), piece.name or "", {})
             start = self._start("tool_use", block)
             self._calls[index] = self._blocks - 1
         if not piece.text:

@@ -93,12 +93,9 @@ def _parts(raw: Mapping[str, Any]) -> list[object]:
 
 
 def _say(turn: AssistantTurn, item: SpokenItem | CallItem | ReasoningItem, path: str) -> None:
-    try:
-        with located(path):
-            for said in _spoken(item):
-                turn.add(said)
-    except ValueError as error:
-        raise DoorError(400, "invalid_request", str(error), param=path) from None
+    with located(path):
+        for said in _spoken(item):
+            turn.add(said, path)
 
 
 def _spoken(item: SpokenItem | CallItem | ReasoningItem) -> list[AnswerPart | ToolCall]:

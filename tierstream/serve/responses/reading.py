@@ -112,7 +112,7 @@ def _tools(body: ResponsesBody) -> tuple[tuple[Tool, ...], ToolChoice | None]:
             with located("tool_choice.name"):
                 return tools, NamedTool(type="function", function=NamedFunction.model_validate({"name": name}))
         case {"type": "allowed_tools", "tools": [*allowed], **rest}:
-            names = [tool.get("name") for tool in allowed if isinstance(tool, Mapping)]
+            names = {str(tool.get("name")) for tool in allowed if isinstance(tool, Mapping)}
             required = rest.get("mode") == "required"
             return tuple(tool for tool in tools if tool.function.name in names), "required" if required else "auto"
         case dict() as other:

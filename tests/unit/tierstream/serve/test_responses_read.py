@@ -96,6 +96,7 @@ def test_what_asks_for_nothing_changes_nothing(ignored):
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"temperature": 3}, "temperature"),
         ({"metadata": {"a": 1}}, "metadata.a"),
+        ({"metadata": {f"k{number}": "" for number in range(17)}}, "metadata"),
         ({"truncation": "sometimes"}, "truncation"),
         ({"model": None}, "model"),
         ({"user": "u" * 300}, "user"),

@@ -99,6 +99,14 @@ def test_a_call_without_an_id_has_the_same_in_the_stream_as_in_the_answer():
         assert b'"call_0"' in written(surface.events(asked()), pieces, result)
 
 
+@pytest.mark.parametrize("surface", [ChatCompletions(), Messages(), Responses()])
+def test_no_two_calls_of_a_stream_have_the_same_id(surface):
+    writer = surface.events(RESPONSES)
+    stream = b"".join(map(writer.piece, [call(0, "{}", id="same", name="f"), call(1, "{}", id="same", name="f")]))
+    assert b'"same"' in stream
+    assert b'"call_1"' in stream
+
+
 def test_calls_that_come_interleaved_can_be_told_apart():
     pieces = [call(0, id="a", name="f"), call(1, id="b", name="g"), call(0, "1"), call(1, "2")]
     result = result_of(pieces)
