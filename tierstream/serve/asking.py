@@ -8,6 +8,7 @@ from streams.runtime.unless import unless
 from tierstream.serve.bodies import ClientGoneError, idempotency_key, read_json
 from tierstream.serve.call import Call
 from tierstream.serve.exchange import PendingAnswer
+from tierstream.serve.places import Place
 from tierstream.serve.request_ids import request_id_of
 from tierstream.serve.stored_responses import begin, continued
 from tierstream.serve.streaming import AnswerEvents
@@ -84,7 +85,9 @@ async def _answer(call: Call, asked: Asked, pending: PendingAnswer) -> bool:
     result = await pending.result()
     if error := error_of(result):
         raise error
-    await call.answer(call.surface.answer(asked, result))
+    # A repeat has the id that the first copy had, which is the one that was answered.
+    answered = Place(result.source.partition, result.source.offset, asked.request.request_id)
+    await call.answer(call.surface.answer(replace(asked, token=answered.token()), result))
     return True
 
 

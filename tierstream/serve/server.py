@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,6 +33,8 @@ from tierstream.stack.service_process import announce_ready, stop_signal
 
 _CLOSE_S: Final = 5.0
 """For clients to take the last of their streams."""
+_OTHER_FILES: Final = 256
+"""Besides the connections of clients."""
 _KEEP_ALIVE_S: Final = 75
 """For a connection without a request; clients pool theirs for about a minute."""
 
@@ -87,6 +90,7 @@ async def serve(
             return
         door, monitoring, following = started
         await running.enter_async_context(kafka.watched())
+        _allow_sockets(settings.serve.max_connections)
         server = new_server(settings.serve, new_app(door, monitoring), port)
         stopping = asyncio.create_task(_stop_when_asked(server, door, stop, settings.serve.drain_timeout_s))
         starting = asyncio.create_task(_when_started(server, monitoring, on_ready))
@@ -135,6 +139,15 @@ async def _ended(following: "asyncio.Future[Any]") -> None:
     following.cancel()
     with contextlib.suppress(asyncio.CancelledError, Exception):
         await following
+
+
+def _allow_sockets(connections: int) -> None:
+    """Have the system allow as many sockets as the settings do, as far as it lets us: often it begins with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def new_server(serve: ServeSettings, app: ASGIApp, port: int) -> uvicorn.Server:
