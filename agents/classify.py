@@ -7,9 +7,10 @@ from streams.calls.tier_votes import VoteResult
 from streams.config.context_windows import ContextTooLongError
 from streams.config.settings import Settings
 from streams.kafka.publisher import Output
+from streams.routing.affinity import STAYS
 from streams.routing.policy import bounds_problem
 from streams.routing.router import Draft
-from streams.runtime.outcomes import given_up
+from streams.runtime.outcomes import given_up, unserved
 from streams.runtime.stage import Context, Outputs, RefusedError, stage
 from streams.validation.json_schema import schema_problem
 from topics.base import from_millis
@@ -18,7 +19,7 @@ from topics.events import Hop, StatusEvent, StatusKind
 from topics.partitioning import partition_for
 from topics.registry import REQUESTS, tier_tasks
 from topics.requests import Request
-from topics.results import ResultStatus
+from topics.results import CANCELLED, ResultStatus
 from topics.tasks import Attempt, Decision, TierTask
 
 
@@ -34,6 +35,8 @@ async def classify(request: Request, ctx: Context) -> Outputs:
     await settled.cover(partition_for(request.request_id, ctx.engine.settings.kafka.partitions), asked_ms)
     if settled.knows(request.request_id, revision, asked_ms):
         return settled.resent(request.request_id, revision, asked_ms, digest)
+    if settled.is_cancelled(request.request_id, revision, asked_ms):
+        return [_cancelled(request, revision, digest, ctx)]
     deadline = ctx.engine.settings.deadlines.of(request, asked_ms)
     problem = _problem(request, ctx.engine.settings, deadline - from_millis(ctx.received.timestamp))
     if problem is not None:
@@ -64,15 +67,29 @@ async def classify(request: Request, ctx: Context) -> Outputs:
     ]
 
 
+def _cancelled(request: Request, revision: int, digest: str, ctx: Context) -> Output:
+    return unserved(
+        ctx.stage,
+        request.request_id,
+        ctx.received.source,
+        revision=revision,
+        digest=digest,
+        status=ResultStatus.REJECTED,
+        code=CANCELLED,
+        message="it was cancelled before it was routed",
+    )
+
+
 def _draft(request: Request, digest: str, ctx: Context, outlook: Outlook) -> tuple[Draft, str | None]:
     """Decide within what budgets leave; return with the draft why they leave nothing.
 
     Raises:
         ContextTooLongError: No tier has room for the request, whatever may be spent.
     """
-    router, arrived_ms = ctx.engine.router, ctx.received.timestamp
+    router, arrived_ms, conversations = ctx.engine.router, ctx.received.timestamp, ctx.engine.conversations
+    standing = conversations.standing(request, arrived_ms) if conversations is not None else None
     try:
-        draft = router.draft(request, digest, arrived_ms, outlook.ceilings)
+        draft = router.draft(request, digest, arrived_ms, outlook.ceilings, standing)
     except ContextTooLongError:
         if not outlook.ceilings:
             raise
@@ -117,6 +134,8 @@ def _task(
 
 
 def _why(decision: Decision) -> str:
+    if decision.stays_with is not None:
+        return f"{STAYS}{decision.stays_with}"
     return f"rule {decision.rule}" if decision.rule else f"classifier {decision.classifier}"
 
 

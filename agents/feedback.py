@@ -20,10 +20,10 @@ from streams.runtime.result_index import ResultIndex, Settlement
 from streams.runtime.stage import Context, Outputs, stage
 from topics.base import from_millis
 from topics.events import Hop, Hops, StatusEvent, StatusKind
-from topics.feedback import UNMATCHED, Feedback, retried_as
-from topics.registry import FEEDBACK, HOPS, REQUESTS, tier_tasks
+from topics.feedback import UNMATCHED, Cancellation, Feedback, retried_as
+from topics.registry import FEEDBACK, HOPS, REQUESTS, SETTLED, tier_tasks
 from topics.requests import Request
-from topics.results import Outcome
+from topics.results import Cancelled, Outcome
 from topics.tasks import Decision, Source, TierTask
 
 
@@ -31,9 +31,14 @@ def _in_flight(settings: Settings, _: int) -> int:
     return settings.feedback.in_flight
 
 
-@stage(source=FEEDBACK, emits=(tier_tasks,), in_flight=_in_flight, pays=False, ends_requests=False)
-async def feedback(said: Feedback, ctx: Context) -> Outputs:
-    """Match feedback to its result and tell of it; where it asks for that, publish the task of the next revision."""
+@stage(source=FEEDBACK, emits=(tier_tasks, SETTLED), in_flight=_in_flight, pays=False, ends_requests=False)
+async def feedback(said: Feedback | Cancellation, ctx: Context) -> Outputs:
+    """Match feedback to its result and tell of it; where it asks for that, publish the task of the next revision.
+
+    A cancellation becomes the marker that every stage follows; of a request that has its result it changes nothing.
+    """
+    if isinstance(said, Cancellation):
+        return [Output(SETTLED, Cancelled(request_id=said.request_id, revision=said.revision))]
     index = ctx.engine.results
     if index is None:
         raise RuntimeError("this process does not know where results are")

@@ -11,9 +11,10 @@ from streams.runtime.outcomes import answered, given_up
 from streams.runtime.stage import Context, Outputs, stage
 from streams.validation.best_answer import better, check_failed
 from topics.base import MAX_ID_LENGTH
+from topics.conversations import Conversation, conversation_key
 from topics.events import Hop, Hops, StatusEvent, StatusKind
 from topics.journal import CallEnded
-from topics.registry import CHUNKS, ESCALATIONS, HOPS, PARKED, SHADOW, VALIDATION, tier_tasks
+from topics.registry import CHUNKS, CONVERSATIONS, ESCALATIONS, HOPS, PARKED, SHADOW, VALIDATION, tier_tasks
 from topics.results import ResultStatus
 from topics.shadow import ShadowTask
 from topics.tasks import Answer, Completion, Escalation, Parked, TierTask
@@ -25,7 +26,11 @@ def _in_flight(settings: Settings, tier: int) -> int:
     return settings.tiers[tier - 1].in_flight
 
 
-@stage(source=tier_tasks, emits=(tier_tasks, VALIDATION, ESCALATIONS, PARKED, CHUNKS, SHADOW), in_flight=_in_flight)
+@stage(
+    source=tier_tasks,
+    emits=(tier_tasks, VALIDATION, ESCALATIONS, PARKED, CHUNKS, SHADOW, CONVERSATIONS),
+    in_flight=_in_flight,
+)
 async def infer(task: TierTask, ctx: Context) -> Outputs:
     """Get an answer from the tier, check it for free, and hand on what comes of it."""
     result = await ask_chain(task, ctx)
@@ -35,7 +40,7 @@ async def infer(task: TierTask, ctx: Context) -> Outputs:
     if result.stopped is not None:
         return _ended(result, result.stopped, ctx)
     if result.answer is not None:
-        return _answered(result, _completion(result.answer), ctx)
+        return [*_answered(result, _completion(result.answer), ctx), *_remembered(result, result.answer)]
     if _may_be_promoted(result, ctx):
         return _promoted(result, ctx)
     if result.away is not None or task.promoted_from is not None:
@@ -99,6 +104,21 @@ def _answered(result: ChainResult, completion: Completion, ctx: Context) -> list
     if look is not None:
         return [Output(VALIDATION, Answer(task=task, completion=completion, why=look.why, withheld=look.withheld))]
     return [answered(ctx.stage, task, completion, task.attempts), *_shadowed(task, completion, ctx)]
+
+
+def _remembered(result: ChainResult, ended: CallEnded) -> list[Output]:
+    """Have it known which model made the calls, for who comes back with their results; most answers make none."""
+    if not ended.tool_calls or ended.usage is None or result.failed_check is not None:
+        return []
+    made = Conversation(
+        key=conversation_key(result.task.request.user_id, ended.tool_calls),
+        provider=ended.provider,
+        model=ended.model,
+        tier=ended.tier,
+        usage=ended.usage,
+        at=ended.ended_at,
+    )
+    return [Output(CONVERSATIONS, made)]
 
 
 def _shadowed(task: TierTask, completion: Completion, ctx: Context) -> list[Output]:

@@ -208,7 +208,12 @@ class Parking(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         return leaving
 
     def _rests_on(self, held: Held, now: float) -> bool:
-        return now < held.expires and isinstance(held.content, Parked) and not self._is_awaited(held.content)
+        if now >= held.expires or not isinstance(held.content, Parked):
+            return False
+        return not self._is_awaited(held.content) and not self._is_cancelled(held.content.task)
+
+    def _is_cancelled(self, task: TierTask) -> bool:
+        return self._settled.is_cancelled(task.request.request_id, task.revision, task.source.timestamp_ms)
 
     def _is_awaited(self, parked: Parked) -> bool:
         """Whether a judge, or a tier that the task may reach, lets calls through, as far as this process knows."""

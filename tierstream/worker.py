@@ -44,6 +44,7 @@ from streams.kafka.clock import BrokerClock, Clock, utc_now
 from streams.kafka.publisher import Publisher
 from streams.providers.base import Provider
 from streams.providers.registry import build_providers
+from streams.routing.affinity import Affinity
 from streams.routing.classifier_loading import configured_classifier
 from streams.routing.online.budget import BudgetRouting
 from streams.routing.online.features import RequestFeatures
@@ -51,6 +52,7 @@ from streams.routing.online.versions import OnlinePolicies
 from streams.routing.policy import Policy
 from streams.routing.router import ASK_ALWAYS, Router
 from streams.routing.versions import ClassifierVersions
+from streams.runtime.conversations import Conversations
 from streams.runtime.engine import Engine
 from streams.runtime.result_index import ResultIndex
 from streams.runtime.settled_requests import SettledRequests
@@ -166,6 +168,7 @@ async def _engine(
     settled = SettledRequests(settings, clock)
     attempts = AttemptLog(settings, stages, clock)
     results = ResultIndex(settings, settled, clock) if feedback.name in stages else None
+    conversations = Conversations(settings, clock) if classify.name in stages else None
     async with Publisher(settings.kafka, clock=clock) as publisher:
         statuses = StatusPublisher(publisher, worker_name(settings.kafka), clock)
         # Its acknowledgement tells the time, before anything is read by it.
@@ -214,6 +217,7 @@ async def _engine(
             control.run,
             *([attempts.run] if pays else []),
             *([budgets.run] if budgets is not None else []),
+            *([conversations.run] if conversations is not None else []),
         ]
         try:
             async with _followed(memories, statuses) as following:
@@ -231,6 +235,7 @@ async def _engine(
                     policies=policies,
                     votes=votes,
                     results=results,
+                    conversations=conversations,
                     budgets=budgets,
                     telemetry=monitoring.telemetry,
                 )
@@ -310,6 +315,7 @@ def new_router(
         windows=windows,
         ask_band=_ask_band(settings.routing),
         budget=_budget(settings, policies),
+        affinity=Affinity(settings, windows, PriceBook(settings.prices, settings.providers).rates),
     )
 
 

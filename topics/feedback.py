@@ -72,6 +72,23 @@ class Feedback(Record):
         return 1.0 if self.kind is FeedbackKind.THUMBS_UP else 0.0
 
 
+class Cancellation(Record):
+    """Says that nobody waits for (`request_id`, `revision`) any more: no further call is made for it.
+
+    A call that has left goes on, and its answer is the result: it is paid for either way.
+    """
+
+    SCHEMA: ClassVar[str] = "cancellation/1"
+
+    request_id: Identifier
+    revision: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+
+    @property
+    def partition_key(self) -> str:
+        """The request id."""
+        return self.request_id
+
+
 def retried_as(revision: int) -> str:
     """Return the detail of the hop of feedback that has a request answered anew."""
     return f"retried as revision {revision}"

@@ -9,12 +9,13 @@ from topics.alerts import Alert
 from topics.base import Record
 from topics.budgets import BudgetSnapshot, Release, Reservation, Spending
 from topics.control import ActiveModel, BreakerOrder, BreakerStatus, ModelFile, ModelStatus, PartitionCount
+from topics.conversations import Conversation
 from topics.events import Chunk, DeadLetter, DeadLetterNote, Hops, Status
-from topics.feedback import Feedback
+from topics.feedback import Cancellation, Feedback
 from topics.journal import CallEnded, CallStarted
 from topics.learned import CanaryState, JudgeRates, OnlinePolicyUpdate, Promotion
 from topics.requests import Request
-from topics.results import Outcome, Result, Settled
+from topics.results import Cancelled, Outcome, Result, Settled
 from topics.shadow import ShadowTask
 from topics.tasks import Answer, Escalation, Parked, TierTask
 
@@ -105,20 +106,21 @@ RESULTS = TopicSpec(
     "any service; learn; the sink",
     "Exactly one result a request: read with `isolation_level=read_committed`.",
 )
-SETTLED = TopicSpec(
+SETTLED: TopicSpec[Settled | Cancelled] = TopicSpec(
     "settled",
-    (Settled,),
-    "settle",
-    "settle and classify, as memory",
-    "Markers of published results.",
+    (Settled, Cancelled),
+    "settle; feedback",
+    "every stage, as memory",
+    "Markers of published results, and of requests that nobody waits for.",
     public=False,
 )
-FEEDBACK = TopicSpec(
+FEEDBACK: TopicSpec[Feedback | Cancellation] = TopicSpec(
     "feedback",
-    (Feedback,),
+    (Feedback, Cancellation),
     "any service",
     "feedback, learn",
-    "What users and programs say of results. Any key; `request_id` and `kind` are enough.",
+    "What users and programs say of results, and of requests that nobody waits for. Any key; `request_id` and `kind` "
+    "are enough.",
     from_outside=True,
 )
 HOPS = TopicSpec(
@@ -158,6 +160,14 @@ BUDGETS = TopicSpec(
     "stages that pay for calls",
     "the same stages, as memory; the CLI",
     "What budgets have spent, in one order for all: on a single partition.",
+    public=False,
+)
+CONVERSATIONS = TopicSpec(
+    "conversations",
+    (Conversation,),
+    "infer",
+    "classify, as memory",
+    "Which model made an answer with tool calls, so that the conversation stays with it.",
     public=False,
 )
 ALERTS = TopicSpec(
@@ -209,6 +219,7 @@ def all_topics(tiers: int) -> Iterator[TopicSpec[Record]]:
         SHADOW,
         CONTROL,
         BUDGETS,
+        CONVERSATIONS,
         ALERTS,
         DEAD_LETTERS,
     )

@@ -12,6 +12,9 @@ from topics.messages import Spoken
 from topics.requests import Dimensions
 from topics.tasks import Attempt, Source
 
+CANCELLED: Final = "cancelled"
+"""Code of the error of a request that nobody waited for any more."""
+
 
 class ResultStatus(StrEnum):
     """How a request ended."""
@@ -115,6 +118,20 @@ class Settled(Record):
     within the window of it. None in markers that are older than the field."""
     outcome_offset: int | None = None
     """Where the outcome stood, in the same partition of its topic; all before it are settled too."""
+
+    @property
+    def partition_key(self) -> str:
+        """The request id."""
+        return self.request_id
+
+
+class Cancelled(Record):
+    """Marker behind which no further call is made for a request that has no result yet."""
+
+    SCHEMA: ClassVar[str] = "cancelled/1"
+
+    request_id: Identifier
+    revision: int
 
     @property
     def partition_key(self) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from streams.runtime.stage import Context
-from topics.results import ResultStatus
+from topics.results import CANCELLED, ResultStatus
 from topics.tasks import TierTask
 
 
@@ -18,6 +18,8 @@ class OutOfBounds:
 
 def out_of_bounds(task: TierTask, ctx: Context) -> OutOfBounds | None:
     """Say why no further call may be made for the task; None where one may."""
+    if ctx.engine.settled.is_cancelled(task.request.request_id, task.revision, task.source.timestamp_ms):
+        return OutOfBounds(ResultStatus.REJECTED, CANCELLED, "it was cancelled before it was answered")
     if ctx.now() >= task.deadline:
         return OutOfBounds(ResultStatus.EXPIRED, "deadline", "the deadline passed before an answer was found")
     if task.is_spent:

@@ -83,8 +83,9 @@ async def ask_chain(task: TierTask, ctx: Context) -> ChainResult:
     once, and once more at once where nothing was sent. Where nobody answered, the last one whose failure may pass by
     itself is asked once more after a pause, for that costs less than the tier above. A model whose breaker is open,
     whose limit is reached or whose slots are taken is passed over without a call. Deadline, cost limit and number of
-    attempts are looked at before each call. The candidate of a canary comes first for its share of the requests, and
-    where another model was asked before a restart it is not asked any more.
+    attempts are looked at before each call. The model that a conversation stays with comes first. For its share of the
+    other requests the candidate of a canary does, and where another model was asked before a restart it is not asked
+    any more.
     """
     result = ChainResult(task, canary_for(task, ctx.engine.settings))
     asked: Counter[str] = Counter()
@@ -194,9 +195,10 @@ async def _pause(seconds: float, ctx: Context) -> None:
 
 
 def chain_of(task: TierTask, ctx: Context) -> Iterator[ModelSettings]:
-    """Yield the models of the task's tier that may see it and have room for it."""
+    """Yield the models of the task's tier that may see it and have room for it, that of its conversation first."""
     settings, windows, request = ctx.engine.settings, ctx.engine.windows, task.request
-    for model in settings.tiers[task.tier - 1].models:
+    first = task.stays_with
+    for model in sorted(settings.tiers[task.tier - 1].models, key=lambda model: model.ref != first):
         if settings.may_see(model, request.context.data_class) and windows.holds(model, request):
             yield model
 

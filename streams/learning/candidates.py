@@ -16,10 +16,16 @@ C = TypeVar("C", ShadowSettings, CanarySettings)
 
 
 def canary_for(task: TierTask, settings: Settings) -> CanarySettings | None:
-    """Pick the canary of a request on its tier, whatever became of that canary; None: it gets none."""
+    """Pick the canary of a request on its tier, whatever became of that canary; None: it gets none.
+
+    A conversation that stays with a model is not drawn: it goes on with the candidate where that one began it.
+    """
     if not settings.canary:
         return None
-    return _picked(task.digest, "canary", (canary for canary in settings.canary if canary.tier == task.tier))
+    here = (canary for canary in settings.canary if canary.tier == task.tier)
+    if task.stays_with is not None:
+        return next((canary for canary in here if canary.model.ref == task.stays_with), None)
+    return _picked(task.digest, "canary", here)
 
 
 def shadow_for(task: TierTask, settings: Settings, windows: ContextWindows) -> ShadowSettings | None:

@@ -9,6 +9,8 @@ from streams.config.setting_types import Signal
 from streams.config.settings_sections import LimitSettings, RuleCondition, RuleSettings
 from streams.routing.conversation_signals import signals
 from streams.routing.sensitive_text import mentions_money, mentions_personal_data
+from streams.routing.tool_loops import is_open, said
+from topics.messages import Message, ThinkingPart
 from topics.requests import Request
 
 
@@ -188,9 +190,20 @@ class _Subject:
     def signals(self) -> frozenset[Signal]:
         return signals(self.request)
 
+    @cached_property
+    def said(self) -> Sequence[Message]:
+        return said(self.request.messages)
+
     def _conversation(self) -> Iterator[str]:
-        # What the producer writes into each of its requests, such as its own address, tells nothing about this one.
-        return (message.text for message in self.request.messages if message.role not in {"system", "developer"})
+        # What the producer writes into each of its requests, such as its own address or the definition of a tool, tells
+        # nothing about this one.
+        for message in self.request.messages:
+            if message.role in {"system", "developer"}:
+                continue
+            yield message.text
+            # What a tool was called with, and what was thought about it, goes to the provider too.
+            yield from (call.function.arguments for call in message.calls)
+            yield from (part.thinking for part in message.parts if isinstance(part, ThinkingPart))
 
 
 _Matcher = Callable[[_Subject], bool]
@@ -206,8 +219,10 @@ _TESTS: dict[str, Callable[[Any, _Subject], bool]] = {
     "service_class": lambda any_of, subject: subject.request.service_class in any_of,
     "self_validating": lambda flag, subject: subject.request.context.self_validating is flag,
     "has_schema": lambda flag, subject: (subject.request.response_schema is not None) is flag,
-    "min_messages": lambda least, subject: len(subject.request.messages) >= least,
-    "min_characters": lambda least, subject: sum(len(m.text) for m in subject.request.messages) >= least,
+    "has_tools": lambda flag, subject: bool(subject.request.tools) is flag,
+    "in_tool_loop": lambda flag, subject: is_open(subject.request.messages) is flag,
+    "min_messages": lambda least, subject: len(subject.said) >= least,
+    "min_characters": lambda least, subject: sum(len(m.text) for m in subject.said) >= least,
     "classified_tier": lambda any_of, subject: subject.classified is not None and subject.classified.tier in any_of,
     "confidence_below": lambda most, subject: subject.classified is not None and subject.classified.confidence < most,
     "mentions": lambda words, subject: any(word in subject.question for word in words),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streams.config.context_windows import ContextTooLongError, ContextWindows
+from streams.routing.affinity import Affinity, Standing
 from streams.routing.classifier import Evidence, ExplainingClassifier, tier_probabilities
 from streams.routing.online.budget import BudgetChoice, BudgetRouting
 from streams.routing.policy import Bounds, Classified, Policy
@@ -45,6 +46,8 @@ class Draft:
 class Router:
     """Decides the tier of a request; deterministic, so that a redelivered request gets the same tier.
 
+    What is known of its conversation may be more the second time; then it may stay where it went elsewhere before.
+
     Args:
         policy: The rules and limits.
         classifiers: The versions of the classifier that scores in this process.
@@ -54,6 +57,7 @@ class Router:
         ask_band: A language model is to be asked where the probability of needing more than the tier that the scores
             come to, or than the one below it, lies in this band; rules shift it with the boundary. None: never.
         budget: Chooses the tier where the rules leave it open; None: the scores do.
+        affinity: Keeps conversations with tools where they are; None: nothing does.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Router:
         windows: ContextWindows,
         ask_band: tuple[float, float] | None = None,
         budget: BudgetRouting | None = None,
+        affinity: Affinity | None = None,
     ) -> None:
         self._policy = policy
         self._classifiers = classifiers
@@ -74,9 +79,15 @@ class Router:
         self._windows = windows
         self._ask_band = ask_band
         self._budget = budget
+        self._affinity = affinity
 
     def draft(
-        self, request: Request, digest: str, arrived_ms: int, ceilings: tuple[tuple[int, str], ...] = ()
+        self,
+        request: Request,
+        digest: str,
+        arrived_ms: int,
+        ceilings: tuple[tuple[int, str], ...] = (),
+        standing: Standing | None = None,
     ) -> Draft:
         """Decide with what is at hand, by the version of the classifier that was in force when the request arrived.
 
@@ -85,6 +96,7 @@ class Router:
             digest: Of the request; stands for chance where a budget has something learned.
             arrived_ms: The broker's append time, milliseconds since the epoch.
             ceilings: Highest tiers that exhausted budgets leave, each with its reason.
+            standing: Where the conversation of the request is; None: nowhere, as far as is known.
 
         Raises:
             ContextTooLongError: No tier up to the ceiling has room for it.
@@ -98,9 +110,12 @@ class Router:
         decision = self._decision(
             request, kind, bounds, needs, classifier.version, signed=signature(request.question), choice=choice
         )
+        kept = None
+        if standing is not None and self._affinity is not None:
+            kept = self._affinity.kept(request, standing, decision, bounds, arrived_ms)
         return Draft(
-            decision=decision,
-            asks=choice is None and self._is_worth_asking(needs, bounds, classified),
+            decision=kept or decision,
+            asks=kept is None and choice is None and self._is_worth_asking(needs, bounds, classified),
             request=request,
             bounds=bounds,
             classified_tier=classified,

@@ -194,7 +194,7 @@ class ResultIndex:
             async for record in self._reader.read(tp, since_offset=start, until_offset=until):
                 first_ms = record.timestamp if first_ms is None else first_ms
                 marker = read_marker(record)
-                if marker is not None and (entry := _entry(marker)) is not None:
+                if isinstance(marker, Settled) and (entry := _entry(marker)) is not None:
                     entries.append(entry)
             # What was forgotten meanwhile would be a gap in front of what was read.
             if not known.is_whole:

@@ -19,13 +19,15 @@ from streams.kafka.topic_reader import RawRecord, TopicReader
 from topics.codec import SCHEMA_HEADER, DecodeError, decode, header
 from topics.events import DROPPED, Hop, Hops, Status, StatusEvent, StatusKind
 from topics.registry import HOPS, OUTCOMES, SETTLED, STATUS
-from topics.results import Settled
+from topics.results import Cancelled, Settled
 from topics.tasks import Attempt, TierTask
 
 log = logging.getLogger(__name__)
 
 _LAG_MS = 250
 """How late the markers of other processes may be known; settle knows its own at once."""
+_CANCELLED_IN_A_ROW = 1_000
+"""Behind so many cancellations no marker of a result is looked for."""
 _KEY_BYTES = 16
 _DIGEST_BYTES = 8
 
@@ -93,8 +95,7 @@ class SettledRequests:
         Offsets that were committed may be lost, or set back by an operator, further than any memory reaches. The
         latest marker knows better, unless the topic of the outcomes is another one by now.
         """
-        record = await self._reader.last_record(TopicPartition(self._markers, partition))
-        marker = None if record is None else read_marker(record)
+        marker = await self._last_settled(TopicPartition(self._markers, partition))
         if marker is None or marker.outcome_offset is None:
             return 0
         outcomes = TopicPartition(self._outcomes, partition)
@@ -107,12 +108,30 @@ class SettledRequests:
                 return marker.outcome_offset + 1
         return 0
 
+    async def _last_settled(self, markers: TopicPartition) -> Settled | None:
+        """Return the latest marker of a result; None where none is near the end of the partition."""
+        record = await self._reader.last_record(markers)
+        last = None if record is None else read_marker(record)
+        if record is None or not isinstance(last, Cancelled):
+            return last if isinstance(last, Settled) else None
+        latest = None
+        async for earlier in self._reader.read(
+            markers, since_offset=max(record.offset - _CANCELLED_IN_A_ROW, 0), until_offset=record.offset
+        ):
+            marker = read_marker(earlier)
+            latest = marker if isinstance(marker, Settled) else latest
+        return latest
+
     def note(self, record: RawRecord) -> None:
         """Remember a marker as it was read; a value that is no marker is logged and passed over."""
-        if (marker := read_marker(record)) is not None:
-            self.add(marker, record.timestamp)
-            for listener in self._listeners:
-                listener(marker, record)
+        match read_marker(record):
+            case Settled() as marker:
+                self.add(marker, record.timestamp)
+                for listener in self._listeners:
+                    listener(marker, record)
+            case Cancelled() as marker:
+                # It is about whatever has the id within a window of it: who cancels knows of no other.
+                self._memory.put(_cancelled(marker.request_id, marker.revision), record.timestamp, b"")
 
     def add(self, marker: Settled, at_ms: int) -> None:
         """Remember a marker that the broker appended at `at_ms`."""
@@ -122,6 +141,10 @@ class SettledRequests:
     def knows(self, request_id: str, revision: int, asked_ms: int) -> bool:
         """Whether a copy of a request that came in at `asked_ms` (ms since the epoch) has its result."""
         return any(True for _ in self._memory.find(_key(request_id, revision), asked_ms))
+
+    def is_cancelled(self, request_id: str, revision: int, asked_ms: int) -> bool:
+        """Whether nobody waits for a request any more that came in at `asked_ms` (ms since the epoch)."""
+        return any(True for _ in self._memory.find(_cancelled(request_id, revision), asked_ms))
 
     async def has_result(self, task: TierTask, partition: int) -> bool:
         """Whether the request behind a task has its result: what is delivered again must not multiply.
@@ -183,7 +206,7 @@ class SettledRequests:
         return (_short(digest),) in self._memory.find(_key(request_id, revision), asked_ms)
 
 
-def read_marker(record: RawRecord) -> Settled | None:
+def read_marker(record: RawRecord) -> Settled | Cancelled | None:
     """Read a marker; None, and a line in the log, where it can't be read.
 
     Nearly all are plain ones, and a restore of 100,000 has to take less than 2 s.
@@ -200,6 +223,10 @@ def read_marker(record: RawRecord) -> Settled | None:
 
 def _key(request_id: str, revision: int) -> bytes:
     return hashlib.blake2b(f"{request_id}\x1f{revision}".encode(), digest_size=_KEY_BYTES).digest()
+
+
+def _cancelled(request_id: str, revision: int) -> bytes:
+    return _key(f"{request_id}\x1fcancelled", revision)
 
 
 def _short(digest: str) -> bytes:

@@ -67,6 +67,7 @@ async def test_plain_answer(simulated, name):
         "output_tokens": reply.usage.output,
         "cached_tokens": reply.usage.cached,
         "reasoning_tokens": reply.usage.reasoning,
+        "cache_written_tokens": reply.usage.cache_written,
     }
 
 

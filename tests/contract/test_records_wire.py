@@ -26,7 +26,7 @@ from topics.control import (
     version_of,
 )
 from topics.events import Chunk, DeadLetter, DeadLetterNote, Hop, Hops, Status, StatusEvent, StatusKind
-from topics.feedback import Feedback, FeedbackKind
+from topics.feedback import Cancellation, Feedback, FeedbackKind
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
 from topics.learned import (
     CanaryState,
@@ -735,6 +735,7 @@ GOLDEN: list[tuple[str, Record, bytes, list[tuple[str, bytes]], dict[str, object
     ),
     ("feedback/1", FEEDBACK, b"r1", [], FEEDBACK_JSON),
     ("feedback/1", RATED, b"r1", [], RATED_JSON),
+    ("cancellation/1", Cancellation(request_id="r1"), b"r1", [], {"request_id": "r1", "revision": 0}),
     ("hops/1", HOPS, b"r1", [], HOPS_JSON),
     ("dead-letter/1", LETTER, b"llm.requests:1:2", [], LETTER_JSON),
     ("dead-letter-note/1", NOTE, b"r1", [], NOTE_JSON),

@@ -26,10 +26,12 @@ from streams.kafka.heartbeat import GroupHeartbeat
 from streams.kafka.lease import Lease
 from streams.kafka.publisher import Delivered, Output
 from streams.providers.base import ChatCall, ChatReply, ProviderError
+from streams.routing.affinity import Affinity
 from streams.routing.online.versions import OnlinePolicies
 from streams.routing.policy import Policy
 from streams.routing.router import ASK_ALWAYS, Router
 from streams.routing.versions import ClassifierVersions
+from streams.runtime.conversations import Conversations
 from streams.runtime.engine import Engine
 from streams.runtime.result_index import ResultIndex
 from streams.runtime.settled_requests import SettledRequests
@@ -245,7 +247,7 @@ class Bench:
         self.feed(made)
         return made
 
-    def feed(self, *memories: AttemptLog | SettledRequests | Budgets) -> None:
+    def feed(self, *memories: AttemptLog | SettledRequests | Budgets | Conversations) -> None:
         """Have memories follow the log until the event loop ends."""
         self.following.update(asyncio.create_task(memory.run(asyncio.Event())) for memory in memories)
 
@@ -300,7 +302,9 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
     settled = SettledRequests(settings, clock, log)  # type: ignore[arg-type]
     stages = ("classify", "infer:1", "infer:2", "infer:3", "validate", "shadow")
     attempts = AttemptLog(settings, stages, clock, log)  # type: ignore[arg-type]
+    conversations = Conversations(settings, clock, log)  # type: ignore[arg-type]
     windows = ContextWindows(settings)
+    prices = PriceBook(settings.prices, settings.providers)
     router = Router(
         policy=Policy(settings.routing.rules, settings.top_tier, settings.routing.limits),
         classifiers=ClassifierVersions(Fixed(0.1)),
@@ -308,8 +312,8 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
         boundary=settings.routing.boundary,
         windows=windows,
         ask_band=ASK_ALWAYS if settings.routing.asks_llm else None,
+        affinity=Affinity(settings, windows, prices.rates),
     )
-    prices = PriceBook(settings.prices, settings.providers)
     gate = Gate(settings, clock=clock, on_change=lambda change: None)
     engine = Engine(
         settings,
@@ -324,6 +328,7 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
         LearnedState(),
         OnlinePolicies(),
         results=ResultIndex(settings, settled, clock, log, log),  # type: ignore[arg-type]
+        conversations=conversations,
         budgets=Budgets(settings, log, clock, "w1", log) if settings.budgets else None,  # type: ignore[arg-type]
         sleep=clock.sleep,
     )
@@ -331,7 +336,7 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
     heartbeat = GroupHeartbeat(10, monotonic=lambda: 0.0)
     heartbeat.beat()
     bench = Bench(settings, clock, log, providers, settled, engine, heartbeat)
-    bench.feed(settled, attempts, *([engine.budgets] if engine.budgets else []))
+    bench.feed(settled, attempts, conversations, *([engine.budgets] if engine.budgets else []))
     return bench
 
 

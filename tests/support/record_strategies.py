@@ -17,8 +17,9 @@ from topics.control import (
     ModelStep,
     PartitionCount,
 )
+from topics.conversations import Conversation
 from topics.events import Chunk, DeadLetterNote, Delta, Hop, Hops, Status, StatusEvent, StatusKind
-from topics.feedback import Feedback, FeedbackKind
+from topics.feedback import Cancellation, Feedback, FeedbackKind
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
 from topics.learned import (
     CanaryState,
@@ -49,7 +50,7 @@ from topics.messages import (
     ToolCallPlace,
 )
 from topics.requests import DataClass, Impact, Params, Request, RequestContext, ServiceClass, Tolerance
-from topics.results import Outcome, Result, ResultError, ResultStatus, Settled
+from topics.results import Cancelled, Outcome, Result, ResultError, ResultStatus, Settled
 from topics.shadow import ShadowTask
 from topics.tasks import Answer, Attempt, Completion, Decision, Escalation, Parked, Source, TierTask
 
@@ -266,6 +267,7 @@ decisions = every_field(
     reasons=some(names),
     classified_tier=maybe(tiers),
     signature=maybe(st.text("0123456789abcdef", min_size=16, max_size=16)),
+    stays_with=maybe(names),
 )
 attempts = every_field(
     Attempt,
@@ -419,6 +421,8 @@ feedback = (
         Feedback, **_feedback, kind=st.just(FeedbackKind.HUMAN_CORRECTED), rating=st.none(), correction=maybe(texts)
     )
 )
+cancellations = every_field(Cancellation, request_id=ids, revision=revisions)
+cancelled = every_field(Cancelled, request_id=ids, revision=revisions)
 notes = every_field(
     DeadLetterNote,
     letter_partition=st.integers(0, 999),
@@ -549,6 +553,15 @@ reservations = every_field(
 spendings = every_field(
     Spending, call_id=st.uuids(), request_id=ids, revision=revisions, payer=payers, cost_usd=money, ended_at=moments
 )
+conversations = every_field(
+    Conversation,
+    key=st.text("0123456789abcdef", min_size=32, max_size=32),
+    provider=names,
+    model=names,
+    tier=tiers,
+    usage=usages,
+    at=moments,
+)
 releases = every_field(Release, call_id=st.uuids(), request_id=ids)
 account_sums = every_field(AccountSum, key=names, sums=some(st.tuples(counts, money)), told=st.sampled_from((0, 1, 2)))
 budget_snapshots = every_field(
@@ -602,7 +615,9 @@ by_record = {
     Status: statuses,
     Chunk: chunks,
     Hops: hops,
+    Cancelled: cancelled,
     Feedback: feedback,
+    Cancellation: cancellations,
     DeadLetterNote: notes,
     PartitionCount: partition_counts,
     BreakerStatus: breaker_statuses,
@@ -618,6 +633,7 @@ by_record = {
     Spending: spendings,
     Release: releases,
     BudgetSnapshot: budget_snapshots,
+    Conversation: conversations,
     Alert: alerts,
 }
 """Every record but the dead letter, which is made from bytes and not from values."""

@@ -68,10 +68,13 @@ def parse_feedback(data: Mapping[str, Any], place: str, max_bytes: int) -> tuple
         decoded = decode(FEEDBACK, json.dumps(data).encode(), ())
     except DecodeError as error:
         raise InputError(f"{place}: {error.message.removeprefix('value: Value error, ')}") from None
-    size = len(encode(decoded.record).value)
+    said = decoded.record
+    if not isinstance(said, Feedback):
+        raise InputError(f"{place}: is no feedback")
+    size = len(encode(said).value)
     if size > max_bytes:
         raise InputError(f"{place}: the feedback has {size} bytes, at most {max_bytes} are accepted")
-    return decoded.record, decoded.unknown_fields
+    return said, decoded.unknown_fields
 
 
 def read_feedback(lines: Iterable[bytes], name: str, max_bytes: int) -> Iterator[tuple[int, Feedback, tuple[str, ...]]]:

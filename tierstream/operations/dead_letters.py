@@ -23,6 +23,7 @@ from topics.dead_letters import LETTER_HEADER, RETRIES_HEADER, REVISION_HEADER, 
 from topics.events import DeadLetter, DeadLetterNote
 from topics.partitioning import partition_for
 from topics.registry import DEAD_LETTERS, REQUESTS, SETTLED, TopicSpec, all_topics
+from topics.results import Settled
 from topics.tasks import TierTask, task_of
 
 _OURS = frozenset((LETTER_HEADER, RETRIES_HEADER, REVISION_HEADER))
@@ -284,7 +285,8 @@ class DeadLetters:
             async for record in self._reader.read(tp, since_ms=since_ms):
                 if (record.key or b"").decode(errors="replace") in own:
                     marker = decode(SETTLED, record.value, record.headers).record
-                    settled[marker.request_id] = max(settled[marker.request_id], marker.revision)
+                    if isinstance(marker, Settled):
+                        settled[marker.request_id] = max(settled[marker.request_id], marker.revision)
         given = dict.fromkeys(own, -1)
         for entry in await self.entries() if own else ():
             for note in entry.notes:

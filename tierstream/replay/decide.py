@@ -27,7 +27,8 @@ class Cause(StrEnum):
     SCORES = "scores"
     RULE = "rule"
     TIER = "tier"
-    """All the same but the tier: a boundary, a floor, a ceiling or a context window."""
+    """All the same but the tier: a boundary, a floor, a ceiling or a context window, or a conversation that stayed with
+    its model, as a replay has no memory of."""
 
 
 @dataclass(frozen=True, slots=True)

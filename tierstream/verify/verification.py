@@ -36,6 +36,7 @@ from topics.base import from_millis
 from topics.codec import DecodeError, decode
 from topics.dead_letters import revision_of
 from topics.events import DeadLetter
+from topics.feedback import Feedback
 from topics.journal import CallEnded, CallStarted
 from topics.registry import CALLS, DEAD_LETTERS, FEEDBACK, HOPS, REQUESTS, RESULTS, SHADOW
 
@@ -206,9 +207,9 @@ class _Run:
         for span in await self.evidence.spans(FEEDBACK, since_ms=since_ms, lead_ms=lead_ms):
             async for raw, record in self.evidence.read(FEEDBACK, span, max_bytes=max_bytes):
                 judged, where = raw.offset >= span.start, (span.tp.partition, raw.offset)
-                if not isinstance(record, DecodeError):
+                if isinstance(record, Feedback):
                     self._feedback.add_feedback(record, *where, raw.timestamp, judged=judged)
-                elif judged:
+                elif judged and isinstance(record, DecodeError):
                     self._feedback.add_unreadable(raw.value, *where)
 
     async def _read_shadow_tasks(self) -> None:

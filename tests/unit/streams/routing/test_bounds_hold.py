@@ -26,7 +26,8 @@ from streams.routing.versions import ClassifierVersions
 from tierstream.simulator import Script
 from tierstream.simulator.answers import choose_answer
 from tierstream.simulator.behaviour import ModelBehaviour
-from tierstream.simulator.chat import ChatRequest, read_conversation
+from tierstream.simulator.chat import ChatRequest
+from tierstream.simulator.openai_messages import read_conversation
 from tierstream.worker import new_router
 from topics.requests import DataClass, Impact, Request, ServiceClass, Tolerance
 

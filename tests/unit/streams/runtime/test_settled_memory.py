@@ -18,7 +18,7 @@ from streams.runtime.settled_requests import SettledRequests
 from topics.events import DROPPED
 from topics.journal import attempt_id
 from topics.registry import HOPS, SETTLED, STATUS
-from topics.results import ResultStatus, Settled
+from topics.results import Cancelled, ResultStatus, Settled
 from topics.tasks import Attempt
 
 WINDOW_MS = 3_600_000
@@ -198,6 +198,11 @@ class TestSettledUpTo:
         assert await bench.settled.settled_up_to(HOME) == 0
         write(bench, marker())
         assert await bench.settled.settled_up_to(HOME) == 0
+
+    async def test_cancellations_behind_the_marker_are_passed_over(self, bench):
+        write(bench, marker(outcome_offset=self.outcome(bench)))
+        bench.log.append(Output(SETTLED, Cancelled(request_id="r1", revision=0)))
+        assert await bench.settled.settled_up_to(HOME) == 1
 
     async def test_a_marker_of_another_topic_of_that_name_says_nothing(self, bench):
         """The topic of the outcomes was deleted and made anew, and has other records at the same offsets."""
