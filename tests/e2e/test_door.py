@@ -187,6 +187,7 @@ async def test_a_response_in_the_background_is_there_later(door):
         kinds = [event.type async for event in events]
     assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")
     assert (await client.responses.retrieve(response.id)).status == "completed"
+    assert (await client.responses.cancel(response.id)).status == "completed"
     for made_up in ("madeup", Place(0, 10**9, "r").token(), Place(2, 0, "r").token(), Place(10**6, 0, "r").token()):
         with pytest.raises(openai.NotFoundError):
             await client.responses.retrieve(f"resp_{made_up}")

@@ -23,7 +23,7 @@ from tierstream.serve.server import new_server
 from tierstream.serve.targets import DeploymentTargets
 from tierstream.stack.ports import free_port
 from topics.events import Chunk
-from topics.registry import OUTCOMES, REQUESTS, SETTLED
+from topics.registry import OUTCOMES, SETTLED
 from topics.requests import Request
 from topics.results import Outcome, Result, ResultStatus, Settled
 from topics.tasks import Source
@@ -40,8 +40,11 @@ class MemorySender:
         self.arrived = asyncio.Condition()
         self.on_request: Callable[[Request, Delivered], None] = lambda request, place: None
 
-    async def send(self, request: Request) -> Delivered:
-        place = self._log.append(Output(REQUESTS, request))
+    async def send(self, output: Output) -> Delivered:
+        place = self._log.append(output)
+        request = output.record
+        if not isinstance(request, Request):
+            return place
         self.sent.append((request, place))
         async with self.arrived:
             self.arrived.notify_all()

@@ -35,10 +35,13 @@ async def ask(call: Call) -> None:
         asked = replace(asked, token=pending.place.token())
         gone = await open_things.enter_async_context(call.door.attended(call.receive))
         serving = _stream(call, asked, pending) if asked.streams else _answer(call, asked, pending)
-        if not await unless(gone, serving):
-            if call.door.settings.serve.on_disconnect == "cancel" and not asked.background:
-                await call.door.cancellations.cancel(asked.request.request_id)
-            raise ClientGoneError
+        if await unless(gone, serving):
+            return
+    exchange, request_id = call.door.exchange, asked.request.request_id
+    cancels = call.door.settings.serve.on_disconnect == "cancel" and not asked.background
+    if cancels and not exchange.is_awaited(request_id):
+        await exchange.cancel(request_id)
+    raise ClientGoneError
 
 
 async def _read(call: Call) -> Asked:

@@ -24,20 +24,6 @@ CLOSING: Final = DoorError(
 )
 
 
-class Cancellations(Protocol):
-    """Ends requests that nobody wants answered any more."""
-
-    async def cancel(self, request_id: str) -> None:
-        """Have a request end without further calls, where it has no result yet."""
-
-
-class NoCancellations:
-    """Leaves requests as they are."""
-
-    async def cancel(self, request_id: str) -> None:
-        """Do nothing."""
-
-
 class DoorCounts(Protocol):
     """Counts what the door does."""
 
@@ -56,7 +42,6 @@ class Door:
         targets: Says which models there are.
         surfaces: By what they are called in addresses, such as `chat/completions`.
         counts: For metrics.
-        cancellations: For clients who go away, where `serve.on_disconnect` says so.
         clock: Seconds since the epoch.
     """
 
@@ -67,7 +52,6 @@ class Door:
     surfaces: Mapping[str, Surface]
     counts: DoorCounts
     clock: Callable[[], float]
-    cancellations: Cancellations = field(default_factory=NoCancellations)
     _waiting: set["asyncio.Future[None]"] = field(default_factory=set)
     is_closing: bool = False
     """Whether nobody may wait any more."""

@@ -23,7 +23,7 @@ from tierstream.monitoring.monitor import Monitor
 from tierstream.serve.answer_board import AnswerBoard
 from tierstream.serve.app import new_app
 from tierstream.serve.door import Door
-from tierstream.serve.exchange import Exchange, RequestSender
+from tierstream.serve.exchange import Exchange, RecordSender
 from tierstream.serve.http_protocol import ConnectionLimits, bounded_protocol
 from tierstream.serve.keys import KeyRing, follow_keys, load_keys
 from tierstream.serve.surface import Surface
@@ -117,7 +117,7 @@ async def _door(
     board = AnswerBoard(settings.kafka, max_waiting=settings.serve.max_waiting)
     settled = SettledRequests(settings, clock)
     results = ResultIndex(settings, settled, clock)
-    sender = RequestSender(settings, clock)
+    sender = RecordSender(settings, clock)
     exchange = Exchange(settings, board, sender, settled, results, clock)
     monitoring = DoorMonitoring(Monitor(is_away=is_away), lambda: board.waiting)
     async with AsyncExitStack() as closing:

@@ -12,6 +12,7 @@ from support.plain_surface import events_in
 from streams.config.settings import Settings
 from streams.kafka.publisher import Output
 from tierstream.serve.keys import KeyEntry, hash_of
+from topics.feedback import Cancellation
 from topics.messages import Message
 from topics.registry import REQUESTS
 
@@ -330,11 +331,32 @@ async def test_who_waits_when_the_door_closes_is_told_to_come_back(world, client
     assert (await client.get("/readyz")).status_code == 503
 
 
-async def test_who_goes_away_makes_room(world, client):
-    waiting = asyncio.create_task(client.post(PATH, json={"text": "?"}))
-    await world.sender.came(1)
-    waiting.cancel()
-    await until(lambda: not world.board.waiting)
+@pytest.mark.parametrize(("on_disconnect", "cancelled"), [("keep", 0), ("cancel", 1)])
+async def test_who_goes_away_makes_room(on_disconnect, cancelled):
+    world = DoorWorld(settings(on_disconnect=on_disconnect))
+    async with world.serving() as url, httpx.AsyncClient(base_url=url) as client:
+        waiting = asyncio.create_task(client.post(PATH, json={"text": "?"}))
+        request, _ = await world.sender.came(1)
+        waiting.cancel()
+        await until(lambda: 'status="499"' in world.monitoring.exposition().decode())
+    assert not world.board.waiting
+    found = [record for record in world.log.published if isinstance(record, Cancellation)]
+    assert [one.request_id for one in found] == [request.request_id] * cancelled
+
+
+async def test_what_somebody_else_waits_for_is_not_cancelled():
+    world = DoorWorld(settings(on_disconnect="cancel"))
+    async with world.serving() as url, httpx.AsyncClient(base_url=url) as client:
+        first, second = (
+            asyncio.create_task(client.post(PATH, json={"text": "?"}, headers={"idempotency-key": "k"}))
+            for _ in range(2)
+        )
+        request, place = await world.sender.came(2)
+        first.cancel()
+        await until(lambda: world.board.waiting == 1)
+        world.settle(request, place)
+        assert (await second).status_code == 200
+    assert not [record for record in world.log.published if isinstance(record, Cancellation)]
 
 
 @pytest.fixture
