@@ -143,6 +143,8 @@ async def test_what_can_not_be_served_says_so(door):
         await client.chat.completions.create(model="auto", messages=[])
     with pytest.raises(openai.NotFoundError):
         await client.models.retrieve("nobody/knows")
+    with pytest.raises(openai.NotFoundError, match="not kept here"):
+        await client.responses.compact(model="auto", input="x")
     other = anthropic.AsyncAnthropic(base_url=door, **SDK_OPTIONS)
     with pytest.raises(anthropic.BadRequestError):
         await other.messages.create(model="auto", max_tokens=10, messages=[])
