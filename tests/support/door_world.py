@@ -31,6 +31,11 @@ from topics.tasks import Source
 CALL = UUID(int=1)
 
 
+def door_settings(**serve) -> Settings:
+    """Settings of a door that does not wait long."""
+    return Settings(serve={"heartbeat_s": 0.05, "drain_timeout_s": 0, **serve})
+
+
 class MemorySender:
     """Puts requests on the log, and tells whoever plays the stages."""
 
