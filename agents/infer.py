@@ -4,7 +4,7 @@ from streams.budgets.refusal import Refusal
 from streams.config.settings import Settings
 from streams.fallback.bounds import OutOfBounds
 from streams.fallback.looks import look_at
-from streams.fallback.model_chain import ChainResult, ask_chain, chain_of
+from streams.fallback.model_chain import ChainResult, ask_chain, chain_of, streams_text
 from streams.kafka.publisher import Output
 from streams.learning.candidates import shadow_for
 from streams.runtime.outcomes import answered, given_up
@@ -14,12 +14,13 @@ from topics.base import MAX_ID_LENGTH
 from topics.conversations import Conversation, conversation_key
 from topics.events import Hop, Hops, StatusEvent, StatusKind
 from topics.journal import CallEnded
+from topics.messages import spoken
 from topics.registry import CHUNKS, CONVERSATIONS, ESCALATIONS, HOPS, PARKED, SHADOW, VALIDATION, tier_tasks
 from topics.results import ResultStatus
 from topics.shadow import ShadowTask
 from topics.tasks import Answer, Completion, Escalation, Parked, TierTask
 
-_NOBODY = "no model may see the request and has room for it"
+_NOBODY = "no model may see the request, takes what it needs and has room for it"
 
 
 def _in_flight(settings: Settings, tier: int) -> int:
@@ -59,7 +60,7 @@ def _without_budget(result: ChainResult, refusal: Refusal, ctx: Context) -> list
     task, lower = result.task, refusal.plan.lower_to
     if lower is not None and lower < task.tier and task.best is None:
         down = _lowered(task, lower, f"budget {refusal.plan.name}")
-        if any(True for _ in chain_of(down, ctx)):
+        if chain_of(down, ctx):
             down = down.after(ctx.hop("lowered", tier=lower, detail=str(refusal)))
             event = StatusEvent(kind=StatusKind.ROUTED, at=ctx.now(), tier=lower, detail=down.why)
             return [Output(tier_tasks(lower), down), ctx.status(task.request.request_id, task.revision, event)]
@@ -91,6 +92,7 @@ def _completion(ended: CallEnded) -> Completion:
         content=ended.content,
         finish_reason=ended.finish_reason or "other",
         usage=ended.usage,
+        **spoken(ended),
     )
 
 
@@ -98,12 +100,19 @@ def _answered(result: ChainResult, completion: Completion, ctx: Context) -> list
     task = result.task
     if result.failed_check is not None:
         reason = check_failed(result.failed_check)
+        if _is_final(task, completion, ctx):
+            return [answered(ctx.stage, task, completion, task.attempts, degraded=reason)]
         failed = task.model_copy(update={"best": better(task.best, completion, reason)})
         return [Output(ESCALATIONS, Escalation(task=failed, reason=reason))]
     look = look_at(task, completion, ctx)
     if look is not None:
         return [Output(VALIDATION, Answer(task=task, completion=completion, why=look.why, withheld=look.withheld))]
     return [answered(ctx.stage, task, completion, task.attempts), *_shadowed(task, completion, ctx)]
+
+
+def _is_final(task: TierTask, completion: Completion, ctx: Context) -> bool:
+    """Whether the requester has seen the answer already, and can't take it back for a better one."""
+    return bool(task.request.final_once_shown) and streams_text(task, ctx) and not completion.is_empty
 
 
 def _remembered(result: ChainResult, ended: CallEnded) -> list[Output]:
@@ -124,7 +133,7 @@ def _remembered(result: ChainResult, ended: CallEnded) -> list[Output]:
 def _shadowed(task: TierTask, completion: Completion, ctx: Context) -> list[Output]:
     """Have the answer compared with that of a candidate, where the request is picked for it; nobody waits for that."""
     settings = ctx.engine.settings
-    shadow = shadow_for(task, settings, ctx.engine.windows)
+    shadow = shadow_for(task, settings, ctx.engine.models)
     if shadow is None:
         return []
     deadline = ctx.now() + settings.deadlines.longest

@@ -28,7 +28,7 @@ from streams.calls.journal import Journal
 from streams.calls.model_caller import ModelCaller
 from streams.calls.pricing import PriceBook
 from streams.calls.vote_journal import VoteJournal
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.model_catalogue import ModelTable
 from streams.config.settings import Settings
 from streams.config.settings_sections import RoutingSettings
@@ -163,7 +163,7 @@ async def _engine(
     for _, model in settings.models():
         # A model without a price would fail each of its calls; better not to start.
         prices.rates(model.provider, model.model, local())
-    windows = ContextWindows(settings)
+    eligible = EligibleModels(settings)
     clock = BrokerClock(local)
     settled = SettledRequests(settings, clock)
     attempts = AttemptLog(settings, stages, clock)
@@ -227,8 +227,8 @@ async def _engine(
                     publisher=publisher,
                     caller=ModelCaller(providers, prices, gate, clock, monitoring.telemetry),
                     gate=gate,
-                    router=new_router(settings, windows, classifiers, policies),
-                    windows=windows,
+                    router=new_router(settings, eligible, classifiers, policies),
+                    models=eligible,
                     settled=settled,
                     attempts=attempts,
                     learned=learned,
@@ -292,7 +292,7 @@ def _status_of(change: BreakerChange, worker: str, at: datetime) -> BreakerStatu
 
 def new_router(
     settings: Settings,
-    windows: ContextWindows,
+    models: EligibleModels,
     classifiers: ClassifierVersions | None = None,
     policies: OnlinePolicies | None = None,
 ) -> Router:
@@ -300,7 +300,7 @@ def new_router(
 
     Args:
         settings: Of the deployment.
-        windows: What has room where.
+        models: Who may serve which request.
         classifiers: The versions of the classifier that decide when; None: the configured one, always.
         policies: What was learned under a budget; None: nothing, so that the classifier decides.
 
@@ -312,10 +312,10 @@ def new_router(
         classifiers=classifiers or ClassifierVersions(configured_classifier(settings)),
         tiers=settings.top_tier,
         boundary=settings.routing.boundary,
-        windows=windows,
+        models=models,
         ask_band=_ask_band(settings.routing),
         budget=_budget(settings, policies),
-        affinity=Affinity(settings, windows, PriceBook(settings.prices, settings.providers).rates),
+        affinity=Affinity(settings, models, PriceBook(settings.prices, settings.providers).rates),
     )
 
 

@@ -89,6 +89,11 @@ class Completion(Spoken):
     said: Label | None = None
     """What a judge said is wrong with it, in its own words, which may quote the answer."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is neither text nor a call."""
+        return not self.tool_calls and not self.content.strip()
+
 
 class TierTask(Record):
     """A request on its way through the tiers."""

@@ -10,6 +10,7 @@ from streams.config.protocols import PROTOCOLS
 from streams.config.section import Section
 from streams.config.setting_types import (
     Band,
+    Capability,
     HttpUrl,
     Port,
     Price,
@@ -112,6 +113,8 @@ class ModelSettings(Section):
     """From when on a call counts as slow for the circuit breaker; None: at four fifths of `timeout_s`."""
     context_window: Annotated[int, Field(gt=0)] | None = None
     """Tokens of prompt and answer together; None: what the shipped table of models says, else not checked."""
+    takes: tuple[Capability, ...] | None = None
+    """What it takes besides text; None: what the shipped table of models says, else tools alone."""
     family: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """Whose model it is, as judges are chosen by; None: what the shipped table says, else vendor or provider."""
 

@@ -58,7 +58,8 @@ class ChainResult:
         self.ended.append(ended)
         if ended.error is None:
             self.answer = ended
-            self.failed_check = failed_check(self.task.request, ended.content or "", ended.finish_reason or "other")
+            reason = ended.finish_reason or "other"
+            self.failed_check = failed_check(self.task.request, ended.content or "", reason, ended.tool_calls)
             outcome = self.failed_check or "ok"
         else:
             outcome = ended.error.kind
@@ -77,7 +78,7 @@ class ChainResult:
 
 
 async def ask_chain(task: TierTask, ctx: Context) -> ChainResult:
-    """Try the models of the task's tier that may see it and that it fits, in order.
+    """Try the models of the task's tier that may serve it, in order.
 
     The rules: what was paid for before a restart counts, in the order in which it was paid for. A model is asked
     once, and once more at once where nothing was sent. Where nobody answered, the last one whose failure may pass by
@@ -120,13 +121,13 @@ async def _ask_each(result: ChainResult, asked: Counter[str], ctx: Context) -> N
 
 def _candidate(result: ChainResult, ctx: Context) -> Iterator[ModelSettings]:
     """Yield the canary's candidate where it is to be asked, or may be once more."""
-    canary, settings, request = result.canary, ctx.engine.settings, result.task.request
+    canary = result.canary
     if canary is None or any(_ref(ended) != canary.model.ref for ended in result.ended):
         return
     state = ctx.engine.learned.canary(canary.name, canary.model.ref)
     if state is not None and state.state == "stopped":
         return
-    if settings.may_see(canary.model, request.context.data_class) and ctx.engine.windows.holds(canary.model, request):
+    if ctx.engine.models.may_serve(canary.model, result.task.request):
         yield canary.model
 
 
@@ -194,13 +195,10 @@ async def _pause(seconds: float, ctx: Context) -> None:
         seconds -= _LOOK_S
 
 
-def chain_of(task: TierTask, ctx: Context) -> Iterator[ModelSettings]:
-    """Yield the models of the task's tier that may see it and have room for it, that of its conversation first."""
-    settings, windows, request = ctx.engine.settings, ctx.engine.windows, task.request
-    first = task.stays_with
-    for model in sorted(settings.tiers[task.tier - 1].models, key=lambda model: model.ref != first):
-        if settings.may_see(model, request.context.data_class) and windows.holds(model, request):
-            yield model
+def chain_of(task: TierTask, ctx: Context) -> list[ModelSettings]:
+    """Return the models of the task's tier that may serve it, that of its conversation first."""
+    models = ctx.engine.models.of_tier(task.tier, task.request)
+    return sorted(models, key=lambda model: model.ref != task.stays_with)
 
 
 def _tries_of(model: ModelSettings, result: ChainResult) -> int:
@@ -234,7 +232,7 @@ def _judge(visit: TierVisit, result: ChainResult, ctx: Context) -> None:
 
 
 def _is_whole_chain(task: TierTask, ctx: Context) -> bool:
-    return len(list(chain_of(task, ctx))) == len(ctx.engine.settings.tiers[task.tier - 1].models)
+    return len(chain_of(task, ctx)) == len(ctx.engine.settings.tiers[task.tier - 1].models)
 
 
 async def _ask(task: TierTask, model: ModelSettings, ctx: Context) -> CallEnded:

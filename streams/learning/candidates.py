@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.settings import Settings
 from streams.config.settings_candidates import CanarySettings, ShadowSettings, is_about
 from streams.config.settings_sections import ModelSettings
@@ -28,7 +28,7 @@ def canary_for(task: TierTask, settings: Settings) -> CanarySettings | None:
     return _picked(task.digest, "canary", here)
 
 
-def shadow_for(task: TierTask, settings: Settings, windows: ContextWindows) -> ShadowSettings | None:
+def shadow_for(task: TierTask, settings: Settings, models: EligibleModels) -> ShadowSettings | None:
     """Pick the shadow of a request that a model of its tier has answered in the last attempt; None: it gets none.
 
     The answer of a canary's candidate is none of the tier's. One that the shadow's own candidate gave is compared with
@@ -41,8 +41,7 @@ def shadow_for(task: TierTask, settings: Settings, windows: ContextWindows) -> S
     shadow = _picked(task.digest, "shadow", about)
     if shadow is None or _answered_by(task, settings) == shadow.model:
         return None
-    can_serve = settings.may_see(shadow.model, task.request.context.data_class)
-    if not can_serve or not windows.holds(shadow.model, task.request):
+    if not models.may_serve(shadow.model, task.request):
         return None
     last = task.attempts[-1]
     return shadow if judges_for(shadow, last.provider, last.model, task, settings) else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.settings import Settings
 from streams.config.settings_sections import ModelSettings
 from streams.config.tokens import rough
@@ -41,20 +41,20 @@ class Standing:
 class Affinity:
     """Decides whether a conversation stays.
 
-    In an open loop it does, on the tier of the latest answer, wherever rules, limits, data class and context window
-    allow it: another model may not read the steps of the one before, and has none of the prompt cached. Once the model
-    has answered, it stays only where the cache makes that cheaper than what was decided, and never below a tier that
-    the scores come to.
+    In an open loop it does, on the tier of the latest answer, wherever rules and limits allow it and the model may
+    serve the request: another model may not read the steps of the one before, and has none of the prompt cached. Once
+    the model has answered, it stays only where the cache makes that cheaper than what was decided, and never below a
+    tier that the scores come to.
 
     Args:
         settings: The tiers, who may see what, and how long providers cache.
-        windows: What has room where.
+        models: Who may serve which request.
         rates: Prices.
     """
 
-    def __init__(self, settings: Settings, windows: ContextWindows, rates: RatesAt) -> None:
+    def __init__(self, settings: Settings, models: EligibleModels, rates: RatesAt) -> None:
         self._settings = settings
-        self._windows = windows
+        self._models = models
         self._rates = rates
 
     def kept(
@@ -97,11 +97,11 @@ class Affinity:
         return staying_costs_less(stay, move, warm)
 
     def _able(self, tier: int, request: Request) -> Iterator[ModelSettings]:
-        """Yield the models of a tier that may see a request and have room for it, candidates of canaries last."""
+        """Yield the models of a tier that may serve a request, candidates of canaries last."""
         settings = self._settings
         candidates = (canary.model for canary in settings.canary if canary.tier == tier)
         for model in (*settings.tiers[tier - 1].models, *candidates):
-            if settings.may_see(model, request.context.data_class) and self._windows.holds(model, request):
+            if self._models.may_serve(model, request):
                 yield model
 
 

@@ -10,7 +10,7 @@ from streams.budgets.budgets import Budgets
 from streams.calls.attempt_log import AttemptLog
 from streams.calls.model_caller import ModelCaller
 from streams.calls.vote_journal import VoteJournal
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.settings import Settings
 from streams.control.learned_state import LearnedState
 from streams.kafka.clock import Clock
@@ -34,7 +34,7 @@ class Engine:
     caller: ModelCaller
     gate: Gate
     router: Router
-    windows: ContextWindows
+    models: EligibleModels
     settled: SettledRequests
     attempts: AttemptLog
     learned: LearnedState

@@ -40,7 +40,7 @@ def deployment_options() -> dict[str, Any]:
 
 def step(request_id: str, *messages: Message) -> Request:
     cheap = {"context": {"self_validating": True}, "service_class": "bulk"}
-    tool = Tool(type="function", function=FunctionTool(name="lookup"))
+    tool = Tool(type="function", function=FunctionTool(name="lookup", parameters={"type": "object"}))
     return talk(user("What is 2 + 2?"), *messages, request_id=request_id, tools=(tool,), **cheap)
 
 

@@ -99,6 +99,7 @@ web_urls = st.text("abc/", max_size=9).map(lambda path: f"https://example.com/{p
 call_ids = st.text("abc_1", min_size=1, max_size=8)
 functions = every_field(FunctionCall, name=names, arguments=texts)
 tool_calls = every_field(ToolCall, id=call_ids, type=st.just("function"), function=functions)
+call_lists = st.lists(tool_calls, max_size=3, unique_by=lambda call: call.id).map(tuple)
 text_parts = every_field(TextPart, type=st.just("text"), text=texts, cache_control=maybe(caches))
 image_parts = every_field(
     ImagePart,
@@ -139,8 +140,8 @@ def _message(role, content, *, calls=NEVER, call_id=NEVER, is_error=NEVER):
 messages = (
     _message(st.sampled_from(("system", "developer")), texts | some(text_parts))
     | _message(st.just("user"), texts | some(text_parts | image_parts | file_parts))
-    | _message(st.just("assistant"), texts | some(text_parts | thinking_parts), calls=maybe(some(tool_calls)))
-    | _message(st.just("assistant"), NEVER, calls=some(tool_calls, least=1))
+    | _message(st.just("assistant"), texts | some(text_parts | thinking_parts), calls=maybe(call_lists))
+    | _message(st.just("assistant"), NEVER, calls=call_lists.filter(bool))
     | _message(st.just("tool"), texts | some(text_parts | image_parts), call_id=call_ids, is_error=maybe(st.booleans()))
 )
 tools = every_field(
@@ -205,6 +206,7 @@ requests = every_field(
     deadline=maybe(moments),
     stream=st.booleans(),
     progress=maybe(st.booleans()),
+    final_once_shown=maybe(st.booleans()),
     min_tier=maybe(tiers),
     max_tier=maybe(tiers),
     max_cost_usd=maybe(money),

@@ -40,7 +40,7 @@ async def routed(bench: Bench, request: Request = LOOP) -> TierTask:
     return only(await run(classify, request, bench, "classify"), TierTask)
 
 
-def answered_before(bench: Bench, task: TierTask, *made: ToolCall, content: str = "Let me look.") -> None:
+def answered_before(bench: Bench, task: TierTask, *made: ToolCall) -> None:
     """Have the journal say that the first model of the tier answered before a restart."""
     stage = f"infer:{task.tier}"
     started = CallStarted(
@@ -60,7 +60,7 @@ def answered_before(bench: Bench, task: TierTask, *made: ToolCall, content: str 
     )
     ended = started.end(
         ended_at=bench.clock(),
-        content=content,
+        content="Let me look.",
         finish_reason="tool_calls",
         usage=USAGE,
         cost_usd=CALL_COST,
@@ -77,7 +77,7 @@ def asked(bench: Bench) -> list[str]:
 class TestInfer:
     async def test_tells_which_model_made_calls(self):
         bench, task = new(), new_task(talk(user(), user_id="ann"))
-        answered_before(bench, task, call("call_1"), call("call_2"))
+        answered_before(bench, task, call("call_1"), call("call_2", '{"order": 18}'))
         told = only(await run(infer, task, bench, "infer:1"), Conversation)
         key = conversation_key("ann", (call("call_2"),))
         expected = Conversation(key=key, provider="fast", model="a", tier=1, usage=USAGE, at=bench.clock())
@@ -90,9 +90,9 @@ class TestInfer:
 
     async def test_tells_nothing_of_an_answer_that_failed_a_check(self):
         bench, task = new(), new_task(talk(user()))
-        answered_before(bench, task, call(), content="I don't know.")
+        answered_before(bench, task, call(name="delete"))
         outputs = await run(infer, task, bench, "infer:1")
-        assert only(outputs, Escalation).reason == "check: hedge"
+        assert only(outputs, Escalation).reason == "check: unknown_tool"
         assert all_of(outputs, Conversation) == []
 
     async def test_asks_the_model_of_the_conversation_first_and_the_others_behind_it(self):

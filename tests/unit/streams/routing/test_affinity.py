@@ -13,7 +13,7 @@ from support.record_strategies import rates
 from support.tool_talk import assistant, calls, result, talk, user
 
 from streams.calls.pricing import PriceBook
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.settings import Settings
 from streams.routing.affinity import Affinity, Standing, staying_costs_less
 from streams.routing.policy import Policy
@@ -39,15 +39,15 @@ def standing(ref: str = "trusted/c", tier: int = 2, **fields: Any) -> Standing:
 
 
 def router_of(settings: Settings, *needs: float) -> Router:
-    windows, routing = ContextWindows(settings), settings.routing
+    models, routing = EligibleModels(settings), settings.routing
     return Router(
         policy=Policy(routing.rules, settings.top_tier, routing.limits),
         classifiers=ClassifierVersions(Fixed(*needs or (0.1,))),
         tiers=settings.top_tier,
         boundary=routing.boundary,
-        windows=windows,
+        models=models,
         ask_band=ASK_ALWAYS,
-        affinity=Affinity(settings, windows, PriceBook(settings.prices, settings.providers).rates),
+        affinity=Affinity(settings, models, PriceBook(settings.prices, settings.providers).rates),
     )
 
 
@@ -195,7 +195,7 @@ class TestBehindTheLoop:
             return Rates(input=1, output=1, cached=Decimal("0.1"), source="config")
 
         settings = settings_of()
-        affinity = Affinity(settings, ContextWindows(settings), price)
+        affinity = Affinity(settings, EligibleModels(settings), price)
         router = router_of(settings)
         decision = router.draft(ANSWERED, ANSWERED.digest(), BASE_MS).decision
         bounds = Policy((), 3).bounds(ANSWERED, "faq")

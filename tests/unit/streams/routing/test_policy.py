@@ -30,6 +30,7 @@ def test_without_rules_everything_is_left_to_the_classifier():
     assert (found.rule, found.reasons) == (None, ())
 
 
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}
 CONDITIONS = [
     ({"query_type": ["faq", "code"]}, {}, {"query_type": "code"}),
     ({"user_role": ["CEO"]}, {"context": {"user_role": "ceo"}}, {"context": {"user_role": "cto"}}),
@@ -42,6 +43,7 @@ CONDITIONS = [
     ({"self_validating": True}, {"context": {"self_validating": True}}, {}),
     ({"self_validating": False}, {}, {"context": {"self_validating": True}}),
     ({"has_schema": True}, {"response_schema": {}}, {}),
+    ({"has_schema": True}, {"response_format": SCHEMA}, {"response_format": {"type": "json_object"}}),
     ({"has_tools": True}, {"tools": (LOOKUP,)}, {}),
     ({"has_tools": False}, {}, {"tools": (LOOKUP,)}),
     ({"mentions": ["Straße"]}, {"text": "in der STRASSE"}, {"text": "im Haus"}),
