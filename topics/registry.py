@@ -95,7 +95,7 @@ OUTCOMES = TopicSpec(
     "outcomes",
     (Outcome,),
     "every deciding stage",
-    "settle",
+    "settle; the door",
     "Decided endings, possibly duplicates.",
     public=False,
 )
@@ -110,7 +110,7 @@ SETTLED: TopicSpec[Settled | Cancelled] = TopicSpec(
     "settled",
     (Settled, Cancelled),
     "settle; feedback",
-    "every stage, as memory",
+    "every stage and the door, as memory",
     "Markers of published results, and of requests that nobody waits for.",
     public=False,
 )
