@@ -1,9 +1,9 @@
-"""The door beside a producer and consumer on Kafka itself: the same load in turns, and what HTTP adds to it."""
+"""The door beside a program on Kafka itself, and beside LiteLLM's proxy: the same load in turns."""
 
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +13,9 @@ from streams.config.settings import Settings
 from tierstream.bench.distribution import Distribution
 from tierstream.bench.http_load import HttpLoad
 from tierstream.bench.kafka_load import KafkaLoad
+from tierstream.bench.litellm_proxy import proxy_process
 from tierstream.bench.load import Load
-from tierstream.bench.load_figures import load_name
+from tierstream.bench.load_figures import LITELLM, load_name
 from tierstream.bench.measured import Measured, measured
 from tierstream.bench.pipeline_plan import GIVE_UP_S, WARM_UP_RATE
 from tierstream.bench.processes import ProcessMeter
@@ -25,6 +26,8 @@ from tierstream.stack.ports import HOST, free_port
 from tierstream.stack.process import Child
 from tierstream.stack.service_process import READY_FILE_VARIABLE
 
+_KAFKA: Final = "kafka"
+_DOOR: Final = "door"
 _START_S: Final = 60.0
 _STOP_S: Final = 30.0
 _WARM_UP_S: Final = 5.0
@@ -44,15 +47,18 @@ class Way(BaseModel):
 
 
 class DoorLoad(BaseModel):
-    """The same load over Kafka and over HTTP."""
+    """The same load over Kafka, over the door and on a peer."""
 
     model_config = ConfigDict(frozen=True)
 
     load: str
     kafka: Way
     door: Way
+    litellm: Way | None
+    """None where there is no peer."""
     added_p50_ms: float | None
     added_p99_ms: float | None
+    """What the door adds to a request over Kafka."""
     other_cpus: float
     """CPUs of the machine that were busy with anything else meanwhile."""
 
@@ -68,41 +74,59 @@ class DoorFigures(BaseModel):
     @property
     def complete(self) -> bool:
         """Whether each request had its answer."""
-        return not any(way.missing for load in self.loads for way in (load.kafka, load.door))
+        ways = (way for load in self.loads for way in (load.kafka, load.door, load.litellm) if way is not None)
+        return not any(way.missing for way in ways)
 
 
 async def measure_door(
-    stack: StackUnderTest, rates: Sequence[float | None], seconds: float, in_flight: int, tell: Callable[[str], None]
+    stack: StackUnderTest,
+    rates: Sequence[float | None],
+    seconds: float,
+    in_flight: int,
+    programs: Path | None,
+    tell: Callable[[str], None],
 ) -> DoorFigures:
-    """Put loads on a stack, each over Kafka first and then over HTTP.
+    """Put loads on a stack, each over Kafka first, then over HTTP, and then on a peer.
 
     Args:
         stack: Which runs.
         rates: Requests a second; None: as many as are answered.
         seconds: Of each load.
         in_flight: Requests without an answer, where there is no rate.
+        programs: Of LiteLLM, whose proxy calls the same providers; None: no peer.
         tell: Is told what goes on.
 
     Raises:
-        StackError: The door does not start.
+        StackError: The door or the peer does not start.
         DeliveryError: Kafka failed under the load.
     """
     kafka = stack.settings.kafka
-    async with (
-        _door(stack.settings, stack.folder) as (url, pid),
-        KafkaLoad.opened(kafka, Workload(Kind.TIER1, kafka.partitions), give_up_s=GIVE_UP_S) as direct,
-        HttpLoad.opened(url, Workload(Kind.TIER1), headers={}, give_up_s=GIVE_UP_S) as http,
-    ):
-        meter = ProcessMeter.of_stack(stack.folder, door=pid, client=os.getpid())
+    async with AsyncExitStack() as running:
+        url, pid = await running.enter_async_context(_door(stack.settings, stack.folder))
+        direct = KafkaLoad.opened(kafka, Workload(Kind.TIER1, kafka.partitions), give_up_s=GIVE_UP_S)
+        http = HttpLoad.opened(url, Workload(Kind.TIER1), headers={}, give_up_s=GIVE_UP_S)
+        ways: dict[str, Load] = {
+            _KAFKA: await running.enter_async_context(direct),
+            _DOOR: await running.enter_async_context(http),
+        }
+        pids = {_DOOR: pid, "client": os.getpid()}
+        if programs is not None and stack.mock is not None:
+            tell("starting LiteLLM's proxy")
+            proxy = await running.enter_async_context(proxy_process(programs, stack.folder / LITELLM, stack.mock.url))
+            peer = HttpLoad.opened(proxy.url, Workload(Kind.TIER1), headers=proxy.headers, give_up_s=GIVE_UP_S)
+            ways[LITELLM] = await running.enter_async_context(peer)
+            pids[LITELLM] = proxy.pid
+        meter = ProcessMeter.of_stack(stack.folder, **pids)
         tell("warm-up")
-        for load in (direct, http):
+        for load in ways.values():
             await load.open_loop(WARM_UP_RATE, _WARM_UP_S)
-
-        async def put(load: Load, rate: float | None, way: str) -> Measured:
-            tell(f"{load_name(rate)}, {seconds:g} s, {way}")
-            return await measured(load, meter, rate, in_flight=in_flight, seconds=seconds)
-
-        loads = [_figures(rate, await put(direct, rate, "Kafka"), await put(http, rate, "HTTP")) for rate in rates]
+        loads = []
+        for rate in rates:
+            found: dict[str, Measured] = {}
+            for way, load in ways.items():
+                tell(f"{load_name(rate)}, {seconds:g} s, {way}")
+                found[way] = await measured(load, meter, rate, in_flight=in_flight, seconds=seconds)
+            loads.append(_figures(rate, found))
         return DoorFigures(loads=tuple(loads), rss_mib=meter.rss_mib())
 
 
@@ -125,15 +149,16 @@ async def _door(settings: Settings, folder: Path) -> AsyncIterator[tuple[str, in
         await child.stop(_STOP_S)
 
 
-def _figures(rate: float | None, direct: Measured, http: Measured) -> DoorLoad:
-    kafka, door = _way(direct), _way(http)
+def _figures(rate: float | None, found: Mapping[str, Measured]) -> DoorLoad:
+    kafka, door = _way(found[_KAFKA]), _way(found[_DOOR])
     return DoorLoad(
         load=load_name(rate),
         kafka=kafka,
         door=door,
+        litellm=_way(found[LITELLM]) if LITELLM in found else None,
         added_p50_ms=_added(kafka, door, "p50"),
         added_p99_ms=_added(kafka, door, "p99"),
-        other_cpus=round(max(direct.others, http.others), 2),
+        other_cpus=round(max(one.others for one in found.values()), 2),
     )
 
 

@@ -1,11 +1,12 @@
 """The stack of a benchmark: embedded, with one worker, in a folder of its own that goes with it."""
 
+import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
@@ -15,6 +16,8 @@ from tierstream.cli.connection import load_settings
 
 if TYPE_CHECKING:
     from tierstream.bench.provider_process import StackUnderTest
+
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -45,6 +48,16 @@ async def measured_stack(
             os.environ.update(mock.environment(settings))
         addresses = await running.enter_async_context(started_stack(ctx, settings))
         yield StackUnderTest(with_addresses(settings, addresses), folder, mock)
+
+
+def on_stack(ctx: typer.Context, measure: "Callable[[StackUnderTest], Awaitable[T]]") -> T:
+    """Measure on a stack of its own, whose provider answers at once."""
+
+    async def run() -> T:
+        async with measured_stack(ctx, latency_ms=0.0) as stack:
+            return await measure(stack)
+
+    return asyncio.run(run())
 
 
 def _own_stack(settings: Settings, folder: Path) -> Settings:

@@ -4,35 +4,30 @@ import asyncio
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tierstream.cli.bench_door import DOOR_EXAMPLES, door
 from tierstream.cli.bench_ledger import LEDGER_EXAMPLES, ledger
+from tierstream.cli.bench_loads import PeerChoice, loads_of, read_rates, tell
 from tierstream.cli.bench_month import MONTH_EXAMPLES, month, read_picture
-from tierstream.cli.bench_stack import measured_stack
+from tierstream.cli.bench_stack import measured_stack, on_stack
 from tierstream.cli.connection import load_settings
 from tierstream.cli.errors import FAILED
 from tierstream.cli.help_text import examples
 from tierstream.cli.options import AsJson
-from tierstream.cli.progress import progress_console
-from tierstream.cli.render.bench import show_figures, show_pipeline
+from tierstream.cli.render.bench import show_measured, show_pipeline
 from tierstream.cli.render.results import show_json
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
-    from pydantic import BaseModel
 
     from tierstream.bench.answer_report import AnswersReport
     from tierstream.bench.limit import Limit
     from tierstream.bench.pipeline_plan import PipelinePlan
     from tierstream.bench.pipeline_report import PipelineReport
     from tierstream.bench.provider_process import StackUnderTest
-
-T = TypeVar("T")
-
-_SATURATION = "saturation"
 
 
 class ProviderChoice(StrEnum):
@@ -59,12 +54,6 @@ AskedFor = Annotated[
 ]
 
 
-class PeerChoice(StrEnum):
-    """Which other system has the same loads."""
-
-    LITELLM = "litellm"
-
-
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True)
@@ -84,7 +73,7 @@ def register(app: typer.Typer) -> None:
     group.command(epilog=examples("tierstream bench classify", "tierstream bench classify --workload mixed"))(classify)
     group.command(epilog=examples("tierstream bench start --starts 5"))(start)
     group.command(epilog=examples("tierstream bench idle --seconds 60 --json"))(idle)
-    group.command(epilog=examples("tierstream bench door", "tierstream bench door --rates 50,saturation --json"))(door)
+    group.command(epilog=DOOR_EXAMPLES)(door)
     group.command(epilog=examples("tierstream bench limit", "tierstream bench limit --record-bytes 2048"))(limit)
     group.command(epilog=examples("tierstream bench scale", "tierstream bench scale --workers 10,100 --window-s 600"))(
         scale
@@ -106,26 +95,12 @@ def _read_workers(text: str) -> str:
     return text
 
 
-def _read_rates(text: str) -> str:
-    for rate in text.split(","):
-        if rate.strip() != _SATURATION and not _is_rate(rate):
-            raise typer.BadParameter(f"{rate.strip()!r} is no number of requests a second above 0, nor `saturation`")
-    return text
-
-
-def _is_rate(text: str) -> bool:
-    try:
-        return 0 < float(text) < float("inf")
-    except ValueError:
-        return False
-
-
 def pipeline(
     ctx: typer.Context,
     rates: Annotated[
         str,
         typer.Option(
-            callback=_read_rates,
+            callback=read_rates,
             metavar="RATE,…",
             help="Loads, one after the other: requests a second, or `saturation`: as many as are answered.",
         ),
@@ -187,7 +162,7 @@ def pipeline(
     if provider is not ProviderChoice.MOCK and (peer is not None or kill):
         raise typer.BadParameter("needs the mock as provider", param_hint="--kill" if kill else "--peer")
     plan = PipelinePlan(
-        rates=[None if rate.strip() == _SATURATION else float(rate) for rate in rates.split(",")],
+        rates=loads_of(rates),
         seconds=duration,
         warm_up_s=warm_up,
         in_flight=in_flight,
@@ -219,9 +194,9 @@ async def _run_pipeline(ctx: typer.Context, plan: "PipelinePlan", peer: PeerChoi
     from tierstream.bench.litellm_install import installed_litellm  # noqa: PLC0415
     from tierstream.bench.pipeline_run import run_pipeline  # noqa: PLC0415
 
-    programs = None if peer is None else await installed_litellm(_tell)
+    programs = None if peer is None else await installed_litellm(tell)
     async with measured_stack(ctx, latency_ms=plan.latency_ms, count=plan.kill) as stack:
-        return await run_pipeline(stack, plan, programs, _tell)
+        return await run_pipeline(stack, plan, programs, tell)
 
 
 def sink(
@@ -239,8 +214,8 @@ def sink(
     """
     from tierstream.bench.sink_speed import measure_sink  # noqa: PLC0415 - the clients take a second to import
 
-    found = _on_stack(ctx, lambda stack: measure_sink(stack, requests, kill=kill, tell=_tell))
-    _show(found, as_json=as_json)
+    found = on_stack(ctx, lambda stack: measure_sink(stack, requests, kill=kill, tell=tell))
+    show_measured(found, as_json=as_json)
     if found.lost or found.doubled:
         raise typer.Exit(FAILED)
 
@@ -255,7 +230,7 @@ def classify(
     from tierstream.bench.decisions import measure_decisions  # noqa: PLC0415
     from tierstream.bench.workload import Kind  # noqa: PLC0415
 
-    _show(measure_decisions(load_settings(ctx), Kind(workload.value), seconds), as_json=as_json)
+    show_measured(measure_decisions(load_settings(ctx), Kind(workload.value), seconds), as_json=as_json)
 
 
 def start(
@@ -266,7 +241,7 @@ def start(
     """Start workers on a stack that runs: seconds and CPU until each is ready, and until its first result."""
     from tierstream.bench.start import measure_starts  # noqa: PLC0415
 
-    _show(_on_stack(ctx, lambda stack: measure_starts(stack, starts, _tell)), as_json=as_json)
+    show_measured(on_stack(ctx, lambda stack: measure_starts(stack, starts, tell)), as_json=as_json)
 
 
 def idle(
@@ -278,35 +253,8 @@ def idle(
     """Show what each process of a stack spends that nobody uses."""
     from tierstream.bench.idle import measure_idle  # noqa: PLC0415
 
-    found = _on_stack(ctx, lambda stack: measure_idle(stack.folder, settle_s=settle, seconds=seconds))
-    _show(found, as_json=as_json)
-
-
-def door(
-    ctx: typer.Context,
-    rates: Annotated[
-        str,
-        typer.Option(
-            callback=_read_rates,
-            metavar="RATE,…",
-            help="Loads: requests a second, or `saturation`, one after the other.",
-        ),
-    ] = "20,saturation",
-    duration: Annotated[float, typer.Option(min=1, help="Seconds of each load.")] = 15.0,
-    in_flight: Annotated[int, typer.Option(min=1, help="Requests without an answer at saturation.")] = 128,
-    as_json: AsJson = False,
-) -> None:
-    """Put the same loads on a stack over Kafka and over HTTP, and show what the door adds to latency and CPU.
-
-    Exit code 1 if an answer is missing.
-    """
-    from tierstream.bench.door import measure_door  # noqa: PLC0415 - the clients take a second to import
-
-    loads = [None if rate.strip() == _SATURATION else float(rate) for rate in rates.split(",")]
-    found = _on_stack(ctx, lambda stack: measure_door(stack, loads, duration, in_flight, _tell))
-    _show(found, as_json=as_json)
-    if not found.complete:
-        raise typer.Exit(FAILED)
+    found = on_stack(ctx, lambda stack: measure_idle(stack.folder, settle_s=settle, seconds=seconds))
+    show_measured(found, as_json=as_json)
 
 
 def limit(
@@ -323,7 +271,7 @@ def limit(
         meter = ProcessMeter.of_stack(stack.folder)
         return await measure_limit(stack.settings.kafka, meter, records=records, record_bytes=record_bytes)
 
-    _show(_on_stack(ctx, measure), as_json=as_json)
+    show_measured(on_stack(ctx, measure), as_json=as_json)
 
 
 def scale(
@@ -345,7 +293,7 @@ def scale(
 
     costs = Costs(request_ms=request_ms, broker_ms=broker_ms, broker_bytes=broker_bytes)
     numbers = [int(number) for number in workers.split(",")]
-    _show(ScaleReport.of(numbers, costs, window_s=window_s, memory_mib=memory_mib), as_json=as_json)
+    show_measured(ScaleReport.of(numbers, costs, window_s=window_s, memory_mib=memory_mib), as_json=as_json)
 
 
 def answers(
@@ -383,7 +331,7 @@ def answers(
             if found is None or found.simulator is None:
                 raise RuntimeError("a stack without keys has a simulator")
             plan = AnswersPlan(sample_rate=sample_rate, rate=rate, seed=seed)
-            return await run_answers(stack.settings, found.simulator, pairs, plan, _tell)
+            return await run_answers(stack.settings, found.simulator, pairs, plan, tell)
 
     report = asyncio.run(run())
     if as_json:
@@ -392,24 +340,3 @@ def answers(
         show_answers(report)
     if not report.complete:
         raise typer.Exit(FAILED)
-
-
-def _on_stack(ctx: typer.Context, measure: "Callable[[StackUnderTest], Awaitable[T]]") -> T:
-    """Measure on a stack of its own, whose provider answers at once."""
-
-    async def run() -> T:
-        async with measured_stack(ctx, latency_ms=0.0) as stack:
-            return await measure(stack)
-
-    return asyncio.run(run())
-
-
-def _show(figures: "BaseModel", *, as_json: bool) -> None:
-    if as_json:
-        show_json(figures.model_dump(mode="json"))
-    else:
-        show_figures(figures)
-
-
-def _tell(what: str) -> None:
-    progress_console().print(what, highlight=False, soft_wrap=True)

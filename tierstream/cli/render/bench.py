@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tierstream.cli.console import output, show_table
+from tierstream.cli.render.results import show_json
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -40,7 +41,15 @@ def show_pipeline(report: "PipelineReport") -> None:
         _show_durability(console, report.durability)
 
 
-def show_figures(figures: "BaseModel") -> None:
+def show_measured(figures: "BaseModel", *, as_json: bool) -> None:
+    """Print figures, as lines or as JSON."""
+    if as_json:
+        show_json(figures.model_dump(mode="json"))
+    else:
+        _show_lines(figures)
+
+
+def _show_lines(figures: "BaseModel") -> None:
     """Print figures as they are: a line each, those of a part below its name."""
     console = output()
     lines = list(_lines(figures.model_dump(mode="json")))

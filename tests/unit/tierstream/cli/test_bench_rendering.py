@@ -3,7 +3,7 @@
 import pytest
 from support.bench_figures import LIMIT, durability, load_figures, pipeline_report, soak_report
 
-from tierstream.cli.render.bench import show_figures, show_pipeline
+from tierstream.cli.render.bench import show_measured, show_pipeline
 
 
 def shown(capsys, report):
@@ -55,5 +55,5 @@ def test_a_run_is_complete_where_tierstream_gave_each_request_one_result(report,
 
 
 def test_plain_figures_are_a_line_each(capsys):
-    show_figures(LIMIT)
+    show_measured(LIMIT, as_json=False)
     assert capsys.readouterr().out.splitlines()[:2] == ["records        10", "record bytes   100"]
