@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STAGE = "settle"
-_KEPT = tuple(name for name in Outcome.model_fields if name in Result.model_fields)
-"""What the result has from the outcome."""
 _BATCH = 500
 """Outcomes in a transaction at the most, and read at a time."""
 _BATCH_BYTES = 8 * 1024 * 1024
@@ -173,9 +171,7 @@ class PartitionOwner:
         """Make the result of an outcome, and what goes with it."""
         decided_ms, now = record.timestamp, self._clock()
         trace = self._begin_span(outcome, trace_of(record.headers))
-        latency_ms = max(now.timestamp() * 1000 - outcome.source.timestamp_ms, 0.0)
-        fields = {name: getattr(outcome, name) for name in _KEPT}
-        result = Result(**fields, latency_ms=round(latency_ms, 3), settled_at=now)
+        result = Result.of(outcome, now)
         hop = Hop(
             stage=STAGE,
             started_at=from_millis(decided_ms),

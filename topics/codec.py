@@ -7,7 +7,7 @@ from types import UnionType
 from typing import Any, Final, Generic, Self, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
+from pydantic_core import ErrorDetails, from_json
 
 from topics.base import Record
 from topics.registry import TopicSpec
@@ -143,12 +143,14 @@ def _model_for(spec: TopicSpec[M], headers: Headers) -> type[M]:
     raise DecodeError("unknown_schema", f"the header schema is not one of {known}")
 
 
+def message_of(problem: ErrorDetails) -> str:
+    """Say what pydantic found wrong, without the value that it found."""
+    return _PLAIN.get(problem["type"], problem["msg"])
+
+
 def _describe(error: ValidationError) -> str:
     problems = error.errors(include_url=False, include_input=False, include_context=False)
-    shown = [
-        f"{'.'.join(map(str, p['loc']))[:100] or 'value'}: {_PLAIN.get(p['type'], p['msg'])}"
-        for p in problems[:_SHOWN_PROBLEMS]
-    ]
+    shown = [f"{'.'.join(map(str, p['loc']))[:100] or 'value'}: {message_of(p)}" for p in problems[:_SHOWN_PROBLEMS]]
     if len(problems) > _SHOWN_PROBLEMS:
         shown.append(f"and {len(problems) - _SHOWN_PROBLEMS} more")
     return "; ".join(shown)

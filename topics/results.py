@@ -1,7 +1,8 @@
 """What comes out: the outcome a stage decides, the one result made of it, and the marker that it exists."""
 
+from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 from uuid import UUID
 
 from topics.base import Digits, Identifier, Millis, Money, Record, Tier, Timestamp
@@ -91,6 +92,17 @@ class Result(_Ending):
     latency_ms: float
     """From the broker's append of the request to the settlement."""
     settled_at: Timestamp
+
+    @classmethod
+    def of(cls, outcome: Outcome, settled_at: datetime) -> Self:
+        """Make the result that an outcome comes to when it is settled."""
+        fields = {name: getattr(outcome, name) for name in _KEPT}
+        latency_ms = max(settled_at.timestamp() * 1000 - outcome.source.timestamp_ms, 0.0)
+        return cls(**fields, latency_ms=round(latency_ms, 3), settled_at=settled_at)
+
+
+_KEPT: Final = tuple(name for name in Outcome.model_fields if name in Result.model_fields)
+"""What the result has from the outcome."""
 
 
 class Settled(Record):

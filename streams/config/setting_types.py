@@ -3,6 +3,7 @@
 import re
 from decimal import Decimal
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -22,6 +23,16 @@ class Signal(StrEnum):
     """The user asks the same again, for the answer did not serve."""
     FRUSTRATED = "frustrated"
     """The user has lost patience with who answers."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs on this machine reach what listens at an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _tier_name(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:  # noqa: ANN401 - not validated yet

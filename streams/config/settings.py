@@ -44,6 +44,7 @@ from streams.config.settings_sections import (
     TierSettings,
     named_tiers,
 )
+from streams.config.settings_serve import ServeSettings
 from topics.requests import DataClass
 
 CONFIG_FILE = "tierstream.toml"
@@ -95,6 +96,7 @@ class Settings(BaseSettings):
     stack: StackSettings = StackSettings()
     operations: OperationsSettings = OperationsSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    serve: ServeSettings = ServeSettings()
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -1,14 +1,11 @@
 """The section of the settings about the dashboard."""
 
-from ipaddress import ip_address
 from typing import Annotated
 
 from pydantic import Field
 
 from streams.config.section import Section
-from streams.config.setting_types import Port, Variable
-
-_LOOPBACK_NAME = "localhost"
+from streams.config.setting_types import Port, Variable, is_loopback
 
 
 class DashboardSettings(Section):
@@ -24,9 +21,4 @@ class DashboardSettings(Section):
     @property
     def is_local(self) -> bool:
         """Whether only programs on this machine reach it."""
-        if self.host == _LOOPBACK_NAME:
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)

@@ -25,12 +25,12 @@ from streams.kafka.record_fetcher import RecordFetcher
 from streams.kafka.topic_reader import RawRecord, TopicReader
 from streams.runtime.settled_requests import SettledRequests, read_marker
 from streams.runtime.unless import unless
-from topics.base import Record
+from topics.base import Record, from_millis
 from topics.codec import DecodeError, decode
 from topics.partitioning import partition_for
 from topics.registry import OUTCOMES, REQUESTS, SETTLED, TopicSpec
 from topics.requests import Request
-from topics.results import Outcome, Settled
+from topics.results import Outcome, Result, Settled
 from topics.tasks import Source
 
 M = TypeVar("M", bound=Record)
@@ -120,19 +120,45 @@ class ResultIndex:
 
     async def outcome(self, request_id: str, settlement: Settlement) -> Outcome | None:
         """Return the outcome that became a result; None where it is no longer kept, or too old to be spoken of."""
+        found = await self._settled_outcome(request_id, settlement)
+        return None if found is None else found[0]
+
+    async def result(self, request_id: str, digest: str) -> Result | None:
+        """Return the first result of a request; None where there is none, or where another body had its id.
+
+        Args:
+            request_id: Of the request.
+            digest: Of its body.
+
+        Raises:
+            DeliveryError: The markers can't be read; the process has to stop.
+        """
+        for settlement in await self.of(request_id, 0):
+            found = await self._settled_outcome(request_id, settlement) if settlement.revision == 0 else None
+            if found is not None and found[0].digest == digest:
+                return Result.of(found[0], from_millis(found[1].timestamp))
+        return None
+
+    async def _settled_outcome(self, request_id: str, settlement: Settlement) -> tuple[Outcome, RawRecord] | None:
         tp = TopicPartition(OUTCOMES.full_name(self._kafka.prefix), partition_for(request_id, self._kafka.partitions))
         record = await self._fetcher.record_at(tp, settlement.outcome_offset)
         if record is None or record.timestamp < self._oldest_ms():
             return None
         outcome = _decoded(OUTCOMES, record)
         is_it = outcome is not None and (outcome.request_id, outcome.revision) == (request_id, settlement.revision)
-        return outcome if is_it else None
+        return (outcome, record) if outcome is not None and is_it else None
+
+    async def asked_at(self, partition: int, offset: int) -> tuple[Request, int] | None:
+        """Return the request that came in at a place, and when, ms since the epoch; None where it is no longer kept."""
+        tp = TopicPartition(REQUESTS.full_name(self._kafka.prefix), partition)
+        record = await self._fetcher.record_at(tp, offset)
+        request = None if record is None else _decoded(REQUESTS, record)
+        return None if record is None or request is None else (request, record.timestamp)
 
     async def request(self, source: Source) -> Request | None:
         """Return the request that came in at a place; None where it is no longer kept."""
-        tp = TopicPartition(REQUESTS.full_name(self._kafka.prefix), source.partition)
-        record = await self._fetcher.record_at(tp, source.offset)
-        return None if record is None else _decoded(REQUESTS, record)
+        found = await self.asked_at(source.partition, source.offset)
+        return None if found is None else found[0]
 
     def _known(self, number: int, request_id: str) -> list[Settlement]:
         """List the results of the latest use of an id by revision, the latest one of each."""

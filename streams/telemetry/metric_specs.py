@@ -7,6 +7,8 @@ the unit is appended. Labels take few values: no user, no request, no text.
 from dataclasses import dataclass
 from typing import Final, Literal
 
+Process = Literal["worker", "sink", "door"]
+
 
 @dataclass(frozen=True, slots=True)
 class MetricSpec:
@@ -24,11 +26,12 @@ class MetricSpec:
     kind: Literal["counter", "gauge", "histogram"]
     labels: tuple[str, ...]
     help: str
-    of: tuple[Literal["worker", "sink"], ...] = ("worker",)
+    of: tuple[Process, ...] = ("worker",)
     buckets: tuple[float, ...] = ()
 
 
-_BOTH: Final[tuple[Literal["worker", "sink"], ...]] = ("worker", "sink")
+_BOTH: Final[tuple[Process, ...]] = ("worker", "sink")
+_ALL: Final[tuple[Process, ...]] = ("worker", "sink", "door")
 _CALL: Final = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "stage")
 _CALL_SECONDS: Final = tuple(0.01 * 2**n for n in range(14))
 """As the GenAI conventions advise: from 0.01 to 81.92."""
@@ -129,9 +132,9 @@ COMMIT_AGE: Final = MetricSpec(
     "For how long the partition that stands still longest has had records and no commit; 0 where all moves or rests",
     of=_BOTH,
 )
-ALIVE: Final = MetricSpec("tierstream_alive", "gauge", (), "1 while /livez says so", of=_BOTH)
-READY: Final = MetricSpec("tierstream_ready", "gauge", (), "1 while /readyz says so", of=_BOTH)
-BUILD: Final = MetricSpec("tierstream_build_info", "gauge", ("version",), "1; the version that runs", of=_BOTH)
+ALIVE: Final = MetricSpec("tierstream_alive", "gauge", (), "1 while /livez says so", of=_ALL)
+READY: Final = MetricSpec("tierstream_ready", "gauge", (), "1 while /readyz says so", of=_ALL)
+BUILD: Final = MetricSpec("tierstream_build_info", "gauge", ("version",), "1; the version that runs", of=_ALL)
 SINK_RECORDS: Final = MetricSpec(
     "tierstream_sink_records_total", "counter", (), "Records that were written to ClickHouse", of=("sink",)
 )
@@ -157,6 +160,24 @@ SINK_LATENESS: Final = MetricSpec(
     (),
     "Age of the oldest record that was read and is not in ClickHouse; 0 where there is none",
     of=("sink",),
+)
+DOOR_REQUESTS: Final = MetricSpec(
+    "tierstream_door_requests_total",
+    "counter",
+    ("surface", "status"),
+    "HTTP requests to an API that ended, by status; 499 where the client did not wait",
+    of=("door",),
+)
+DOOR_SECONDS: Final = MetricSpec(
+    "tierstream_door_request_duration_seconds",
+    "histogram",
+    ("surface",),
+    "Time from the head of an HTTP request to the end of its response",
+    of=("door",),
+    buckets=_REQUEST_SECONDS,
+)
+DOOR_WAITING: Final = MetricSpec(
+    "tierstream_door_waiting_requests", "gauge", (), "HTTP requests that wait for their answers", of=("door",)
 )
 
 SPECS: Final = tuple(value for value in dict(globals()).values() if isinstance(value, MetricSpec))

@@ -24,6 +24,7 @@ CONVENTIONS = {
 """The metrics that GenAI's conventions have, and their units there."""
 BOUNDED = {
     *("stage", "tier", "provider", "model", "outcome", "status", "state", "target", "topic", "reason", "version"),
+    "surface",
     *("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type", "error_type"),
 }
 

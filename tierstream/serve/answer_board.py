@@ -1,0 +1,118 @@
+"""Who waits for which answer, and one reader of each topic for all of them.
+
+Every process of the door reads the results and chunks of all requests, and decodes those that somebody waits for here:
+keys are looked at first. So any process serves any request, and none has to be asked for another's.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from streams.config.settings_sections import KafkaSettings
+from tierstream.client.record_reader import RecordReader
+from tierstream.serve.surface import DoorError
+from topics.events import Chunk
+from topics.registry import CHUNKS, RESULTS
+from topics.results import Result, Settled
+
+News = Chunk | Result | Settled
+"""A piece of an answer, an answer, or the marker that there is one."""
+
+_RETRY_S = 1.0
+
+
+class Waiter:
+    """The news of one request, in the order in which they came."""
+
+    def __init__(self, request_id: str, *, wants_chunks: bool, wants_markers: bool) -> None:
+        self.request_id = request_id
+        self.wants_chunks = wants_chunks
+        self.wants_markers = wants_markers
+        self._news: asyncio.Queue[News] = asyncio.Queue()
+
+    def give(self, news: News) -> None:
+        """Add news."""
+        self._news.put_nowait(news)
+
+    async def next(self) -> News:
+        """Return the next news once there are some."""
+        return await self._news.get()
+
+
+class AnswerBoard:
+    """Hands what comes on the topics to those who wait for it.
+
+    Args:
+        kafka: Where the cluster is.
+        max_waiting: How many may wait at a time.
+    """
+
+    def __init__(self, kafka: KafkaSettings, *, max_waiting: int) -> None:
+        self._kafka = kafka
+        self._max_waiting = max_waiting
+        self._waiters: dict[str, list[Waiter]] = {}
+        self.waiting = 0
+        """How many wait now."""
+
+    async def run(self, ready: asyncio.Event) -> None:
+        """Follow results and chunks from now on until cancelled; sets `ready` when it does.
+
+        Raises:
+            aiokafka.errors.KafkaError: The broker refuses to be read.
+        """
+        async with (
+            RecordReader(RESULTS, self._kafka, keep=self._waiters.__contains__) as results,
+            RecordReader(CHUNKS, self._kafka, keep=self._wants_chunks) as chunks,
+            asyncio.TaskGroup() as following,
+        ):
+            following.create_task(self._hand_out(results))
+            following.create_task(self._hand_out(chunks))
+            ready.set()
+
+    def _wants_chunks(self, request_id: str) -> bool:
+        return any(waiter.wants_chunks for waiter in self._waiters.get(request_id, ()))
+
+    async def _hand_out(self, reader: RecordReader[Chunk] | RecordReader[Result]) -> None:
+        async for record in reader:
+            self.take(record)
+
+    def take(self, news: News) -> None:
+        """Hand news to those who wait for it; of results and markers the first revision alone."""
+        if news.revision:
+            return
+        for waiter in self._waiters.get(news.request_id, ()):
+            if isinstance(news, Chunk) and not waiter.wants_chunks:
+                continue
+            if isinstance(news, Settled) and not waiter.wants_markers:
+                continue
+            waiter.give(news)
+
+    @contextmanager
+    def place(self, request_id: str, *, chunks: bool = False, markers: bool = False) -> Iterator[Waiter]:
+        """Wait for the news of a request from now on, for as long as the block lasts.
+
+        Args:
+            request_id: Of the request.
+            chunks: Whether pieces of its answer are wanted.
+            markers: Whether the marker of its result is wanted.
+
+        Raises:
+            DoorError: 503, too many wait already.
+        """
+        if self.waiting >= self._max_waiting:
+            message = "too many requests wait for their answers here; come back in a moment"
+            raise DoorError(503, "overloaded", message, retry_after_s=_RETRY_S)
+        waiter = Waiter(request_id, wants_chunks=chunks, wants_markers=markers)
+        self._waiters.setdefault(request_id, []).append(waiter)
+        self.waiting += 1
+        try:
+            yield waiter
+        finally:
+            self.waiting -= 1
+            self._leave(waiter)
+
+    def _leave(self, waiter: Waiter) -> None:
+        others = self._waiters[waiter.request_id]
+        others.remove(waiter)
+        if not others:
+            del self._waiters[waiter.request_id]

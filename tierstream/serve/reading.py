@@ -1,0 +1,162 @@
+"""How a body becomes a Request: what every surface does with mistakes, callers and targets."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails, PydanticSerializationError, to_json
+
+from tierstream.serve.surface import Caller, DoorError, Target
+from topics.codec import message_of
+
+M = TypeVar("M", bound=BaseModel)
+
+_TYPE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+
+
+class BodyPart(BaseModel):
+    """A part of a body: what nobody reads is passed over, as both vendors' rules for newer fields ask for."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+def validated(model: type[M], data: object, names: Mapping[str, str] | None = None) -> M:
+    """Read JSON values as a model. They have the types of JSON: a number is no text, and text no number.
+
+    Args:
+        model: What they should be.
+        data: As a JSON parser gives them.
+        names: What fields at the top level are called in the body, where that differs.
+
+    Raises:
+        DoorError: They are not; the field is named, and no value is repeated.
+    """
+    try:
+        return model.model_validate_json(to_json(data), strict=True)
+    except ValidationError as error:
+        raise _invalid(error, data, names or {}) from None
+    except PydanticSerializationError:
+        raise DoorError(400, "invalid_request", "the body has text that is not Unicode") from None
+
+
+@contextmanager
+def located(path: str) -> Iterator[None]:
+    """Have what records find wrong within named by the place in the body that they are made from.
+
+    Raises:
+        DoorError: A record was not valid.
+    """
+    try:
+        yield
+    except ValidationError as error:
+        problem = _problems(error)[0]
+        raise DoorError(400, "invalid_request", _said(problem), param=path) from None
+
+
+def refuse(body: Mapping[str, Any], reasons: Mapping[str, str], path: str = "") -> None:
+    """Refuse what is not served here.
+
+    Args:
+        body: An object of the body.
+        reasons: Why, by the field that asks for it; one that is absent, null, false, zero or empty does not ask.
+        path: Where the object is, with a point behind it; empty for the body itself.
+
+    Raises:
+        DoorError: A field asks for it.
+    """
+    for name, reason in reasons.items():
+        if body.get(name):
+            raise DoorError(400, "unsupported_parameter", reason, param=f"{path}{name}")
+
+
+def unserved(kind: object, path: str, what: str) -> DoorError:
+    """Say that there is no such kind of thing here, such as a tool that the vendor runs itself.
+
+    Args:
+        kind: Its type, as the body names it: it is repeated where it looks like a name.
+        path: Where it is.
+        what: What is served instead.
+    """
+    named = (
+        f"type {kind} is not served here" if isinstance(kind, str) and _TYPE_NAME.fullmatch(kind) else "unknown type"
+    )
+    return DoorError(400, "unsupported_value", f"{named}: {what}", param=path)
+
+
+def of_caller(caller: Caller, target: Target, user: str | None) -> dict[str, Any]:
+    """Return the fields of a Request that say who asks and whom; the caller's key binds whatever else is said.
+
+    Args:
+        caller: Who asks.
+        target: Whom the body asks for.
+        user: Who asks, as the body has it.
+
+    Raises:
+        DoorError: 403, the key may not ask for this.
+    """
+    lowest = max((tier for tier in (caller.min_tier, target.min_tier) if tier is not None), default=None)
+    highest = min((tier for tier in (caller.max_tier, target.max_tier) if tier is not None), default=None)
+    if lowest is not None and highest is not None and lowest > highest:
+        raise DoorError(403, "model_not_allowed", "the key may not ask for this model", param="model")
+    return {
+        "user_id": caller.user_id or user,
+        "feature": caller.feature or target.feature,
+        "tags": caller.tags,
+        "min_tier": lowest,
+        "max_tier": highest,
+        "model": target.model,
+    }
+
+
+def model_named(body: Mapping[str, Any]) -> str:
+    """Return the name of the model in a body.
+
+    Raises:
+        DoorError: There is none.
+    """
+    name = body.get("model")
+    if not isinstance(name, str) or not name:
+        raise DoorError(400, "invalid_request", "a model has to be named", param="model")
+    return name
+
+
+def _invalid(error: ValidationError, data: object, names: Mapping[str, str]) -> DoorError:
+    found = [
+        (_steps(problem["loc"], data, missing=problem["type"] == "missing"), problem) for problem in _problems(error)
+    ]
+    # Of the members of a union the one that went furthest is what was meant.
+    steps, problem = max(found, key=lambda one: len(one[0]))
+    return DoorError(400, "invalid_request", _said(problem), param=_path(steps, names) or None)
+
+
+def _problems(error: ValidationError) -> list[ErrorDetails]:
+    return error.errors(include_url=False, include_input=False, include_context=False)
+
+
+def _said(problem: ErrorDetails) -> str:
+    return message_of(problem).removeprefix("Value error, ")
+
+
+def _steps(location: Sequence[str | int], data: object, *, missing: bool) -> list[str | int]:
+    """Return the steps that lead somewhere in the data: pydantic names members of unions as well."""
+    steps: list[str | int] = []
+    here = data
+    for number, step in enumerate(location):
+        if isinstance(here, Mapping) and step in here:
+            here = here[step]
+        elif isinstance(here, list | tuple) and isinstance(step, int) and step < len(here):
+            here = here[step]
+        elif not (missing and number == len(location) - 1):
+            continue
+        steps.append(step)
+    return steps
+
+
+def _path(steps: list[str | int], names: Mapping[str, str]) -> str:
+    if steps[:1] == ["params"]:
+        steps = steps[1:]
+    if steps:
+        steps = [names.get(str(steps[0]), steps[0]), *steps[1:]]
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
