@@ -7,6 +7,17 @@ from typing import Generic, Literal, TypeVar
 
 from topics.alerts import Alert
 from topics.base import Record
+from topics.batches import (
+    Batch,
+    BatchAnswers,
+    BatchCancelled,
+    BatchEnded,
+    BatchLines,
+    BatchProgress,
+    File,
+    FileData,
+    FileDeleted,
+)
 from topics.budgets import BudgetSnapshot, Release, Reservation, Spending
 from topics.control import ActiveModel, BreakerOrder, BreakerStatus, ModelFile, ModelStatus, PartitionCount
 from topics.events import Chunk, DeadLetter, DeadLetterNote, Hops, Status
@@ -168,6 +179,22 @@ ALERTS = TopicSpec(
     "any service; alerts, for a webhook; the CLI",
     "Budgets that pass their soft share or are exhausted, and findings.",
 )
+BATCHES = TopicSpec(
+    "batches",
+    (Batch, BatchProgress, BatchCancelled, BatchEnded, File, FileDeleted),
+    "serve, batch",
+    "serve, batch",
+    "Files and batches: which there are, and how far each batch is.",
+    public=False,
+)
+FILES = TopicSpec(
+    "files",
+    (FileData, BatchLines, BatchAnswers),
+    "serve, batch",
+    "serve, batch",
+    "What is in files, the lines of batches as requests, and where their results are; read by offset alone.",
+    public=False,
+)
 DEAD_LETTERS = TopicSpec(
     "dead-letters",
     (DeadLetter, DeadLetterNote),
@@ -211,5 +238,7 @@ def all_topics(tiers: int) -> Iterator[TopicSpec[Record]]:
         CONTROL,
         BUDGETS,
         ALERTS,
+        BATCHES,
+        FILES,
         DEAD_LETTERS,
     )
