@@ -34,6 +34,11 @@ _COMMANDS = (
     Listed("report", "report", "Figures from the ledger."),
     Listed("dashboard", "dashboard", "Serve the pages of the ledger on this machine until SIGTERM or Ctrl-C."),
     Listed(
+        "serve",
+        "serve",
+        "Serve OpenAI's and Anthropic's APIs in front of the topics until SIGTERM or Ctrl-C.",
+    ),
+    Listed(
         "verify",
         "verify",
         "Prove the invariants: compare requests, results, journal, dead letters and ledger, record by record.",

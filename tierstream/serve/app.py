@@ -17,7 +17,9 @@ from tierstream.serve.call import ANTHROPIC, Call, Endpoint, Handler
 from tierstream.serve.door import Door
 from tierstream.serve.models import list_models, show_model
 from tierstream.serve.request_ids import new_request_id
+from tierstream.serve.stored_responses import StoredSurface, cancel, retrieve
 from tierstream.serve.surface import DoorError, Surface
+from tierstream.serve.token_counts import CountsTokens, count_tokens
 
 CHAT: Final = "chat_completions"
 RESPONSES: Final = "responses"
@@ -39,6 +41,17 @@ def new_app(door: Door, monitoring: DoorMonitoring) -> ASGIApp:
     routes = [
         Route(_PATHS[name], Endpoint(door, surface, ask), methods=["POST"]) for name, surface in door.surfaces.items()
     ]
+    routes += [
+        Route(f"{_PATHS[name]}/count_tokens", Endpoint(door, surface, count_tokens(surface)), methods=["POST"])
+        for name, surface in door.surfaces.items()
+        if isinstance(surface, CountsTokens)
+    ]
+    if isinstance(responses := door.surfaces.get(RESPONSES), StoredSurface):
+        path = f"{_PATHS[RESPONSES]}/{{response_id}}"
+        routes += [
+            Route(path, Endpoint(door, responses, retrieve), methods=["GET"]),
+            Route(f"{path}/cancel", Endpoint(door, responses, cancel), methods=["POST"]),
+        ]
     routes += [
         Route("/v1/models", _BySpeech(door, list_models), methods=["GET"]),
         Route("/v1/models/{name:path}", _BySpeech(door, show_model), methods=["GET"]),

@@ -9,10 +9,10 @@ from tierstream.serve.bodies import ClientGoneError, idempotency_key, read_json
 from tierstream.serve.call import Call
 from tierstream.serve.exchange import PendingAnswer
 from tierstream.serve.request_ids import request_id_of
-from tierstream.serve.shown_answer import ShownAnswer
+from tierstream.serve.stored_responses import begin, continued
+from tierstream.serve.streaming import AnswerEvents
 from tierstream.serve.surface import Asked, error_of
 from topics.requests import Request
-from topics.results import Result
 
 
 async def ask(call: Call) -> None:
@@ -25,14 +25,17 @@ async def ask(call: Call) -> None:
     key = idempotency_key(call.headers)
     call.request_id = request_id_of(call.caller.name, key or call.request_id)
     asked = await _read(call)
+    if asked.background and not asked.streams:
+        await begin(call, asked)
+        return
     async with AsyncExitStack() as open_things:
-        exchange = call.door.exchange
-        pending = await open_things.enter_async_context(exchange.asking(asked.request, may_be_known=key is not None))
+        asking = call.door.exchange.asking(asked.request, may_be_known=key is not None)
+        pending = await open_things.enter_async_context(asking)
         asked = replace(asked, token=pending.place.token())
         gone = await open_things.enter_async_context(call.door.attended(call.receive))
         serving = _stream(call, asked, pending) if asked.streams else _answer(call, asked, pending)
         if not await unless(gone, serving):
-            if call.door.settings.serve.on_disconnect == "cancel":
+            if call.door.settings.serve.on_disconnect == "cancel" and not asked.background:
                 await call.door.cancellations.cancel(asked.request.request_id)
             raise ClientGoneError
 
@@ -40,8 +43,7 @@ async def ask(call: Call) -> None:
 async def _read(call: Call) -> Asked:
     settings = call.door.settings
     serve = settings.serve
-    most = serve.body_max_bytes or settings.kafka.request_max_bytes
-    body = await read_json(call.receive, call.headers, max_bytes=most, depth=serve.json_depth)
+    body = await read_json(call.receive, call.headers, settings)
     asked = call.surface.read(
         body,
         call.headers,
@@ -50,10 +52,11 @@ async def _read(call: Call) -> Asked:
         targets=call.door.targets,
         now_s=int(call.door.clock()),
     )
+    asked = await continued(call, asked)
     request = _with_defaults(asked.request, serve)
-    if asked.streams and not asked.background and serve.streaming == "live":
-        request = for_live(request)
-    return replace(asked, request=request)
+    return replace(
+        asked, request=for_live(request) if asked.streams and serve.streaming == "live" else for_one(request)
+    )
 
 
 def _with_defaults(request: Request, serve: ServeSettings) -> Request:
@@ -71,41 +74,21 @@ def for_live(request: Request) -> Request:
     return request.model_copy(update={"stream": True})
 
 
+def for_one(request: Request) -> Request:
+    """Have the answer published as a whole, once it has passed its checks."""
+    return request.model_copy(update={"stream": False})
+
+
 async def _answer(call: Call, asked: Asked, pending: PendingAnswer) -> bool:
     """Answer once the result is there."""
-    await call.answer(call.surface.answer(asked, _answered(await pending.result())))
+    result = await pending.result()
+    if error := error_of(result):
+        raise error
+    await call.answer(call.surface.answer(asked, result))
     return True
 
 
 async def _stream(call: Call, asked: Asked, pending: PendingAnswer) -> bool:
-    """Answer piece by piece. Until there is something to show, errors can still have their HTTP status."""
-    writer, shown = call.surface.events(asked), ShownAnswer()
-    heartbeat_s = call.door.settings.serve.heartbeat_s
-    has_begun = False
-    while True:
-        news = await pending.next(heartbeat_s)
-        if news is None:
-            data = writer.keep_alive()
-        elif isinstance(news, Result):
-            result = _answered(news)
-            data = b"".join(map(writer.piece, shown.finish(result))) + writer.finish(result)
-        else:
-            data = b"".join(map(writer.piece, shown.add(news)))
-        if data and not has_begun:
-            has_begun = True
-            await call.begin(writer)
-        await call.write(data)
-        if isinstance(news, Result):
-            await call.end()
-            return True
-
-
-def _answered(result: Result) -> Result:
-    """Return a result with an answer.
-
-    Raises:
-        DoorError: It has none.
-    """
-    if error := error_of(result):
-        raise error
-    return result
+    """Answer piece by piece."""
+    await AnswerEvents(call, call.surface.events(asked)).follow(pending)
+    return True

@@ -6,6 +6,7 @@ from typing import Any, Final
 from pydantic_core import from_json
 from starlette.types import Receive
 
+from streams.config.settings import Settings
 from tierstream.serve.surface import DoorError
 
 _ONCE: Final = frozenset(
@@ -51,14 +52,13 @@ def idempotency_key(headers: Mapping[str, str]) -> str | None:
     return key
 
 
-async def read_json(receive: Receive, headers: Mapping[str, str], *, max_bytes: int, depth: int) -> dict[str, Any]:
+async def read_json(receive: Receive, headers: Mapping[str, str], settings: Settings) -> dict[str, Any]:
     """Read a body that is one JSON object.
 
     Args:
         receive: Gives the body.
         headers: In lower case.
-        max_bytes: Largest body that is accepted.
-        depth: How deep it may be nested.
+        settings: How large it may be, and how deep it may be nested.
 
     Raises:
         DoorError: 400, it is not JSON in UTF-8, no object, or nested too deep; 413, too large; 415, not said to be
@@ -66,6 +66,8 @@ async def read_json(receive: Receive, headers: Mapping[str, str], *, max_bytes: 
         ClientGoneError: The client went away before it was there.
     """
     _check_type(headers)
+    serve = settings.serve
+    max_bytes, depth = serve.body_max_bytes or settings.kafka.request_max_bytes, serve.json_depth
     data = _parsed(await _body(receive, headers, max_bytes))
     if not isinstance(data, dict):
         raise DoorError(400, "invalid_json", "the body must be a JSON object")

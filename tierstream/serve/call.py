@@ -91,7 +91,9 @@ class Call:
         await self._respond(error.status, self.surface.error(error, self.request_id), headers)
 
     async def begin(self, writer: EventWriter) -> None:
-        """Begin a stream of server-sent events; from here on errors are events too."""
+        """Begin a stream of server-sent events, unless it has begun; from here on errors are events too."""
+        if self._writer is not None:
+            return
         self._writer = writer
         headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
         # Or nginx would collect what is meant to arrive piece by piece.

@@ -14,15 +14,18 @@ from typing import Final
 from aiokafka.errors import KafkaError
 
 from streams.config.settings import Settings
-from streams.kafka.clock import BrokerClock
+from streams.kafka.clock import BrokerClock, Clock
 from streams.kafka.publisher import Delivered, DeliveryError, Output, Publisher, RecordTooLargeError
 from streams.runtime.result_index import ResultIndex
 from streams.runtime.settled_requests import SettledRequests
+from tierstream.client.record_reader import RecordReader
 from tierstream.serve.answer_board import AnswerBoard, News, Waiter
-from tierstream.serve.places import Place
+from tierstream.serve.places import Place, unknown
 from tierstream.serve.surface import DoorError
+from topics.base import from_millis
 from topics.events import Chunk
-from topics.registry import REQUESTS
+from topics.partitioning import partition_for
+from topics.registry import CHUNKS, REQUESTS
 from topics.requests import Request
 from topics.results import Result, Settled
 
@@ -105,6 +108,18 @@ class PendingAnswer:
             pass
         return news
 
+    async def result_within(self, seconds: float) -> Result | None:
+        """Return the result; None where it takes longer.
+
+        Raises:
+            DoorError: As of `next`.
+        """
+        until = time.monotonic() + seconds
+        while (news := await self.next(max(until - time.monotonic(), 0.0))) is not None:
+            if isinstance(news, Result):
+                return news
+        return None
+
     async def next(self, within_s: float | None = None) -> Chunk | Result | None:
         """Return the next piece of the answer, or the result; None where nothing comes in time.
 
@@ -147,6 +162,7 @@ class Exchange:
         sender: Takes requests to Kafka.
         settled: Knows which requests have their result.
         results: Knows where those are.
+        clock: Current moment.
     """
 
     def __init__(
@@ -156,12 +172,14 @@ class Exchange:
         sender: RequestSender,
         settled: SettledRequests,
         results: ResultIndex,
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._board = board
         self._sender = sender
         self._settled = settled
         self._results = results
+        self._clock = clock
         settled.listen(lambda marker, _: board.take(marker))
 
     def patience_s(self, request: Request, asked_ms: int) -> float:
@@ -177,6 +195,69 @@ class Exchange:
         """
         delivered = await self._sender.send(request)
         return Place(delivered.partition, delivered.offset, request.request_id)
+
+    async def sent(self, place: Place) -> tuple[Request, Delivered]:
+        """Return a request that was sent before, and where and when Kafka took it.
+
+        Raises:
+            DoorError: 404, it is not there, or no longer; 503, Kafka does not answer.
+        """
+        if place.partition >= self._settings.kafka.partitions:
+            raise unknown()
+        try:
+            found = await self._results.asked_at(place.partition, place.offset)
+        except (KafkaError, OSError):
+            raise without_kafka() from None
+        if found is None or found[0].request_id != place.request_id:
+            raise unknown()
+        return found[0], Delivered(place.partition, place.offset, found[1])
+
+    async def result_of(self, request: Request, delivered: Delivered) -> Result | None:
+        """Return the result of a request that was sent before; None where there is none yet.
+
+        Raises:
+            DoorError: 404, it had none in time, or it is no longer kept; 422, another body had the id first; 503,
+                Kafka does not answer.
+        """
+        asked_ms = delivered.timestamp_ms
+        if (known := await self.earlier(request, asked_ms)) is not None:
+            return known
+        try:
+            # The markers may be known a little late, and whoever asks may have seen the answer by now.
+            await self._settled.catch_up(partition_for(request.request_id, self._settings.kafka.partitions))
+        except (DeliveryError, KafkaError, OSError):
+            raise without_kafka() from None
+        if (known := await self.earlier(request, asked_ms)) is not None:
+            return known
+        window_ms = self._settings.delivery.dedup_window_s * 1000
+        if self._clock().timestamp() * 1000 - asked_ms < window_ms:
+            return None
+        # Older than what is known from the start on: it is looked for.
+        if (found := await self._result(request)) is None:
+            raise unknown()
+        return found
+
+    async def chunks_of(self, request: Request, delivered: Delivered) -> AsyncIterator[Chunk]:
+        """Yield the chunks that there are of the answer to a request that was sent before."""
+        partition = partition_for(request.request_id, self._settings.kafka.partitions)
+        reader = RecordReader(
+            CHUNKS,
+            self._settings.kafka,
+            start=from_millis(delivered.timestamp_ms),
+            partitions=[partition],
+            keep=lambda key: key == request.request_id,
+        )
+        async with reader:
+            async for chunk in reader.until_end():
+                yield chunk
+
+    @asynccontextmanager
+    async def following(self, request: Request, delivered: Delivered) -> AsyncIterator[PendingAnswer]:
+        """Wait for what comes of a request that was sent before, for as long as the block lasts."""
+        with self._board.place(request.request_id, chunks=request.stream, markers=True) as waiter:
+            if (known := await self.result_of(request, delivered)) is not None:
+                waiter.give(known)
+            yield PendingAnswer(self, request, delivered, waiter)
 
     @asynccontextmanager
     async def asking(self, request: Request, *, may_be_known: bool) -> AsyncIterator[PendingAnswer]:

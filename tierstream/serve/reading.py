@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails, PydanticSerializationError, to_json
 
 from tierstream.serve.surface import Caller, DoorError, Target
 from topics.codec import message_of
+from topics.requests import Request
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -22,13 +23,14 @@ class BodyPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-def validated(model: type[M], data: object, names: Mapping[str, str] | None = None) -> M:
+def validated(model: type[M], data: object, *, names: Mapping[str, str] | None = None, at: str = "") -> M:
     """Read JSON values as a model. They have the types of JSON: a number is no text, and text no number.
 
     Args:
         model: What they should be.
         data: As a JSON parser gives them.
         names: What fields at the top level are called in the body, where that differs.
+        at: Where they are in the body; empty for the body itself.
 
     Raises:
         DoorError: They are not; the field is named, and no value is repeated.
@@ -36,9 +38,25 @@ def validated(model: type[M], data: object, names: Mapping[str, str] | None = No
     try:
         return model.model_validate_json(to_json(data), strict=True)
     except ValidationError as error:
-        raise _invalid(error, data, names or {}) from None
+        raise _invalid(error, data, names or {}, at) from None
     except PydanticSerializationError:
         raise DoorError(400, "invalid_request", "the body has text that is not Unicode") from None
+
+
+def request_of(fields: Mapping[str, Any], names: Mapping[str, str]) -> Request:
+    """Put a Request together from records.
+
+    Args:
+        fields: Of the Request.
+        names: What its fields are called in the body, where that differs.
+
+    Raises:
+        DoorError: They don't go together; the field is named.
+    """
+    try:
+        return Request.model_validate(fields)
+    except ValidationError as error:
+        raise _invalid(error, fields, names) from None
 
 
 @contextmanager
@@ -79,10 +97,8 @@ def unserved(kind: object, path: str, what: str) -> DoorError:
         path: Where it is.
         what: What is served instead.
     """
-    named = (
-        f"type {kind} is not served here" if isinstance(kind, str) and _TYPE_NAME.fullmatch(kind) else "unknown type"
-    )
-    return DoorError(400, "unsupported_value", f"{named}: {what}", param=path)
+    name = kind if isinstance(kind, str) and _TYPE_NAME.fullmatch(kind) else "this type"
+    return DoorError(400, "unsupported_value", f"{name} is not served here: {what}", param=path)
 
 
 def of_caller(caller: Caller, target: Target, user: str | None) -> dict[str, Any]:
@@ -122,13 +138,13 @@ def model_named(body: Mapping[str, Any]) -> str:
     return name
 
 
-def _invalid(error: ValidationError, data: object, names: Mapping[str, str]) -> DoorError:
+def _invalid(error: ValidationError, data: object, names: Mapping[str, str], at: str = "") -> DoorError:
     found = [
         (_steps(problem["loc"], data, missing=problem["type"] == "missing"), problem) for problem in _problems(error)
     ]
     # Of the members of a union the one that went furthest is what was meant.
     steps, problem = max(found, key=lambda one: len(one[0]))
-    return DoorError(400, "invalid_request", _said(problem), param=_path(steps, names) or None)
+    return DoorError(400, "invalid_request", _said(problem), param=_path(steps, names, at) or None)
 
 
 def _problems(error: ValidationError) -> list[ErrorDetails]:
@@ -142,21 +158,22 @@ def _said(problem: ErrorDetails) -> str:
 def _steps(location: Sequence[str | int], data: object, *, missing: bool) -> list[str | int]:
     """Return the steps that lead somewhere in the data: pydantic names members of unions as well."""
     steps: list[str | int] = []
-    here = data
+    here: Any = data
     for number, step in enumerate(location):
-        if isinstance(here, Mapping) and step in here:
+        if isinstance(here, Mapping):
+            leads = step in here
+        else:
+            leads = isinstance(here, list | tuple) and isinstance(step, int) and step < len(here)
+        if leads:
             here = here[step]
-        elif isinstance(here, list | tuple) and isinstance(step, int) and step < len(here):
-            here = here[step]
-        elif not (missing and number == len(location) - 1):
-            continue
-        steps.append(step)
+        if leads or (missing and number == len(location) - 1):
+            steps.append(step)
     return steps
 
 
-def _path(steps: list[str | int], names: Mapping[str, str]) -> str:
+def _path(steps: list[str | int], names: Mapping[str, str], at: str) -> str:
     if steps[:1] == ["params"]:
         steps = steps[1:]
     if steps:
         steps = [names.get(str(steps[0]), steps[0]), *steps[1:]]
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
+    return "".join([at, *(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)]).removeprefix(".")

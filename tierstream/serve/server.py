@@ -48,6 +48,20 @@ class _Server(uvicorn.Server):
         yield
 
 
+def check(settings: Settings) -> tuple[KeyRing, DeploymentTargets]:
+    """Say who is let in, and what the names of models stand for.
+
+    Raises:
+        SettingsError: Others could reach the door without a key, or keys, models or the certificate are not as they
+            must be.
+    """
+    targets = DeploymentTargets(settings)
+    if problems := list(targets.problems()):
+        raise SettingsError(*problems)
+    _check_tls(settings.serve)
+    return KeyRing(load_keys(settings.serve)), targets
+
+
 async def serve(
     settings: Settings, surfaces: Mapping[str, Surface], port: int, on_ready: Callable[[], None] = announce_ready
 ) -> None:
@@ -60,14 +74,10 @@ async def serve(
         on_ready: Called when it listens.
 
     Raises:
-        SettingsError: Others could reach it without a key, or keys or models are not as they must be.
+        SettingsError: As of `check`.
         TopicError: A topic is missing.
     """
-    targets = DeploymentTargets(settings)
-    if problems := list(targets.problems()):
-        raise SettingsError(*problems)
-    keys = KeyRing(load_keys(settings.serve))
-    _check_tls(settings.serve)
+    keys, targets = check(settings)
     stop, kafka = stop_signal(), Dependency.kafka(settings.kafka)
 
     async with AsyncExitStack() as running:
@@ -109,7 +119,7 @@ async def _door(
     settled = SettledRequests(settings, clock)
     results = ResultIndex(settings, settled, clock)
     sender = RequestSender(settings, clock)
-    exchange = Exchange(settings, board, sender, settled, results)
+    exchange = Exchange(settings, board, sender, settled, results, clock)
     monitoring = DoorMonitoring(Monitor(is_away=is_away), lambda: board.waiting)
     async with AsyncExitStack() as closing:
         closing.push_async_callback(results.close)

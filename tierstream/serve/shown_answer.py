@@ -29,6 +29,9 @@ class ShownAnswer:
     def __init__(self) -> None:
         self._shown = Transcript()
         self._call: UUID | None = None
+        self._next_seq = 0
+        self.is_in_between = False
+        """Whether the current call has shown something, and its end has not come."""
         self._void: set[UUID] = set()
         """Calls that another one has followed."""
         self._repeated: Transcript | None = None
@@ -46,6 +49,11 @@ class ShownAnswer:
             if chunk.seq:
                 return ()
             self._begin(chunk.call_id)
+        if chunk.seq < self._next_seq:
+            # It was read twice: from the log, and as it came.
+            return ()
+        self._next_seq = chunk.seq + 1
+        self.is_in_between = chunk.kind == "text"
         pieces = pieces_of(chunk)
         if self._repeated is None:
             self._shown.extend(pieces)
@@ -60,7 +68,7 @@ class ShownAnswer:
     def _begin(self, call: UUID) -> None:
         if self._call is not None:
             self._void.add(self._call)
-        self._call = call
+        self._call, self._next_seq = call, 0
         self._repeated = Transcript() if self._shown else None
 
     def finish(self, result: Result) -> Iterable[Piece]:

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
+from tierstream.serve.writing import in_order
 from topics.answer_assembly import Piece
 from topics.events import Delta
-from topics.messages import Message, RedactedThinkingPart, TextPart, ThinkingPart, ToolCall
+from topics.messages import RedactedThinkingPart, TextPart, ThinkingPart, ToolCall
 from topics.results import Result
 
 _THOUGHT = frozenset({"reasoning", "redacted"})
@@ -119,25 +120,19 @@ def _pieces(segment: _Segment) -> Iterator[Piece]:
 
 def pieces_of_result(result: Result) -> list[Piece]:
     """Return a whole answer as pieces, in the order of its parts."""
-    # It has been checked as a result, and is no message of anybody.
-    message = Message.model_construct(
-        role="assistant",
-        content=result.content or "" if result.parts is None else result.parts,
-        tool_calls=result.tool_calls or None,
-    )
     index = {call.id: number for number, call in enumerate(result.tool_calls)}
     pieces: list[Piece] = []
-    for part in message.in_order():
-        match part:
-            case TextPart() if part.text:
-                pieces.append(part.text)
+    for item in in_order(result):
+        match item:
+            case TextPart() if item.text:
+                pieces.append(item.text)
             case ThinkingPart():
-                pieces.append(Delta(kind="reasoning", text=part.thinking))
-                if part.signature is not None:
-                    pieces.append(Delta(kind="signature", text=part.signature))
+                pieces.append(Delta(kind="reasoning", text=item.thinking))
+                if item.signature is not None:
+                    pieces.append(Delta(kind="signature", text=item.signature))
             case RedactedThinkingPart():
-                pieces.append(Delta(kind="redacted", text=part.data))
+                pieces.append(Delta(kind="redacted", text=item.data))
             case ToolCall():
-                name, arguments = part.function.name, part.function.arguments
-                pieces.append(Delta(kind="tool_call", text=arguments, index=index[part.id], id=part.id, name=name))
+                name, arguments = item.function.name, item.function.arguments
+                pieces.append(Delta(kind="tool_call", text=arguments, index=index[item.id], id=item.id, name=name))
     return pieces

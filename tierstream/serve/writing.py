@@ -17,7 +17,7 @@ COMMENT: Final = b": alive\n\n"
 
 
 def in_order(result: Result) -> tuple[AnswerItem, ...]:
-    """Return an answer's parts and calls in their order: at least one, which is an empty text where there is nothing."""
+    """Return an answer's parts and calls in their order; an empty text where there is nothing."""
     # The result has been validated, and its content may be empty where the message of a requester may not.
     message = Message.model_construct(
         role="assistant", content=result.parts or result.content or "", tool_calls=result.tool_calls or None

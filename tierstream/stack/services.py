@@ -30,9 +30,16 @@ class Services:
     """Makes the services of one stack; ports are claimed once, here."""
 
     def __init__(
-        self, settings: Settings, plan: Plan, data_dir: Path, config: Path | None, *, dashboard: bool = False
+        self,
+        settings: Settings,
+        plan: Plan,
+        data_dir: Path,
+        config: Path | None,
+        *,
+        dashboard: bool = False,
+        door: bool = False,
     ) -> None:
-        """Claim the ports of the embedded parts, and of the dashboard if it is one, and hold them until `close`.
+        """Claim the ports of the embedded parts, and of the dashboard and the door if wanted, and hold them to `close`.
 
         Raises:
             StackError: A port is in use.
@@ -71,6 +78,10 @@ class Services:
                 settings.dashboard.port, service="dashboard", setting="port", section="dashboard"
             )
             claimed.append(self._dashboard_port)
+        self._door_port: int | None = None
+        if door:
+            self._door_port = claim_port(settings.serve.port, service="serve", setting="port", section="serve")
+            claimed.append(self._door_port)
         self._held = [hold_port(port) for port in claimed]
         self.addresses = Addresses(kafka=kafka, clickhouse=clickhouse, simulator=simulator, simulated=plan.simulated)
 
@@ -157,6 +168,24 @@ class Services:
             env=self._without_keys(self._addressed()),
             health=HealthCheck(kind="http", target=f"{url}/health"),
             url=url,
+        )
+
+    def door(self, command: Sequence[str]) -> Service | None:
+        """Make the service of the door, which needs Kafka and its topics; None if there is none."""
+        if self._door_port is None:
+            return None
+        serve, port = self._settings.serve, self._door_port
+        scheme = "http" if serve.tls_cert is None else "https"
+        ready_file = self._data_dir / "run" / "serve.ready"
+        return Service(
+            name="serve",
+            command=(*command, "--port", str(port)),
+            env={**self._without_keys(self._addressed()), READY_FILE_VARIABLE: str(ready_file)},
+            health=HealthCheck(kind="ready_file", target=str(ready_file)),
+            url=f"{scheme}://{reachable(serve.host)}:{port}/v1",
+            needs=(Need.kafka(self.addresses.kafka),),
+            start_timeout_s=_STAGE_START_S,
+            stop_timeout_s=serve.drain_timeout_s + _DRAIN_MARGIN_S,
         )
 
     def _addressed(self) -> dict[str, str]:

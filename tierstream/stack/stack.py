@@ -26,6 +26,7 @@ from tierstream.stack.together import all_of
 WORKER_COMMAND = (sys.executable, "-m", "tierstream", "worker")
 SINK_COMMAND = (sys.executable, "-m", "tierstream", "sink")
 DASHBOARD_COMMAND = (sys.executable, "-m", "tierstream", "dashboard")
+DOOR_COMMAND = (sys.executable, "-m", "tierstream", "serve")
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SPEED_UP_AFTER_S = 15.0
 """What the stack was started for comes first."""
@@ -46,6 +47,7 @@ class Stack:
         worker_command: Sequence[str] = WORKER_COMMAND,
         sink_command: Sequence[str] = SINK_COMMAND,
         dashboard_command: Sequence[str] | None = None,
+        door_command: Sequence[str] | None = None,
         prepare: Callable[[Addresses], Awaitable[None]] = _nothing_to_prepare,
         on_event: Callable[[StackEvent], None] = lambda _: None,
     ) -> None:
@@ -57,6 +59,7 @@ class Stack:
             worker_command: Run `settings.stack.workers` times.
             sink_command: Run once.
             dashboard_command: Run once, with its port; None: no dashboard.
+            door_command: The same, for the APIs of OpenAI and Anthropic.
             prepare: Awaited when Kafka and ClickHouse answer, before the first worker: topics, migrations.
             on_event: Told what happens; must not block.
         """
@@ -69,6 +72,7 @@ class Stack:
             SINK: tuple(sink_command),
         }
         self._dashboard_command = dashboard_command
+        self._door_command = door_command
         self._prepare = prepare
         self._on_event = on_event
         self._data_dir = settings.stack.data_dir.absolute()
@@ -149,7 +153,12 @@ class Stack:
             clear_state(self._data_dir)
         await self._check_external()
         self._services = services = Services(
-            self._settings, self.plan, self._data_dir, self._config, dashboard=self._dashboard_command is not None
+            self._settings,
+            self.plan,
+            self._data_dir,
+            self._config,
+            dashboard=self._dashboard_command is not None,
+            door=self._door_command is not None,
         )
         self.addresses = services.addresses
         self._supervisor = Supervisor(self._data_dir / "logs", on_event=self._on_event, on_change=self._write_state)
@@ -159,7 +168,10 @@ class Stack:
     async def _start_services(self, supervisor: Supervisor, services: Services) -> None:
         await all_of(self._start_kafka(supervisor, services), *self._start_http(supervisor, services))
         await self._prepare(services.addresses)
-        await all_of(*(supervisor.start(services.stage(name, command)) for name, command in self._stages.items()))
+        clients = [services.stage(name, command) for name, command in self._stages.items()]
+        if door := services.door(self._door_command or ()):
+            clients.append(door)
+        await all_of(*map(supervisor.start, clients))
 
     async def _start_kafka(self, supervisor: Supervisor, services: Services) -> None:
         if process := services.kafka_process:

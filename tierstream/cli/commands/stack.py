@@ -103,7 +103,7 @@ def _noteworthy_breakers(settings: Settings) -> list[TargetReport] | None:
 
 async def _run(ctx: typer.Context) -> bool:
     settings = load_settings(ctx)
-    stack = new_stack(ctx, settings, dashboard=True)
+    stack = new_stack(ctx, settings, with_http=True)
     if not await stack.start():
         return True
     try:
@@ -116,18 +116,25 @@ async def _run(ctx: typer.Context) -> bool:
     return True
 
 
-def new_stack(ctx: typer.Context, settings: Settings, *, dashboard: bool = False) -> "Stack":
-    """Make the stack that the settings describe, with topics and tables ready before its first worker."""
+def new_stack(ctx: typer.Context, settings: Settings, *, with_http: bool = False) -> "Stack":
+    """Make the stack that the settings describe, with topics and tables ready before its first worker.
+
+    Args:
+        ctx: Of the command.
+        settings: Of the deployment.
+        with_http: Whether it has the dashboard and the door too.
+    """
     # It brings the clients of Kafka and ClickHouse, which `down` and `status` need not wait for.
     from tierstream.operations.settings_files import require_files  # noqa: PLC0415
     from tierstream.stack.deployment import prepare, with_addresses  # noqa: PLC0415
-    from tierstream.stack.stack import DASHBOARD_COMMAND, Stack  # noqa: PLC0415
+    from tierstream.stack.stack import DASHBOARD_COMMAND, DOOR_COMMAND, Stack  # noqa: PLC0415
 
     require_files(settings)
     return Stack(
         settings,
         config=invocation(ctx).config_file,
-        dashboard_command=DASHBOARD_COMMAND if dashboard else None,
+        dashboard_command=DASHBOARD_COMMAND if with_http else None,
+        door_command=DOOR_COMMAND if with_http else None,
         prepare=lambda found: prepare(with_addresses(settings, found)),
         on_event=_print_event,
     )

@@ -60,7 +60,7 @@ def read(body: Mapping[str, Any], *, request_id: Identifier, caller: Caller, tar
         "stream": body.get("stream") or False,
         **of_caller(caller, target, body.get("user")),
     }
-    request = validated(Request, fields, {"max_tokens": limit, "user_id": "user"})
+    request = validated(Request, fields, names={"max_tokens": limit, "user_id": "user"})
     options = body.get("stream_options")
     return Asked(
         request=request,

@@ -46,7 +46,6 @@ def completion(asked: Asked, result: Result) -> dict[str, Any]:
             }
         ],
         "usage": completion_usage(result),
-        "service_tier": None,
         "tierstream": routing_of(result),
     }
 

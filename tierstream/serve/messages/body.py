@@ -130,6 +130,9 @@ class SystemTurn(BodyPart):
     content: str | tuple[TextBlock, ...]
 
 
+Turn = Annotated[UserTurn | SpokenTurn | SystemTurn, Field(discriminator="role")]
+
+
 class ToolDefinition(BodyPart):
     """A tool that the client runs."""
 
@@ -181,7 +184,7 @@ class MessagesBody(BodyPart):
 
     model: str
     max_tokens: int
-    messages: tuple[Annotated[UserTurn | SpokenTurn | SystemTurn, Field(discriminator="role")], ...]
+    messages: Annotated[tuple[Turn, ...], Field(min_length=1)]
     system: str | tuple[TextBlock, ...] | None = None
     tools: tuple[ToolDefinition, ...] | None = None
     tool_choice: Choice | None = None

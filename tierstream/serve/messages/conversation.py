@@ -1,7 +1,7 @@
 """Turns of Anthropic's messages as messages of a Request.
 
-The results of calls are blocks of the user's turn there, and messages of their own here: they come first, then what else
-the user says. Source: https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls.
+The results of calls are blocks of the user's turn there, and messages of their own here: they come first, then what
+else the user says. Source: https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls.
 """
 
 import json
@@ -47,30 +47,28 @@ from topics.messages import (
 SeenPart = TextPart | ImagePart | FilePart
 
 
-def messages_of(turns: Sequence[UserTurn | SpokenTurn | SystemTurn], at: str = "") -> tuple[Message, ...]:
+def messages_of(turns: Sequence[UserTurn | SpokenTurn | SystemTurn]) -> tuple[Message, ...]:
     """Translate turns.
-
-    Args:
-        turns: As the body has them.
-        at: Where the turn is in the body, where that is not among its messages.
 
     Raises:
         DoorError: There is something in one that records don't take.
     """
     messages: list[Message] = []
     for number, turn in enumerate(turns):
-        path = at or f"messages[{number}].content"
+        path = f"messages[{number}].content"
         match turn:
             case UserTurn():
                 messages += _of_user(turn, path)
             case SpokenTurn():
                 messages.append(_of_assistant(turn, path))
-            case SystemTurn(content=str(text)):
-                messages.append(Message(role="system", content=text))
-            case SystemTurn(content=blocks):
-                parts = tuple(_text(block) for block in blocks if isinstance(block, TextBlock))
-                messages.append(Message(role="system", content=parts))
+            case SystemTurn():
+                messages.append(system_message(turn.content))
     return tuple(messages)
+
+
+def system_message(content: str | tuple[TextBlock, ...]) -> Message:
+    """Translate what the system says."""
+    return Message(role="system", content=content if isinstance(content, str) else tuple(map(_text, content)))
 
 
 def cached_to_here(messages: tuple[Message, ...], cache_control: CacheControl) -> tuple[Message, ...]:

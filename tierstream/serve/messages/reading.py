@@ -12,17 +12,14 @@ from tierstream.serve.messages.body import (
     Choice,
     MessagesBody,
     OutputConfig,
-    SystemTurn,
-    TextBlock,
     Thinking,
     ToolDefinition,
 )
-from tierstream.serve.messages.conversation import cached_to_here, messages_of
-from tierstream.serve.reading import located, model_named, of_caller, refuse, unserved, validated
+from tierstream.serve.messages.conversation import cached_to_here, messages_of, system_message
+from tierstream.serve.reading import located, model_named, of_caller, refuse, request_of, unserved, validated
 from tierstream.serve.surface import Asked, Caller, DoorError, Targets
 from topics.base import MAX_ID_LENGTH, Identifier
-from topics.messages import FunctionTool, Message, NamedFunction, NamedTool, Tool, ToolChoice
-from topics.requests import Params, Request
+from topics.messages import FunctionTool, NamedFunction, NamedTool, Tool, ToolChoice
 
 _VERSION: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _OLDEST_VERSION: Final = "2023-06-01"
@@ -57,8 +54,6 @@ def read(
     _check_tools(body.get("tools"))
     target = targets.target(model_named(body))
     read = validated(MessagesBody, body)
-    if read.stop_sequences is not None and len(read.stop_sequences) > 4:  # noqa: PLR2004 - of Params.stop
-        raise DoorError(400, "unsupported_value", "at most 4 are served here", param="stop_sequences")
     user = read.metadata.user_id if read.metadata else None
     params = {
         "max_tokens": read.max_tokens,
@@ -68,7 +63,8 @@ def read(
         "reasoning_effort": _effort(read.thinking, read.output_config),
         "service_tier": None if read.service_tier == "auto" else read.service_tier,
     }
-    messages = _system(read.system) + messages_of(read.messages)
+    system = (system_message(read.system),) if read.system else ()
+    messages = system + messages_of(read.messages)
     config = read.output_config
     fields = {
         "request_id": request_id,
@@ -81,7 +77,7 @@ def read(
         "stream": bool(read.stream),
         **of_caller(caller, target, None if user is None else _short(user)),
     }
-    request = validated(Request, fields, _NAMES)
+    request = request_of(fields, _NAMES)
     return Asked(request=request, target=target, streams=request.stream, created_s=now_s)
 
 
@@ -97,12 +93,6 @@ def _check_tools(tools: object) -> None:
     for number, tool in enumerate(tools if isinstance(tools, list) else ()):
         if isinstance(tool, Mapping) and tool.get("type") not in (None, "custom"):
             raise unserved(tool["type"], f"tools[{number}].type", "give a tool with an input_schema")
-
-
-def _system(system: str | tuple[TextBlock, ...] | None) -> tuple[Message, ...]:
-    if not system:
-        return ()
-    return messages_of((SystemTurn(role="system", content=system),), at="system")
 
 
 def _tool(tool: ToolDefinition, path: str) -> Tool:

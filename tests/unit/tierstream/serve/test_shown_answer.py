@@ -3,6 +3,7 @@
 from uuid import UUID
 
 import pytest
+
 from tierstream.serve.shown_answer import ShownAnswer
 from tierstream.serve.surface import DoorError
 from topics.events import Chunk
