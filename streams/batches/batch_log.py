@@ -69,6 +69,8 @@ class BatchLog:
         self._reader = reader or TopicReader(settings.kafka)
         self._batches: dict[str, BatchState] = {}
         self._files: dict[str, tuple[File, int]] = {}
+        self._deleted: dict[str, int] = {}
+        """When files were deleted, ms since the epoch: those of results have no record that could be dropped."""
         self._positions: dict[TopicPartition, int] = {}
         self._moved = asyncio.Condition()
 
@@ -119,7 +121,9 @@ class BatchLog:
                 self._forget(raw.timestamp)
                 self._files[record.file_id] = (record, raw.timestamp)
             case FileDeleted():
+                self._forget(raw.timestamp)
                 self._files.pop(record.file_id, None)
+                self._deleted[record.file_id] = raw.timestamp
             case BatchProgress() | BatchCancelled() | BatchEnded():
                 # Of a batch that is no longer kept the last records may still be there.
                 if (state := self._batches.get(record.batch_id)) is not None:
@@ -133,6 +137,10 @@ class BatchLog:
         """Return a file that is there."""
         found = self._files.get(file_id)
         return None if found is None else found[0]
+
+    def is_deleted(self, file_id: str) -> bool:
+        """Whether a file was deleted."""
+        return file_id in self._deleted
 
     def batches(self, owner: str | None = None) -> list[BatchState]:
         """List batches, the newest first; None: whoever made them."""
@@ -158,6 +166,8 @@ class BatchLog:
             del self._batches[first.batch.batch_id]
         while self._files and next(iter(self._files.values()))[1] < oldest:
             del self._files[next(iter(self._files))]
+        while self._deleted and next(iter(self._deleted.values())) < oldest:
+            del self._deleted[next(iter(self._deleted))]
 
     def _has_reached(self, ends: Iterable[tuple[TopicPartition, int]]) -> bool:
         return all(self._positions.get(tp, -1) >= end for tp, end in ends)

@@ -103,14 +103,18 @@ class BatchRun:
 
     async def look(self) -> None:
         """See whether no more lines are wanted, and write down how far the batch is where that is due."""
-        if is_stopped(self._state, self._clock()):
-            self._stopping.set()
+        self._see_whether_to_stop()
         due = self._written_at + timedelta(seconds=self._settings.progress_s)
         if self._is_recalled and self._unwritten and self._clock() >= due:
             await self._write_progress()
 
+    def _see_whether_to_stop(self) -> None:
+        if is_stopped(self._state, self._clock()):
+            self._stopping.set()
+
     async def _serve(self) -> None:
         await self._recall()
+        self._see_whether_to_stop()
         await self._send()
         await unless(self._stopping.wait(), self._until_answered())
         if not self._is_complete:
@@ -131,9 +135,9 @@ class BatchRun:
         for stretch in self._batch.stretches:
             left = await self._requests(stretch)
             while left:
-                room = await unless(self._stopping.wait(), self._slots.take(min(len(left), _AT_ONCE)))
-                if not room:
+                if self._stopping.is_set():
                     return
+                room = await unless(self._stopping.wait(), self._slots.take(min(len(left), _AT_ONCE))) or 0
                 # What has its result by now was sent by whoever owned the batch before.
                 wanted = [line for line in left[:room] if line[0] not in self._answered]
                 self._slots.give(room - len(wanted))

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from starlette.types import Receive
 
 from streams.config.settings import Settings
+from tierstream.serve.batches.store import BatchStore
 from tierstream.serve.bodies import until_gone
 from tierstream.serve.exchange import Exchange
 from tierstream.serve.keys import KeyRing
@@ -58,6 +59,7 @@ class Door:
         counts: For metrics.
         cancellations: For clients who go away, where `serve.on_disconnect` says so.
         clock: Seconds since the epoch.
+        batches: Has files and batches; None: they are not served.
     """
 
     settings: Settings
@@ -68,6 +70,7 @@ class Door:
     counts: DoorCounts
     clock: Callable[[], float]
     cancellations: Cancellations = field(default_factory=NoCancellations)
+    batches: BatchStore | None = None
     _waiting: set["asyncio.Future[None]"] = field(default_factory=set)
     is_closing: bool = False
     """Whether nobody may wait any more."""

@@ -31,7 +31,7 @@ from topics.batches import (
 )
 from topics.codec import decode
 from topics.feedback import Cancellation
-from topics.registry import BATCHES, FILES, REQUESTS, RESULTS
+from topics.registry import BATCHES, FILES, RESULTS
 from topics.requests import Request
 from topics.results import CANCELLED, Result, ResultError, ResultStatus
 from topics.tasks import Source
@@ -153,10 +153,11 @@ class Deployment:
         published = self.log.published
         new, self._read = published[self._read :], len(published)
         cancelled = {record.request_id for record in published if isinstance(record, Cancellation)}
-        for record in new:
-            if isinstance(record, Request) and record.request_id not in self.answered:
-                if record.request_id not in {waiting.request_id for waiting in self._waiting}:
-                    self._waiting.append(record)
+        known = self.answered.keys() | {request.request_id for request in self._waiting}
+        for request in (record for record in new if isinstance(record, Request)):
+            if request.request_id not in known:
+                known.add(request.request_id)
+                self._waiting.append(request)
         for request in [one for one in self._waiting if one.request_id in cancelled]:
             self._waiting.remove(request)
             self._publish(request.request_id, ResultStatus.REJECTED)
@@ -359,6 +360,23 @@ async def test_a_batch_that_ended_twice_ended_the_first_time():
     assert deployment.state.ended.completed == 1
 
 
+async def take(step: str, deployment: Deployment) -> None:
+    match step:
+        case "answer":
+            deployment.answer_now(1)
+        case "answer two":
+            deployment.answer_now(2)
+        case "fail":
+            deployment.answer_now(1, ResultStatus.FAILED)
+        case "look":
+            await deployment.look()
+        case "crash":
+            await deployment.crash()
+            await deployment.start()
+        case "cancel":
+            deployment.cancel()
+
+
 STEPS = st.lists(
     st.sampled_from(("answer", "answer two", "fail", "look", "crash", "wait", "cancel")), min_size=3, max_size=25
 )
@@ -376,23 +394,9 @@ def test_whatever_happens_each_line_is_answered_once_and_counted(lines, refused,
     async def scenario() -> None:
         deployment = await served(lines, refused={number for number in refused if number < lines}, stretch=stretch)
         for step in steps:
-            match step:
-                case "answer":
-                    deployment.answer_now(1)
-                case "answer two":
-                    deployment.answer_now(2)
-                case "fail":
-                    deployment.answer_now(1, ResultStatus.FAILED)
-                case "look":
-                    await deployment.look()
-                case "wait":
-                    for _ in range(yields):
-                        await asyncio.sleep(0)
-                case "crash":
-                    await deployment.crash()
-                    await deployment.start()
-                case "cancel":
-                    deployment.cancel()
+            await take(step, deployment)
+            for _ in range(yields if step == "wait" else 0):
+                await asyncio.sleep(0)
         await deployment.finish()
         await deployment.crash()
         check(deployment)
