@@ -315,9 +315,7 @@ def test_tokens_are_counted_without_a_limit_and_images_not_as_text():
 roles = st.sampled_from(("user", "assistant", "system"))
 blocks = st.fixed_dictionaries(
     {"type": st.sampled_from(("text", "image", "tool_use", "tool_result", "thinking", "document"))},
-    optional={
-        name: json_values for name in ("text", "source", "id", "name", "input", "tool_use_id", "content", "signature")
-    },
+    optional=dict.fromkeys(("text", "source", "id", "name", "input", "tool_use_id", "content", "signature"), json_values),
 )
 
 
