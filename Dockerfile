@@ -1,4 +1,4 @@
-# The image of workers, sink, topic creation and simulator. Kafka and ClickHouse run elsewhere, so the embedded
+# The image of workers, sink, door, topic creation and simulator. Kafka and ClickHouse run elsewhere, so the embedded
 # stack's extra (a Java runtime and the ClickHouse engine) stays out.
 # The full image has a compiler, which faust-streaming needs where it has no wheel (ARM).
 FROM python:3.13.11 AS build

@@ -223,9 +223,9 @@ class Message(Record):
     """One chat message in OpenAI's shape."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | tuple[Part, ...] | None
+    content: str | Annotated[tuple[Part, ...], Field(fail_fast=True)] | None
     name: Label | None = None
-    tool_calls: Annotated[tuple[ToolCall, ...] | None, WHERE_GIVEN] = None
+    tool_calls: Annotated[Annotated[tuple[ToolCall, ...], Field(fail_fast=True)] | None, WHERE_GIVEN] = None
     """Of the assistant."""
     tool_call_id: Annotated[CallId | None, WHERE_GIVEN] = None
     """Of a tool: which call its content is the result of."""

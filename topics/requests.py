@@ -86,7 +86,7 @@ class Params(Record):
     max_tokens: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    stop: Annotated[tuple[str, ...], Field(max_length=4)] | None = None
+    stop: Annotated[tuple[str, ...], Field(max_length=4, fail_fast=True)] | None = None
     seed: int | None = None
     reasoning_effort: Annotated[
         Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None, WHERE_GIVEN
@@ -115,7 +115,7 @@ class Request(Record):
     SCHEMA: ClassVar[str] = "request/1"
 
     request_id: Identifier
-    # One bad message is reason enough: a megabyte of them would take seconds to list.
+    # One bad message is reason enough, and one bad part of it: a megabyte of them would take seconds to list.
     messages: Annotated[tuple[Message, ...], Field(min_length=1), FailFast()]
     conversation_id: Identifier | None = None
     user_id: Label | None = None
@@ -125,7 +125,7 @@ class Request(Record):
     response_schema: JsonSchema | None = None
     response_format: Annotated[ResponseFormat | None, WHERE_GIVEN] = None
     """OpenAI's way to ask for JSON; `response_schema` is the short one."""
-    tools: Annotated[tuple[Tool, ...], Field(max_length=_MOST_TOOLS), WHERE_ANY] = ()
+    tools: Annotated[tuple[Tool, ...], Field(max_length=_MOST_TOOLS, fail_fast=True), WHERE_ANY] = ()
     tool_choice: Annotated[ToolChoice | None, WHERE_GIVEN] = None
     parallel_tool_calls: Annotated[bool | None, WHERE_GIVEN] = None
     context: RequestContext = RequestContext()

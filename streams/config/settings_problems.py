@@ -19,6 +19,8 @@ STANDARD_VARIABLES: Final = {
 
 _SECTION: Final = re.compile(r'field "(\w+)"')
 _ALIKE: Final = 0.85
+_OF_KUBERNETES: Final = ("SERVICE_HOST", "SERVICE_PORT")
+"""They are much like `SERVE__HOST`, and nobody has mistyped them."""
 _WORDS: Final[Mapping[str, str]] = {
     "missing": "is missing",
     "int_type": "must be a whole number",
@@ -98,7 +100,7 @@ def unknown_variables(model: type[BaseModel], environ: Mapping[str, str]) -> lis
     for variable, value in sorted(environ.items()):
         name = variable.upper().removeprefix(VARIABLE_PREFIX)
         section = name.partition(NESTED)[0].lower()
-        if name == variable.upper() or not value or section in model.model_fields:
+        if name == variable.upper() or not value or section in model.model_fields or name.startswith(_OF_KUBERNETES):
             continue
         nearest = get_close_matches(name.replace(NESTED, "_"), alike, n=1, cutoff=_ALIKE)
         if nearest:

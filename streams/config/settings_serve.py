@@ -26,7 +26,7 @@ class ServeSettings(Section):
     tls_cert: Path | None = None
     """PEM of the certificate with its chain; with `tls_key` the door speaks HTTPS."""
     tls_key: Path | None = None
-    models: dict[str, str] = {}
+    models: dict[str, str] = Field(default_factory=dict)
     """What else `model` may say in a body, and what it stands for. `*` is every name that nothing else has; where it
     is empty they are refused."""
     service_class: ServiceClass = ServiceClass.STANDARD

@@ -64,6 +64,7 @@ async def _up(data_dir: Path) -> AsyncIterator[StackState]:
         **clean_environment(),
         **{f"TIERSTREAM_STACK__{port}": "0" for port in ports},
         "TIERSTREAM_DASHBOARD__PORT": "0",
+        "TIERSTREAM_SERVE__PORT": "0",
         "TIERSTREAM_STACK__DATA_DIR": str(data_dir),
     }
     process = await asyncio.create_subprocess_exec(

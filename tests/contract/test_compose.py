@@ -59,7 +59,8 @@ def test_environment_variables_are_ones_that_the_program_reads():
     for name, service in OWN.items():
         given = set(service.get("environment", {}))
         unknown = {v for v in given - SHARED - PROCESS if not is_setting(v)}
-        assert unknown == (keys if name == "worker" else set()), name
+        own = {"worker": keys, "serve": {settings.serve.keys_env}}
+        assert unknown == own.get(name, set()), name
     assert SERVICES["worker"]["environment"][SIMULATOR_URL_VARIABLE] == "http://simulator:8089"
     assert SERVICES["simulator"]["command"][-1] == "8089"
 
@@ -113,6 +114,11 @@ def test_a_worker_is_given_the_time_to_finish_its_calls():
     assert SERVICES["worker"]["stop_grace_period"] == "45s"
     assert load().delivery.drain_timeout_s + 15 < 45
     assert all(service["init"] for service in OWN.values())
+
+
+def test_a_door_is_given_the_time_to_finish_its_answers():
+    assert SERVICES["serve"]["stop_grace_period"] == "45s"
+    assert load().serve.drain_timeout_s + 15 < 45
 
 
 def test_nothing_starts_before_what_it_needs():

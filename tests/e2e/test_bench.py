@@ -42,6 +42,16 @@ async def test_the_pipeline_under_a_little_load(tmp_path):
 
 
 @pytest.mark.slow
+async def test_the_door_beside_kafka(tmp_path):
+    code, stdout, stderr = await bench(tmp_path, "door", "--rates", "10", "--duration", "2", "--json")
+    assert code == 0, stderr
+    [load] = json.loads(stdout)["loads"]
+    assert [(load[way]["requests"], load[way]["missing"]) for way in ("kafka", "door")] == [(20, 0), (20, 0)]
+    assert {"door", "broker", "worker", "client"} <= load["door"]["cpu_ms"].keys()
+    assert load["added_p50_ms"] is not None
+
+
+@pytest.mark.slow
 async def test_a_worker_that_is_killed_loses_nothing(tmp_path):
     options = ("--rates", "20", "--duration", "4", "--warm-up", "1", "--latency-ms", "100", "--no-limit", "--json")
     code, stdout, stderr = await bench(tmp_path, "pipeline", "--kill", *options)

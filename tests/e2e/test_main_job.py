@@ -17,7 +17,7 @@ from tierstream.stack.state import read_state
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SERVICES = {"kafka", "clickhouse", "simulator", "dashboard", "worker-1", "sink"}
+SERVICES = {"kafka", "clickhouse", "simulator", "dashboard", "worker-1", "sink", "serve"}
 
 
 class CommandLine:
@@ -31,6 +31,7 @@ class CommandLine:
             **clean_environment(),
             **{f"TIERSTREAM_STACK__{port}": "0" for port in ports},
             "TIERSTREAM_DASHBOARD__PORT": "0",
+            "TIERSTREAM_SERVE__PORT": "0",
             "TIERSTREAM_STACK__SIMULATOR_TIME_SCALE": "0.05",
             "TIERSTREAM_KAFKA__PARTITIONS": "3",
             "COLUMNS": "200",
@@ -89,6 +90,9 @@ async def test_status_shows_every_part(stack):
     [pages] = [service["url"] for service in found["services"] if service["name"] == "dashboard"]
     async with aiohttp.ClientSession() as session, session.get(pages) as answer:
         assert "No requests yet in the last 30 days" in await answer.text()
+    [door] = [service["url"] for service in found["services"] if service["name"] == "serve"]
+    async with aiohttp.ClientSession() as session, session.get(f"{door}/models") as answer:
+        assert "auto" in {model["id"] for model in (await answer.json())["data"]}
     assert "already running" in (await stack.run("up", "--detach"))[1]
     # Nothing but the data folder comes to be where the user works.
     assert {path.name for path in stack.folder.iterdir()} == {".tierstream"}

@@ -51,6 +51,20 @@ def read(surface, body, *, caller=None, headers=None):
     )
 
 
+def request_or_status(surface, body):
+    """Return what a body is read as, or the status with which it is refused."""
+    try:
+        return read(surface, body).request
+    except DoorError as error:
+        return error.status
+
+
+def is_request_or_refused(surface, body):
+    """Tell whether a body is read as a request that the topic takes, or refused as one that is wrong."""
+    outcome = request_or_status(surface, body)
+    return outcome == 400 or Request.model_validate_json(outcome.model_dump_json(), strict=True) == outcome
+
+
 def asked(request=QUESTION, **more):
     return Asked(request=request, target=Target("auto"), streams=False, created_s=SETTLED_S - 9, token="t0k", **more)
 

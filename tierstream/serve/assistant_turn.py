@@ -1,5 +1,6 @@
 """A turn of the assistant, put together from the blocks or items in which APIs give it."""
 
+from tierstream.serve.surface import DoorError
 from topics.messages import AnswerPart, Message, TextPart, ToolCall, ToolCallPlace
 
 
@@ -8,24 +9,23 @@ class AssistantTurn:
 
     def __init__(self) -> None:
         self._items: list[AnswerPart | ToolCall] = []
+        self._calls: dict[str, ToolCall] = {}
 
     def __bool__(self) -> bool:
         """Whether there is anything in it."""
         return bool(self._items)
 
-    def add(self, item: AnswerPart | ToolCall) -> None:
-        """Take in what comes next.
+    def add(self, item: AnswerPart | ToolCall, path: str) -> None:
+        """Take in what comes next, which stands at `path` in the body.
 
         Raises:
-            ValueError: A call has the id of another one, so that their results could not be told apart.
+            DoorError: A call has the id of another one, so that their results could not be told apart.
         """
-        if isinstance(item, ToolCall) and item.id in {call.id for call in self._calls}:
-            raise ValueError("another call of the turn has the same id")
+        if isinstance(item, ToolCall):
+            if item.id in self._calls:
+                raise DoorError(400, "invalid_request", "another call of the turn has the same id", param=path)
+            self._calls[item.id] = item
         self._items.append(item)
-
-    @property
-    def _calls(self) -> list[ToolCall]:
-        return [item for item in self._items if isinstance(item, ToolCall)]
 
     def message(self) -> Message:
         """Return it as a message; calls behind everything else need no place among the parts."""
@@ -37,7 +37,7 @@ class AssistantTurn:
             else:
                 parts += [*behind, item]
                 behind = []
-        return Message(role="assistant", content=_content(parts), tool_calls=tuple(self._calls) or None)
+        return Message(role="assistant", content=_content(parts), tool_calls=tuple(self._calls.values()) or None)
 
 
 def _content(parts: list[AnswerPart]) -> str | tuple[AnswerPart, ...] | None:

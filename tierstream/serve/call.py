@@ -1,6 +1,5 @@
 """One HTTP request: who asks, and how they are answered, in the words and headers of the API that they speak."""
 
-import json
 import logging
 import math
 import time
@@ -9,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
 from tierstream.serve.bodies import ClientGoneError, read_headers
@@ -118,7 +118,7 @@ class Call:
 
     async def _respond(self, status: int, body: Mapping[str, Any], headers: RawHeaders) -> None:
         self.status = status
-        data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        data = to_json(body)
         headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(data))]
         await self._start(status, headers)
         await self._send({"type": "http.response.body", "body": data, "more_body": False})

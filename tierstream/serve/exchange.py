@@ -47,6 +47,7 @@ class RequestSender:
         self._clock = clock
         self._opening = asyncio.Lock()
         self._publisher: Publisher | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def send(self, request: Request) -> Delivered:
         """Return when all in-sync replicas have the request.
@@ -73,13 +74,14 @@ class RequestSender:
         except RecordTooLargeError as error:
             raise DoorError(413, "request_too_large", str(error)) from None
         except (DeliveryError, KafkaError, OSError):
-            await self._drop(publisher)
+            self._drop(publisher)
             raise without_kafka() from None
         return delivered
 
     async def close(self) -> None:
         """Leave the broker."""
-        await self._drop(self._publisher)
+        self._drop(self._publisher)
+        await asyncio.gather(*self._leaving, return_exceptions=True)
 
     async def _opened(self) -> Publisher:
         async with self._opening:
@@ -89,10 +91,13 @@ class RequestSender:
                 self._publisher = publisher
             return self._publisher
 
-    async def _drop(self, publisher: Publisher | None) -> None:
+    def _drop(self, publisher: Publisher | None) -> None:
+        """Use another producer from now on; what this one still has in hand takes its time to fail too."""
         if publisher is not None and self._publisher is publisher:
             self._publisher = None
-            await publisher.__aexit__(None, None, None)
+            leaving = asyncio.create_task(publisher.__aexit__(None, None, None))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
 
 
 class PendingAnswer:

@@ -3,8 +3,10 @@
 A key has 256 random bits, so one round of SHA-256 is enough: there is nothing to guess from, as there is of a password.
 """
 
+import asyncio
 import hashlib
 import json
+import logging
 import os
 import secrets
 import tomllib
@@ -22,7 +24,10 @@ from tierstream.serve.rate_limits import Allowance, TokenBucket
 from tierstream.serve.surface import Caller, DoorError
 from topics.base import Label, Tier
 
+log = logging.getLogger(__name__)
+
 _PREFIX: Final = "ts-"
+_LOOK_S: Final = 5.0
 _SHORTEST: Final = 24
 """Characters of a key that somebody has made up."""
 
@@ -150,6 +155,35 @@ def load_keys(serve: ServeSettings, environment: Mapping[str, str] = os.environ)
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SettingsError(f"keys of the door: there are two of the name {', '.join(twice)}")
     return entries
+
+
+async def follow_keys(ring: KeyRing, serve: ServeSettings, every_s: float = _LOOK_S) -> None:
+    """Take over what changes in the file of keys, without end; one that can't be read changes nothing.
+
+    Args:
+        ring: That lets callers in.
+        serve: Names the file.
+        every_s: How often it is looked at, in seconds.
+    """
+    path = serve.keys_file
+    before = None if path is None else _changed_at(path)
+    while True:
+        await asyncio.sleep(every_s)
+        if path is None or (changed := _changed_at(path)) == before:
+            continue
+        before = changed
+        try:
+            ring.replace(load_keys(serve) or ())
+            log.info("%s was read anew", path)
+        except SettingsError as error:
+            log.error("the keys stay as they were: %s", error)  # noqa: TRY400 - it says all
+
+
+def _changed_at(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def read_keys(path: Path) -> list[KeyEntry]:

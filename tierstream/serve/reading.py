@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticSerializationError, to_json
 
 from tierstream.serve.surface import Caller, DoorError, Target
@@ -14,7 +14,14 @@ from topics.requests import Request
 
 M = TypeVar("M", bound=BaseModel)
 
+_LONGEST_PATH: Final = 200
+"""Characters: keys of objects are part of it, and those come from outside."""
 _TYPE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+
+
+T = TypeVar("T")
+Several = Annotated[tuple[T, ...], Field(fail_fast=True)]
+"""A list in a body. One that is wrong is reason enough: a megabyte of them would take seconds to list."""
 
 
 class BodyPart(BaseModel):
@@ -40,7 +47,9 @@ def validated(model: type[M], data: object, *, names: Mapping[str, str] | None =
     except ValidationError as error:
         raise _invalid(error, data, names or {}, at) from None
     except PydanticSerializationError:
-        raise DoorError(400, "invalid_request", "the body has text that is not Unicode") from None
+        raise DoorError(
+            400, "invalid_request", "the body is nested too deep, or has text that is not Unicode"
+        ) from None
 
 
 def request_of(fields: Mapping[str, Any], names: Mapping[str, str]) -> Request:
@@ -99,6 +108,22 @@ def unserved(kind: object, path: str, what: str) -> DoorError:
     """
     name = kind if isinstance(kind, str) and _TYPE_NAME.fullmatch(kind) else "this type"
     return DoorError(400, "unsupported_value", f"{name} is not served here: {what}", param=path)
+
+
+def check_tools(tools: object, served: tuple[str | None, ...], what: str) -> None:
+    """Refuse tools by the names of their types: a vendor runs them, or its models alone know what they take.
+
+    Args:
+        tools: As the body has them; what is none at all is for the record to refuse.
+        served: The types that are served.
+        what: What is served instead.
+
+    Raises:
+        DoorError: One has another type.
+    """
+    for number, tool in enumerate(tools if isinstance(tools, list) else ()):
+        if isinstance(tool, Mapping) and tool.get("type") not in served:
+            raise unserved(tool.get("type"), f"tools[{number}].type", what)
 
 
 def of_caller(caller: Caller, target: Target, user: str | None) -> dict[str, Any]:
@@ -176,4 +201,6 @@ def _path(steps: list[str | int], names: Mapping[str, str], at: str) -> str:
         steps = steps[1:]
     if steps:
         steps = [names.get(str(steps[0]), steps[0]), *steps[1:]]
-    return "".join([at, *(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)]).removeprefix(".")
+    return "".join([at, *(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)]).removeprefix(".")[
+        :_LONGEST_PATH
+    ]

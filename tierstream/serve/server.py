@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,17 +25,13 @@ from tierstream.serve.batches.store import new_batch_store
 from tierstream.serve.door import Door
 from tierstream.serve.exchange import Exchange, RequestSender
 from tierstream.serve.http_protocol import ConnectionLimits, bounded_protocol
-from tierstream.serve.keys import KeyRing, load_keys
+from tierstream.serve.keys import KeyRing, follow_keys, load_keys
 from tierstream.serve.surface import Surface
 from tierstream.serve.targets import DeploymentTargets
 from tierstream.stack.dependencies import Dependency, kafka_is_away
 from tierstream.stack.service_process import announce_ready, stop_signal
 from topics.registry import BATCHES, FILES
 
-log = logging.getLogger(__name__)
-
-_RELOAD_S: Final = 5.0
-"""How often the file of keys is looked at."""
 _CLOSE_S: Final = 5.0
 """For clients to take the last of their streams."""
 _KEEP_ALIVE_S: Final = 75
@@ -94,7 +89,7 @@ async def serve(
             return
         door, monitoring, following = started
         await running.enter_async_context(kafka.watched())
-        server = _Server(_config(settings, new_app(door, monitoring), port))
+        server = new_server(settings.serve, new_app(door, monitoring), port)
         stopping = asyncio.create_task(_stop_when_asked(server, door, stop, settings.serve.drain_timeout_s))
         starting = asyncio.create_task(_when_started(server, monitoring, on_ready))
         try:
@@ -130,7 +125,7 @@ async def _door(
         closing.push_async_callback(batches.close)
         ready = [asyncio.Event(), asyncio.Event(), asyncio.Event()]
         following = asyncio.gather(
-            board.run(ready[0]), settled.run(ready[1]), batches.log.run(ready[2]), _reload(keys, settings)
+            board.run(ready[0]), settled.run(ready[1]), batches.log.run(ready[2]), follow_keys(keys, settings.serve)
         )
         closing.push_async_callback(_ended, following)
         for event in ready:
@@ -157,34 +152,21 @@ async def _ended(following: "asyncio.Future[Any]") -> None:
         await following
 
 
-async def _reload(keys: KeyRing, settings: Settings) -> None:
-    """Take over what changes in the file of keys; one that can't be read changes nothing."""
-    path = settings.serve.keys_file
-    if path is None:
-        await asyncio.Event().wait()
-        return
-    before = path.stat().st_mtime_ns
-    while True:
-        await asyncio.sleep(_RELOAD_S)
-        try:
-            changed = path.stat().st_mtime_ns
-            if changed != before:
-                before = changed
-                keys.replace(load_keys(settings.serve) or ())
-                log.info("the keys of %s are read anew", path)
-        except (OSError, SettingsError) as error:
-            log.error("the keys stay as they were: %s", error)  # noqa: TRY400 - it says all
+def new_server(serve: ServeSettings, app: ASGIApp, port: int) -> uvicorn.Server:
+    """Make the web server, which leaves signals to the process.
 
-
-def _config(settings: Settings, app: ASGIApp, port: int) -> uvicorn.Config:
-    serve = settings.serve
+    Args:
+        serve: Where it listens, and what it allows.
+        app: What it serves.
+        port: To listen on.
+    """
     limits = ConnectionLimits(
         header_timeout_s=serve.header_timeout_s,
         body_timeout_s=serve.body_timeout_s,
         write_timeout_s=serve.write_timeout_s,
         max_connections=serve.max_connections,
     )
-    return uvicorn.Config(
+    config = uvicorn.Config(
         app,
         host=serve.host,
         port=port,
@@ -202,6 +184,7 @@ def _config(settings: Settings, app: ASGIApp, port: int) -> uvicorn.Config:
         ssl_certfile=serve.tls_cert,
         ssl_keyfile=serve.tls_key,
     )
+    return _Server(config)
 
 
 def _check_tls(serve: ServeSettings) -> None:

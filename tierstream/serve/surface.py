@@ -1,6 +1,6 @@
 """What an HTTP API looks like to the door: how its bodies are read, and how answers, streams and errors are written.
 
-A surface is pure: it knows neither Kafka nor HTTP connections. One file is one surface.
+A surface is pure: it knows neither Kafka nor HTTP connections. One room is one surface.
 """
 
 from collections.abc import Mapping

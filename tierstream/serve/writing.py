@@ -5,6 +5,7 @@ from typing import Any, Final
 from pydantic_core import to_json
 
 from tierstream.serve.surface import Asked
+from topics.events import Delta
 from topics.journal import Usage
 from topics.messages import Message, RedactedThinkingPart, TextPart, ThinkingPart, ToolCall
 from topics.results import Result
@@ -16,13 +17,16 @@ COMMENT: Final = b": alive\n\n"
 """A server-sent comment, which clients pass over."""
 
 
+def said(result: Result) -> Message:
+    """Return an answer as the message of the assistant that a later request has of it."""
+    content = result.parts or result.content or (None if result.tool_calls else "")
+    # A result has been validated as a whole; what is left of it here may be less than a requester has to give.
+    return Message.model_construct(role="assistant", content=content, tool_calls=result.tool_calls or None)
+
+
 def in_order(result: Result) -> tuple[AnswerItem, ...]:
     """Return an answer's parts and calls in their order; an empty text where there is nothing."""
-    # The result has been validated, and its content may be empty where the message of a requester may not.
-    message = Message.model_construct(
-        role="assistant", content=result.parts or result.content or "", tool_calls=result.tool_calls or None
-    )
-    items = tuple(item for item in message.in_order() if isinstance(item, AnswerItem))
+    items = tuple(item for item in said(result).in_order() if isinstance(item, AnswerItem))
     return tuple(item for item in items if not _says_nothing(item)) or (TextPart(type="text", text=""),)
 
 
@@ -61,7 +65,31 @@ def routing_of(result: Result) -> dict[str, Any]:
     }
 
 
+class CallIds:
+    """Ids of the calls of a stream, as the whole answer has them: no two the same, and none without."""
+
+    def __init__(self) -> None:
+        self._ids: dict[int, str] = {}
+
+    def begins(self, piece: Delta) -> bool:
+        """Whether a piece is the first one of its call."""
+        return index_of(piece) not in self._ids
+
+    def of(self, piece: Delta) -> str:
+        """Return the id of the call that a piece belongs to."""
+        index = index_of(piece)
+        if index not in self._ids:
+            known = self._ids.values()
+            self._ids[index] = piece.id if piece.id and piece.id not in known else f"call_{index}"
+        return self._ids[index]
+
+
+def index_of(piece: Delta) -> int:
+    """Return which call a piece belongs to."""
+    return piece.index or 0
+
+
 def server_sent(data: object, event: str | None = None) -> bytes:
     """Write a server-sent event, named where the API names its events."""
     head = b"" if event is None else b"event: " + event.encode() + b"\n"
-    return head + b"data: " + to_json(data) + b"\n\n"
+    return head + b"data: " + to_json(data, inf_nan_mode="null") + b"\n\n"

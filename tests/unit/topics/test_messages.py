@@ -91,3 +91,10 @@ def test_a_request_without_what_is_new_is_written_as_it_was():
     written = request().model_dump_json()
     new = ("tool", "format", "reasoning", "service_tier", "logprobs", '"n"', "model", "is_error", "cache")
     assert not [name for name in new if name in written]
+
+
+@pytest.mark.parametrize("fields", [{"content": [{}] * 1_000}, {"content": "Hi.", "tool_calls": [{}] * 1_000}])
+def test_one_bad_part_is_reason_enough_and_not_all_are_listed(fields):
+    with pytest.raises(ValidationError) as raised:
+        Message(role="assistant", **fields)
+    assert raised.value.error_count() < 10

@@ -84,6 +84,7 @@ def register(app: typer.Typer) -> None:
     group.command(epilog=examples("tierstream bench classify", "tierstream bench classify --workload mixed"))(classify)
     group.command(epilog=examples("tierstream bench start --starts 5"))(start)
     group.command(epilog=examples("tierstream bench idle --seconds 60 --json"))(idle)
+    group.command(epilog=examples("tierstream bench door", "tierstream bench door --rates 50,saturation --json"))(door)
     group.command(epilog=examples("tierstream bench limit", "tierstream bench limit --record-bytes 2048"))(limit)
     group.command(epilog=examples("tierstream bench scale", "tierstream bench scale --workers 10,100 --window-s 600"))(
         scale
@@ -279,6 +280,33 @@ def idle(
 
     found = _on_stack(ctx, lambda stack: measure_idle(stack.folder, settle_s=settle, seconds=seconds))
     _show(found, as_json=as_json)
+
+
+def door(
+    ctx: typer.Context,
+    rates: Annotated[
+        str,
+        typer.Option(
+            callback=_read_rates,
+            metavar="RATE,…",
+            help="Loads: requests a second, or `saturation`, one after the other.",
+        ),
+    ] = "20,saturation",
+    duration: Annotated[float, typer.Option(min=1, help="Seconds of each load.")] = 15.0,
+    in_flight: Annotated[int, typer.Option(min=1, help="Requests without an answer at saturation.")] = 128,
+    as_json: AsJson = False,
+) -> None:
+    """Put the same loads on a stack over Kafka and over HTTP, and show what the door adds to latency and CPU.
+
+    Exit code 1 if an answer is missing.
+    """
+    from tierstream.bench.door import measure_door  # noqa: PLC0415 - the clients take a second to import
+
+    loads = [None if rate.strip() == _SATURATION else float(rate) for rate in rates.split(",")]
+    found = _on_stack(ctx, lambda stack: measure_door(stack, loads, duration, in_flight, _tell))
+    _show(found, as_json=as_json)
+    if not found.complete:
+        raise typer.Exit(FAILED)
 
 
 def limit(

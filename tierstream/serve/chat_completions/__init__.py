@@ -6,7 +6,7 @@ from typing import Any
 from tierstream.serve.chat_completions.events import ChunkWriter
 from tierstream.serve.chat_completions.reading import read
 from tierstream.serve.chat_completions.writing import completion
-from tierstream.serve.openai_errors import openai_error
+from tierstream.serve.openai_shapes import openai_error
 from tierstream.serve.surface import Asked, Caller, DoorError, EventWriter, Targets
 from topics.base import Identifier
 from topics.results import Result

@@ -3,9 +3,9 @@
 from typing import Any, Final
 
 from tierstream.serve.chat_completions.writing import completion_id, completion_usage, logprobs_of
-from tierstream.serve.openai_errors import openai_error
+from tierstream.serve.openai_shapes import openai_error
 from tierstream.serve.surface import Asked, DoorError
-from tierstream.serve.writing import COMMENT, finish_reason, routing_of, server_sent
+from tierstream.serve.writing import COMMENT, CallIds, finish_reason, index_of, routing_of, server_sent
 from topics.answer_assembly import Piece
 from topics.events import Delta
 from topics.results import Result
@@ -24,7 +24,7 @@ class ChunkWriter:
             "created": asked.created_s,
             "model": asked.target.name,
         }
-        self._begun_calls: set[int] = set()
+        self._ids = CallIds()
 
     def begin(self) -> bytes:
         """Write who speaks."""
@@ -61,12 +61,11 @@ class ChunkWriter:
         return COMMENT
 
     def _call(self, piece: Delta) -> dict[str, Any]:
-        index = piece.index or 0
-        if index in self._begun_calls:
+        index = index_of(piece)
+        if not self._ids.begins(piece):
             return {"index": index, "function": {"arguments": piece.text}}
-        self._begun_calls.add(index)
         function = {"name": piece.name or "", "arguments": piece.text}
-        return {"index": index, "id": piece.id or f"call_{index}", "type": "function", "function": function}
+        return {"index": index, "id": self._ids.of(piece), "type": "function", "function": function}
 
     def _choice(
         self,

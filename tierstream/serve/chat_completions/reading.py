@@ -6,20 +6,19 @@ A Request has OpenAI's shapes, so most of a body is one as it is; its record say
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tierstream.serve.reading import model_named, of_caller, refuse, unserved, validated
+from tierstream.serve.openai_shapes import REFUSED, service_tier_of
+from tierstream.serve.reading import check_tools, model_named, of_caller, refuse, unserved, validated
 from tierstream.serve.surface import Asked, Caller, DoorError, Targets
 from topics.base import Identifier
 from topics.requests import Request
 
 _REFUSED: Final = {
+    **REFUSED,
     "functions": "functions are given as tools",
     "function_call": "which function to call is said with tool_choice",
     "audio": "answers are text and tool calls",
     "web_search_options": "nothing here searches the web: give a tool that does",
-    "moderation": "nothing here moderates",
     "logit_bias": "models of several vendors have no tokens in common",
-    "frequency_penalty": "not every model that may answer has it",
-    "presence_penalty": "not every model that may answer has it",
 }
 _REFUSED_OF_MESSAGE: Final = {
     "function_call": "calls are given as tool_calls",
@@ -27,7 +26,6 @@ _REFUSED_OF_MESSAGE: Final = {
 }
 _OF_MESSAGE: Final = ("role", "content", "name", "tool_calls", "tool_call_id")
 _PLAIN_PARAMS: Final = ("temperature", "top_p", "seed", "reasoning_effort", "logprobs", "top_logprobs")
-_USUAL_TIERS: Final = (None, "auto", "default")
 
 
 def read(body: Mapping[str, Any], *, request_id: Identifier, caller: Caller, targets: Targets, now_s: int) -> Asked:
@@ -51,7 +49,7 @@ def read(body: Mapping[str, Any], *, request_id: Identifier, caller: Caller, tar
             **{name: body.get(name) for name in _PLAIN_PARAMS},
             "max_tokens": body.get(limit),
             "stop": _stop(body.get("stop")),
-            "service_tier": None if body.get("service_tier") in _USUAL_TIERS else body["service_tier"],
+            "service_tier": service_tier_of(body.get("service_tier")),
         },
         "response_format": _response_format(body.get("response_format")),
         "tools": tools,
@@ -79,7 +77,9 @@ def _messages(messages: object) -> object:
 
 def _message(message: object, path: str) -> object:
     if not isinstance(message, Mapping):
-        return message
+        raise DoorError(400, "invalid_request", "needs an object", param=path.removesuffix("."))
+    if "role" not in message:
+        raise DoorError(400, "invalid_request", "Field required", param=f"{path}role")
     refuse(message, _REFUSED_OF_MESSAGE, path)
     if message.get("role") == "function":
         raise DoorError(400, "unsupported_value", "results are messages of the role tool", param=f"{path}role")
@@ -112,21 +112,19 @@ def _tools(body: Mapping[str, Any]) -> tuple[object, object]:
     tools, choice = body.get("tools") or (), body.get("tool_choice")
     if not isinstance(tools, list):
         return tools, choice
-    for number, tool in enumerate(tools):
-        if isinstance(tool, Mapping) and tool.get("type") != "function":
-            raise unserved(tool.get("type"), f"tools[{number}].type", "tools are functions")
+    check_tools(tools, ("function",), "tools are functions")
     match choice:
         case {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": [*allowed]}}:
-            names = [_function_name(tool) for tool in allowed]
+            names = set(map(_function_name, allowed)) - {None}
             return [tool for tool in tools if _function_name(tool) in names], mode
         case {"type": kind} if kind != "function":
             raise unserved(kind, "tool_choice.type", "tools are functions")
     return tools, choice
 
 
-def _function_name(tool: object) -> object:
+def _function_name(tool: object) -> str | None:
     match tool:
-        case {"function": {"name": name}}:
+        case {"function": {"name": str(name)}}:
             return name
     return None
 

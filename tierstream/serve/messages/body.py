@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from tierstream.serve.reading import BodyPart
+from tierstream.serve.reading import BodyPart, Several
 from topics.base import JsonSchema
 from topics.messages import CacheControl
 
@@ -54,7 +54,12 @@ class ContentSource(BodyPart):
     """A document that is made of blocks."""
 
     type: Literal["content"]
-    content: str | tuple[Annotated[TextBlock | ImageBlock, Field(discriminator="type")], ...]
+    content: str | Several[Annotated[TextBlock | ImageBlock, Field(discriminator="type")]]
+
+    @property
+    def blocks(self) -> tuple[TextBlock | ImageBlock, ...]:
+        """The blocks: a string is short for one of text."""
+        return (TextBlock(type="text", text=self.content),) if isinstance(self.content, str) else self.content
 
 
 class DocumentBlock(BodyPart):
@@ -76,7 +81,7 @@ class ToolResultBlock(BodyPart):
 
     type: Literal["tool_result"]
     tool_use_id: str
-    content: str | tuple[Annotated[SeenBlock, Field(discriminator="type")], ...] = ""
+    content: str | Several[Annotated[SeenBlock, Field(discriminator="type")]] = ""
     is_error: bool | None = None
     cache_control: CacheControl | None = None
 
@@ -113,21 +118,21 @@ class UserTurn(BodyPart):
     """What a user says, and what came of calls."""
 
     role: Literal["user"]
-    content: str | tuple[Annotated[SeenBlock | ToolResultBlock, Field(discriminator="type")], ...]
+    content: str | Several[Annotated[SeenBlock | ToolResultBlock, Field(discriminator="type")]]
 
 
 class SpokenTurn(BodyPart):
     """What the assistant said."""
 
     role: Literal["assistant"]
-    content: str | tuple[Annotated[SpokenBlock, Field(discriminator="type")], ...]
+    content: str | Several[Annotated[SpokenBlock, Field(discriminator="type")]]
 
 
 class SystemTurn(BodyPart):
     """What the system says in the middle of a conversation."""
 
     role: Literal["system"]
-    content: str | tuple[TextBlock, ...]
+    content: str | Several[TextBlock]
 
 
 Turn = Annotated[UserTurn | SpokenTurn | SystemTurn, Field(discriminator="role")]
@@ -184,15 +189,17 @@ class MessagesBody(BodyPart):
 
     model: str
     max_tokens: int
-    messages: Annotated[tuple[Turn, ...], Field(min_length=1)]
-    system: str | tuple[TextBlock, ...] | None = None
-    tools: tuple[ToolDefinition, ...] | None = None
+    messages: Annotated[Several[Turn], Field(min_length=1)]
+    system: str | Several[TextBlock] | None = None
+    tools: Several[ToolDefinition] | None = None
     tool_choice: Choice | None = None
-    stop_sequences: tuple[str, ...] | None = None
+    stop_sequences: Several[str] | None = None
     temperature: float | None = None
     top_p: float | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
+    output_format: OutputFormat | None = None
+    """As the beta of structured outputs had it, whose clients still send it."""
     metadata: Metadata | None = None
     service_tier: str | None = None
     cache_control: CacheControl | None = None

@@ -6,6 +6,7 @@ else the user says. Source: https://platform.claude.com/docs/en/agents-and-tools
 
 import json
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from tierstream.serve.assistant_turn import AssistantTurn
@@ -24,10 +25,10 @@ from tierstream.serve.messages.body import (
     ThinkingBlock,
     ToolResultBlock,
     ToolUseBlock,
+    UrlSource,
     UserTurn,
 )
 from tierstream.serve.reading import located
-from tierstream.serve.surface import DoorError
 from topics.base import MAX_ID_LENGTH
 from topics.messages import (
     AnswerPart,
@@ -104,15 +105,12 @@ def _of_user(turn: UserTurn, path: str) -> list[Message]:
 
 def _result(block: ToolResultBlock, path: str) -> Message:
     content: str | tuple[SeenPart, ...]
-    if isinstance(block.content, str) and block.cache_control is None:
-        content = block.content
-    elif isinstance(block.content, str):
-        content = (TextPart(type="text", text=block.content, cache_control=block.cache_control),)
+    if isinstance(block.content, str):
+        text = TextPart(type="text", text=block.content)
+        content = block.content if block.cache_control is None else _with_cache((text,), block.cache_control)
     else:
-        parts = [
-            part for number, inner in enumerate(block.content) for part in _seen(inner, f"{path}.content[{number}]")
-        ]
-        content = _with_cache(tuple(parts), block.cache_control)
+        given = [_seen(inner, f"{path}.content[{number}]") for number, inner in enumerate(block.content)]
+        content = _with_cache(tuple(chain.from_iterable(given)), block.cache_control)
     with located(path):
         return Message(role="tool", content=content, tool_call_id=block.tool_use_id, is_error=block.is_error or None)
 
@@ -125,10 +123,7 @@ def _of_assistant(turn: SpokenTurn, path: str) -> Message:
         here = f"{path}[{number}]"
         with located(here):
             item = _spoken(block)
-        try:
-            said.add(item)
-        except ValueError as error:
-            raise DoorError(400, "invalid_request", str(error), param=here) from None
+        said.add(item, here)
     return said.message() if said else Message(role="assistant", content="")
 
 
@@ -167,23 +162,22 @@ def _image(block: ImageBlock) -> ImagePart:
 
 def _document(block: DocumentBlock) -> list[SeenPart]:
     """Translate a document: one that is text or blocks is those, which every model can read; else it is a file."""
-    source, title = block.source, block.title
-    about = [text for text in (title, block.context) if text]
-    parts: list[SeenPart]
+    source = block.source
+    about = (block.context,) if isinstance(source, Base64Source | UrlSource) else (block.title, block.context)
+    parts: list[SeenPart] = [TextPart(type="text", text=text) for text in about if text]
     match source:
         case TextSource():
-            parts = [TextPart(type="text", text="\n\n".join([*about, source.data]))]
-        case ContentSource(content=str(text)):
-            parts = [TextPart(type="text", text="\n\n".join([*about, text]))]
-        case ContentSource(content=blocks):
-            parts = [TextPart(type="text", text=text) for text in about]
-            parts += [_text(inner) if isinstance(inner, TextBlock) else _image(inner) for inner in blocks]  # type: ignore[arg-type]
+            parts.append(TextPart(type="text", text=source.data))
+        case ContentSource():
+            parts += [_text(inner) if isinstance(inner, TextBlock) else _image(inner) for inner in source.blocks]
         case _:
-            given = {"file_data": _data_url(source)} if isinstance(source, Base64Source) else {"file_url": source.url}
-            named = FileSource(**given, filename=title[:MAX_ID_LENGTH] if title else None)
-            parts = [TextPart(type="text", text=block.context)] if block.context else []
-            parts.append(FilePart(type="file", file=named))
+            parts.append(_file(source, block.title))
     return list(_with_cache(tuple(parts), block.cache_control))
+
+
+def _file(source: Base64Source | UrlSource, title: str | None) -> FilePart:
+    given = {"file_data": _data_url(source)} if isinstance(source, Base64Source) else {"file_url": source.url}
+    return FilePart(type="file", file=FileSource(**given, filename=title[:MAX_ID_LENGTH] if title else None))
 
 
 def _data_url(source: Base64Source) -> str:

@@ -13,7 +13,7 @@ from tierstream.serve.messages.writing import (
     tool_block,
 )
 from tierstream.serve.surface import Asked, DoorError
-from tierstream.serve.writing import routing_of, server_sent, usage_of
+from tierstream.serve.writing import CallIds, index_of, routing_of, server_sent, usage_of
 from topics.answer_assembly import Piece
 from topics.events import Delta
 from topics.results import Result
@@ -27,6 +27,7 @@ class MessageWriter:
         self._blocks = 0
         self._open: str | None = None
         """Kind of the last block, until it is closed."""
+        self._ids = CallIds()
         self._calls: dict[int, int] = {}
         """Block of each call."""
 
@@ -42,7 +43,7 @@ class MessageWriter:
             case "text":
                 return self._text(piece.text)
             case "reasoning":
-                return self._thinking() + self._delta(type="thinking_delta", thinking=piece.text)
+                return self._thought(piece.text)
             case "signature":
                 return self._thinking() + self._delta(type="signature_delta", signature=piece.text) + self._close()
             case "redacted":
@@ -69,14 +70,16 @@ class MessageWriter:
         start = b"" if self._open == "text" else self._start("text", text_block(""))
         return start + self._delta(type="text_delta", text=text)
 
+    def _thought(self, text: str) -> bytes:
+        return self._thinking() + self._delta(type="thinking_delta", thinking=text) if text else b""
+
     def _thinking(self) -> bytes:
         return b"" if self._open == "thinking" else self._start("thinking", thinking_block("", ""))
 
     def _call(self, piece: Delta) -> bytes:
-        index = piece.index or 0
-        start = b""
+        index, start = index_of(piece), b""
         if index not in self._calls:
-            block = tool_block(piece.id or f"call_{index}", piece.name or "", {})
+            block = tool_block(self._ids.of(piece), piece.name or "", {})
             start = self._start("tool_use", block)
             self._calls[index] = self._blocks - 1
         if not piece.text:

@@ -16,7 +16,7 @@ from tierstream.serve.messages.body import (
     ToolDefinition,
 )
 from tierstream.serve.messages.conversation import cached_to_here, messages_of, system_message
-from tierstream.serve.reading import located, model_named, of_caller, refuse, request_of, unserved, validated
+from tierstream.serve.reading import check_tools, located, model_named, of_caller, refuse, request_of, validated
 from tierstream.serve.surface import Asked, Caller, DoorError, Targets
 from topics.base import MAX_ID_LENGTH, Identifier
 from topics.messages import FunctionTool, NamedFunction, NamedTool, Tool, ToolChoice
@@ -51,7 +51,7 @@ def read(
     """
     _check_version(headers.get("anthropic-version"))
     refuse(body, _REFUSED)
-    _check_tools(body.get("tools"))
+    check_tools(body.get("tools"), (None, "custom"), "give a tool with an input_schema")
     target = targets.target(model_named(body))
     read = validated(MessagesBody, body)
     user = read.metadata.user_id if read.metadata else None
@@ -65,12 +65,12 @@ def read(
     }
     system = (system_message(read.system),) if read.system else ()
     messages = system + messages_of(read.messages)
-    config = read.output_config
+    output_format = (read.output_config and read.output_config.format) or read.output_format
     fields = {
         "request_id": request_id,
         "messages": messages if read.cache_control is None else cached_to_here(messages, read.cache_control),
         "params": params,
-        "response_schema": config.format.schema_ if config and config.format else None,
+        "response_schema": output_format.schema_ if output_format else None,
         "tools": tuple(_tool(tool, f"tools[{number}]") for number, tool in enumerate(read.tools or ())),
         "tool_choice": _tool_choice(read.tool_choice),
         "parallel_tool_calls": False if read.tool_choice and read.tool_choice.disable_parallel_tool_use else None,
@@ -86,13 +86,6 @@ def _check_version(version: str | None) -> None:
         raise DoorError(400, "invalid_request", "header is required", param="anthropic-version")
     if not _VERSION.fullmatch(version) or version < _OLDEST_VERSION:
         raise DoorError(400, "invalid_request", f"must be {_OLDEST_VERSION} or later", param="anthropic-version")
-
-
-def _check_tools(tools: object) -> None:
-    """Refuse tools that the vendor runs, or whose schema its models alone know, by their names."""
-    for number, tool in enumerate(tools if isinstance(tools, list) else ()):
-        if isinstance(tool, Mapping) and tool.get("type") not in (None, "custom"):
-            raise unserved(tool["type"], f"tools[{number}].type", "give a tool with an input_schema")
 
 
 def _tool(tool: ToolDefinition, path: str) -> Tool:

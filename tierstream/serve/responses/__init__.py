@@ -6,7 +6,7 @@ Sources: https://platform.openai.com/docs/api-reference/responses and https://ww
 from collections.abc import Mapping
 from typing import Any
 
-from tierstream.serve.openai_errors import openai_error
+from tierstream.serve.openai_shapes import openai_error
 from tierstream.serve.responses.events import ResponseWriter
 from tierstream.serve.responses.reading import asked_of, continued, read
 from tierstream.serve.responses.writing import Waiting, answered, failed, unfinished

@@ -3,12 +3,21 @@
 Source: https://platform.openai.com/docs/api-reference/responses/create.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import BeforeValidator, Field, JsonValue
 
-from tierstream.serve.reading import BodyPart
+from tierstream.serve.reading import BodyPart, Several
 from topics.base import JsonSchema
+
+_MOST_METADATA: Final = 16
+
+
+def _few(metadata: object) -> object:
+    """Refuse too many before each is looked at."""
+    if isinstance(metadata, dict) and len(metadata) > _MOST_METADATA:
+        raise ValueError(f"must have at most {_MOST_METADATA} keys")
+    return metadata
 
 
 class TextContent(BodyPart):
@@ -50,14 +59,14 @@ class GivenItem(BodyPart):
     """What anybody but the assistant says."""
 
     role: Literal["user", "system", "developer"]
-    content: str | tuple[GivenContent, ...]
+    content: str | Several[GivenContent]
 
 
 class SpokenItem(BodyPart):
     """What the assistant said."""
 
     role: Literal["assistant"]
-    content: str | tuple[SpokenContent, ...]
+    content: str | Several[SpokenContent]
 
 
 class CallItem(BodyPart):
@@ -74,15 +83,15 @@ class CallOutputItem(BodyPart):
 
     type: Literal["function_call_output"]
     call_id: str
-    output: str | tuple[GivenContent, ...]
+    output: str | Several[GivenContent]
 
 
 class ReasoningItem(BodyPart):
     """What the assistant thought."""
 
     type: Literal["reasoning"]
-    summary: tuple[TextContent, ...] = ()
-    content: tuple[TextContent, ...] | None = None
+    summary: Several[TextContent] = ()
+    content: Several[TextContent] | None = None
     encrypted_content: str | None = None
 
 
@@ -128,18 +137,18 @@ class ResponsesBody(BodyPart):
 
     model: str
     instructions: str | None = None
-    tools: tuple[FunctionDefinition, ...] | None = None
+    tools: Several[FunctionDefinition] | None = None
     tool_choice: Literal["none", "auto", "required"] | dict[str, JsonValue] | None = None
     parallel_tool_calls: bool | None = None
     text: TextConfig | None = None
     reasoning: ReasoningConfig | None = None
-    include: tuple[str, ...] | None = None
+    include: Several[str] | None = None
     max_output_tokens: int | None = None
     max_tool_calls: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     top_logprobs: int | None = None
-    metadata: Annotated[dict[str, str], Field(max_length=16)] | None = None
+    metadata: Annotated[dict[str, str], BeforeValidator(_few)] | None = None
     background: bool | None = None
     store: bool | None = None
     stream: bool | None = None

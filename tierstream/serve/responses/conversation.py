@@ -78,7 +78,7 @@ def _item(raw: object, path: str) -> Item:
     if kind == "item_reference":
         reason = "items are not kept here: send the item, or name the answer by previous_response_id"
         raise DoorError(400, "unsupported_value", reason, param=path)
-    if kind != "message" and kind not in _ITEMS:
+    if not isinstance(kind, str) or (kind != "message" and kind not in _ITEMS):
         raise unserved(kind, f"{path}.type", _SERVED)
     if any(isinstance(part, Mapping) and part.get("file_id") for part in _parts(raw)):
         raise DoorError(400, "unsupported_value", "files are not kept here: send their data", param=path)
@@ -93,12 +93,9 @@ def _parts(raw: Mapping[str, Any]) -> list[object]:
 
 
 def _say(turn: AssistantTurn, item: SpokenItem | CallItem | ReasoningItem, path: str) -> None:
-    try:
-        with located(path):
-            for said in _spoken(item):
-                turn.add(said)
-    except ValueError as error:
-        raise DoorError(400, "invalid_request", str(error), param=path) from None
+    with located(path):
+        for said in _spoken(item):
+            turn.add(said, path)
 
 
 def _spoken(item: SpokenItem | CallItem | ReasoningItem) -> list[AnswerPart | ToolCall]:

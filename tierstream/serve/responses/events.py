@@ -6,7 +6,7 @@ Source: https://platform.openai.com/docs/api-reference/responses-streaming.
 from tierstream.serve.responses.open_items import Events, OpenCall, OpenItem, OpenMessage, OpenReasoning
 from tierstream.serve.responses.writing import answered, failed, incomplete_reason, item_id, unfinished
 from tierstream.serve.surface import Asked, DoorError
-from tierstream.serve.writing import COMMENT, server_sent
+from tierstream.serve.writing import COMMENT, CallIds, index_of, server_sent
 from topics.answer_assembly import Piece
 from topics.events import Delta
 from topics.results import Result
@@ -25,6 +25,7 @@ class ResponseWriter:
         self._number = 0
         self._items = 0
         self._open: OpenItem | None = None
+        self._ids = CallIds()
         self._calls: dict[int, OpenCall] = {}
 
     def begin(self) -> bytes:
@@ -84,9 +85,9 @@ class ResponseWriter:
         return self._start(item), item
 
     def _call(self, piece: Delta) -> bytes:
-        index, start = piece.index or 0, b""
+        index, start = index_of(piece), b""
         if index not in self._calls:
-            call = OpenCall(self._id("function_call"), self._items, piece.id or f"call_{index}", piece.name or "")
+            call = OpenCall(self._id("function_call"), self._items, self._ids.of(piece), piece.name or "")
             self._calls[index] = call
             start = self._start(call)
         # Should calls ever come interleaved, clients still know by the index which one a piece belongs to.

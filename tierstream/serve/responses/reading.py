@@ -4,26 +4,32 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from tierstream.serve.assistant_turn import AssistantTurn
-from tierstream.serve.reading import located, model_named, of_caller, refuse, request_of, unserved, validated
+from tierstream.serve.openai_shapes import REFUSED, service_tier_of
+from tierstream.serve.reading import (
+    check_tools,
+    located,
+    model_named,
+    of_caller,
+    refuse,
+    request_of,
+    unserved,
+    validated,
+)
 from tierstream.serve.responses.body import FunctionDefinition, ResponsesBody, TextFormat
 from tierstream.serve.responses.conversation import messages_of
 from tierstream.serve.responses.echo import echo_of
 from tierstream.serve.surface import Asked, Caller, DoorError, Target, Targets
-from tierstream.serve.writing import in_order
+from tierstream.serve.writing import said
 from topics.base import Identifier
 from topics.messages import FunctionTool, Message, NamedFunction, NamedTool, Tool, ToolChoice
 from topics.requests import Request
 from topics.results import Result
 
 _REFUSED: Final = {
+    **REFUSED,
     "conversation": "conversations are not kept here: send the items, or previous_response_id",
     "prompt": "prompts are not kept here: send their text",
-    "moderation": "nothing here moderates",
-    "frequency_penalty": "not every model that may answer has it",
-    "presence_penalty": "not every model that may answer has it",
 }
-_USUAL_TIERS: Final = (None, "auto", "default")
 _LOGPROBS: Final = "message.output_text.logprobs"
 _NAMES: Final = {"messages": "input", "max_tokens": "max_output_tokens", "user_id": "user", "response_format": "text"}
 
@@ -35,7 +41,7 @@ def read(body: Mapping[str, Any], *, request_id: Identifier, caller: Caller, tar
         DoorError: It is no such body, or asks for what is not served here.
     """
     refuse(body, _REFUSED)
-    _check_tools(body.get("tools"))
+    check_tools(body.get("tools"), ("function",), "tools are functions")
     target = targets.target(model_named(body))
     read = validated(ResponsesBody, {name: value for name, value in body.items() if name != "input"})
     tools, tool_choice = _tools(read)
@@ -48,7 +54,7 @@ def read(body: Mapping[str, Any], *, request_id: Identifier, caller: Caller, tar
             "temperature": read.temperature,
             "top_p": read.top_p,
             "reasoning_effort": read.reasoning.effort if read.reasoning else None,
-            "service_tier": None if read.service_tier in _USUAL_TIERS else read.service_tier,
+            "service_tier": service_tier_of(read.service_tier),
             "logprobs": True if read.top_logprobs or _LOGPROBS in (read.include or ()) else None,
             "top_logprobs": read.top_logprobs or None,
         },
@@ -72,12 +78,9 @@ def read(body: Mapping[str, Any], *, request_id: Identifier, caller: Caller, tar
 
 def continued(asked: Asked, earlier: Request, result: Result) -> Asked:
     """Put an earlier conversation, with its answer, before the messages of a request."""
-    instructions, said = _split(asked.request)
+    instructions, new = _split(asked.request)
     _, before = _split(earlier)
-    answer = AssistantTurn()
-    for item in in_order(result):
-        answer.add(item)
-    messages = (*instructions, *before, answer.message(), *said)
+    messages = (*instructions, *before, said(result), *new)
     return replace(asked, request=asked.request.model_copy(update={"messages": messages}))
 
 
@@ -101,13 +104,6 @@ def _split(request: Request) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
     return request.messages[:number], request.messages[number:]
 
 
-def _check_tools(tools: object) -> None:
-    """Refuse tools that the vendor runs, by their names."""
-    for number, tool in enumerate(tools if isinstance(tools, list) else ()):
-        if isinstance(tool, Mapping) and tool.get("type") != "function":
-            raise unserved(tool.get("type"), f"tools[{number}].type", "tools are functions")
-
-
 def _tools(body: ResponsesBody) -> tuple[tuple[Tool, ...], ToolChoice | None]:
     """Return the tools and what is said of their choice; of tools that are not allowed the model hears nothing."""
     tools = tuple(_tool(tool, f"tools[{number}]") for number, tool in enumerate(body.tools or ()))
@@ -116,7 +112,7 @@ def _tools(body: ResponsesBody) -> tuple[tuple[Tool, ...], ToolChoice | None]:
             with located("tool_choice.name"):
                 return tools, NamedTool(type="function", function=NamedFunction.model_validate({"name": name}))
         case {"type": "allowed_tools", "tools": [*allowed], **rest}:
-            names = [tool.get("name") for tool in allowed if isinstance(tool, Mapping)]
+            names = {str(tool.get("name")) for tool in allowed if isinstance(tool, Mapping)}
             required = rest.get("mode") == "required"
             return tuple(tool for tool in tools if tool.function.name in names), "required" if required else "auto"
         case dict() as other:

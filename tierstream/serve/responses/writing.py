@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from tierstream.serve.responses.reasoning import Thought, sealed
 from tierstream.serve.surface import Asked, DoorError
 from tierstream.serve.writing import AnswerItem, answered_by, finish_reason, in_order, routing_of, usage_of
-from topics.messages import TextPart, ThinkingPart, ToolCall
+from topics.messages import RedactedThinkingPart, TextPart, ThinkingPart, ToolCall
 from topics.results import Result
 
 Waiting = Literal["queued", "in_progress", "cancelled"]
@@ -24,7 +24,7 @@ def answered(asked: Asked, result: Result) -> dict[str, Any]:
     reason = incomplete_reason(result)
     items = in_order(result)
     output = [_item(asked, index, item) for index, item in enumerate(items)]
-    if reason is not None:
+    if reason is not None and not _is_sealed(items[-1]):
         output[-1] |= {"status": "incomplete"}
     if result.logprobs is not None:
         _add_logprobs(output, result.logprobs)
@@ -101,6 +101,11 @@ def reasoning_item(item_id: str, status: str, thought: Thought) -> dict[str, Any
 def summary_text(text: str) -> dict[str, Any]:
     """Write the text of a thought."""
     return {"type": "summary_text", "text": text}
+
+
+def _is_sealed(item: AnswerItem) -> bool:
+    """Whether it is a thought that has its end: what an answer lacks is behind it."""
+    return isinstance(item, ThinkingPart | RedactedThinkingPart) and sealed(item) is not None
 
 
 def _item(asked: Asked, index: int, item: AnswerItem) -> dict[str, Any]:

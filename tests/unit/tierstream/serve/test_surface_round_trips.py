@@ -3,7 +3,8 @@
 import json
 
 from hypothesis import given
-from support.door_answers import answers, read, result_of, written
+from hypothesis import strategies as st
+from support.door_answers import answers, events_of, read, result_of, written
 
 from tierstream.serve.chat_completions import ChatCompletions
 from tierstream.serve.messages import Messages
@@ -78,6 +79,15 @@ def test_of_chat_completions_but_for_the_order_of_texts_and_calls(pieces):
     _, said, _ = read(ChatCompletions(), {"model": "auto", "messages": [QUESTION, message, QUESTION]}).request.messages
     assert (said.content or "") == result.content
     assert said.calls == result.tool_calls
+
+
+@given(answers(), st.sampled_from(["stop", "length", "content_filter"]))
+def test_items_of_a_stream_end_as_those_of_the_whole_response(pieces, reason):
+    surface, result = Responses(), result_of(pieces, finish_reason=reason)
+    asked = read(surface, {"model": "auto", "input": "Which way?"})
+    events = events_of(written(surface.events(asked), pieces, result))
+    done = [event["item"] for event in events if event["type"] == "response.output_item.done"]
+    assert done == (wire(surface.answer(asked, result))["output"] if pieces else [])
 
 
 @given(answers())

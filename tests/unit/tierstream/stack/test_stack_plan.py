@@ -124,6 +124,16 @@ def test_workers_need_kafka_and_the_sink_needs_both(tmp_path) -> None:
     services.close()
 
 
+def test_the_door_is_where_its_clients_look_for_it(tmp_path) -> None:
+    settings = load(overrides={"stack": FREE_PORTS, "serve": {"port": 0}})
+    services = Services(settings, make_plan(settings, {}), tmp_path, None, door=True)
+    door = services.door(("serve",))
+    assert door is not None
+    assert door.url == f"http://127.0.0.1:{door.command[-1]}/v1"
+    assert door.stop_timeout_s > settings.serve.drain_timeout_s
+    services.close()
+
+
 def test_each_worker_has_a_port_of_its_own_for_its_metrics(tmp_path) -> None:
     for port, second in ((9464, "9465"), (0, None), (None, None)):
         settings = load(overrides={"stack": FREE_PORTS, "operations": {"metrics_port": port}})
