@@ -57,7 +57,7 @@ class TopicSpec(Generic[M_co]):
 REQUESTS = TopicSpec(
     "requests",
     (Request,),
-    "any service",
+    "any service; batch",
     "classify, learn",
     "What is asked. Any key; `request_id` and `messages` are enough.",
     from_outside=True,
@@ -113,7 +113,7 @@ RESULTS = TopicSpec(
     "results",
     (Result,),
     "settle",
-    "any service; learn; the sink",
+    "any service; learn; batch; the sink",
     "Exactly one result a request: read with `isolation_level=read_committed`.",
 )
 SETTLED: TopicSpec[Settled | Cancelled] = TopicSpec(
@@ -127,7 +127,7 @@ SETTLED: TopicSpec[Settled | Cancelled] = TopicSpec(
 FEEDBACK: TopicSpec[Feedback | Cancellation] = TopicSpec(
     "feedback",
     (Feedback, Cancellation),
-    "any service",
+    "any service; batch",
     "feedback, learn",
     "What users and programs say of results, and of requests that nobody waits for. Any key; `request_id` and `kind` "
     "are enough.",
@@ -182,16 +182,16 @@ ALERTS = TopicSpec(
 BATCHES = TopicSpec(
     "batches",
     (Batch, BatchProgress, BatchCancelled, BatchEnded, File, FileDeleted),
-    "serve, batch",
-    "serve, batch",
+    "the door, batch",
+    "the door, batch",
     "Files and batches: which there are, and how far each batch is.",
     public=False,
 )
 FILES = TopicSpec(
     "files",
     (FileData, BatchLines, BatchAnswers),
-    "serve, batch",
-    "serve, batch",
+    "the door, batch",
+    "the door, batch",
     "What is in files, the lines of batches as requests, and where their results are; read by offset alone.",
     public=False,
 )
