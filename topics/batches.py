@@ -169,7 +169,7 @@ class BatchProgress(_OfBatch):
     """No line from here on has been sent."""
     completed: Count
     failed: Count
-    answers_at: Offset | None = None
+    answers_at: tuple[Offset, ...] = ()
     """Where the answers are that it counts and the record before it does not."""
     results_read: tuple[Offset, ...]
     """Up to where the results have been read, by partition: those before are in answers by now."""

@@ -17,8 +17,6 @@ from topics.codec import DecodeError, decode
 from topics.partitioning import partition_for
 from topics.registry import BATCHES
 
-_LAG_MS = 0
-
 
 @dataclass(slots=True, eq=False)
 class BatchState:
@@ -45,8 +43,7 @@ class BatchState:
                 self.sent = max(self.sent, record.sent)
                 self.completed = max(self.completed, record.completed)
                 self.failed = max(self.failed, record.failed)
-                if record.answers_at is not None:
-                    self.answers_at.append(record.answers_at)
+                self.answers_at.extend(record.answers_at)
                 before = self.results_read or (0,) * len(record.results_read)
                 self.results_read = tuple(map(max, before, record.results_read))
             case BatchCancelled():
@@ -82,7 +79,7 @@ class BatchLog:
         """
         tps = partitions_of(BATCHES, self._kafka)
         ends = await self._reader.end_offsets(tps)
-        async with aclosing(self._reader.follow(tps, since_ms=0, lag_ms=_LAG_MS)) as following:
+        async with aclosing(self._reader.follow(tps, since_ms=0, lag_ms=0)) as following:
             async for tp, records, position in following:
                 for record in records:
                     self.note(record)

@@ -14,6 +14,7 @@ from streams.batches.batch_log import BatchState
 from streams.batches.contents import ContentGoneError, Contents
 from streams.batches.result_watch import ResultWatch
 from streams.batches.slots import Slots
+from streams.batches.tally import Tally
 from streams.config.settings_batches import BatchSettings
 from streams.kafka.clock import Clock
 from streams.kafka.publisher import Output, Publisher
@@ -37,6 +38,8 @@ from topics.results import ResultStatus
 
 _AT_ONCE = 64
 """Lines that are sent together."""
+_TOLD = 5_000
+"""Answers in one record, at the most: some 300 KB."""
 
 Numbered = tuple[int, Request]
 
@@ -74,7 +77,7 @@ class BatchRun:
         self._slots = slots
         self._clock = clock
         self._sent_before = self._sent = state.sent
-        self._answered: dict[int, BatchAnswer] = {}
+        self._answered = Tally(self._batch.total)
         self._unwritten: list[BatchAnswer] = []
         self._under_way: set[int] = set()
         self._stopping = asyncio.Event()
@@ -126,7 +129,8 @@ class BatchRun:
         state = self._state
         for offset in tuple(state.answers_at):
             written = await self._contents.read(BatchAnswers, self._batch.batch_id, offset)
-            self._answered.update((answer.line, answer) for answer in written.answers)
+            for answer in written.answers:
+                self._answered.add(answer)
         await self._watch.recall(state.created_ms, state.results_read)
         self._is_recalled = True
 
@@ -190,7 +194,7 @@ class BatchRun:
 
     def _take(self, line: int, raw: RawRecord) -> None:
         """Note the result of a line; it may come several times."""
-        if line in self._answered or line >= self._batch.total:
+        if line >= self._batch.total or line in self._answered:
             return
         try:
             result = decode(RESULTS, raw.value, raw.headers).record
@@ -200,7 +204,7 @@ class BatchRun:
             return
         has_answer = result.status in {ResultStatus.OK, ResultStatus.DEGRADED}
         answer = BatchAnswer(line=line, offset=raw.offset, size=len(raw.value), ok=has_answer)
-        self._answered[line] = answer
+        self._answered.add(answer)
         self._unwritten.append(answer)
         if line in self._under_way:
             self._under_way.discard(line)
@@ -209,48 +213,43 @@ class BatchRun:
 
     @property
     def _is_complete(self) -> bool:
-        return len(self._answered) == self._batch.total - self._batch.refused
+        return self._answered.count == self._batch.total - self._batch.refused
 
     async def _write_progress(self, sent: int = 0) -> None:
         async with self._writing:
             # Taken together, before anything is awaited: all results before these places are in answers.
             unwritten, self._unwritten = self._unwritten, []
-            read, completed = self._watch.positions(), self._completed
-            failed = self._batch.refused + len(self._answered) - completed
-            self._written_at = self._clock()
-            answers_at = None
-            batch_id = self._batch.batch_id
-            if unwritten:
-                record = BatchAnswers(batch_id=batch_id, answers=tuple(unwritten))
-                [delivered] = await self._publisher.publish([Output(FILES, record)])
-                answers_at = delivered.offset
             self._sent = max(self._sent, sent)
             progress = BatchProgress(
-                batch_id=batch_id,
+                batch_id=self._batch.batch_id,
                 sent=self._sent,
-                completed=completed,
-                failed=failed,
-                answers_at=answers_at,
-                results_read=read,
+                completed=self._answered.completed,
+                failed=self._batch.refused + self._answered.failed,
+                results_read=self._watch.positions(),
             )
-            await self._publisher.publish([Output(BATCHES, progress)])
+            self._written_at = self._clock()
+            places = tuple([await self._write(unwritten[at : at + _TOLD]) for at in range(0, len(unwritten), _TOLD)])
+            await self._publisher.publish([Output(BATCHES, progress.model_copy(update={"answers_at": places}))])
 
-    @property
-    def _completed(self) -> int:
-        return sum(answer.ok for answer in self._answered.values())
+    async def _write(self, answers: Sequence[BatchAnswer]) -> int:
+        """Write down where results are; returns at which offset."""
+        record = BatchAnswers(batch_id=self._batch.batch_id, answers=tuple(answers))
+        [delivered] = await self._publisher.publish([Output(FILES, record)])
+        return delivered.offset
 
     async def _end(self) -> None:
         if self._is_recalled:
             await self._write_progress()
         is_late = BatchStatus.EXPIRED if self._state.cancelled_at is None else BatchStatus.CANCELLED
-        completed = max(self._completed, self._state.completed)
+        answered = self._answered
+        completed = max(answered.completed, self._state.completed)
         ended = BatchEnded(
             batch_id=self._batch.batch_id,
             status=BatchStatus.COMPLETED if self._is_complete else is_late,
             completed=completed,
             failed=self._batch.total - completed,
-            completed_bytes=sum(answer.size for answer in self._answered.values() if answer.ok),
-            failed_bytes=sum(answer.size for answer in self._answered.values() if not answer.ok),
+            completed_bytes=answered.completed_bytes,
+            failed_bytes=answered.failed_bytes,
             at=self._clock(),
         )
         await self._publisher.publish([Output(BATCHES, ended)])

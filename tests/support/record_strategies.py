@@ -651,7 +651,7 @@ batch_progress = every_field(
     sent=counts,
     completed=counts,
     failed=counts,
-    answers_at=maybe(counts),
+    answers_at=some(counts),
     results_read=some(counts),
 )
 batches_cancelled = every_field(BatchCancelled, batch_id=ids, at=moments)

@@ -119,10 +119,10 @@ class FileApi:
         status = state.ended.status if state.ended else BatchStatus.COMPLETED
         writer = LineWriter(state.batch, status, surface_of(call.door, state.batch.endpoint))
         async for known in self._store.lines(state):
-            answer = known.answer
-            if (answer is not None and answer.ok) is wants_answers:
-                result = None if answer is None else await self._store.result(state.batch, answer)
-                yield writer.write(known.number, known.line, result, had_result=answer is not None)
+            if known.ok is wants_answers:
+                at = known.result_offset
+                result = None if at is None else await self._store.result(state.batch, known.number, at)
+                yield writer.write(known.number, known.line, result, had_result=at is not None)
 
     async def _file(self, call: Call) -> ShownFile:
         file_id, owner = _id_in(call), call.caller.name

@@ -1,9 +1,10 @@
 """Files and batches as the door has them: read from the topics, written to the topics, and nothing kept beside."""
 
 import contextlib
+from array import array
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
@@ -19,11 +20,13 @@ from tierstream.serve.exchange import without_kafka
 from tierstream.serve.places import unknown
 from tierstream.serve.surface import DoorError
 from topics.base import Record
-from topics.batches import Batch, BatchAnswer, BatchAnswers, BatchLine, BatchLines, File, FileData
+from topics.batches import Batch, BatchAnswers, BatchLine, BatchLines, File, FileData
 from topics.codec import DecodeError, decode
 from topics.partitioning import partition_for
 from topics.registry import BATCHES, FILES, RESULTS
 from topics.results import Result
+
+_NOWHERE: Final = -1
 
 
 class Sends(Protocol):
@@ -35,11 +38,19 @@ class Sends(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AnsweredLine:
-    """A line of a batch, and what is known of its result."""
+    """A line of a batch, and what is known of its result.
+
+    Attributes:
+        number: From 0.
+        line: As it was asked.
+        result_offset: Where its result is; None: it has none.
+        ok: Whether there is an answer in it.
+    """
 
     number: int
     line: BatchLine
-    answer: BatchAnswer | None
+    result_offset: int | None
+    ok: bool
 
 
 class BatchStore:
@@ -149,19 +160,21 @@ class BatchStore:
         Raises:
             DoorError: 404, they are no longer kept.
         """
-        batch, answers = state.batch, await self._answers(state)
+        batch = state.batch
+        offsets, oks = await self._answers(state)
         for stretch in batch.stretches:
             with _kafka_answering():
                 read = await self._contents.read(BatchLines, batch.batch_id, stretch.offset)
             for number, line in enumerate(read.lines, read.first):
-                yield AnsweredLine(number, line, answers.get(number))
+                offset = offsets[number]
+                yield AnsweredLine(number, line, None if offset == _NOWHERE else offset, bool(oks[number]))
 
-    async def result(self, batch: Batch, answer: BatchAnswer) -> Result | None:
-        """Return the result of a line; None where it is no longer kept."""
-        kafka, request_id = self.settings.kafka, batch.request_id(answer.line)
+    async def result(self, batch: Batch, line: int, offset: int) -> Result | None:
+        """Return the result of a line that is at an offset; None where it is no longer kept."""
+        kafka, request_id = self.settings.kafka, batch.request_id(line)
         tp = TopicPartition(RESULTS.full_name(kafka.prefix), partition_for(request_id, kafka.partitions))
         with _kafka_answering():
-            raw = await self._results.record_at(tp, answer.offset)
+            raw = await self._results.record_at(tp, offset)
         with contextlib.suppress(DecodeError):
             result = None if raw is None else decode(RESULTS, raw.value, raw.headers).record
             if result is not None and result.request_id == request_id:
@@ -173,14 +186,17 @@ class BatchStore:
         await self._contents.close()
         await self._results.close()
 
-    async def _answers(self, state: BatchState) -> dict[int, BatchAnswer]:
-        answers: dict[int, BatchAnswer] = {}
-        for offset in state.answers_at:
+    async def _answers(self, state: BatchState) -> tuple["array[int]", bytearray]:
+        """Return by line where the results are, and whether there is an answer in them; the first of each counts."""
+        total = state.batch.total
+        offsets, oks = array("q", [_NOWHERE]) * total, bytearray(total)
+        for place in state.answers_at:
             with _kafka_answering():
-                written = await self._contents.read(BatchAnswers, state.batch.batch_id, offset)
+                written = await self._contents.read(BatchAnswers, state.batch.batch_id, place)
             for answer in written.answers:
-                answers.setdefault(answer.line, answer)
-        return answers
+                if offsets[answer.line] == _NOWHERE:
+                    offsets[answer.line], oks[answer.line] = answer.offset, answer.ok
+        return offsets, oks
 
     async def _know(self, key: str, *, is_known: bool) -> None:
         """What is not known may have been written by another process a moment ago."""
