@@ -1,11 +1,13 @@
 """Files and batches as OpenAI's own client uses them."""
 
+import asyncio
 import json
 
 import httpx2
 import openai
 import pytest
 from support.batch_world import KEYS, BatchWorld, ending_of
+from support.in_memory import home_of
 
 from topics.requests import ServiceClass
 from topics.results import ResultError, ResultStatus
@@ -65,6 +67,34 @@ async def test_a_file_comes_back_as_it_went(client, size):
     assert (file.bytes, file.filename, file.purpose) == (len(data), "in.jsonl", "batch")
     assert (await client.files.retrieve(file.id)) == file
     assert (await client.files.content(file.id)).content == data
+
+
+async def download(world, file_id: str) -> list[dict]:
+    """Return what the door sends as ASGI has it, to the end or not."""
+    messages = []
+
+    async def send(message):
+        messages.append(message)
+
+    headers = [(b"authorization", f"Bearer {KEYS['ann']}".encode())]
+    path = f"/v1/files/{file_id}/content"
+    scope = {"type": "http", "method": "GET", "path": path, "headers": headers, "query_string": b"", "root_path": ""}
+    await world.app(scope, asyncio.Event().wait, send)
+    return messages
+
+
+async def test_a_download_whose_rest_is_no_longer_kept_is_broken_off(world, client):
+    file = await upload(client, bytes(1_600_000))
+    del world.log.stored["llm.files", home_of(file.id)][1:]
+    start, first = await download(world, file.id)
+    assert (start["status"], len(first["body"]), first["more_body"]) == (200, 768 * 1024, True)
+
+
+async def test_a_file_that_is_no_longer_kept_is_not_found(world, client):
+    file = await upload(client, b"data")
+    world.log.stored["llm.files", home_of(file.id)].clear()
+    with pytest.raises(openai.NotFoundError):
+        await client.files.content(file.id)
 
 
 async def test_files_are_listed_the_newest_first_and_deleted(world, client):

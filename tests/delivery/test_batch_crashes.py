@@ -127,6 +127,22 @@ async def test_each_line_is_answered_and_paid_once_though_the_worker_is_killed_t
 
 
 @pytest.mark.slow
+async def test_a_batch_goes_on_while_workers_come_and_leave(deployment, simulator, http):
+    first = await deployment.start_worker()
+    batch_id = await made(http)
+    await simulator.served(40)
+    await deployment.start_worker()
+    await simulator.served(120)
+    await deployment.unwatch(first).stop(timeout_s=60)
+    batch = await ended(http, deployment, batch_id)
+
+    assert batch["request_counts"] == {"total": LINES, "completed": LINES - 2, "failed": 2}
+    assert len(await content(http, batch["output_file_id"])) == LINES - 2
+    served = Counter(call["call_id"] for call in simulator.calls)
+    (await deployment.journal()).assert_paid_once(served)
+
+
+@pytest.mark.slow
 async def test_no_line_is_sent_after_a_batch_was_cancelled(deployment, simulator, http):
     simulator.set_behaviour(ttft_ms=1_000, tokens_per_second=100_000, jitter=0, judge_error_rate=0)
     await deployment.start_worker()
