@@ -11,7 +11,7 @@ The results are followed while there is a batch to serve, and only then: they ar
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ STAGE: Final = "batch"
 _LOOK_S: Final = 0.5
 """How often it looks whether there is something to do."""
 
-_Follow = Callable[[asyncio.Event], Any]
+_Follow = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 class BatchStage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped

@@ -40,6 +40,8 @@ _AT_ONCE = 64
 """Lines that are sent together."""
 _TOLD = 5_000
 """Answers in one record, at the most: some 300 KB."""
+_GRACE = timedelta(hours=1)
+"""Beyond its day a batch waits so long for what was called off, in case that a result never comes."""
 
 Numbered = tuple[int, Request]
 
@@ -81,6 +83,7 @@ class BatchRun:
         self._unwritten: list[BatchAnswer] = []
         self._under_way: set[int] = set()
         self._stopping = asyncio.Event()
+        self._overdue = asyncio.Event()
         self._answer_came = asyncio.Event()
         self._writing = asyncio.Lock()
         self._is_recalled = False
@@ -107,6 +110,8 @@ class BatchRun:
     async def look(self) -> None:
         """See whether no more lines are wanted, and write down how far the batch is where that is due."""
         self._see_whether_to_stop()
+        if self._clock() >= self._batch.expires_at + _GRACE:
+            self._overdue.set()
         due = self._written_at + timedelta(seconds=self._settings.progress_s)
         if self._is_recalled and self._unwritten and self._clock() >= due:
             await self._write_progress()
@@ -122,7 +127,7 @@ class BatchRun:
         await unless(self._stopping.wait(), self._until_answered())
         if not self._is_complete:
             await self._call_off()
-            await self._until_answered()
+            await unless(self._overdue.wait(), self._until_answered())
 
     async def _recall(self) -> None:
         """Learn what has been answered by now."""
@@ -139,9 +144,11 @@ class BatchRun:
         for stretch in self._batch.stretches:
             left = await self._requests(stretch)
             while left:
-                if self._stopping.is_set():
-                    return
                 room = await unless(self._stopping.wait(), self._slots.take(min(len(left), _AT_ONCE))) or 0
+                self._see_whether_to_stop()
+                if self._stopping.is_set():
+                    self._slots.give(room)
+                    return
                 # What has its result by now was sent by whoever owned the batch before.
                 wanted = [line for line in left[:room] if line[0] not in self._answered]
                 self._slots.give(room - len(wanted))
@@ -258,5 +265,5 @@ class BatchRun:
 
 
 def is_stopped(state: BatchState, now: datetime) -> bool:
-    """Whether no further line of a batch is wanted: it is cancelled, or its day is over."""
-    return state.cancelled_at is not None or now >= state.batch.expires_at
+    """Whether no further line of a batch is wanted: it is cancelled, its day is over, or somebody else has ended it."""
+    return state.ended is not None or state.cancelled_at is not None or now >= state.batch.expires_at

@@ -338,6 +338,26 @@ async def test_a_batch_whose_day_is_over_expires():
     assert (ended.status, ended.completed, ended.failed) == (BatchStatus.EXPIRED, 2, 8)
 
 
+async def test_a_batch_does_not_wait_for_ever_for_what_never_comes():
+    deployment = await served(3)
+    await deployment.answer(2)
+    deployment.clock.advance(24 * 3600)
+    await deployment.look()
+    assert not deployment.has_ended
+    deployment.clock.advance(3600)
+    await deployment.look()
+    assert (deployment.ended.status, deployment.ended.completed) == (BatchStatus.EXPIRED, 2)
+
+
+async def test_who_learns_that_somebody_else_has_ended_a_batch_sends_no_more():
+    deployment = await served(9)
+    end = BatchEnded(batch_id=ID, status=BatchStatus.CANCELLED, completed=0, failed=9, at=BASE)
+    deployment.log.append(Output(BATCHES, end))
+    await deployment.settle_down()
+    await deployment.answer(3)
+    assert deployment.sent == [0, 1, 2]
+
+
 async def test_a_batch_whose_lines_are_no_longer_kept_expires():
     deployment = Deployment(10)
     deployment.log.stored["llm.files", home_of(ID)].clear()
