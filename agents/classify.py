@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 
 from streams.budgets.budgets import NO_LIMITS, Outlook
 from streams.calls.tier_votes import VoteResult
-from streams.config.context_windows import ContextTooLongError
+from streams.config.eligible_models import NoModelError
 from streams.config.settings import Settings
 from streams.kafka.publisher import Output
+from streams.routing.affinity import STAYS
 from streams.routing.policy import bounds_problem
 from streams.routing.router import Draft
 from streams.runtime.outcomes import given_up, unserved
@@ -42,14 +43,14 @@ async def classify(request: Request, ctx: Context) -> Outputs:
         raise RefusedError(problem, digest=digest)
     outlook = ctx.engine.budgets.outlook(request) if ctx.engine.budgets is not None else NO_LIMITS
     try:
-        draft, no_room = _draft(request, digest, ctx, outlook)
-    except ContextTooLongError as error:
+        draft, unaffordable = _draft(request, digest, ctx, outlook)
+    except NoModelError as error:
         raise RefusedError(str(error), digest=digest) from None
     is_late = deadline <= ctx.now()
-    if no_room is not None and not is_late:
+    if unaffordable is not None and not is_late:
         refused = _task(request, digest, ctx, deadline, draft.decision)
-        refused = refused.after(_hop(draft.decision, ctx, "rejected", more=(no_room,)))
-        return [given_up(ctx.stage, refused, (), ResultStatus.REJECTED, "budget", no_room)]
+        refused = refused.after(_hop(draft.decision, ctx, "rejected", more=(unaffordable,)))
+        return [given_up(ctx.stage, refused, (), ResultStatus.REJECTED, "budget", unaffordable)]
     asked = await ctx.vote(request, revision, deadline) if draft.asks else VoteResult()
     decision = draft.decision if is_late else ctx.engine.router.decide(draft, asked.vote)
     task = _task(request, digest, ctx, deadline, decision, asked.attempts)
@@ -83,16 +84,17 @@ def _draft(request: Request, digest: str, ctx: Context, outlook: Outlook) -> tup
     """Decide within what budgets leave; return with the draft why they leave nothing.
 
     Raises:
-        ContextTooLongError: No tier has room for the request, whatever may be spent.
+        NoModelError: No model may serve the request, whatever may be spent.
     """
-    router, arrived_ms = ctx.engine.router, ctx.received.timestamp
+    router, arrived_ms, conversations = ctx.engine.router, ctx.received.timestamp, ctx.engine.conversations
+    standing = conversations.standing(request, arrived_ms) if conversations is not None else None
     try:
-        draft = router.draft(request, digest, arrived_ms, outlook.ceilings)
-    except ContextTooLongError:
+        draft = router.draft(request, digest, arrived_ms, outlook.ceilings, standing)
+    except NoModelError:
         if not outlook.ceilings:
             raise
         tier, budget = min(outlook.ceilings)
-        why = f"{budget} leaves no tier above {tier}, and there is no room for the request up to there"
+        why = f"{budget} leaves no tier above {tier}, and no model up to there may serve the request"
         return router.draft(request, digest, arrived_ms), why
     return draft, None if outlook.refusal is None else str(outlook.refusal)
 
@@ -106,8 +108,10 @@ def _problem(request: Request, settings: Settings, lifetime: timedelta) -> str |
         return f"deadline: may be at most {window.total_seconds():g} s after the request"
     if not settings.may_serve(request.context.data_class):
         return f"context.data_class: no provider may see {request.context.data_class.value} data"
-    found = schema_problem(request.response_schema) if request.response_schema is not None else None
-    return f"response_schema: {found}" if found else None
+    schema = request.answer_schema
+    found = schema_problem(schema) if schema is not None else None
+    place = "response_schema" if request.response_format is None else "response_format.json_schema.schema"
+    return f"{place}: {found}" if found else None
 
 
 def _task(
@@ -132,6 +136,8 @@ def _task(
 
 
 def _why(decision: Decision) -> str:
+    if decision.stays_with is not None:
+        return f"{STAYS}{decision.stays_with}"
     return f"rule {decision.rule}" if decision.rule else f"classifier {decision.classifier}"
 
 

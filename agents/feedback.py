@@ -13,7 +13,7 @@ which the two are one.
 from dataclasses import dataclass
 from datetime import timedelta
 
-from streams.config.context_windows import ContextTooLongError
+from streams.config.eligible_models import NoModelError
 from streams.config.settings import Settings
 from streams.kafka.publisher import Output
 from streams.runtime.result_index import ResultIndex, Settlement
@@ -150,7 +150,7 @@ async def _request(outcome: Outcome, settlements: list[Settlement], index: Resul
 
 
 def _decision(asked: _Asked, tier: int, ctx: Context) -> Decision:
-    """Decide as it was decided, but for the tier: the next one up that has room, within the bounds of the request.
+    """Decide as it was decided, but for the tier: the next tier up that may serve it within its bounds.
 
     Raises:
         _NoRetryError: There is none.
@@ -160,13 +160,15 @@ def _decision(asked: _Asked, tier: int, ctx: Context) -> Decision:
         drafted = engine.router.draft(request, request.digest(), asked.source.timestamp_ms).decision
         if tier >= drafted.ceiling:
             raise _NoRetryError(f"retry refused: {_ceiling(request, drafted, engine.settings)}")
-        start = engine.windows.lowest_tier(request, tier + 1, drafted.ceiling)
-    except ContextTooLongError:
-        raise _NoRetryError("retry refused: no higher tier has room for it") from None
+        start = engine.models.lowest_tier(request, tier + 1, drafted.ceiling).tier
+    except NoModelError:
+        raise _NoRetryError("retry refused: no higher tier has a model for it") from None
     return drafted.model_copy(update={"tier": start, "rule": "feedback", "reasons": (*drafted.reasons, "feedback")})
 
 
 def _ceiling(request: Request, decision: Decision, settings: Settings) -> str:
+    if request.model is not None:
+        return "the request names its model"
     if decision.ceiling == settings.top_tier:
         return "top tier"
     return (

@@ -4,28 +4,34 @@ from streams.budgets.refusal import Refusal
 from streams.config.settings import Settings
 from streams.fallback.bounds import OutOfBounds
 from streams.fallback.looks import look_at
-from streams.fallback.model_chain import ChainResult, ask_chain, chain_of
+from streams.fallback.model_chain import ChainResult, ask_chain, chain_of, streams_text
 from streams.kafka.publisher import Output
 from streams.learning.candidates import shadow_for
 from streams.runtime.outcomes import answered, given_up
 from streams.runtime.stage import Context, Outputs, stage
 from streams.validation.best_answer import better, check_failed
 from topics.base import MAX_ID_LENGTH
+from topics.conversations import Conversation, conversation_key
 from topics.events import Hop, Hops, StatusEvent, StatusKind
 from topics.journal import CallEnded
-from topics.registry import CHUNKS, ESCALATIONS, HOPS, PARKED, SHADOW, VALIDATION, tier_tasks
+from topics.messages import spoken
+from topics.registry import CHUNKS, CONVERSATIONS, ESCALATIONS, HOPS, PARKED, SHADOW, VALIDATION, tier_tasks
 from topics.results import ResultStatus
 from topics.shadow import ShadowTask
 from topics.tasks import Answer, Completion, Escalation, Parked, TierTask
 
-_NOBODY = "no model may see the request and has room for it"
+_NOBODY = "no model may see the request, takes what it needs and has room for it"
 
 
 def _in_flight(settings: Settings, tier: int) -> int:
     return settings.tiers[tier - 1].in_flight
 
 
-@stage(source=tier_tasks, emits=(tier_tasks, VALIDATION, ESCALATIONS, PARKED, CHUNKS, SHADOW), in_flight=_in_flight)
+@stage(
+    source=tier_tasks,
+    emits=(tier_tasks, VALIDATION, ESCALATIONS, PARKED, CHUNKS, SHADOW, CONVERSATIONS),
+    in_flight=_in_flight,
+)
 async def infer(task: TierTask, ctx: Context) -> Outputs:
     """Get an answer from the tier, check it for free, and hand on what comes of it."""
     result = await ask_chain(task, ctx)
@@ -35,7 +41,7 @@ async def infer(task: TierTask, ctx: Context) -> Outputs:
     if result.stopped is not None:
         return _ended(result, result.stopped, ctx)
     if result.answer is not None:
-        return _answered(result, _completion(result.answer), ctx)
+        return [*_answered(result, _completion(result.answer), ctx), *_remembered(result, result.answer)]
     if _may_be_promoted(result, ctx):
         return _promoted(result, ctx)
     if result.away is not None or task.promoted_from is not None:
@@ -54,7 +60,7 @@ def _without_budget(result: ChainResult, refusal: Refusal, ctx: Context) -> list
     task, lower = result.task, refusal.plan.lower_to
     if lower is not None and lower < task.tier and task.best is None:
         down = _lowered(task, lower, f"budget {refusal.plan.name}")
-        if any(True for _ in chain_of(down, ctx)):
+        if chain_of(down, ctx):
             down = down.after(ctx.hop("lowered", tier=lower, detail=str(refusal)))
             event = StatusEvent(kind=StatusKind.ROUTED, at=ctx.now(), tier=lower, detail=down.why)
             return [Output(tier_tasks(lower), down), ctx.status(task.request.request_id, task.revision, event)]
@@ -86,6 +92,7 @@ def _completion(ended: CallEnded) -> Completion:
         content=ended.content,
         finish_reason=ended.finish_reason or "other",
         usage=ended.usage,
+        **spoken(ended),
     )
 
 
@@ -93,6 +100,8 @@ def _answered(result: ChainResult, completion: Completion, ctx: Context) -> list
     task = result.task
     if result.failed_check is not None:
         reason = check_failed(result.failed_check)
+        if _is_final(task, completion, ctx):
+            return [answered(ctx.stage, task, completion, task.attempts, degraded=reason)]
         failed = task.model_copy(update={"best": better(task.best, completion, reason)})
         return [Output(ESCALATIONS, Escalation(task=failed, reason=reason))]
     look = look_at(task, completion, ctx)
@@ -101,10 +110,30 @@ def _answered(result: ChainResult, completion: Completion, ctx: Context) -> list
     return [answered(ctx.stage, task, completion, task.attempts), *_shadowed(task, completion, ctx)]
 
 
+def _is_final(task: TierTask, completion: Completion, ctx: Context) -> bool:
+    """Whether the requester has seen the answer already, and can't take it back for a better one."""
+    return bool(task.request.final_once_shown) and streams_text(task, ctx) and not completion.is_empty
+
+
+def _remembered(result: ChainResult, ended: CallEnded) -> list[Output]:
+    """Have it known which model made the calls, for who comes back with their results; most answers make none."""
+    if not ended.tool_calls or ended.usage is None or result.failed_check is not None:
+        return []
+    made = Conversation(
+        key=conversation_key(result.task.request.user_id, ended.tool_calls),
+        provider=ended.provider,
+        model=ended.model,
+        tier=ended.tier,
+        usage=ended.usage,
+        at=ended.ended_at,
+    )
+    return [Output(CONVERSATIONS, made)]
+
+
 def _shadowed(task: TierTask, completion: Completion, ctx: Context) -> list[Output]:
     """Have the answer compared with that of a candidate, where the request is picked for it; nobody waits for that."""
     settings = ctx.engine.settings
-    shadow = shadow_for(task, settings, ctx.engine.windows)
+    shadow = shadow_for(task, settings, ctx.engine.models)
     if shadow is None:
         return []
     deadline = ctx.now() + settings.deadlines.longest

@@ -21,6 +21,7 @@ from streams.providers.base import Prompt
 from streams.runtime.stage import Context, Outputs, stage
 from streams.validation.checks import failed_check
 from streams.validation.pairwise import Preference, comparison_messages, preference_schema, read_preference
+from streams.validation.transcript import answer_text
 from topics.events import Hop, Hops
 from topics.journal import CallEnded, Purpose, Usage
 from topics.registry import HOPS, SHADOW
@@ -73,6 +74,7 @@ class _Trial:
         self._taken: Decimal | None = None
         """From the budget; None: nothing was paid here so far."""
         self._spent = Decimal(0)
+        self._incumbent_text = answer_text(given.completion.content, given.completion.tool_calls)
 
     async def run(self) -> None:
         """Ask the candidate and then the judges, as far as that leads."""
@@ -94,12 +96,12 @@ class _Trial:
         self._candidate = ended
         if ended.error is not None or ended.content is None:
             self._end("failed", ended.error.kind if ended.error is not None else "no answer")
-        elif check := failed_check(self._task.request, ended.content, ended.finish_reason or "other"):
+        elif check := failed_check(self._task.request, ended.content, ended.finish_reason or "other", ended.tool_calls):
             self._end("loss", f"check {check}", (0.0, 0.0))
-        elif ended.content.strip() == self._given.completion.content.strip():
+        elif (answer := answer_text(ended.content, ended.tool_calls)).strip() == self._incumbent_text.strip():
             self._end("tie", "the same text", (0.5, 0.5))
         else:
-            await self._judge(ended.content)
+            await self._judge(answer)
 
     def settle(self) -> None:
         """Give back to the budget what was taken and not spent."""
@@ -186,17 +188,16 @@ class _Trial:
         """Estimate the cost of the candidate and one judge in US dollars, generously."""
         engine, now, incumbent = self._ctx.engine, self._ctx.now(), self._given.completion
         prompt, candidate = Prompt.of(self._task.request), self._plan.model
-        asked, answered = sum(rough(message.text) for message in prompt.messages), prompt.most_output
+        asked, answered = prompt.size.rough_tokens, prompt.most_output
         cost = engine.caller.cost(candidate, Usage(input=asked, output=answered(candidate.max_tokens)), now)
-        shown = asked + rough(incumbent.content) + answered(candidate.max_tokens) + _INSTRUCTION_TOKENS
+        shown = asked + rough(self._incumbent_text) + answered(candidate.max_tokens) + _INSTRUCTION_TOKENS
         judges = judges_for(self._plan, incumbent.provider, incumbent.model, self._task, engine.settings)
         for judge in judges[:1]:
             cost += 2 * engine.caller.cost(judge, Usage(input=shown, output=judge.max_tokens), now)
         return cost
 
     def _prompt(self, answer: str, place: _Place) -> Prompt:
-        given = self._given.completion.content
-        a, b = (answer, given) if place == "A" else (given, answer)
+        a, b = (answer, self._incumbent_text) if place == "A" else (self._incumbent_text, answer)
         messages = comparison_messages(self._task.request, a, b)
         return Prompt(messages, Params(temperature=0.0), preference_schema())
 

@@ -12,6 +12,7 @@ from streams.runtime.stage import Context, Outputs, stage
 from streams.validation.best_answer import JUDGE_FAILED, NO_JUDGE, better
 from streams.validation.judge import Verdict, judge_messages, read_verdict, verdict_schema
 from streams.validation.judges import judges_of
+from streams.validation.transcript import answer_text
 from topics.events import Hop, Hops, StatusEvent, StatusKind
 from topics.journal import CallEnded, Purpose
 from topics.registry import ESCALATIONS, HOPS, PARKED, VALIDATION
@@ -55,7 +56,8 @@ async def validate(answer: Answer, ctx: Context) -> Outputs:
 
 
 def _prompt(answer: Answer) -> Prompt:
-    messages = judge_messages(answer.task.request, answer.completion.content)
+    given = answer.completion
+    messages = judge_messages(answer.task.request, answer_text(given.content, given.tool_calls))
     return Prompt(messages, Params(temperature=0.0), verdict_schema())
 
 

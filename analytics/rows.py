@@ -7,16 +7,20 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
+from pydantic import TypeAdapter
+
 from topics.base import Record, from_millis
 from topics.control import ActiveModel, BreakerOrder, BreakerStatus, ModelFile, ModelStatus, PartitionCount
 from topics.events import Hop, Hops
 from topics.journal import CallEnded, CallStarted, Usage
 from topics.learned import CanaryState, JudgeRates, OnlinePolicyUpdate, Promotion
+from topics.messages import ToolCall
 from topics.requests import Dimensions
 from topics.results import Result
 from topics.tasks import Attempt
 
 _DAY_MS: Final = 86_400_000
+_CALLS: Final = TypeAdapter(tuple[ToolCall, ...])
 _WITHOUT_ROWS: Final = (
     BreakerOrder,
     PartitionCount,
@@ -91,14 +95,12 @@ def rows_of(record: Record, position: Position, log_bodies: LogBodies) -> list[t
     match record:
         case Result():
             rows = [(Table.REQUESTS, position.identity() | _result_columns(record))]
-            message = record.error.message if record.error else None
-            return rows + _bodies(record, position, log_bodies, record.content, message)
+            return rows + _bodies(record, position, log_bodies)
         case CallStarted() | CallEnded():
             rows = [(Table.CALLS, position.identity() | _call_columns(record))]
             if isinstance(record, CallStarted):
                 return rows
-            message = record.error.message if record.error else None
-            return rows + _bodies(record, position, log_bodies, record.content, message)
+            return rows + _bodies(record, position, log_bodies)
         case Hops():
             identity = position.identity()
             return [
@@ -257,18 +259,14 @@ def _breaker_columns(status: BreakerStatus) -> Row:
     }
 
 
-def _bodies(
-    record: Result | CallEnded,
-    position: Position,
-    log_bodies: LogBodies,
-    content: str | None,
-    message: str | None,
-) -> list[tuple[Table, Row]]:
+def _bodies(record: Result | CallEnded, position: Position, log_bodies: LogBodies) -> list[tuple[Table, Row]]:
     """Rows for the texts; error messages count as texts because providers quote prompts in them."""
     if log_bodies == "none":
         return []
     rows = []
-    for part, text in (("content", content), ("error", message)):
+    calls = _CALLS.dump_json(record.tool_calls).decode() if record.tool_calls else None
+    message = record.error.message if record.error else None
+    for part, text in (("content", record.content), ("tool_calls", calls), ("error", message)):
         if text is None:
             continue
         data = text.encode()

@@ -30,7 +30,7 @@ from streams.calls.journal import Journal
 from streams.calls.model_caller import ModelCaller
 from streams.calls.pricing import PriceBook
 from streams.calls.vote_journal import VoteJournal
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.model_catalogue import ModelTable
 from streams.config.settings import Settings
 from streams.config.settings_sections import RoutingSettings
@@ -46,6 +46,7 @@ from streams.kafka.clock import BrokerClock, Clock, utc_now
 from streams.kafka.publisher import Publisher
 from streams.providers.base import Provider
 from streams.providers.registry import build_providers
+from streams.routing.affinity import Affinity
 from streams.routing.classifier_loading import configured_classifier
 from streams.routing.online.budget import BudgetRouting
 from streams.routing.online.features import RequestFeatures
@@ -53,6 +54,7 @@ from streams.routing.online.versions import OnlinePolicies
 from streams.routing.policy import Policy
 from streams.routing.router import ASK_ALWAYS, Router
 from streams.routing.versions import ClassifierVersions
+from streams.runtime.conversations import Conversations
 from streams.runtime.engine import Engine
 from streams.runtime.result_index import ResultIndex
 from streams.runtime.settled_requests import SettledRequests
@@ -164,11 +166,12 @@ async def _engine(
     for _, model in settings.models():
         # A model without a price would fail each of its calls; better not to start.
         prices.rates(model.provider, model.model, local())
-    windows = ContextWindows(settings)
+    eligible = EligibleModels(settings)
     clock = BrokerClock(local)
     settled = SettledRequests(settings, clock)
     attempts = AttemptLog(settings, stages, clock)
     results = ResultIndex(settings, settled, clock) if feedback.name in stages else None
+    conversations = Conversations(settings, clock) if classify.name in stages else None
     async with Publisher(settings.kafka, clock=clock) as publisher:
         statuses = StatusPublisher(publisher, worker_name(settings.kafka), clock)
         # Its acknowledgement tells the time, before anything is read by it.
@@ -217,6 +220,7 @@ async def _engine(
             control.run,
             *([attempts.run] if pays else []),
             *([budgets.run] if budgets is not None else []),
+            *([conversations.run] if conversations is not None else []),
         ]
         try:
             async with _followed(memories, statuses) as following:
@@ -226,14 +230,15 @@ async def _engine(
                     publisher=publisher,
                     caller=ModelCaller(providers, prices, gate, clock, monitoring.telemetry),
                     gate=gate,
-                    router=new_router(settings, windows, classifiers, policies),
-                    windows=windows,
+                    router=new_router(settings, eligible, classifiers, policies),
+                    models=eligible,
                     settled=settled,
                     attempts=attempts,
                     learned=learned,
                     policies=policies,
                     votes=votes,
                     results=results,
+                    conversations=conversations,
                     budgets=budgets,
                     telemetry=monitoring.telemetry,
                 )
@@ -290,7 +295,7 @@ def _status_of(change: BreakerChange, worker: str, at: datetime) -> BreakerStatu
 
 def new_router(
     settings: Settings,
-    windows: ContextWindows,
+    models: EligibleModels,
     classifiers: ClassifierVersions | None = None,
     policies: OnlinePolicies | None = None,
 ) -> Router:
@@ -298,7 +303,7 @@ def new_router(
 
     Args:
         settings: Of the deployment.
-        windows: What has room where.
+        models: Who may serve which request.
         classifiers: The versions of the classifier that decide when; None: the configured one, always.
         policies: What was learned under a budget; None: nothing, so that the classifier decides.
 
@@ -310,9 +315,10 @@ def new_router(
         classifiers=classifiers or ClassifierVersions(configured_classifier(settings)),
         tiers=settings.top_tier,
         boundary=settings.routing.boundary,
-        windows=windows,
+        models=models,
         ask_band=_ask_band(settings.routing),
         budget=_budget(settings, policies),
+        affinity=Affinity(settings, models, PriceBook(settings.prices, settings.providers).rates),
     )
 
 

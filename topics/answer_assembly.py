@@ -1,5 +1,6 @@
 """An answer put together from its pieces, as providers stream them and `llm.chunks` has them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from topics.events import Chunk, Delta
@@ -87,13 +88,10 @@ class AnswerAssembly:
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The calls in their order; a call whose id the provider never named is known by its index."""
+        """The calls in their order."""
         return tuple(
-            ToolCall(
-                id=_id_of(index, call),
-                function=FunctionCall(name=call.name, arguments="".join(call.texts)),
-            )
-            for index, call in sorted(self._calls.items())
+            ToolCall(id=call_id, function=FunctionCall(name=call.name, arguments="".join(call.texts)))
+            for call_id, call in self._named_calls()
         )
 
     @property
@@ -103,17 +101,24 @@ class AnswerAssembly:
         before = self._parts[: len(self._parts) - len(in_order)]
         if self._parts == [*before, *in_order] and [part.kind for part in before] in ([], ["text"]):
             return None
-        places = {id(call): _id_of(index, call) for index, call in self._calls.items()}
+        places = {id(call): call_id for call_id, call in self._named_calls()}
         return tuple(_part(part, places) for part in self._parts)
+
+    def _named_calls(self) -> Iterator[tuple[str, _Open]]:
+        """Yield the calls in their order, each with its id.
+
+        One whose id the provider never named, or had given to another call of the answer, is known by its index.
+        """
+        taken: set[str] = set()
+        for index, call in sorted(self._calls.items()):
+            call_id = call.call_id if call.call_id and call.call_id not in taken else f"call_{index}"
+            taken.add(call_id)
+            yield call_id, call
 
 
 def pieces_of(chunk: Chunk) -> tuple[Piece, ...]:
     """Return what a chunk holds, in order."""
     return chunk.deltas or ((chunk.text,) if chunk.text else ())
-
-
-def _id_of(index: int, call: _Open) -> str:
-    return call.call_id or f"call_{index}"
 
 
 def _part(part: _Open, places: dict[int, str]) -> AnswerPart:

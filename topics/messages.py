@@ -6,7 +6,7 @@ The shapes are OpenAI's. What those can't say has a part of its own, as Anthropi
 import binascii
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, Literal, NotRequired, Required
+from typing import Annotated, Any, Final, Literal, NotRequired, Protocol, Required
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 from typing_extensions import TypedDict
@@ -103,6 +103,11 @@ class FileSource(Record):
         if (self.file_data is None) is (self.file_url is None):
             raise ValueError("needs either file_data or file_url")
         return self
+
+    @property
+    def url(self) -> str:
+        """Where the file is, or the data URL that holds it."""
+        return self.file_data or self.file_url or ""
 
 
 class FilePart(_Part):
@@ -247,6 +252,8 @@ class Message(Record):
 
     def _check_parts(self) -> None:
         calls = {call.id for call in self.calls}
+        if len(calls) < len(self.calls):
+            raise ValueError("tool_calls: two have the same id")
         for number, part in enumerate(self.parts):
             if isinstance(part, _OF_ASSISTANT) and self.role != "assistant":
                 raise ValueError(f"content.{number}: {part.type} is of the assistant")
@@ -311,6 +318,22 @@ class Spoken(Record):
     """Log probabilities of the tokens, as the provider has them, where they were asked for."""
 
 
-def spoken(answer: Spoken) -> dict[str, Any]:
+class AnswerLike(Protocol):
+    """An answer that has what `Spoken` has, a record or not."""
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """As in `Spoken`."""
+
+    @property
+    def parts(self) -> tuple[AnswerPart, ...] | None:
+        """As in `Spoken`."""
+
+    @property
+    def logprobs(self) -> dict[str, Any] | None:
+        """As in `Spoken`."""
+
+
+def spoken(answer: AnswerLike) -> dict[str, Any]:
     """Return what an answer has besides its text, by name, as other records of it have it."""
     return {name: getattr(answer, name) for name in Spoken.model_fields}

@@ -20,6 +20,7 @@ from topics.batches import (
 )
 from topics.budgets import BudgetSnapshot, Release, Reservation, Spending
 from topics.control import ActiveModel, BreakerOrder, BreakerStatus, ModelFile, ModelStatus, PartitionCount
+from topics.conversations import Conversation
 from topics.events import Chunk, DeadLetter, DeadLetterNote, Hops, Status
 from topics.feedback import Cancellation, Feedback
 from topics.journal import CallEnded, CallStarted
@@ -105,7 +106,7 @@ OUTCOMES = TopicSpec(
     "outcomes",
     (Outcome,),
     "every deciding stage",
-    "settle",
+    "settle; the door",
     "Decided endings, possibly duplicates.",
     public=False,
 )
@@ -120,7 +121,7 @@ SETTLED: TopicSpec[Settled | Cancelled] = TopicSpec(
     "settled",
     (Settled, Cancelled),
     "settle; feedback",
-    "every stage, as memory",
+    "every stage and the door, as memory",
     "Markers of published results, and of requests that nobody waits for.",
     public=False,
 )
@@ -170,6 +171,14 @@ BUDGETS = TopicSpec(
     "stages that pay for calls",
     "the same stages, as memory; the CLI",
     "What budgets have spent, in one order for all: on a single partition.",
+    public=False,
+)
+CONVERSATIONS = TopicSpec(
+    "conversations",
+    (Conversation,),
+    "infer",
+    "classify, as memory",
+    "Which model made an answer with tool calls, so that the conversation stays with it.",
     public=False,
 )
 ALERTS = TopicSpec(
@@ -237,6 +246,7 @@ def all_topics(tiers: int) -> Iterator[TopicSpec[Record]]:
         SHADOW,
         CONTROL,
         BUDGETS,
+        CONVERSATIONS,
         ALERTS,
         BATCHES,
         FILES,

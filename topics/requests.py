@@ -137,6 +137,8 @@ class Request(Record):
     stream: bool = False
     progress: Annotated[bool | None, WHERE_GIVEN] = None
     """Whether `llm.status` tells of each attempt, as it does of a request that streams."""
+    final_once_shown: Annotated[bool | None, WHERE_GIVEN] = None
+    """Whether a complete answer that was streamed is the last one, good or not: for who can't take text back."""
     min_tier: Tier | None = None
     max_tier: Tier | None = None
     max_cost_usd: Limit | None = None

@@ -9,7 +9,7 @@ from pydantic import Field
 from topics.base import Digits, Label, Millis, Money, Record, Tier, Timestamp
 from topics.events import Hop
 from topics.journal import Usage
-from topics.messages import Spoken
+from topics.messages import WHERE_GIVEN, Spoken
 from topics.requests import Request
 
 CRITICAL_PATH: Final = "critical path"
@@ -56,6 +56,8 @@ class Decision(Record):
     """What the scores alone came to within the boundary; None in records that are older than the field."""
     signature: Digits | None = None
     """Near-duplicate signature of the question: 64 bits of which similar texts differ in few."""
+    stays_with: Annotated[str | None, WHERE_GIVEN] = None
+    """`provider/model` that the conversation is with, to be asked first on this tier; None: nobody in particular."""
 
 
 class Attempt(Record):
@@ -87,6 +89,11 @@ class Completion(Spoken):
     said: Label | None = None
     """What a judge said is wrong with it, in its own words, which may quote the answer."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is neither text nor a call."""
+        return not self.tool_calls and not self.content.strip()
+
 
 class TierTask(Record):
     """A request on its way through the tiers."""
@@ -114,6 +121,11 @@ class TierTask(Record):
     def partition_key(self) -> str:
         """The request id."""
         return self.request.request_id
+
+    @property
+    def stays_with(self) -> str | None:
+        """The model to be asked first where the task is now: none once it has left the tier of its conversation."""
+        return self.decision.stays_with if self.tier == self.decision.tier else None
 
     @property
     def cost_usd(self) -> Decimal:

@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from streams.config.settings_sections import ModelSettings
-from topics.messages import Message
+from topics.messages import Message, ResponseFormat, Tool, ToolChoice
 from topics.requests import DataClass, Params
 from topics.tasks import TierTask
 
@@ -36,6 +36,10 @@ class _Identity(BaseModel):
     params: Params
     messages: tuple[Message, ...]
     response_schema: dict[str, JsonValue] | None
+    response_format: ResponseFormat | None
+    tools: tuple[Tool, ...]
+    tool_choice: ToolChoice | None
+    parallel_tool_calls: bool | None
 
 
 def share_key(
@@ -70,6 +74,10 @@ def share_key(
         params=request.params,
         messages=messages,
         response_schema=request.response_schema,
+        response_format=request.response_format,
+        tools=request.tools,
+        tool_choice=request.tool_choice,
+        parallel_tool_calls=request.parallel_tool_calls,
     )
     return hashlib.sha256(identity.model_dump_json().encode()).digest()
 

@@ -1,6 +1,5 @@
 """One way for all paid calls: the gate's leave, the trip over the wire, what the gate learns of it, and its price."""
 
-import json
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,13 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from streams.admission import Admission, Gate
 from streams.calls.chunk_writer import ChunkWriter
+from streams.calls.model_words import encodable_piece, encodable_reply
 from streams.calls.pricing import PriceBook, split
 from streams.config.settings_sections import ModelSettings
-from streams.config.tokens import rough
 from streams.kafka.clock import Clock
 from streams.kafka.publisher import DeliveryError
 from streams.providers.base import ChatCall, ChatReply, ErrorKind, Prompt, Provider, ProviderError
 from streams.telemetry import OFF, Telemetry
+from topics.answer_assembly import Piece
 from topics.journal import CallEnded, CallError, Rates, Usage
 
 if TYPE_CHECKING:
@@ -125,11 +125,11 @@ class ModelCaller:
             ends_at: When the answer is too late.
             confirm: Awaited right before the call leaves; what it raises keeps it from leaving.
             note_sent: Called when it leaves.
-            chunks: Takes the text as it arrives.
+            chunks: Takes the answer as it arrives.
             askers: The spans of those that a call is made for, where it is not the current one's.
 
         Raises:
-            DeliveryError: Text could not be published.
+            DeliveryError: A piece of the answer could not be published.
             Exception: What `confirm` raised.
         """
         send = partial(self._send, call, admission, ends_at, confirm, note_sent, chunks)
@@ -205,14 +205,18 @@ class ModelCaller:
     async def _complete(self, call: ChatCall, chunks: ChunkWriter | None) -> ChatReply:
         provider = self._providers[call.model.provider]
         if chunks is None:
-            return await provider.complete(call)
+            return encodable_reply(await provider.complete(call))
+
+        async def publish(piece: Piece) -> None:
+            await chunks.add(encodable_piece(piece))
+
         try:
-            reply = await provider.complete(replace(call, on_text=chunks.add))
+            reply = await provider.complete(replace(call, on_piece=publish))
         except ProviderError:
             await chunks.end(complete=False)
             raise
         await chunks.end(complete=True)
-        return reply
+        return encodable_reply(reply)
 
     def cost(self, model: ModelSettings, usage: Usage, at: datetime) -> Decimal:
         """Return what a call costs in US dollars at the rates of a moment."""
@@ -220,10 +224,9 @@ class ModelCaller:
 
     def most_cost(self, model: ModelSettings, prompt: Prompt, at: datetime) -> Decimal:
         """Return what a call may cost at most, in US dollars; only a prompt of the oddest text costs more."""
-        asked = sum(len(message.text.encode(errors="replace")) for message in prompt.messages)
-        if prompt.response_schema is not None:
-            asked += len(json.dumps(prompt.response_schema))
-        tokens = asked // _LEAST_BYTES_A_TOKEN + _FRAMING_TOKENS * (len(prompt.messages) + 1)
+        size = prompt.size
+        asked = sum(len(text.encode(errors="replace")) for text in size.texts)
+        tokens = asked // _LEAST_BYTES_A_TOKEN + size.other_tokens + _FRAMING_TOKENS * (len(prompt.messages) + 1)
         usage = Usage(input=tokens, output=prompt.most_output(model.max_tokens))
         rates = self._prices.rates(model.provider, model.model, at, usage)
         if rates.cache_write is not None and rates.cache_write > rates.input:
@@ -244,7 +247,7 @@ class ModelCaller:
 
 def most_tokens(model: ModelSettings, prompt: Prompt) -> int:
     """Estimate the tokens of a call and its answer, generously."""
-    return sum(rough(message.text) for message in prompt.messages) + prompt.most_output(model.max_tokens)
+    return prompt.size.rough_tokens + prompt.most_output(model.max_tokens)
 
 
 def _tell(span: "CallSpan", result: CallResult) -> None:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from streams.admission import Admission, UnavailableError
@@ -27,9 +27,10 @@ from streams.config.settings_sections import BatchingSettings, ModelSettings
 from streams.kafka.clock import Clock
 from streams.kafka.lease import Lease
 from streams.kafka.publisher import DeliveryError, Output, Publisher
-from streams.providers.base import ChatCall, ErrorKind, Prompt, ProviderError
+from streams.providers.base import ChatCall, ChatReply, ErrorKind, Prompt, ProviderError
 from topics.budgets import Payer
 from topics.journal import CallEnded, CallStarted, Purpose, attempt_id
+from topics.messages import spoken
 from topics.requests import Request
 from topics.tasks import Attempt, TierTask
 
@@ -51,7 +52,7 @@ class PaidCall:
     lease: Lease
     """On the partition of the task, which is also the journal's."""
     stream: bool = False
-    """Whether the text is published as it arrives."""
+    """Whether the answer is published as it arrives."""
     announce: tuple[Output, ...] = ()
     """Published together with CallStarted, and only if the call is made."""
     target: str | None = None
@@ -95,7 +96,7 @@ class PaidCalls:
     Args:
         journal: The stage's own.
         caller: Makes the calls.
-        publisher: Takes streamed text.
+        publisher: Takes streamed answers.
         batching: When the calls leave.
         patience_s: How long a call waits for its turn at a provider.
         clock: Current moment.
@@ -306,10 +307,7 @@ class PaidCalls:
             member.end(
                 started_at=result.sent_at,
                 ended_at=result.ended_at,
-                # A lone surrogate, half of a character that a model never finished, can't be written as UTF-8.
-                content=None if reply is None else reply.content.encode(errors="replace").decode(),
-                finish_reason=None if reply is None else reply.finish_reason,
-                first_token_ms=None if reply is None else reply.first_token_ms,
+                **({} if reply is None else _answer_of(reply)),
                 error=None if result.error is None else call_error(result.error),
                 usage=usage,
                 rates=rates,
@@ -359,6 +357,16 @@ class PaidCalls:
         """When the call will have ended at the latest, its waiting included."""
         longest = call.model.timeout_s + self._patience_s + self._batching.max_wait_ms / 1000
         return min(self._clock() + timedelta(seconds=longest), call.task.deadline)
+
+
+def _answer_of(reply: ChatReply) -> dict[str, Any]:
+    """Return what CallEnded has of an answer, by name."""
+    return {
+        **spoken(reply),
+        "content": reply.content,
+        "finish_reason": reply.finish_reason,
+        "first_token_ms": reply.first_token_ms,
+    }
 
 
 def attempt_of(ended: CallEnded, why: str, outcome: str) -> Attempt:

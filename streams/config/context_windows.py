@@ -1,9 +1,9 @@
 """Whether a request fits a model's context window, decided before the call: nothing is ever cut to make it fit."""
 
-import json
 from dataclasses import dataclass
 
 from streams.config.model_catalogue import ModelTable
+from streams.config.prompt_size import PromptSize, size_of
 from streams.config.settings import Settings
 from streams.config.settings_sections import ModelSettings
 from streams.config.tokens import Tokenizer, estimate, exact
@@ -16,10 +16,6 @@ _MESSAGE_FRAME = 8
 _ESTIMATE_MARGIN = 1.1
 _LEAST_SHARE = 0.4
 """What of an estimate is surely there, in any text that people or programs write: above that there is no close case."""
-
-
-class ContextTooLongError(Exception):
-    """No model that may serve the request has room for it; the message gives the tokens and the largest window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +32,6 @@ class ContextWindows:
     """The windows of all models of the settings; those of the settings win over those of the shipped table."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
         table = ModelTable(settings.providers)
         self._limits = {_key(model): _limits(model, table) for _, model in settings.models()}
 
@@ -51,15 +46,15 @@ class ContextWindows:
         and the model's tokenizer is at hand.
         """
         limits = self.limits(model)
-        parts = _parts(request)
-        frames = _FRAME + _MESSAGE_FRAME * len(request.messages)
-        found = sum(estimate(part, limits.tokenizer) for part in parts)
+        size = _size(request)
+        frames = _FRAME + _MESSAGE_FRAME * len(request.messages) + size.other_tokens
+        found = sum(estimate(text, limits.tokenizer) for text in size.texts)
         likely = round(found * _ESTIMATE_MARGIN) + frames
         output = request.params.max_tokens or model.max_tokens
         least = round(found * _LEAST_SHARE) + frames
         if self.fits(model, likely, output) or not self.fits(model, least, output):
             return likely
-        counts = [exact(part, limits.tokenizer) for part in parts]
+        counts = [exact(text, limits.tokenizer) for text in size.texts]
         return frames + sum(count for count in counts if count is not None) if None not in counts else likely
 
     def fits(self, model: ModelSettings, tokens: int, max_tokens: int) -> bool:
@@ -76,30 +71,8 @@ class ContextWindows:
             return True
         return self.fits(model, self.prompt_tokens(model, request), output)
 
-    def lowest_tier(self, request: Request, tier: int, ceiling: int) -> int:
-        """Return the lowest tier, from `tier` to `ceiling`, where a model that may see the request has room for it.
-
-        Tiers without such a model are passed over, and `tier` is returned where that holds for all: who may see what
-        is not decided here.
-
-        Raises:
-            ContextTooLongError: There are models that may see it, and none has room.
-        """
-        tried: list[ModelSettings] = []
-        for number in range(tier, ceiling + 1):
-            models = [model for model in self._settings.tiers[number - 1].models if self._may_see(model, request)]
-            if any(self.holds(model, request) for model in models):
-                return number if tried else tier
-            tried += models
-        if not tried:
-            return tier
-        raise ContextTooLongError(self._explained(request, tried))
-
-    def _may_see(self, model: ModelSettings, request: Request) -> bool:
-        return self._settings.may_see(model, request.context.data_class)
-
-    def _explained(self, request: Request, models: list[ModelSettings]) -> str:
-        """Say what the roomiest model lacks."""
+    def why_too_long(self, request: Request, models: list[ModelSettings]) -> str:
+        """Say what the roomiest of some models lacks that all have too little room for a request."""
         best = max(models, key=lambda model: self.limits(model).window or 0)
         limits = self.limits(best)
         output = request.params.max_tokens or best.max_tokens
@@ -127,14 +100,12 @@ def _limits(model: ModelSettings, table: ModelTable) -> Limits:
     return Limits(window, None if own else known.max_input, known.max_output, known.tokenizer)
 
 
-def _parts(request: Request) -> list[str]:
-    parts = [message.text for message in request.messages]
-    if request.response_schema is not None:
-        parts.append(json.dumps(request.response_schema, ensure_ascii=False))
-    return parts
+def _size(request: Request) -> PromptSize:
+    return size_of(request.messages, request.tools, request.answer_schema)
 
 
 def _most_tokens(request: Request) -> int:
+    size = _size(request)
     # Whether a text is in ASCII is known without a look at it, and so is then how many bytes it has.
-    size = sum(len(part if part.isascii() else part.encode("utf-8", "surrogatepass")) for part in _parts(request))
-    return size + _FRAME + _MESSAGE_FRAME * len(request.messages)
+    found = sum(len(text if text.isascii() else text.encode("utf-8", "surrogatepass")) for text in size.texts)
+    return found + size.other_tokens + _FRAME + _MESSAGE_FRAME * len(request.messages)

@@ -1,4 +1,4 @@
-"""What is known about models, as data: windows, tokenizers, parameters, names that move, and retirements."""
+"""What is known about models, as data: windows, what they take, parameters, names that move, and retirements."""
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from streams.config.setting_types import Capability
 from streams.config.settings_sections import ModelSettings, ProviderSettings
 from streams.config.tokens import Tokenizer
 
@@ -33,6 +34,7 @@ class KnownModel(_Row):
     max_output: Tokens | None = None
     tokenizer: Tokenizer = Tokenizer.OTHER
     sampling: bool = True
+    takes: tuple[Capability, ...] = (Capability.TOOLS,)
     reasoning: dict[str, tuple[str, ...]] = {}
 
 
@@ -88,6 +90,12 @@ class ModelTable:
         """Return what is known of a model; None where the table does not have it."""
         rows = _rows()
         return next((rows[name] for name in self._names(model) if name in rows), None)
+
+    def takes(self, model: ModelSettings) -> frozenset[Capability]:
+        """Say what a model takes besides text: what its settings say, else the table; of an unknown one tools alone."""
+        if model.takes is not None:
+            return frozenset(model.takes)
+        return frozenset((self.known(model) or KnownModel()).takes)
 
     def unpinned(self, model: ModelSettings) -> str | None:
         """Say why a model's id may mean another model tomorrow; None where it is a version of its own."""

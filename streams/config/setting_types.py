@@ -35,6 +35,19 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+class Capability(StrEnum):
+    """What a model takes besides text, and a request may need."""
+
+    TOOLS = "tools"
+    """Functions to call, and earlier calls with their results."""
+    IMAGES = "images"
+    FILES = "files"
+    """With their data."""
+    FILE_URLS = "file_urls"
+    """Files that the provider fetches."""
+    LOGPROBS = "logprobs"
+
+
 def _tier_name(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:  # noqa: ANN401 - not validated yet
     # A union would report each of its members.
     try:

@@ -10,6 +10,7 @@ from streams.config.protocols import PROTOCOLS
 from streams.config.section import Section
 from streams.config.setting_types import (
     Band,
+    Capability,
     HttpUrl,
     Port,
     Price,
@@ -112,6 +113,8 @@ class ModelSettings(Section):
     """From when on a call counts as slow for the circuit breaker; None: at four fifths of `timeout_s`."""
     context_window: Annotated[int, Field(gt=0)] | None = None
     """Tokens of prompt and answer together; None: what the shipped table of models says, else not checked."""
+    takes: tuple[Capability, ...] | None = None
+    """What it takes besides text; None: what the shipped table of models says, else tools alone."""
     family: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """Whose model it is, as judges are chosen by; None: what the shipped table says, else vendor or provider."""
 
@@ -217,6 +220,9 @@ class RuleCondition(Section):
     service_class: tuple[ServiceClass, ...] | None = None
     self_validating: bool | None = None
     has_schema: bool | None = None
+    has_tools: bool | None = None
+    in_tool_loop: bool | None = None
+    """Whether the model has made calls and not answered since."""
     mentions: tuple[str, ...] | None = None
     """Any of these words in the last user message, whatever their case."""
     mentions_money: bool | None = None
@@ -224,6 +230,7 @@ class RuleCondition(Section):
     mentions_personal_data: bool | None = None
     """Whether an e-mail address, phone, account or card number or the like stands there."""
     min_messages: Annotated[int, Field(ge=0)] | None = None
+    """Of what was said: steps of tool loops count for this and the next as little as definitions of tools."""
     min_characters: Annotated[int, Field(ge=0)] | None = None
     classified_tier: tuple[TierName, ...] | None = None
     """The tier that the classifier's scores come to. With this and the next, a rule is applied after it."""
@@ -314,6 +321,9 @@ class RoutingSettings(Section):
     budget_usd_per_request: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     """What requests may cost on average; where the rules leave it open the tier is then chosen by what the deployment
     has learned that each tier brings and costs. None: the classifier chooses, whatever that costs."""
+    cache_s: Annotated[float, Field(ge=0)] = 300.0
+    """How long providers are taken to keep a prompt in their cache. For so long a conversation with tools stays with
+    its model where that is cheaper than the one chosen. 0: only in an open tool loop."""
     frontier: str | None = None
     """`provider/model` that costs are compared with; None: the first model of the top tier."""
 

@@ -14,8 +14,8 @@ def prompt_of(task: TierTask, model: ModelSettings, ctx: Context) -> Prompt:
     to go on with.
     """
     request = task.request
-    note = escalation_note(task.best, ctx.engine.settings.escalation.context)
+    note = escalation_note(task.best, ctx.engine.settings.escalation.context, has_tools=bool(request.tools))
     if note is None or request.messages[-1].role == "assistant":
         return Prompt.of(request)
     noted = request.model_copy(update={"messages": (*request.messages, note)})
-    return Prompt.of(noted if ctx.engine.windows.holds(model, noted) else request)
+    return Prompt.of(noted if ctx.engine.models.windows.holds(model, noted) else request)

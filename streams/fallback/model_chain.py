@@ -58,7 +58,8 @@ class ChainResult:
         self.ended.append(ended)
         if ended.error is None:
             self.answer = ended
-            self.failed_check = failed_check(self.task.request, ended.content or "", ended.finish_reason or "other")
+            reason = ended.finish_reason or "other"
+            self.failed_check = failed_check(self.task.request, ended.content or "", reason, ended.tool_calls)
             outcome = self.failed_check or "ok"
         else:
             outcome = ended.error.kind
@@ -77,14 +78,15 @@ class ChainResult:
 
 
 async def ask_chain(task: TierTask, ctx: Context) -> ChainResult:
-    """Try the models of the task's tier that may see it and that it fits, in order.
+    """Try the models of the task's tier that may serve it, in order.
 
     The rules: what was paid for before a restart counts, in the order in which it was paid for. A model is asked
     once, and once more at once where nothing was sent. Where nobody answered, the last one whose failure may pass by
     itself is asked once more after a pause, for that costs less than the tier above. A model whose breaker is open,
     whose limit is reached or whose slots are taken is passed over without a call. Deadline, cost limit and number of
-    attempts are looked at before each call. The candidate of a canary comes first for its share of the requests, and
-    where another model was asked before a restart it is not asked any more.
+    attempts are looked at before each call. The model that a conversation stays with comes first. For its share of the
+    other requests the candidate of a canary does, and where another model was asked before a restart it is not asked
+    any more.
     """
     result = ChainResult(task, canary_for(task, ctx.engine.settings))
     asked: Counter[str] = Counter()
@@ -119,13 +121,13 @@ async def _ask_each(result: ChainResult, asked: Counter[str], ctx: Context) -> N
 
 def _candidate(result: ChainResult, ctx: Context) -> Iterator[ModelSettings]:
     """Yield the canary's candidate where it is to be asked, or may be once more."""
-    canary, settings, request = result.canary, ctx.engine.settings, result.task.request
+    canary = result.canary
     if canary is None or any(_ref(ended) != canary.model.ref for ended in result.ended):
         return
     state = ctx.engine.learned.canary(canary.name, canary.model.ref)
     if state is not None and state.state == "stopped":
         return
-    if settings.may_see(canary.model, request.context.data_class) and ctx.engine.windows.holds(canary.model, request):
+    if ctx.engine.models.may_serve(canary.model, result.task.request):
         yield canary.model
 
 
@@ -193,12 +195,10 @@ async def _pause(seconds: float, ctx: Context) -> None:
         seconds -= _LOOK_S
 
 
-def chain_of(task: TierTask, ctx: Context) -> Iterator[ModelSettings]:
-    """Yield the models of the task's tier that may see it and have room for it."""
-    settings, windows, request = ctx.engine.settings, ctx.engine.windows, task.request
-    for model in settings.tiers[task.tier - 1].models:
-        if settings.may_see(model, request.context.data_class) and windows.holds(model, request):
-            yield model
+def chain_of(task: TierTask, ctx: Context) -> list[ModelSettings]:
+    """Return the models of the task's tier that may serve it, that of its conversation first."""
+    models = ctx.engine.models.of_tier(task.tier, task.request)
+    return sorted(models, key=lambda model: model.ref != task.stays_with)
 
 
 def _tries_of(model: ModelSettings, result: ChainResult) -> int:
@@ -232,7 +232,7 @@ def _judge(visit: TierVisit, result: ChainResult, ctx: Context) -> None:
 
 
 def _is_whole_chain(task: TierTask, ctx: Context) -> bool:
-    return len(list(chain_of(task, ctx))) == len(ctx.engine.settings.tiers[task.tier - 1].models)
+    return len(chain_of(task, ctx)) == len(ctx.engine.settings.tiers[task.tier - 1].models)
 
 
 async def _ask(task: TierTask, model: ModelSettings, ctx: Context) -> CallEnded:

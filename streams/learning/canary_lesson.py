@@ -8,6 +8,7 @@ from streams.config.settings_candidates import CanarySettings
 from streams.learning.canary import CanaryFinding, CanaryWatch, canary_of
 from streams.learning.evidence import Tried, tried
 from streams.learning.lesson import Lesson
+from streams.routing.affinity import STAYS
 from topics.base import Record
 from topics.learned import CanaryState
 from topics.results import Result
@@ -40,7 +41,8 @@ class CanaryLesson(Lesson):
         if self._since is not None and result.settled_at < self._since:
             return
         first = next((call for call in tried(result.route) if call.attempt.tier == self._canary.tier), None)
-        if first is None:
+        if first is None or first.attempt.why.startswith(STAYS):
+            # Nobody drew lots for it.
             return
         name = canary_of(first.attempt.why)
         if name in {None, self._canary.name}:

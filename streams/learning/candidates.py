@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.settings import Settings
 from streams.config.settings_candidates import CanarySettings, ShadowSettings, is_about
 from streams.config.settings_sections import ModelSettings
@@ -16,13 +16,19 @@ C = TypeVar("C", ShadowSettings, CanarySettings)
 
 
 def canary_for(task: TierTask, settings: Settings) -> CanarySettings | None:
-    """Pick the canary of a request on its tier, whatever became of that canary; None: it gets none."""
+    """Pick the canary of a request on its tier, whatever became of that canary; None: it gets none.
+
+    A conversation that stays with a model is not drawn: it goes on with the candidate where that one began it.
+    """
     if not settings.canary:
         return None
-    return _picked(task.digest, "canary", (canary for canary in settings.canary if canary.tier == task.tier))
+    here = (canary for canary in settings.canary if canary.tier == task.tier)
+    if task.stays_with is not None:
+        return next((canary for canary in here if canary.model.ref == task.stays_with), None)
+    return _picked(task.digest, "canary", here)
 
 
-def shadow_for(task: TierTask, settings: Settings, windows: ContextWindows) -> ShadowSettings | None:
+def shadow_for(task: TierTask, settings: Settings, models: EligibleModels) -> ShadowSettings | None:
     """Pick the shadow of a request that a model of its tier has answered in the last attempt; None: it gets none.
 
     The answer of a canary's candidate is none of the tier's. One that the shadow's own candidate gave is compared with
@@ -35,8 +41,7 @@ def shadow_for(task: TierTask, settings: Settings, windows: ContextWindows) -> S
     shadow = _picked(task.digest, "shadow", about)
     if shadow is None or _answered_by(task, settings) == shadow.model:
         return None
-    can_serve = settings.may_see(shadow.model, task.request.context.data_class)
-    if not can_serve or not windows.holds(shadow.model, task.request):
+    if not models.may_serve(shadow.model, task.request):
         return None
     last = task.attempts[-1]
     return shadow if judges_for(shadow, last.provider, last.model, task, settings) else None

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from streams.routing.affinity import STAYS
 from streams.validation.checks import CHECKS
 from topics.results import Result
 from topics.tasks import Attempt
@@ -65,7 +66,7 @@ class FirstTier:
     stands: bool
     """Whether the result is from there."""
     was_chosen: bool
-    """Whether the tier was chosen by what the request looks like, not named by a rule."""
+    """Whether the tier was chosen by what the request looks like, not named by a rule or by its conversation."""
 
 
 def first_tier(result: Result) -> FirstTier | None:
@@ -80,7 +81,7 @@ def first_tier(result: Result) -> FirstTier | None:
         value=last.value,
         cost_usd=float(result.cost_usd),
         stands=result.attempt_id == last.attempt.attempt_id,
-        was_chosen=not first.why.startswith(BY_RULE),
+        was_chosen=not first.why.startswith((BY_RULE, STAYS)),
     )
 
 

@@ -1,115 +1,28 @@
-"""Anthropic's messages, through its SDK.
+"""Anthropic, through its SDK.
 
-Sources: https://platform.claude.com/docs/en/api/messages and, for schemas,
+Sources: https://platform.claude.com/docs/en/api/messages/create and, for schemas,
 https://platform.claude.com/docs/en/build-with-claude/structured-outputs.
 """
 
 import json
 from typing import Any, ClassVar, Final
 
-from pydantic import BaseModel
-
-from streams.providers.base import ChatCall, ChatReply
+from streams.config.model_catalogue import KnownModel
+from streams.providers.anthropic_messages import AnthropicMessage
+from streams.providers.anthropic_requests import write_system, write_tool, write_tool_choice, write_turns
+from streams.providers.base import ChatCall
+from streams.providers.reasoning import effort
 from streams.providers.sdk_provider import SdkProvider
-from streams.providers.streamed import EventError, StreamedAnswer, estimate_usage, model_named
 from streams.providers.vendor_sdk import Sdk
-from topics.journal import Tokens, Usage
+from topics.messages import Tool
 
-# The answer is checked against the schema in any case; asking is better than giving up the provider.
+# The answer is checked in any case; asking is better than giving up the provider.
 _SCHEMA_INSTRUCTION: Final = "Reply with one JSON value that satisfies this JSON Schema, and with nothing else: "
-_FINISH_REASONS: Final = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "content_filter",
-    "tool_use": "tool_calls",
-}
-
-
-class _OutputDetails(BaseModel):
-    thinking_tokens: Tokens | None = None
-
-
-class _Usage(BaseModel):
-    input_tokens: Tokens
-    output_tokens: Tokens
-    cache_creation_input_tokens: Tokens | None = None
-    cache_read_input_tokens: Tokens | None = None
-    output_tokens_details: _OutputDetails | None = None
-
-
-class _Block(BaseModel):
-    type: str
-    text: str | None = None
-
-
-class _Message(BaseModel):
-    model: Any = None
-    content: list[_Block]
-    stop_reason: str | None = None
-    usage: _Usage | None = None
-
-
-class _PartialUsage(_Usage):
-    """Cumulative: what a later event does not name keeps its value."""
-
-    input_tokens: Tokens | None = None  # type: ignore[assignment]
-    output_tokens: Tokens | None = None  # type: ignore[assignment]
-
-
-class _MessageStart(BaseModel):
-    model: Any = None
-    usage: _PartialUsage | None = None
-
-
-class _Delta(BaseModel):
-    text: str | None = None
-    stop_reason: str | None = None
-
-
-class _Event(BaseModel):
-    type: str
-    message: _MessageStart | None = None
-    content_block: _Block | None = None
-    delta: _Delta | None = None
-    usage: _PartialUsage | None = None
-    error: Any = None
-
-
-class StreamedMessage(StreamedAnswer):
-    """A message in events. Source: https://platform.claude.com/docs/en/build-with-claude/streaming."""
-
-    def __init__(self, call: ChatCall) -> None:
-        super().__init__(call)
-        self._counted: dict[str, Any] = {}
-
-    def read(self, data: str) -> str:
-        """Take an event in; types that are not known are passed over, as the API's versioning asks for."""
-        event = _Event.model_validate_json(data)
-        match event.type:
-            case "message_start" if event.message is not None:
-                self._count(event.message.usage)
-                self.model = model_named(event.message.model)
-            case "content_block_start" if event.content_block is not None:
-                return event.content_block.text or ""
-            case "content_block_delta" if event.delta is not None:
-                return event.delta.text or ""
-            case "message_delta":
-                self._count(event.usage)
-                if event.delta is not None and event.delta.stop_reason is not None:
-                    self.finish_reason = _FINISH_REASONS.get(event.delta.stop_reason, "other")
-            case "message_stop":
-                self.ended = True
-            case "error":
-                raise EventError(event.error)
-        return ""
-
-    def _count(self, usage: _PartialUsage | None) -> None:
-        if usage is not None:
-            self._counted.update(usage.model_dump(exclude_none=True))
-        if {"input_tokens", "output_tokens"} <= self._counted.keys():
-            self.usage = _read_usage(_Usage.model_validate(self._counted))
+_JSON_INSTRUCTION: Final = "Reply with one JSON object, and with nothing else."
+_SERVICE_TIERS: Final = frozenset({"auto", "standard_only"})
+_UNKNOWN: Final = KnownModel()
+"""It may be one of those that refuse a level of reasoning."""
+_THINKING: Final = ("thinking", "redacted_thinking")
 
 
 class AnthropicProvider(SdkProvider):
@@ -117,7 +30,7 @@ class AnthropicProvider(SdkProvider):
 
     vendor_url: ClassVar = "https://api.anthropic.com"
     path: ClassVar = "/v1/messages"
-    streamed_answer: ClassVar = StreamedMessage
+    arriving: ClassVar = AnthropicMessage
 
     def load_sdk(self) -> Sdk:
         """Import the SDK."""
@@ -129,41 +42,60 @@ class AnthropicProvider(SdkProvider):
     def request_body(self, call: ChatCall) -> dict[str, Any]:
         """Write a message request.
 
-        The API version that the SDK speaks, 2026-10-21, refuses temperature and top_p; it has no seed either.
-        Those are left out: an answer without them is better than none.
+        The API version that the SDK speaks, 2026-10-21, refuses temperature and top_p; it has no seed and no logprobs
+        either. Those are left out: an answer without them is better than none.
         """
-        systems = [message.text for message in call.prompt.messages if message.role in {"system", "developer"}]
-        turns = [
-            {"role": message.role, "content": message.text}
-            for message in call.prompt.messages
-            if message.role in {"user", "assistant"}
-        ]
+        prompt, params = call.prompt, call.prompt.params
+        output_config, more = _json_asked_for(call)
+        turns, system = write_turns(prompt), write_system(prompt, more)
         if not turns:
             # The API wants at least one turn; instructions alone are then what the user says.
-            turns, systems = [{"role": "user", "content": "\n\n".join(systems)}], []
+            turns, system = [{"role": "user", "content": write_system(prompt, []) or ""}], "\n\n".join(more) or None
+        level = effort(call, self._known, "output_config.effort", unknown=_UNKNOWN)
+        if level is not None:
+            output_config["effort"] = level
+        optional = {
+            "system": system,
+            "tools": [_written(tool) for tool in prompt.tools] or None,
+            "tool_choice": write_tool_choice(prompt),
+            "output_config": output_config or None,
+            "stop_sequences": None if params.stop is None else list(params.stop),
+            "service_tier": params.service_tier if params.service_tier in _SERVICE_TIERS else None,
+        }
         body: dict[str, Any] = {"model": call.model.model, "messages": turns, "max_tokens": call.max_tokens}
-        if call.prompt.response_schema is not None:
-            supported = _supported(call.prompt.response_schema)
-            if supported is not None:
-                body["output_config"] = {"format": {"type": "json_schema", "schema": supported}}
-            else:
-                systems.append(_SCHEMA_INSTRUCTION + json.dumps(call.prompt.response_schema, ensure_ascii=False))
-        if systems:
-            body["system"] = "\n\n".join(systems)
-        if call.prompt.params.stop is not None:
-            body["stop_sequences"] = list(call.prompt.params.stop)
-        return body
+        return body | {name: value for name, value in optional.items() if value is not None}
 
-    def read_reply(self, content: bytes, call: ChatCall) -> ChatReply:
-        """Read a message; its text blocks together are the answer."""
-        message = _Message.model_validate_json(content)
-        text = "".join(block.text or "" for block in message.content if block.type == "text")
-        return ChatReply(
-            content=text,
-            finish_reason=_FINISH_REASONS.get(message.stop_reason or "", "other"),
-            usage=estimate_usage(call, text) if message.usage is None else _read_usage(message.usage),
-            model=model_named(message.model),
-        )
+    def settle_body(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Leave thinking with a budget off where the API refuses it; adaptive thinking is free of both rules.
+
+        It refuses it beside a choice that forces a tool, and within a tool loop whose last turn of the model does not
+        begin with thinking: another vendor's turn, or one of a model that did not think.
+        https://platform.claude.com/docs/en/build-with-claude/thinking-tool-workflows
+        https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking
+        """
+        if body.get("thinking", {}).get("type") != "enabled":
+            return body
+        forced = body.get("tool_choice", {}).get("type") in {"any", "tool"}
+        if not forced and not _is_in_foreign_loop(body["messages"]):
+            return body
+        return {name: value for name, value in body.items() if name != "thinking"}
+
+
+def _json_asked_for(call: ChatCall) -> tuple[dict[str, Any], list[str]]:
+    """Return how the API is held to JSON, and what the model is told where it can't be."""
+    prompt = call.prompt
+    if prompt.response_schema is None:
+        asked = prompt.response_format is not None and prompt.response_format.type != "text"
+        return {}, [_JSON_INSTRUCTION] if asked else []
+    supported = _supported(prompt.response_schema)
+    if supported is None:
+        return {}, [_SCHEMA_INSTRUCTION + json.dumps(prompt.response_schema, ensure_ascii=False)]
+    return {"format": {"type": "json_schema", "schema": supported}}, []
+
+
+def _written(tool: Tool) -> dict[str, Any]:
+    strict = _supported({"type": "object", **(tool.function.parameters or {})}) if tool.function.strict else None
+    return write_tool(tool, strict)
 
 
 def _supported(schema: dict[str, Any]) -> dict[str, Any] | None:
@@ -176,14 +108,9 @@ def _supported(schema: dict[str, Any]) -> dict[str, Any] | None:
         return None
 
 
-def _read_usage(usage: _Usage) -> Usage:
-    """Anthropic counts cached input apart from `input_tokens`; ours includes it."""
-    cached, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
-    thinking = (usage.output_tokens_details.thinking_tokens if usage.output_tokens_details else None) or 0
-    return Usage(
-        input=usage.input_tokens + cached + written,
-        output=usage.output_tokens,
-        cached=cached,
-        cache_written=written,
-        reasoning=min(thinking, usage.output_tokens),
-    )
+def _is_in_foreign_loop(turns: list[dict[str, Any]]) -> bool:
+    """Whether the last turn of the model calls tools and does not begin with thinking."""
+    blocks = next((turn["content"] for turn in reversed(turns) if turn["role"] == "assistant"), "")
+    if isinstance(blocks, str) or not any(block["type"] == "tool_use" for block in blocks):
+        return False
+    return blocks[0]["type"] not in _THINKING

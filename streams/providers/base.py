@@ -20,7 +20,7 @@ Errors are one class with a kind, because what happens next depends on the kind 
     |     content_policy     the provider does not want to answer
     `-- the reply is of no use
           malformed          not in the protocol's form
-          empty              well-formed, without any text
+          empty              well-formed, with neither text nor calls
 """
 
 from collections.abc import Awaitable, Callable
@@ -29,7 +29,9 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 from uuid import UUID
 
+from streams.config.prompt_size import PromptSize, size_of
 from streams.config.settings_sections import ModelSettings
+from topics.answer_assembly import Piece
 from topics.journal import Usage
 from topics.messages import AnswerPart, Message, ResponseFormat, Tool, ToolCall, ToolChoice
 from topics.requests import Params, Request
@@ -200,6 +202,11 @@ class Prompt:
             request.parallel_tool_calls,
         )
 
+    @property
+    def size(self) -> PromptSize:
+        """What a model reads of it."""
+        return size_of(self.messages, self.tools, self.response_schema)
+
     def most_output(self, default: int) -> int:
         """Return the most tokens that the answer may have; `default` where nobody named a number."""
         return self.params.max_tokens or default
@@ -213,10 +220,10 @@ class ChatCall:
         call_id: Sent as the header `X-Client-Request-Id`, so that the provider's log can be matched with ours.
         model: The fields of its `extra` win over all others of the request body.
         prompt: What it is asked.
-        timeout_s: Seconds for everything: connecting and the whole answer, `on_text` included.
+        timeout_s: Seconds for everything: connecting and the whole answer, `on_piece` included.
         may_leave: Awaited right before anything is sent; what it raises ends the call.
-        on_text: Where it is given, the answer is streamed, and this is awaited with each piece of its text, in order;
-            what it raises ends the call and closes its connection.
+        on_piece: Where it is given, the answer is streamed, and this is awaited with each piece of it, in order; what
+            it raises ends the call and closes its connection.
     """
 
     call_id: UUID
@@ -224,7 +231,7 @@ class ChatCall:
     prompt: Prompt
     timeout_s: float
     may_leave: Callable[[], Awaitable[None]] = _at_once
-    on_text: Callable[[str], Awaitable[None]] | None = None
+    on_piece: Callable[[Piece], Awaitable[None]] | None = None
 
     @property
     def max_tokens(self) -> int:
@@ -243,7 +250,7 @@ class ChatReply:
         logprobs: As there.
         finish_reason: One of stop, length, content_filter, tool_calls and other.
         usage: What the call is billed by.
-        first_token_ms: Milliseconds from the sending of a streamed call to its first text; None if it was not streamed.
+        first_token_ms: Milliseconds from the sending of a streamed call to its first piece; None if not streamed.
         limits: What is left of the account's limits, where the response said so.
         model: Which one answered, in the provider's words, where the response said so.
     """

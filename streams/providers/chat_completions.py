@@ -1,17 +1,20 @@
-"""The chat completions wire format, spoken by OpenAI, Groq and many others.
+"""Reading answers in the chat completions wire format, spoken by OpenAI, Groq and many others.
 
-Source: https://platform.openai.com/docs/api-reference/chat.
+Sources: https://platform.openai.com/docs/api-reference/chat, .../chat-streaming and, for `x_groq` and `reasoning`,
+https://console.groq.com/docs/api-reference#chat-create. Others say `reasoning_content` for what the model thought, as
+https://api-docs.deepseek.com/guides/reasoning_model does.
 """
 
-import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field
 
-from streams.providers.base import ChatCall, ChatReply
-from streams.providers.streamed import EventError, StreamedAnswer, estimate_usage, model_named
+from streams.providers.arriving_answer import ArrivingAnswer, EventError, call_id_named, model_named
+from streams.providers.base import ChatCall
+from topics.answer_assembly import Piece
+from topics.events import Delta
 from topics.journal import Tokens, Usage
-from topics.messages import Message
 
 _FINISH_REASONS: Final = {
     "stop": "stop",
@@ -21,10 +24,6 @@ _FINISH_REASONS: Final = {
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
 }
-# The API refuses requests with other names; a name is not worth that.
-_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
 _DONE: Final = "[DONE]"
 
 
@@ -44,14 +43,29 @@ class _Usage(BaseModel):
     completion_tokens_details: _CompletionDetails | None = None
 
 
+class _Function(BaseModel):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ToolCall(BaseModel):
+    index: int | None = None
+    id: str | None = None
+    function: _Function = _Function()
+
+
 class _Answer(BaseModel):
     content: str | None = None
     refusal: str | None = None
+    reasoning: Any = None
+    reasoning_content: Any = None
+    tool_calls: list[_ToolCall] | None = None
 
 
 class _Choice(BaseModel):
     message: _Answer
     finish_reason: str | None = None
+    logprobs: Any = None
 
 
 class _Completion(BaseModel):
@@ -64,6 +78,7 @@ class _ChunkChoice(BaseModel):
     index: int = 0
     delta: _Answer | None = None
     finish_reason: str | None = None
+    logprobs: Any = None
 
 
 class _XGroq(BaseModel):
@@ -79,91 +94,83 @@ class _Chunk(BaseModel):
     error: Any = None
 
 
-def write_request(
-    call: ChatCall, *, token_limit: str, developer_role: str = "developer", sampling: bool = True
-) -> dict[str, Any]:
-    """Write a request body.
+class ChatCompletion(ArrivingAnswer):
+    """A chat completion, or its chunks; the first choice is the answer."""
 
-    Args:
-        call: What is asked.
-        token_limit: The field that limits output tokens.
-        developer_role: The role that stands for `developer`.
-        sampling: Whether the model takes temperature and top_p.
-    """
-    body: dict[str, Any] = {
-        "model": call.model.model,
-        "messages": [_write_message(message, developer_role) for message in call.prompt.messages],
-        token_limit: call.max_tokens,
-    }
-    params = call.prompt.params
-    optional = {
-        "temperature": params.temperature if sampling else None,
-        "top_p": params.top_p if sampling else None,
-        "stop": None if params.stop is None else list(params.stop),
-        "seed": params.seed,
-    }
-    body.update((name, value) for name, value in optional.items() if value is not None)
-    if call.prompt.response_schema is not None:
-        # Strict mode takes a subset of JSON Schema only; the answer is checked against the whole schema anyway.
-        schema = {"name": "response", "schema": call.prompt.response_schema, "strict": False}
-        body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return body
+    def __init__(self, call: ChatCall) -> None:
+        super().__init__(call)
+        self._refused = False
+        self._calls: list[str | None] = []
+        """Their ids, in the order in which they began."""
+        self._latest: dict[int, int] = {}
+        """By the index that the provider gives: which call that is."""
 
-
-def read_completion(content: bytes, call: ChatCall) -> ChatReply:
-    """Read a response body; its first choice is the answer.
-
-    Raises:
-        pydantic.ValidationError: It is not a chat completion.
-    """
-    completion = _Completion.model_validate_json(content)
-    choice = completion.choices[0]
-    text = choice.message.content or choice.message.refusal or ""
-    reason = "content_filter" if choice.message.refusal else choice.finish_reason
-    finish = _FINISH_REASONS.get(reason or "", "other")
-    usage = estimate_usage(call, text) if completion.usage is None else _read_usage(completion.usage)
-    return ChatReply(content=text, finish_reason=finish, usage=usage, model=model_named(completion.model))
-
-
-class StreamedCompletion(StreamedAnswer):
-    """An answer in `chat.completion.chunk` events.
-
-    Sources: https://platform.openai.com/docs/api-reference/chat-streaming and, for `x_groq`,
-    https://console.groq.com/docs/api-reference#chat-create.
-    """
-
-    _refused = False
-
-    def read(self, data: str) -> str:
-        """Take a chunk in; its first choice is the answer's."""
+    def read(self, data: str) -> Iterator[Piece]:
+        """Take a chunk in."""
         if data == _DONE:
             self.ended = True
-            return ""
+            return
         chunk = _Chunk.model_validate_json(data)
         groq = chunk.x_groq or _XGroq()
         if chunk.error is not None or groq.error is not None:
             raise EventError({"code": groq.error} if chunk.error is None else chunk.error)
-        self.model = self.model or model_named(chunk.model)
-        usage = chunk.usage or groq.usage
+        self._note(chunk.model, chunk.usage or groq.usage)
+        for choice in chunk.choices:
+            if choice.index == 0:
+                yield from self._read_choice(choice.delta or _Answer(), choice.finish_reason, choice.logprobs)
+
+    def read_whole(self, content: bytes) -> Iterator[Piece]:
+        """Take a completion in."""
+        completion = _Completion.model_validate_json(content)
+        choice = completion.choices[0]
+        self._note(completion.model, completion.usage)
+        yield from self._read_choice(choice.message, choice.finish_reason or "", choice.logprobs)
+
+    def _note(self, model: Any, usage: _Usage | None) -> None:  # noqa: ANN401 - whatever the response has there
+        self.model = self.model or model_named(model)
         if usage is not None:
             self.usage = _read_usage(usage)
-        return "".join(self._read_choice(choice) for choice in chunk.choices if choice.index == 0)
 
-    def _read_choice(self, choice: _ChunkChoice) -> str:
-        delta = choice.delta or _Answer()
-        self._refused = self._refused or bool(delta.refusal)
-        if choice.finish_reason is not None:
-            reason = "content_filter" if self._refused else choice.finish_reason
+    def _read_choice(self, answer: _Answer, finish_reason: str | None, logprobs: object) -> Iterator[Piece]:
+        self._refused = self._refused or bool(answer.refusal)
+        if finish_reason is not None:
+            reason = "content_filter" if self._refused else finish_reason
             self.finish_reason = _FINISH_REASONS.get(reason, "other")
-        return delta.content or delta.refusal or ""
+        if isinstance(logprobs, dict):
+            self._add_logprobs(logprobs)
+        # Neither is of the API's specification: what is no text there does not make the answer unreadable.
+        thought = answer.reasoning or answer.reasoning_content
+        if thought and isinstance(thought, str):
+            yield Delta(kind="reasoning", text=thought)
+        if text := answer.content or answer.refusal:
+            yield text
+        for place, call in enumerate(answer.tool_calls or ()):
+            yield Delta(
+                kind="tool_call",
+                index=self._number_of(call, place),
+                id=call_id_named(call.id),
+                name=call.function.name,
+                text=call.function.arguments or "",
+            )
 
+    def _number_of(self, call: _ToolCall, place: int) -> int:
+        """Tell which call of the answer a piece belongs to, from 0: some servers give all of them the same index."""
+        index = place if call.index is None else call.index
+        number = self._latest.get(index)
+        if number is None or (call.function.name and call.id not in {None, self._calls[number]}):
+            number = self._latest[index] = len(self._calls)
+            self._calls.append(call.id)
+        return number
 
-def _write_message(message: Message, developer_role: str) -> dict[str, str]:
-    role = developer_role if message.role == "developer" else message.role
-    written = {"role": role, "content": message.text}
-    if message.name and _NAME.fullmatch(message.name):
-        written["name"] = message.name
-    return written
+    def _add_logprobs(self, more: dict[str, Any]) -> None:
+        """Append the lists of a chunk (`content`, `refusal`) to those of the chunks before it."""
+        kept = self.logprobs = self.logprobs or {}
+        for name, value in more.items():
+            before = kept.get(name)
+            if isinstance(before, list) and isinstance(value, list):
+                before.extend(value)
+            elif before is None:
+                kept[name] = value
 
 
 def _read_usage(usage: _Usage) -> Usage:

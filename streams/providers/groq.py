@@ -1,14 +1,25 @@
 """Groq, through its SDK.
 
-Source: https://console.groq.com/docs/api-reference#chat-create.
+Sources: https://console.groq.com/docs/api-reference#chat-create and https://console.groq.com/docs/reasoning.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
-from streams.providers.base import ChatCall, ChatReply
-from streams.providers.chat_completions import StreamedCompletion, read_completion, write_request
+from streams.config.model_catalogue import KnownModel
+from streams.providers.base import ChatCall
+from streams.providers.chat_completions import ChatCompletion
+from streams.providers.chat_requests import Dialect, write_request
+from streams.providers.reasoning import effort
 from streams.providers.sdk_provider import SdkProvider
 from streams.providers.vendor_sdk import Sdk
+
+_DIALECT: Final = Dialect(
+    "max_completion_tokens",
+    takes_files=False,
+    service_tiers=frozenset({"auto", "on_demand", "flex", "performance"}),
+)
+_UNKNOWN: Final = KnownModel(reasoning={"reasoning_effort": ("none", "low", "medium", "high")})
+"""The API has no other words."""
 
 
 class GroqProvider(SdkProvider):
@@ -16,7 +27,7 @@ class GroqProvider(SdkProvider):
 
     vendor_url: ClassVar = "https://api.groq.com"
     path: ClassVar = "/openai/v1/chat/completions"
-    streamed_answer: ClassVar = StreamedCompletion
+    arriving: ClassVar = ChatCompletion
 
     def load_sdk(self) -> Sdk:
         """Import the SDK."""
@@ -26,9 +37,6 @@ class GroqProvider(SdkProvider):
         return Sdk(AsyncGroq, DefaultAioHttpClient, httpx)
 
     def request_body(self, call: ChatCall) -> dict[str, Any]:
-        """Write a chat completion request."""
-        return write_request(call, token_limit="max_completion_tokens")  # noqa: S106 - no password
-
-    def read_reply(self, content: bytes, call: ChatCall) -> ChatReply:
-        """Read a chat completion."""
-        return read_completion(content, call)
+        """Write a chat completion request; logprobs are supported by none of its models."""
+        level = effort(call, self._known, "reasoning_effort", unknown=_UNKNOWN)
+        return write_request(call, _DIALECT, reasoning_effort=level, tells_logprobs=False)

@@ -1,10 +1,13 @@
 """Other providers that speak OpenAI's chat completions at a base URL of their own, such as Together."""
 
-from typing import Any
+from typing import Any, Final
 
 from streams.providers.base import ChatCall
-from streams.providers.chat_completions import write_request
+from streams.providers.chat_requests import Dialect, write_request
 from streams.providers.openai import OpenAIProvider
+from streams.providers.reasoning import effort
+
+_DIALECT: Final = Dialect("max_tokens", developer_role="system")
 
 
 class OpenAICompatibleProvider(OpenAIProvider):
@@ -12,4 +15,5 @@ class OpenAICompatibleProvider(OpenAIProvider):
 
     def request_body(self, call: ChatCall) -> dict[str, Any]:
         """Write a chat completion request."""
-        return write_request(call, token_limit="max_tokens", developer_role="system")  # noqa: S106 - no password
+        level = effort(call, self._known, "reasoning_effort")
+        return write_request(call, _DIALECT, reasoning_effort=level)

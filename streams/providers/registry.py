@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from importlib import import_module
 from typing import Final
 
+from streams.config.model_catalogue import ModelTable
 from streams.config.protocols import PROTOCOLS
 from streams.config.settings import Settings, SettingsError
 from streams.config.settings_sections import ProviderSettings
@@ -29,15 +30,16 @@ def build_providers(
         SettingsError: A key or the simulator is missing.
     """
     used = {model.provider for _, model in settings.models()}
+    table = ModelTable(settings.providers)
 
     def connect(name: str, provider: ProviderSettings) -> Provider:
         speaker = speaker_of(provider.protocol)
         if name not in simulated:
-            return speaker(_real(name, provider, environ))
+            return speaker(_real(name, provider, environ), table.known)
         if simulator_url is None:
             raise SettingsError(f"provider {name!r} is simulated but no simulator runs; set {provider.api_key_env}")
         url = f"{simulator_url.rstrip('/')}/{name}{speaker.simulated_path}"
-        return speaker(Connection(name, _SIMULATED_KEY, url, use_proxy=False))
+        return speaker(Connection(name, _SIMULATED_KEY, url, use_proxy=False), table.known)
 
     return {name: connect(name, provider) for name, provider in settings.providers.items() if name in used}
 

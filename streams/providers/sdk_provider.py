@@ -12,17 +12,17 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, Protocol, cast
 
 import aiohttp
 from pydantic import ValidationError
 
+from streams.providers.arriving_answer import ArrivingAnswer, EventError
 from streams.providers.base import ChatCall, ChatReply, ErrorKind, ProviderError
 from streams.providers.failures import event_error, status_error, transport_error
 from streams.providers.limits import read_limits
-from streams.providers.streamed import EventError, StreamedAnswer
+from streams.providers.reasoning import Lookup, nothing_known
 from streams.providers.vendor_sdk import (
     Connection,
     HttpClient,
@@ -33,6 +33,7 @@ from streams.providers.vendor_sdk import (
     silence,
     with_imports,
 )
+from topics.answer_assembly import Piece
 
 _END_S: Final = 0.1
 
@@ -62,14 +63,15 @@ class SdkProvider(ABC):
     may see the text."""
     path: ClassVar[str]
     """Of the chat endpoint, below the base URL."""
-    streamed_answer: ClassVar[type[StreamedAnswer]]
-    """Reads the events of the wire format."""
+    arriving: ClassVar[type[ArrivingAnswer]]
+    """Reads what the wire format has of an answer."""
     stream_fields: ClassVar[dict[str, Any]] = {}
     """What a request for a stream has besides `stream`; a call's `extra` wins over it."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, known: Lookup = nothing_known) -> None:
         self.name = connection.name
         self._connection = connection
+        self._known = known
         self._template = Once(self._write_template)
         self._event_reader = Once(_load_event_reader)
         self._http = Once(self._open_http)
@@ -86,13 +88,9 @@ class SdkProvider(ABC):
             ProviderError: The wire format can't express the call.
         """
 
-    @abstractmethod
-    def read_reply(self, content: bytes, call: ChatCall) -> ChatReply:
-        """Read a response body.
-
-        Raises:
-            pydantic.ValidationError: It is not in the wire format.
-        """
+    def settle_body(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Look at a body with the call's `extra` in it, and leave out what the API refuses beside the rest of it."""
+        return body
 
     async def prepare(self) -> None:
         """Import the SDK and open its HTTP client, unless that is done; see `Provider.prepare`."""
@@ -102,13 +100,14 @@ class SdkProvider(ABC):
     async def complete(self, call: ChatCall) -> ChatReply:
         """Make the call; see `Provider.complete`."""
         await self.prepare()
-        body = _merge({**self.request_body(call), **(self.stream_fields if call.on_text else {})}, call.model.extra)
-        answer = None
-        if call.on_text is not None:
+        body = {**self.request_body(call), **(self.stream_fields if call.on_piece else {})}
+        body = self.settle_body(_merge(body, call.model.extra))
+        if call.on_piece is not None:
             await self._event_reader.get()
-            answer = self.streamed_answer(call)
-        reply = await self._make(call, body, answer)
-        if not reply.content.strip():
+        answer = self.arriving(call)
+        await self._make(call, body, answer)
+        reply = self._reply(answer)
+        if not reply.content.strip() and not reply.tool_calls:
             blocked = reply.finish_reason == "content_filter"
             raise ProviderError(
                 ErrorKind.CONTENT_POLICY if blocked else ErrorKind.EMPTY,
@@ -117,6 +116,14 @@ class SdkProvider(ABC):
                 limits=reply.limits,
             )
         return reply
+
+    def _reply(self, answer: ArrivingAnswer) -> ChatReply:
+        try:
+            return answer.reply()
+        except ValidationError as error:
+            failure = self._malformed(_describe(error))
+            failure.usage = answer.billed()
+            raise failure from None
 
     async def close(self) -> None:
         """Close the connections; a later call would open new ones."""
@@ -137,78 +144,78 @@ class SdkProvider(ABC):
         template = await self._template.get()
         return await with_imports(lambda: template.sdk.open_http_client(use_proxy=self._connection.use_proxy))
 
-    async def _make(self, call: ChatCall, body: dict[str, Any], answer: StreamedAnswer | None) -> ChatReply:
+    async def _make(self, call: ChatCall, body: dict[str, Any], answer: ArrivingAnswer) -> None:
         """Make the call within its time."""
         await call.may_leave()
         try:
             # The SDK's own timeout is for each read: a slow trickle would never end.
             async with asyncio.timeout(call.timeout_s) as limit:
-                if answer is None or call.on_text is None:
-                    return await self._ask(call, body)
-                await self._follow(call, body, answer, call.on_text, limit)
+                if call.on_piece is None:
+                    await self._ask(call, body, answer)
+                else:
+                    await self._follow(call, body, answer, call.on_piece, limit)
         except TimeoutError:
             if not limit.expired():
                 raise
-            if answer is None or not answer.ended:
+            if not answer.ended:
                 message = f"{self.name} did not answer in {call.timeout_s:g} s"
-                usage = answer.billed() if answer is not None and answer.begun else None
+                usage = answer.billed() if answer.begun else None
                 raise ProviderError(ErrorKind.TIMEOUT, message, usage=usage) from None
-        return answer.reply()
 
-    async def _ask(self, call: ChatCall, body: dict[str, Any]) -> ChatReply:
+    async def _ask(self, call: ChatCall, body: dict[str, Any], answer: ArrivingAnswer) -> None:
         """Make a call whose answer comes in one."""
         response = await self._post(call, body, stream=False)
+        answer.limits = read_limits(response.headers, datetime.now(UTC))
         try:
-            reply = self.read_reply(response.content, call)
+            answer.take_whole(response.content)
         except ValidationError as error:
             raise self._malformed(_describe(error)) from None
-        return replace(reply, limits=read_limits(response.headers, datetime.now(UTC)))
 
     async def _follow(
         self,
         call: ChatCall,
         body: dict[str, Any],
-        answer: StreamedAnswer,
-        on_text: Callable[[str], Awaitable[None]],
+        answer: ArrivingAnswer,
+        on_piece: Callable[[Piece], Awaitable[None]],
         limit: asyncio.Timeout,
     ) -> None:
-        """Make a call whose answer is streamed, and pass its text on."""
+        """Make a call whose answer is streamed, and pass it on."""
         sent_at = time.monotonic()
         response = await self._post(call, {**body, "stream": True}, stream=True)
         try:
             answer.begun = True
             answer.limits = read_limits(response.headers, datetime.now(UTC))
-            async with aclosing(self._pieces(call, response, answer, limit)) as pieces:
+            async with aclosing(self._pieces(response, answer, limit)) as pieces:
                 async for piece in pieces:
                     if answer.first_token_ms is None:
                         answer.first_token_ms = (time.monotonic() - sent_at) * 1000
-                    await on_text(piece)
+                    await on_piece(piece)
         finally:
             await response.aclose()
 
     async def _pieces(
-        self, call: ChatCall, response: HttpResponse, answer: StreamedAnswer, limit: asyncio.Timeout
-    ) -> AsyncGenerator[str, None]:
-        """Yield the text of the stream's events; errors carry what the provider may bill by then."""
+        self, response: HttpResponse, answer: ArrivingAnswer, limit: asyncio.Timeout
+    ) -> AsyncGenerator[Piece, None]:
+        """Yield the pieces of the stream's events; errors carry what the provider may bill by then."""
         failure = ProviderError(ErrorKind.CUT, f"{self.name} ended the stream before the answer was complete")
         template, read_events = await self._template.get(), await self._event_reader.get()
         try:
             if response.headers.get("content-type", "").startswith("application/json"):
                 # Some compatible servers don't stream.
-                if whole := answer.take_whole(self.read_reply(await response.aread(), call)):
-                    yield whole
+                for piece in answer.take_whole(await response.aread()):
+                    yield piece
                 return
             async with aclosing(read_events(response)) as events:
                 async for event in events:
-                    piece = answer.take(event.data)
+                    taken = answer.take(event.data)
                     if answer.ended:
                         _hurry(limit)
-                    if piece:
+                    for piece in taken:
                         yield piece
         except (template.sdk.http.HTTPError, *_STREAM_ERRORS) as error:
             failure = self._stream_failure(error)
         if not answer.is_whole:
-            # An error event before any text is a refusal, and those are free.
+            # An error event before any piece is a refusal, and those are free.
             if answer.first_token_ms is not None or failure.kind in {ErrorKind.CUT, ErrorKind.TIMEOUT}:
                 failure.usage = answer.billed()
             failure.limits = answer.limits

@@ -10,6 +10,7 @@ from itertools import chain
 from math import log1p
 from typing import Final
 
+from streams.routing import tool_loops
 from streams.routing.conversation_cues import KINDS, UNSPACED, count_cues, spaced
 from streams.routing.request_classifier.features import words_of
 from topics.messages import Message
@@ -66,7 +67,8 @@ class Seen:
 
 
 def see(messages: Sequence[Message]) -> Seen | None:
-    """Read a conversation; None without an earlier message of the user or a last word."""
+    """Read a conversation without tool loops; None without an earlier message of the user or a last word."""
+    messages = tool_loops.said(messages)
     asked = [number for number, message in enumerate(messages) if message.role == "user"]
     if len(asked) < 2:  # noqa: PLR2004 - the last one and one before it
         return None

@@ -9,6 +9,8 @@ from streams.config.setting_types import Signal
 from streams.config.settings_sections import LimitSettings, RuleCondition, RuleSettings
 from streams.routing.conversation_signals import signals
 from streams.routing.sensitive_text import mentions_money, mentions_personal_data
+from streams.routing.tool_loops import is_open, said
+from topics.messages import Message, ThinkingPart
 from topics.requests import Request
 
 
@@ -74,7 +76,7 @@ class Policy:
     """Evaluates the rules in order, then the limits.
 
     A rule can never loosen what the request itself asks for (`min_tier`, `max_tier`); a limit can, or whoever is
-    limited could ask for more.
+    limited could ask for more. Nor does a rule move a request that names its model.
     """
 
     def __init__(self, rules: Sequence[RuleSettings], top_tier: int, limits: LimitSettings | None = None) -> None:
@@ -115,16 +117,18 @@ class Policy:
         more, adding = 0, None
         applied = [rule for rule, matches in self._rules if matches(subject)]
         for rule in applied:
+            shift += rule.threshold_shift or 0.0
+            validate = validate if rule.validate_answer is None else rule.validate_answer
+            if request.model is not None:
+                continue
             if rule.tier is not None and tier is None:
                 tier, deciding = self._number(rule.tier), rule.name
             if rule.floor is not None and self._number(rule.floor) > floor:
                 floor, raising = self._number(rule.floor), rule.name
             if rule.ceiling is not None and self._number(rule.ceiling) < ceiling:
                 ceiling, lowering = self._number(rule.ceiling), rule.name
-            shift += rule.threshold_shift or 0.0
             if rule.raise_by is not None and rule.raise_by > more:
                 more, adding = rule.raise_by, rule.name
-            validate = validate if rule.validate_answer is None else rule.validate_answer
         ceiling = min(max(ceiling, least), most)
         floor = min(max(floor, least), ceiling)
         reasons = tuple(rule.name for rule in applied)
@@ -188,9 +192,20 @@ class _Subject:
     def signals(self) -> frozenset[Signal]:
         return signals(self.request)
 
+    @cached_property
+    def said(self) -> Sequence[Message]:
+        return said(self.request.messages)
+
     def _conversation(self) -> Iterator[str]:
-        # What the producer writes into each of its requests, such as its own address, tells nothing about this one.
-        return (message.text for message in self.request.messages if message.role not in {"system", "developer"})
+        # What the producer writes into each of its requests, such as its own address or the definition of a tool, tells
+        # nothing about this one.
+        for message in self.request.messages:
+            if message.role in {"system", "developer"}:
+                continue
+            yield message.text
+            # What a tool was called with, and what was thought about it, goes to the provider too.
+            yield from (call.function.arguments for call in message.calls)
+            yield from (part.thinking for part in message.parts if isinstance(part, ThinkingPart))
 
 
 _Matcher = Callable[[_Subject], bool]
@@ -205,9 +220,11 @@ _TESTS: dict[str, Callable[[Any, _Subject], bool]] = {
     "data_class": lambda any_of, subject: subject.request.context.data_class in any_of,
     "service_class": lambda any_of, subject: subject.request.service_class in any_of,
     "self_validating": lambda flag, subject: subject.request.context.self_validating is flag,
-    "has_schema": lambda flag, subject: (subject.request.response_schema is not None) is flag,
-    "min_messages": lambda least, subject: len(subject.request.messages) >= least,
-    "min_characters": lambda least, subject: sum(len(m.text) for m in subject.request.messages) >= least,
+    "has_schema": lambda flag, subject: (subject.request.answer_schema is not None) is flag,
+    "has_tools": lambda flag, subject: bool(subject.request.tools) is flag,
+    "in_tool_loop": lambda flag, subject: is_open(subject.request.messages) is flag,
+    "min_messages": lambda least, subject: len(subject.said) >= least,
+    "min_characters": lambda least, subject: sum(len(m.text) for m in subject.said) >= least,
     "classified_tier": lambda any_of, subject: subject.classified is not None and subject.classified.tier in any_of,
     "confidence_below": lambda most, subject: subject.classified is not None and subject.classified.confidence < most,
     "mentions": lambda words, subject: any(word in subject.question for word in words),

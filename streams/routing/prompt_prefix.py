@@ -1,4 +1,4 @@
-"""What a prompt begins with: instructions that a producer repeats, which a provider could cache."""
+"""What a prompt begins with: tools and instructions that a producer repeats, which a provider could cache."""
 
 from hashlib import blake2b
 from itertools import takewhile
@@ -11,11 +11,17 @@ _HASH_BYTES = 8
 
 
 def prompt_prefix(request: Request) -> tuple[str | None, int]:
-    """Return a hash of the instructions before anybody speaks, as 16 hex digits, and their tokens by a rough estimate.
+    """Return a hash of the tools and of the instructions before anybody speaks, and their tokens by a rough estimate.
 
-    None and 0 where there are none.
+    The hash is 16 hex digits. None and 0 where there is neither. Providers put definitions of tools in front of the
+    instructions (https://platform.claude.com/docs/en/build-with-claude/prompt-caching,
+    https://platform.openai.com/docs/guides/prompt-caching).
     """
-    texts = [message.text for message in takewhile(lambda message: message.role in _INSTRUCTIONS, request.messages)]
+    instructions = takewhile(lambda message: message.role in _INSTRUCTIONS, request.messages)
+    texts = [
+        *(tool.function.model_dump_json() for tool in request.tools),
+        *(message.text for message in instructions),
+    ]
     if not texts:
         return None, 0
     text = "\n".join(texts)

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streams.config.context_windows import ContextTooLongError, ContextWindows
+from streams.config.eligible_models import EligibleModels, NoModelError
+from streams.routing.affinity import Affinity, Standing
 from streams.routing.classifier import Evidence, ExplainingClassifier, tier_probabilities
 from streams.routing.online.budget import BudgetChoice, BudgetRouting
 from streams.routing.policy import Bounds, Classified, Policy
@@ -45,15 +46,18 @@ class Draft:
 class Router:
     """Decides the tier of a request; deterministic, so that a redelivered request gets the same tier.
 
+    What is known of its conversation may be more the second time; then it may stay where it went elsewhere before.
+
     Args:
         policy: The rules and limits.
         classifiers: The versions of the classifier that scores in this process.
         tiers: How many there are.
         boundary: The band of probability that counts as unsure.
-        windows: What has room where.
+        models: Who may serve which request.
         ask_band: A language model is to be asked where the probability of needing more than the tier that the scores
             come to, or than the one below it, lies in this band; rules shift it with the boundary. None: never.
         budget: Chooses the tier where the rules leave it open; None: the scores do.
+        affinity: Keeps conversations with tools where they are; None: nothing does.
     """
 
     def __init__(
@@ -63,20 +67,27 @@ class Router:
         classifiers: ClassifierVersions,
         tiers: int,
         boundary: tuple[float, float],
-        windows: ContextWindows,
+        models: EligibleModels,
         ask_band: tuple[float, float] | None = None,
         budget: BudgetRouting | None = None,
+        affinity: Affinity | None = None,
     ) -> None:
         self._policy = policy
         self._classifiers = classifiers
         self._tiers = tiers
         self._boundary = boundary
-        self._windows = windows
+        self._models = models
         self._ask_band = ask_band
         self._budget = budget
+        self._affinity = affinity
 
     def draft(
-        self, request: Request, digest: str, arrived_ms: int, ceilings: tuple[tuple[int, str], ...] = ()
+        self,
+        request: Request,
+        digest: str,
+        arrived_ms: int,
+        ceilings: tuple[tuple[int, str], ...] = (),
+        standing: Standing | None = None,
     ) -> Draft:
         """Decide with what is at hand, by the version of the classifier that was in force when the request arrived.
 
@@ -85,9 +96,10 @@ class Router:
             digest: Of the request; stands for chance where a budget has something learned.
             arrived_ms: The broker's append time, milliseconds since the epoch.
             ceilings: Highest tiers that exhausted budgets leave, each with its reason.
+            standing: Where the conversation of the request is; None: nowhere, as far as is known.
 
         Raises:
-            ContextTooLongError: No tier up to the ceiling has room for it.
+            NoModelError: No model of the tiers up to the ceiling may serve it, or none is the one that it names.
         """
         classifier = self._classifiers.at(arrived_ms)
         reading = classifier.read(request, self._tiers)
@@ -98,9 +110,15 @@ class Router:
         decision = self._decision(
             request, kind, bounds, needs, classifier.version, signed=signature(request.question), choice=choice
         )
+        kept = None
+        if standing is not None and self._affinity is not None:
+            kept = self._affinity.kept(request, standing, decision, bounds, arrived_ms)
         return Draft(
-            decision=decision,
-            asks=choice is None and self._is_worth_asking(needs, bounds, classified),
+            decision=kept or decision,
+            asks=kept is None
+            and choice is None
+            and request.model is None
+            and self._is_worth_asking(needs, bounds, classified),
             request=request,
             bounds=bounds,
             classified_tier=classified,
@@ -115,8 +133,8 @@ class Router:
         """Let a vote move the draft by at most one tier, within what the policy leaves.
 
         Without a vote it is the draft's decision. So it is with one that nobody asked for, that is about another
-        number of tiers, or that leads further (by a rule about the scores, or past a tier without room for the request)
-        or to where nothing has room for it.
+        number of tiers, or that leads further (by a rule about the scores, or past a tier without a model for the
+        request) or to where nobody may serve it.
         """
         drafted = draft.decision
         if vote is None or not draft.asks or len(vote.probabilities) != self._tiers:
@@ -133,7 +151,7 @@ class Router:
                 version,
                 signed=drafted.signature,
             )
-        except ContextTooLongError:
+        except NoModelError:
             return drafted
         return voted if abs(voted.tier - drafted.tier) <= _FURTHEST else drafted
 
@@ -150,25 +168,31 @@ class Router:
     ) -> Decision:
         """Choose the lowest tier whose chance of being too weak stays below the boundary band, or what a budget chose.
 
-        Where the request outgrows the models of that tier it starts on the next one up that has room for it.
+        Where no model of that tier may serve the request it starts on the next one up that has such a model, and where
+        the request names its model on the lowest tier that has that one, which it does not leave.
         """
         scores = tier_probabilities(needs)
         band = shifted(self._boundary, bounds.threshold_shift)
         classified, at_boundary = self._classified(needs, band)
         bounds = self._policy.reviewed(bounds, request, kind, Classified(classified, scores[classified - 1]))
         reasons = list(bounds.reasons)
-        if choice is not None:
+        tier, rule = bounds.decide(classified if choice is None else choice.tier)
+        floor, ceiling = bounds.floor, bounds.ceiling
+        if (named := self._models.named(request)) is not None:
+            tier, rule = floor, f"model {named}"
+            reasons.append(rule)
+        elif choice is not None:
             reasons.append(choice.reason)
         elif at_boundary and bounds.tier is None:
             reasons.append("boundary")
-        tier, rule = bounds.decide(classified if choice is None else choice.tier)
-        floor = bounds.floor
-        roomy = self._windows.lowest_tier(request, tier, bounds.ceiling)
-        if roomy != tier:
-            reasons.append(f"context window of tier {tier}")
-            tier = floor = roomy
+        start = self._models.lowest_tier(request, tier, ceiling)
+        if start.reason is not None:
+            reasons.append(start.reason)
+            floor = start.tier
+        if named is not None:
+            floor = ceiling = start.tier
         return Decision(
-            tier=tier,
+            tier=start.tier,
             rule=rule,
             scores=scores,
             boundary=band,
@@ -176,7 +200,7 @@ class Router:
             query_type=kind,
             validate_answer=bounds.validate_answer,
             floor=floor,
-            ceiling=bounds.ceiling,
+            ceiling=ceiling,
             reasons=tuple(reasons),
             classified_tier=classified,
             signature=signed,
@@ -184,7 +208,8 @@ class Router:
 
     def _within_budget(self, request: Request, digest: str, arrived_ms: int, bounds: Bounds) -> BudgetChoice | None:
         """Choose by what was learned under a budget; None where there is none, or the rules leave no choice."""
-        if self._budget is None or bounds.tier is not None or bounds.floor >= bounds.ceiling:
+        is_set = bounds.tier is not None or request.model is not None or bounds.floor >= bounds.ceiling
+        if self._budget is None or is_set:
             return None
         return self._budget.choose(request, digest, arrived_ms, lowest=bounds.floor, highest=bounds.ceiling)
 

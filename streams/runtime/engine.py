@@ -10,7 +10,7 @@ from streams.budgets.budgets import Budgets
 from streams.calls.attempt_log import AttemptLog
 from streams.calls.model_caller import ModelCaller
 from streams.calls.vote_journal import VoteJournal
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.settings import Settings
 from streams.control.learned_state import LearnedState
 from streams.kafka.clock import Clock
@@ -18,6 +18,7 @@ from streams.kafka.publisher import Publisher
 from streams.learning.shadow_budget import ShadowBudgets
 from streams.routing.online.versions import OnlinePolicies
 from streams.routing.router import Router
+from streams.runtime.conversations import Conversations
 from streams.runtime.result_index import ResultIndex
 from streams.runtime.settled_requests import SettledRequests
 from streams.telemetry import OFF, Telemetry
@@ -33,7 +34,7 @@ class Engine:
     caller: ModelCaller
     gate: Gate
     router: Router
-    windows: ContextWindows
+    models: EligibleModels
     settled: SettledRequests
     attempts: AttemptLog
     learned: LearnedState
@@ -43,6 +44,8 @@ class Engine:
     shadow_budgets: ShadowBudgets = field(default_factory=ShadowBudgets)
     results: ResultIndex | None = None
     """None: no stage of this process looks for results."""
+    conversations: Conversations | None = None
+    """None: no stage of this process decides where requests go."""
     budgets: Budgets | None = None
     """None: the settings have none, or no stage of this process spends anything."""
     telemetry: Telemetry = OFF

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from streams.kafka.publisher import Output
 from streams.routing.prompt_prefix import prompt_prefix
 from topics.base import Record
+from topics.messages import Spoken, spoken
 from topics.registry import OUTCOMES
 from topics.requests import Request, dimensions_of
 from topics.results import Outcome, ResultError, ResultStatus
@@ -25,6 +26,7 @@ def answered(
         status=ResultStatus.OK if degraded is None else ResultStatus.DEGRADED,
         reason=degraded,
         said=None if degraded is None else completion.said,
+        **spoken(completion),
         attempt_id=completion.attempt_id,
         content=completion.content,
         tier=completion.tier,
@@ -99,7 +101,8 @@ def crashed(stage: str, record: Record, source: Source, revision: int, message: 
 def without_answer(outcome: Outcome, status: ResultStatus, error: ResultError) -> Outcome:
     """Return an ending that is small whatever the request and its answer are, and keeps what was paid."""
     of_answer = ("attempt_id", "content", "reason", "said", "tier", "provider", "model", "finish_reason", "usage")
-    return outcome.model_copy(update={**dict.fromkeys(of_answer), "status": status, "error": error, "tags": ()})
+    bare = {**dict.fromkeys(of_answer), **spoken(Spoken()), "tags": ()}
+    return outcome.model_copy(update={**bare, "status": status, "error": error})
 
 
 def _task_crashed(stage: str, task: TierTask, message: str) -> Output:

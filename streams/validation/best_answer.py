@@ -21,11 +21,11 @@ def check_failed(check: str) -> str:
 def better(best: Completion | None, failed: Completion, reason: str) -> Completion | None:
     """Return the better one of the best answer so far and one that failed now.
 
-    One without text is none. Else the one that came further counts: what only had no judge, then what a judge failed,
-    for it had passed all free checks, then what failed one of these, and last what was broken off. Of two that came
-    equally far it is the later one, which is of the higher tier.
+    One without text and calls is none. Else the one that came further counts: what only had no judge, then what a judge
+    failed, for it had passed all free checks, then what failed one of these, and last what was broken off. Of two that
+    came equally far it is the later one, which is of the higher tier.
     """
-    if not failed.content.strip():
+    if failed.is_empty:
         return best
     new = failed.model_copy(update={"failed": reason[:MAX_ID_LENGTH]})
     return new if best is None or _came(new) >= _came(best) else best

@@ -3,7 +3,10 @@
 import re
 from typing import Final
 
-_TAGS: Final = ("given", "question", "schema", "answer", "finding", "earlier_answer")
+_TAGS: Final = (
+    "given", "question", "steps", "tools", "schema", "answer", "answer_a", "answer_b", "finding",
+    "earlier_answer",
+)  # fmt: skip
 _TAG: Final = re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(_TAGS)})\b)", re.IGNORECASE)
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Final
 
+from topics.messages import FilePart, ImagePart, ToolCall
 from topics.requests import Request
 
 _FENCED: Final = re.compile(r"^[ \t]*(`{3,})[^\n`]*\n", re.MULTILINE)
@@ -23,11 +24,13 @@ class Finished:
         request: What was asked.
         content: The whole text.
         finish_reason: One of stop, length, content_filter, tool_calls and other.
+        tool_calls: Calls that the model wants made.
     """
 
     request: Request
     content: str
     finish_reason: str
+    tool_calls: tuple[ToolCall, ...] = ()
 
     @cached_property
     def text(self) -> str:
@@ -35,14 +38,29 @@ class Finished:
         return self.content.strip()
 
     @cached_property
+    def is_text(self) -> bool:
+        """Whether the text is the answer: no JSON was asked for, and it is no preface to calls."""
+        return not self.tool_calls and not self.request.asks_for_json
+
+    @cached_property
     def is_prose(self) -> bool:
-        """Whether it is to be read as text: no JSON was asked for, and no end is missing by the requester's wish."""
-        return self.request.response_schema is None and self.finish_reason != "length"
+        """Whether it is to be read as a whole text: the answer, whose end is not missing by the requester's wish."""
+        return self.is_text and self.finish_reason != "length"
 
     @cached_property
     def prose(self) -> str:
         """The text without its blocks of code, and without what follows the start of one that does not end."""
         return "\n".join(outside for outside, _ in split_fences(self.text))
+
+    @cached_property
+    def is_of_tools(self) -> bool:
+        """Whether it follows the results of tools, and may say what these could not do."""
+        return self.request.messages[-1].role == "tool"
+
+    @cached_property
+    def is_of_text_alone(self) -> bool:
+        """Whether nothing but text was given: what an image or a file holds, nobody here knows."""
+        return not any(isinstance(part, ImagePart | FilePart) for m in self.request.messages for part in m.parts)
 
     @cached_property
     def instructions(self) -> str:

@@ -60,14 +60,14 @@ _ASKS: Final = re.compile(
 _SENTENCE_END: Final = re.compile(r"[.!?:;]\s|[。！？]")
 
 
-def is_about_text(question: str, *, has_instructions: bool) -> bool:
+def is_about_text(question: str, *, has_more: bool) -> bool:
     """Whether a request holds a text, and asks for what stands in it rather than for more.
 
     Args:
         question: The last message of the user.
-        has_instructions: Whether a system prompt may hold the text.
+        has_more: Whether a system prompt, or the result of a tool, may hold the text.
     """
-    if "\n" not in question.strip() and not has_instructions and _SENTENCE_END.subn("", question)[1] < _FEW:
+    if "\n" not in question.strip() and not has_more and _SENTENCE_END.subn("", question)[1] < _FEW:
         return False
     asked = instruction_of(question)
     if _TAKES_OUT.search(asked):

@@ -23,6 +23,10 @@ _SHORTEST_TEXT: Final = 45
 _WINDOW: Final = 60
 """Characters around a number in which it may be said not to be there."""
 
+_MARK_OF_DATA: Final = re.compile(r"[{}\[\]<>=|\\;_\t]|\w\(|/\w|\w[.:]\w")
+_CHARACTERS_A_MARK: Final = 100
+"""Of text in which there may be an address or a time."""
+
 _LAW: Final = re.compile(
     r"[^\n.]{0,40}?(?:\b[A-Z]{2,}\b|\bActs?\b|\bCode\b|\bLaw\b|\w*[gG]esetz\w*|Directive|Regulation|Constitution"
     r"|Convention|Charter|Treaty|Richtlinie|Verordnung|\bloi\b|Ley\b|Código|Legge|Codice|\bLei\b"
@@ -43,16 +47,22 @@ _NEGATION: Final = re.compile(
 
 def says_what_the_text_does_not(answer: Finished) -> bool:
     """Whether the answer states as the text's what does not stand there."""
-    if not answer.is_prose:
+    if not answer.is_prose or not answer.is_of_text_alone:
         return False
-    given = "\n".join(message.text for message in answer.request.messages)
-    if not _SHORTEST_TEXT <= len(given) <= _MOST_GIVEN:
+    given = "\n".join(text for message in answer.request.messages for text in message.texts())
+    results = [message.text for message in answer.request.messages if message.role == "tool"]
+    if not _SHORTEST_TEXT <= len(given) <= _MOST_GIVEN or not all(map(_is_told, results)):
         return False
     said, question = answer.text[:_MOST_CHARACTERS], answer.request.question
     # What a request is about takes longer to tell than whether there is something to hold against it.
-    return _states_something_else(said, Given(given), question) and is_about_text(
-        question, has_instructions=bool(answer.instructions)
-    )
+    has_more = bool(answer.instructions) or bool(results)
+    return _states_something_else(said, Given(given), question) and is_about_text(question, has_more=has_more)
+
+
+def _is_told(result: str) -> bool:
+    """Whether the result of a tool is told in sentences: of data and code an answer says what follows from them."""
+    head = result[:_MOST_CHARACTERS]
+    return len(_MARK_OF_DATA.findall(head)) * _CHARACTERS_A_MARK <= len(head)
 
 
 def _states_something_else(said: str, text: Given, question: str) -> bool:

@@ -10,9 +10,12 @@ from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
 from pydantic_core import from_json
 
 from streams.validation.finished import Finished, split_fences
+from topics.requests import Request
 
 # Applied to stripped text; it backtracks nowhere, because a model that loops can return any number of newlines.
 _FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\r?\n(.*)```\Z", re.DOTALL)
+
+_ANY_OBJECT: Final[dict[str, Any]] = {"type": "object"}
 
 _MOST_LEVELS = 64
 """The stages wrap the request in records of their own, and JSON is read to 200 levels."""
@@ -27,10 +30,36 @@ _MOST_BRACKETS: Final = 50_000
 """Brackets and strings of a text with words around its JSON that are looked at."""
 
 
+def schema_of(request: Request) -> dict[str, Any] | None:
+    """Return the JSON Schema that an answer is held against; of JSON that needs none, any object will do."""
+    if request.answer_schema is not None:
+        return request.answer_schema
+    return _ANY_OBJECT if request.asks_for_json else None
+
+
 def is_off_schema(answer: Finished) -> bool:
-    """Whether JSON was asked for, and this is none or breaks the schema."""
-    schema = answer.request.response_schema
-    return schema is not None and not matches_schema(answer.content, schema)
+    """Whether JSON was asked for, and this is none or breaks the schema; calls of tools are no answer yet."""
+    schema = schema_of(answer.request)
+    return schema is not None and not answer.tool_calls and not matches_schema(answer.content, schema)
+
+
+def matches_parameters(arguments: str, schema: dict[str, Any] | None) -> bool:
+    """Whether the arguments of a call are an object that satisfies the parameters of its tool.
+
+    Args:
+        arguments: As the model wrote them; nothing stands for none.
+        schema: Of the tool; None: it takes no arguments. Of one that can't be used here any object will do: what is a
+            schema is up to the provider, which has taken it.
+    """
+    try:
+        value = _read(arguments.strip() or "{}")
+    except ValueError:
+        return False
+    if not isinstance(value, dict):
+        return False
+    if schema is None:
+        return not value
+    return schema_problem(schema) is not None or _is_valid(_validator(schema), value)
 
 
 def matches_schema(content: str, schema: dict[str, Any]) -> bool:

@@ -1,6 +1,5 @@
 """The judge's prompt, and how its verdict is read."""
 
-import json
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -8,10 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from streams.validation.fenced import fenced
 from streams.validation.json_schema import unfenced
+from streams.validation.transcript import asked_sections
 from topics.messages import Message
 from topics.requests import Request
 
-PROMPT_VERSION = "judge/2"
+PROMPT_VERSION = "judge/3"
 
 _REASON_CHARACTERS: Final = 160
 _MOST_PROBLEMS: Final = 16
@@ -20,6 +20,8 @@ _INSTRUCTIONS = """\
 You check answers before people act on them. You are given the instructions and the question that a model was \
 given, the JSON Schema that the answer was asked to follow if there was one, and the answer it gave. Decide whether \
 the answer is correct, complete and consistent with what was given.
+Where there are tools, you are also given what they are and the steps so far. A line of JSON with "call" is a call of \
+one; an answer that calls is a step, and complete if it is the right one now. Images and files are only named.
 
 Fail it if it states something that is wrong or not supported by the given text, contradicts itself, leaves out what \
 was asked for, does not follow the format that was asked for, or avoids the question.
@@ -71,14 +73,13 @@ class Verdict(BaseModel):
 
 
 def judge_messages(request: Request, answer: str) -> tuple[Message, ...]:
-    """Put the conversation, the schema that was asked for and the answer before the judge."""
-    given = [message for message in request.messages if message.text != request.question]
-    history = "\n".join(f"{message.role}: {message.text}" for message in given)
-    parts = [fenced("given", history)] if history else []
-    parts.append(fenced("question", request.question))
-    if request.response_schema is not None:
-        parts.append(fenced("schema", json.dumps(request.response_schema, ensure_ascii=False)))
-    parts.append(fenced("answer", answer))
+    """Put the conversation, the tools, the schema that was asked for and the answer before the judge.
+
+    Args:
+        request: What was asked.
+        answer: As `answer_text` shows it.
+    """
+    parts = [*asked_sections(request), fenced("answer", answer)]
     return (Message(role="system", content=_INSTRUCTIONS), Message(role="user", content="\n".join(parts)))
 
 

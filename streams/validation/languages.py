@@ -80,7 +80,7 @@ _NAMES: Final = re.compile(
 
 def is_in_another_language(answer: Finished) -> bool:
     """Whether the answer is surely in one language and the question in another, and nothing asks for that."""
-    if answer.request.response_schema is not None:
+    if not answer.is_text or not answer.is_of_text_alone:
         return False
     own, question = language_of(answer.prose), answer.request.question
     asked = None if own is None else language_of(question)

@@ -44,7 +44,7 @@ _ASKED_FOR: Final = re.compile(
 
 def goes_round(answer: Finished) -> bool:
     """Whether the end of the text repeats itself without need."""
-    if answer.request.response_schema is not None or len(answer.text) < _SHORTEST:
+    if not answer.is_text or len(answer.text) < _SHORTEST:
         return False
     tail = answer.prose.rstrip()[-_TAIL_CHARACTERS:]
     if not _repeats(tail):

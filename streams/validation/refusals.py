@@ -41,8 +41,11 @@ _SENTENCE_END: Final = re.compile(r"[.!?…][\"'”’»)]*\s+|[。！？।؟]\
 def does_not_answer(answer: Finished) -> bool:
     """Whether a short answer says of itself that it is none."""
     text = answer.text
-    # JSON that was asked for may well hold such words, and of what was cut off as asked the rest is not known.
-    if not answer.is_prose or len(text) > _MOST_CHARACTERS or not (_refuses(text) or _circumscribes(text)):
+    # JSON that was asked for may well hold such words, and of what was cut off as asked the rest is not known. Behind
+    # the results of tools it may be these that found or could do nothing.
+    if not answer.is_prose or answer.is_of_tools or len(text) > _MOST_CHARACTERS:
+        return False
+    if not (_refuses(text) or _circumscribes(text)):
         return False
     # Whoever translates, quotes or explains such words has them in the request, and so has who asks for them.
     question, system = answer.request.question, answer.instructions

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.in_memory import new_request
 
-from streams.config.context_windows import ContextTooLongError, ContextWindows
+from streams.config.eligible_models import EligibleModels, NoModelError
 from streams.config.settings import load
 from streams.routing.conversation_signals import signals
 from streams.routing.sensitive_text import mentions_money, mentions_personal_data
@@ -34,7 +34,7 @@ def empty_folder(tmp_path, monkeypatch):
 def test_the_local_decision(preset):
     """Policy, features, the shipped model and signature, in processor time: every decision, and the best of each."""
     settings = load(overrides={"routing": {"preset": preset, "classifier": "learned"}})
-    router = new_router(settings, ContextWindows(settings))
+    router = new_router(settings, EligibleModels(settings))
     requests = ordinary_requests()
     digests = [request.digest() for request in requests]
     gc.collect()
@@ -97,7 +97,7 @@ def test_signatures():
 def test_the_largest_text(piece):
     text = (piece * MEBIBYTE)[: MEBIBYTE // len(piece[0].encode())]
     settings = load(overrides={"routing": {"preset": "max-quality"}})
-    router, request = new_router(settings, ContextWindows(settings)), new_request(text)
+    router, request = new_router(settings, EligibleModels(settings)), new_request(text)
     works = {
         "money": lambda: mentions_money(text),
         "personal data": lambda: mentions_personal_data(text),
@@ -106,6 +106,6 @@ def test_the_largest_text(piece):
     for name, work in works.items():
         started = time.process_time()
         # No window need be so large; that is a decision too.
-        with suppress(ContextTooLongError):
+        with suppress(NoModelError):
             work()
         print(f"\n{name} in 1 MiB of {piece!r}: {(time.process_time() - started) * 1000:.0f} ms", end="")

@@ -19,7 +19,7 @@ from support.deployment import Deployment
 from support.embedded_kafka import EmbeddedKafka
 from support.equal_cost import COMPUTED, DRAWS, SEED, STACK, Figures, Known, figures
 
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.settings import Settings
 from streams.routing.learned.classifier import LearnedClassifier
 from streams.routing.router import Draft
@@ -248,7 +248,7 @@ def costs(results: Sequence[Result]) -> Array:
 
 
 def drafted(settings: Settings, requests: list[Request]) -> list[Draft]:
-    router = new_router(settings, ContextWindows(settings))
+    router = new_router(settings, EligibleModels(settings))
     return [router.draft(request, request.digest(), 0) for request in requests]
 
 

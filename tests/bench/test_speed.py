@@ -6,7 +6,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from tierstream.client.request_run import run_requests
 from tierstream.demo.corpus import load as load_corpus
 from tierstream.demo.corpus import sample
@@ -31,7 +31,7 @@ def per_call(work: Callable[[Request], object], requests: list[Request], rounds:
 
 
 def test_a_decision(deployment):
-    router = new_router(deployment.settings, ContextWindows(deployment.settings))
+    router = new_router(deployment.settings, EligibleModels(deployment.settings))
     requests = corpus_requests()
     digests = {request.request_id: request.digest() for request in requests}
     cost = per_call(lambda request: router.draft(request, digests[request.request_id], 0), requests)

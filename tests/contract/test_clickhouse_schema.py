@@ -1,12 +1,14 @@
 """The tables against the rows that the sink makes, on the real engine."""
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 from pydantic import ValidationError
 from support.ledger_records import BASE, breaker, call_pair, hops, result, shared_call
+from support.tool_loop import call
 
 import analytics.migrate
 from analytics.clickhouse import ClickHouseUnavailable, open_client
@@ -18,6 +20,7 @@ from tierstream.stack.ports import free_port
 from topics.control import BreakerOrder, BreakerState, PartitionCount
 from topics.events import Hop, Hops
 from topics.journal import Rates, Usage
+from topics.messages import ToolCall
 
 TABLES = {
     "requests": Table.REQUESTS,
@@ -205,6 +208,22 @@ def test_statements_end_at_semicolons_outside_of_strings():
     assert list(split_statements(text)) == ["SELECT ';' -- a; b", "SELECT `;` /* ; */"]
     with pytest.raises(ValueError, match="no semicolon"):
         list(split_statements("SELECT 1"))
+
+
+async def test_calls_of_tools_are_kept_with_the_answer_and_nowhere_else(clickhouse_url):
+    written = call("c1", arguments='{"at":"door"}')
+    calls = (ToolCall.model_validate(written),)
+    records = [record.model_copy(update={"tool_calls": calls}) for record in (result(1), call_pair(1)[1])]
+    entries = [entry(record, offset) for offset, record in enumerate(records)]
+    async with open_client(clickhouse_url) as client:
+        await migrate(client, "calls", retention_days=4000, body_retention_days=4000)
+        ledger = Ledger(clickhouse_url, "calls", SinkStats())
+        await ledger.insert(entries)
+        await ledger.close()
+        found = await client.query("SELECT body FROM calls.bodies WHERE part = 'tool_calls'")
+    assert [json.loads(body) for (body,) in found.result_rows] == [[written], [written]]
+    elsewhere = [row for entry in entries for table, row in entry.rows if table is not Table.BODIES]
+    assert "door" not in str(elsewhere)
 
 
 def test_bodies_are_kept_as_configured():

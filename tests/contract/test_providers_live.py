@@ -47,7 +47,7 @@ async def test_answer(name, schema, streamed, tmp_path, monkeypatch):
         model=model.model_copy(update={"max_tokens": 2048}),
         prompt=Prompt(messages, Params(temperature=0), schema),
         timeout_s=60,
-        on_text=listener if streamed else None,
+        on_piece=listener if streamed else None,
     )
     try:
         reply = await provider.complete(call)

@@ -14,6 +14,7 @@ from support.shipped_providers import NAMES, SHIPPED
 from streams.config.settings import Settings
 from streams.providers.base import ChatReply, ErrorKind, ProviderError, ProviderLimits
 from streams.providers.registry import speaker_of
+from topics.answer_assembly import Piece
 from topics.journal import Usage
 
 BODIES = Path(__file__).parent / "recorded"
@@ -39,6 +40,8 @@ class Recorded:
     in_stream_kind: ErrorKind
     known_input: int | None = None
     """What a stream that breaks off has told of the input by then."""
+    thought: str = ""
+    """What it tells of the model's thoughts, which are billed like the answer."""
 
     text: ClassVar = "Hello, world"
 
@@ -71,6 +74,7 @@ RECORDED = {
             DONE,
             b'data: {"id":"chatcmpl-1","choices":[],"x_groq":{"id":"req_1","error":"over_capacity"}}\n\n',
             ErrorKind.SERVER_ERROR,
+            thought="Greet.",
         ),
         Recorded(
             "together",
@@ -86,6 +90,7 @@ RECORDED = {
             b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n',
             ErrorKind.OVERLOADED,
             known_input=1117,
+            thought="Greet.",
         ),
     )
 }
@@ -125,17 +130,17 @@ def sse(*parts: bytes, headers: dict[str, str] | None = None, hold: asyncio.Even
 
 
 async def follow(settings: Settings, name: str, handler: Handler, **fields):
-    """The reply or the error of a streamed call, and the pieces that arrived."""
+    """The reply or the error of a streamed call, and the texts that arrived."""
     listener = Listener()
     async with answering(settings, handler) as providers:
         try:
             outcome: ChatReply | ProviderError = await providers[name].complete(
-                call_of("m", **{"on_text": listener, **fields})
+                call_of("m", **{"on_piece": listener, **fields})
             )
         except ProviderError as error:
             outcome = error
     assert "SECRET" not in str(outcome)
-    return outcome, listener.pieces
+    return outcome, [piece for piece in listener.pieces if isinstance(piece, str)]
 
 
 @each
@@ -190,7 +195,8 @@ async def test_stream_that_breaks_off_may_be_billed(settings, name, cut):
     assert error.kind is ErrorKind.CUT
     assert error.limits.remaining_requests == 4999
     expected = recorded.known_input or 2 * 4 + len("Be brief.") // 4 + 1 + 8
-    assert (error.usage.source, error.usage.input, error.usage.output) == ("estimated", expected, 2)
+    written = -(-len(recorded.thought + "Hello") // 4)
+    assert (error.usage.source, error.usage.input, error.usage.output) == ("estimated", expected, written)
 
 
 @each
@@ -254,7 +260,7 @@ async def test_connection_is_used_again_after_a_stream(settings, name):
 
     async with answering(settings, handle) as providers:
         for _ in range(3):
-            await providers[name].complete(call_of("m", on_text=Listener()))
+            await providers[name].complete(call_of("m", on_piece=Listener()))
     assert len(set(peers)) == 1
 
 
@@ -277,12 +283,12 @@ async def test_what_the_listener_raises_ends_the_call(settings, name, raised):
             gone.set()
         return response
 
-    async def listen(text: str) -> None:
-        raise raised(text)
+    async def listen(piece: Piece) -> None:
+        raise raised(piece)
 
     async with answering(settings, handle) as providers:
-        with pytest.raises(raised, match="Hello"):
-            await providers[name].complete(call_of("m", on_text=listen))
+        with pytest.raises(raised, match=RECORDED[name].thought or "Hello"):
+            await providers[name].complete(call_of("m", on_piece=listen))
         await gone.wait()
 
 
@@ -298,7 +304,7 @@ async def test_errors(settings, streamed):
     async with answering(settings, handle) as providers:
         for sent in ERRORS:
             with pytest.raises(ProviderError) as caught:
-                await providers[sent["provider"]].complete(call_of("m", on_text=Listener() if streamed else None))
+                await providers[sent["provider"]].complete(call_of("m", on_piece=Listener() if streamed else None))
             error = caught.value
             assert (error.kind, error.status) == (sent["kind"], sent["status"]), sent["body"]
             assert (error.retry_after_ms, error.limits.remaining_requests, error.usage) == (20_000, 4999, None)

@@ -67,6 +67,7 @@ async def test_plain_answer(simulated, name):
         "output_tokens": reply.usage.output,
         "cached_tokens": reply.usage.cached,
         "reasoning_tokens": reply.usage.reasoning,
+        "cache_written_tokens": reply.usage.cache_written,
     }
 
 
@@ -114,7 +115,7 @@ async def test_faults(simulated, name, fault, kind, status):
 @each
 async def test_streamed_answer_is_the_whole_answer(simulated, name):
     listener = Listener()
-    streamed = await simulated.ask(name, on_text=listener)
+    streamed = await simulated.ask(name, on_piece=listener)
     whole = await simulated.ask(name)
     assert "".join(listener.pieces) == streamed.content == whole.content
     assert len(listener.pieces) > 1
@@ -139,7 +140,7 @@ async def test_streamed_answer_is_the_whole_answer(simulated, name):
 async def test_stream_that_breaks_midway_may_be_billed(simulated, name, fault, kinds):
     simulated.simulator.set_behaviour(**{fault: 1})
     listener = Listener()
-    error = await simulated.fail(name, on_text=listener)
+    error = await simulated.fail(name, on_piece=listener)
     assert error.kind in kinds
     assert listener.pieces
     assert error.usage.source == "estimated"
@@ -152,7 +153,7 @@ async def test_stream_that_breaks_midway_may_be_billed(simulated, name, fault, k
 async def test_empty_stream(simulated, name):
     simulated.simulator.set_behaviour(rate_empty=1)
     listener = Listener()
-    error = await simulated.fail(name, on_text=listener)
+    error = await simulated.fail(name, on_piece=listener)
     assert (error.kind, error.usage.source, listener.pieces) == (ErrorKind.EMPTY, "provider", [])
 
 
@@ -160,7 +161,7 @@ async def test_empty_stream(simulated, name):
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_limits_are_told(simulated, name, streamed):
     simulated.simulator.set_behaviour(requests_per_minute=2, tokens_per_minute=100_000)
-    fields = {"on_text": Listener()} if streamed else {}
+    fields = {"on_piece": Listener()} if streamed else {}
     limits = (await simulated.ask(name, **fields)).limits
     assert limits.remaining_requests == 1
     assert 0 < limits.remaining_tokens < 100_000
@@ -210,7 +211,7 @@ async def test_nobody_listens(settings, name):
 async def test_nothing_reaches_a_log(simulated, name, caplog):
     for logger in ("", "openai", "groq", "anthropic"):
         caplog.set_level(logging.DEBUG, logger)
-    await simulated.ask(name, on_text=Listener())
+    await simulated.ask(name, on_piece=Listener())
     reply = await simulated.ask(name)
     assert "SECRETPROMPT" not in caplog.text
     assert reply.content not in caplog.text

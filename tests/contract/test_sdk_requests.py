@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from aiohttp import web
 from support.provider_calls import Listener, call_of, served
+from support.tool_loop import LOOP, image, said, text, tool
 
 from streams.config.protocols import PROTOCOLS
 from streams.providers.base import ErrorKind, ProviderError
@@ -87,17 +88,18 @@ async def test_our_requests_are_those_of_the_sdk(protocol, speaker, wire, stream
         call_of("gpt-4o", call_id=uuid4(), timeout_s=20, messages=asked, params=Params(temperature=1e-7)),
         call_of("gpt-4o", call_id=uuid4(), timeout_s=0.30000000000000004, max_tokens=7),
         call_of("gpt-4o", call_id=uuid4(), timeout_s=1 / 3e6 + 1000, response_schema={"type": "object"}),
+        call_of("gpt-4o", messages=(*LOOP, said("user", [text("and this?"), image()])), asked={"tools": (tool(),)}),
     ]
     for call in calls:
         with pytest.raises(ProviderError) as caught:
-            await speaker.complete(replace(call, on_text=Listener() if stream else None))
+            await speaker.complete(replace(call, on_piece=Listener() if stream else None))
         assert caught.value.kind is ErrorKind.SERVER_ERROR
     ours, wire.requests = wire.requests, []
     await sent_by_the_sdk(speaker, wire.url, calls, stream=stream)
     assert [without_cookies(request) for request in ours] == [without_cookies(request) for request in wire.requests]
     # The SDK's HTTP client and aiohttp both keep cookies, so that a second copy may come along.
-    assert [b"a=b" in request for request in ours] == [False, True, True]
-    assert [b"a=b" in request for request in wire.requests] == [False, True, True]
+    assert [b"a=b" in request for request in ours] == [False, True, True, True]
+    assert [b"a=b" in request for request in wire.requests] == [False, True, True, True]
 
 
 def without_cookies(request: bytes) -> bytes:

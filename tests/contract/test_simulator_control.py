@@ -46,6 +46,7 @@ async def test_behaviour_changes_and_resets_at_run_time(http: aiohttp.ClientSess
     status, behaviours = await post(http, "/control", change)
     assert status == 200
     assert behaviours["openai"]["gpt-6.1-sol"]["rate_500"] == 1
+    assert sorted(behaviours["openai"]["gpt-6.1-sol"]["takes"]) == ["files", "images"]
     assert behaviours["groq"]["openai/gpt-oss-20b"]["rate_500"] == 0
     assert (await ask(http))[0] == 500
     await post(http, "/control/reset", "")
@@ -58,6 +59,8 @@ async def test_behaviour_changes_and_resets_at_run_time(http: aiohttp.ClientSess
         ({"provider": "openai", "set": {"rate_5000": 1}}, 400, "rate_5000: unknown key"),
         ({"provider": "openai", "set": {"rate_500": 2}}, 400, "rate_500"),
         ({"provider": "openai", "set": {"rate_500": 0.6, "rate_cut": 0.6}}, 400, "add up to 1.2"),
+        ({"provider": "openai", "set": {"takes": ["sounds"]}}, 400, "takes"),
+        ({"provider": "openai", "set": {"rate_bad_arguments": 0.6, "rate_500": 0.6}}, 400, "add up to 1.2"),
         ({"provider": "nobody", "set": {}}, 404, "nobody"),
         ({"provider": "openai"}, 400, "set"),
     ],

@@ -82,6 +82,7 @@ def chat_usage(usage: Any) -> dict[str, int]:
         "output_tokens": usage.completion_tokens,
         "cached_tokens": usage.prompt_tokens_details.cached_tokens,
         "reasoning_tokens": usage.completion_tokens_details.reasoning_tokens,
+        "cache_written_tokens": 0,
     }
 
 
@@ -91,6 +92,7 @@ def anthropic_usage(usage: Any) -> dict[str, int]:
         "output_tokens": usage.output_tokens,
         "cached_tokens": usage.cache_read_input_tokens,
         "reasoning_tokens": 0,
+        "cache_written_tokens": usage.cache_creation_input_tokens,
     }
 
 

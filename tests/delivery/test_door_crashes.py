@@ -18,7 +18,10 @@ drain_timeout_s = 1
 
 [[tiers]]
 name = "one"
-models = [{ provider = "groq", model = "openai/gpt-oss-20b", timeout_s = 20 }]
+models = [
+    { provider = "groq", model = "openai/gpt-oss-20b", timeout_s = 20 },
+    { provider = "together", model = "openai/gpt-oss-120b", timeout_s = 20 },
+]
 
 [[tiers]]
 name = "two"
@@ -84,3 +87,16 @@ async def test_a_door_that_is_killed_leaves_the_answer_to_another(deployment, si
         text = text_of(response.text) if stream else response.json()["choices"][0]["message"]["content"]
         assert text == result.content
     assert len(simulator.calls) == 1
+
+
+@pytest.mark.slow
+async def test_a_stream_goes_on_where_another_model_says_the_same(deployment, simulator):
+    simulator.set_behaviour("groq", rate_cut=1.0)
+    await deployment.start_worker()
+    url, _ = await start_door(deployment)
+    async with httpx.AsyncClient(timeout=60) as client:
+        response = await client.post(f"{url}{PATH}", json=body(stream=True), headers=KEY)
+    [result] = await deployment.read(RESULTS)
+    calls = {chunk.call_id for chunk in await deployment.read(CHUNKS)}
+    assert (result.provider, len(calls)) == ("together", 2)
+    assert text_of(response.text) == result.content

@@ -162,6 +162,25 @@ def test_mistakes(arguments, stdin, words):
     assert "Traceback" not in result.output
 
 
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+
+def test_what_the_models_of_a_tier_do_not_take_moves_it_up_and_is_said():
+    request = {"messages": [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, IMAGE]}]}
+    assert run("-", input=json.dumps(request)).stdout == "T2 small closed: images: tier 2\n"
+    explained = run("-", "--explain", input=json.dumps(request)).stdout
+    assert "images: tier 2 " in explained
+    refused = run("-", input=json.dumps(request | {"max_tier": 1}), code=1).stderr
+    assert refused == "error: messages.0.content.1: no model of the allowed tiers takes images\n"
+
+
+def test_a_model_that_is_named_decides():
+    assert run("--model", "gpt-6-luna", "Hello").stdout == "T2 small closed: model openai/gpt-6-luna\n"
+    assert decision_of("--model", "openai/gpt-6-luna", "Hello").ceiling == 2
+    unknown = run("--model", "gpt-2", "Hello", code=1).stderr
+    assert unknown == "error: model: the deployment has no model of that name\n"
+
+
 def test_what_no_tier_has_room_for(tmp_path):
     path = tmp_path / "long.txt"
     path.write_text("word " * 150_000)

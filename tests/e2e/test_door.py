@@ -12,6 +12,7 @@ import pytest_asyncio
 from support.deployment import Deployment
 
 from tierstream.client.record_reader import RecordReader
+from tierstream.serve.places import Place
 from tierstream.simulator.server import running_simulator
 from topics.registry import REQUESTS, RESULTS
 
@@ -115,6 +116,7 @@ async def test_the_same_key_has_the_same_answer_and_is_paid_once(door, deploymen
         again = await client.post("/v1/chat/completions", json=QUESTION, headers=headers)
         streamed = await client.post("/v1/chat/completions", json={**QUESTION, "stream": True}, headers=headers)
         other = await client.post("/v1/chat/completions", json={**QUESTION, "seed": 1}, headers=headers)
+    assert first.json()["id"] == again.json()["id"]
     assert first.json()["choices"] == again.json()["choices"]
     assert len(simulator.calls) == before + 1
     assert streamed.status_code == other.status_code == 422
@@ -141,6 +143,8 @@ async def test_what_can_not_be_served_says_so(door):
         await client.chat.completions.create(model="auto", messages=[])
     with pytest.raises(openai.NotFoundError):
         await client.models.retrieve("nobody/knows")
+    with pytest.raises(openai.NotFoundError, match="not kept here"):
+        await client.responses.compact(model="auto", input="x")
     other = anthropic.AsyncAnthropic(base_url=door, **SDK_OPTIONS)
     with pytest.raises(anthropic.BadRequestError):
         await other.messages.create(model="auto", max_tokens=10, messages=[])
@@ -185,8 +189,10 @@ async def test_a_response_in_the_background_is_there_later(door):
         kinds = [event.type async for event in events]
     assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")
     assert (await client.responses.retrieve(response.id)).status == "completed"
-    with pytest.raises(openai.NotFoundError):
-        await client.responses.retrieve("resp_madeup")
+    assert (await client.responses.cancel(response.id)).status == "completed"
+    for made_up in ("madeup", Place(0, 10**9, "r").token(), Place(2, 0, "r").token(), Place(10**6, 0, "r").token()):
+        with pytest.raises(openai.NotFoundError):
+            await client.responses.retrieve(f"resp_{made_up}")
 
 
 async def test_a_stream_is_taken_up_where_it_broke_off(door):

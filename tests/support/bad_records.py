@@ -125,6 +125,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
     "stream": ('"yes"', '"true"', "1", "0", "null", "[]"),
     "progress": ('"yes"', '"true"', "1", "0", "[]"),
+    "final_once_shown": ('"yes"', '"true"', "1", "0", "[]"),
     "min_tier": ("true", '"1"', "1.0", "0", "-1", "100", "[]"),
     "max_tier": ("true", '"1"', "1.0", "0", "-1", "100", "{}"),
     "max_cost_usd": (
@@ -152,6 +153,8 @@ AT_ODDS: dict[str, tuple[tuple[str, str], ...]] = {
 
 # What is well formed, and asks for what can't be given.
 REFUSED: dict[str, tuple[str, ...]] = {
+    "model": ('"nobody/nothing"', '""'),
+    "response_format": ('{"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": 5}}}',),
     "min_tier": ("9", "99"),
     "max_tier": ("9", "99"),
     "deadline": ('"2999-01-01T00:00:00Z"',),

@@ -23,12 +23,17 @@ from tierstream.serve.server import new_server
 from tierstream.serve.targets import DeploymentTargets
 from tierstream.stack.ports import free_port
 from topics.events import Chunk
-from topics.registry import OUTCOMES, REQUESTS, SETTLED
+from topics.registry import OUTCOMES, SETTLED
 from topics.requests import Request
 from topics.results import Outcome, Result, ResultStatus, Settled
 from topics.tasks import Source
 
 CALL = UUID(int=1)
+
+
+def door_settings(**serve) -> Settings:
+    """Settings of a door that does not wait long."""
+    return Settings(serve={"heartbeat_s": 0.05, "drain_timeout_s": 0, **serve})
 
 
 class MemorySender:
@@ -40,8 +45,11 @@ class MemorySender:
         self.arrived = asyncio.Condition()
         self.on_request: Callable[[Request, Delivered], None] = lambda request, place: None
 
-    async def send(self, request: Request) -> Delivered:
-        place = self._log.append(Output(REQUESTS, request))
+    async def send(self, output: Output) -> Delivered:
+        place = self._log.append(output)
+        request = output.record
+        if not isinstance(request, Request):
+            return place
         self.sent.append((request, place))
         async with self.arrived:
             self.arrived.notify_all()

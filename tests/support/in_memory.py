@@ -19,21 +19,24 @@ from streams.calls.pricing import PriceBook
 from streams.calls.tier_votes import TierVotes
 from streams.calls.vote_journal import VoteJournal
 from streams.calls.vote_model import VoteModel
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.settings import Settings
 from streams.control.learned_state import LearnedState
 from streams.kafka.heartbeat import GroupHeartbeat
 from streams.kafka.lease import Lease
 from streams.kafka.publisher import Delivered, Output
 from streams.providers.base import ChatCall, ChatReply, ProviderError
+from streams.routing.affinity import Affinity
 from streams.routing.online.versions import OnlinePolicies
 from streams.routing.policy import Policy
 from streams.routing.router import ASK_ALWAYS, Router
 from streams.routing.versions import ClassifierVersions
+from streams.runtime.conversations import Conversations
 from streams.runtime.engine import Engine
 from streams.runtime.result_index import ResultIndex
 from streams.runtime.settled_requests import SettledRequests
 from streams.runtime.stage import Context, Received
+from topics.answer_assembly import AnswerAssembly, Piece
 from topics.base import Record
 from topics.codec import encode
 from topics.journal import Usage
@@ -184,10 +187,13 @@ class Log:
             yield record
 
 
-class FakeProvider:
-    """Answers from a script: texts, replies and errors in turn; the last one again when the script is used up."""
+Step = str | tuple[Piece, ...] | ChatReply | Exception
 
-    def __init__(self, *script: str | ChatReply | Exception) -> None:
+
+class FakeProvider:
+    """Answers from a script: texts, pieces, replies and errors in turn; the last one again when it is used up."""
+
+    def __init__(self, *script: Step) -> None:
         self.name = "fake"
         self.script = list(script) or ["an answer"]
         self.calls: list[ChatCall] = []
@@ -209,19 +215,29 @@ class FakeProvider:
         if self.gate is not None:
             await self.gate.wait()
         step = self._step()
-        if isinstance(step, str) and call.on_text is not None:
-            await call.on_text(step)
+        if isinstance(step, str | tuple) and call.on_piece is not None:
+            for piece in (step,) if isinstance(step, str) else step:
+                await call.on_piece(piece)
             if self.cut_after_text:
                 step = self._step()
         if isinstance(step, Exception):
             raise step
-        return step if isinstance(step, ChatReply) else ChatReply(step, "stop", USAGE)
+        return step if isinstance(step, ChatReply) else reply_of((step,) if isinstance(step, str) else step)
 
-    def _step(self) -> str | ChatReply | Exception:
+    def _step(self) -> Step:
         return self.script.pop(0) if len(self.script) > 1 else self.script[0]
 
     async def close(self) -> None:
         pass
+
+
+def reply_of(pieces: Sequence[Piece]) -> ChatReply:
+    """Return the answer that pieces add up to."""
+    answer = AnswerAssembly()
+    for piece in pieces:
+        answer.add(piece)
+    finish = "tool_calls" if answer.tool_calls else "stop"
+    return ChatReply(answer.text, finish, USAGE, tool_calls=answer.tool_calls, parts=answer.parts)
 
 
 @dataclass
@@ -245,7 +261,7 @@ class Bench:
         self.feed(made)
         return made
 
-    def feed(self, *memories: AttemptLog | SettledRequests | Budgets) -> None:
+    def feed(self, *memories: AttemptLog | SettledRequests | Budgets | Conversations) -> None:
         """Have memories follow the log until the event loop ends."""
         self.following.update(asyncio.create_task(memory.run(asyncio.Event())) for memory in memories)
 
@@ -300,16 +316,18 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
     settled = SettledRequests(settings, clock, log)  # type: ignore[arg-type]
     stages = ("classify", "infer:1", "infer:2", "infer:3", "validate", "shadow")
     attempts = AttemptLog(settings, stages, clock, log)  # type: ignore[arg-type]
-    windows = ContextWindows(settings)
+    models = EligibleModels(settings)
+    conversations = Conversations(settings, clock, log)  # type: ignore[arg-type]
+    prices = PriceBook(settings.prices, settings.providers)
     router = Router(
         policy=Policy(settings.routing.rules, settings.top_tier, settings.routing.limits),
         classifiers=ClassifierVersions(Fixed(0.1)),
         tiers=settings.top_tier,
         boundary=settings.routing.boundary,
-        windows=windows,
+        models=models,
         ask_band=ASK_ALWAYS if settings.routing.asks_llm else None,
+        affinity=Affinity(settings, models, prices.rates),
     )
-    prices = PriceBook(settings.prices, settings.providers)
     gate = Gate(settings, clock=clock, on_change=lambda change: None)
     engine = Engine(
         settings,
@@ -318,12 +336,13 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
         ModelCaller(providers, prices, gate, clock),
         gate,
         router,
-        windows,
+        models,
         settled,
         attempts,
         LearnedState(),
         OnlinePolicies(),
         results=ResultIndex(settings, settled, clock, log, log),  # type: ignore[arg-type]
+        conversations=conversations,
         budgets=Budgets(settings, log, clock, "w1", log) if settings.budgets else None,  # type: ignore[arg-type]
         sleep=clock.sleep,
     )
@@ -331,7 +350,7 @@ def new_bench(settings: Settings, **scripts: FakeProvider) -> Bench:
     heartbeat = GroupHeartbeat(10, monotonic=lambda: 0.0)
     heartbeat.beat()
     bench = Bench(settings, clock, log, providers, settled, engine, heartbeat)
-    bench.feed(settled, attempts, *([engine.budgets] if engine.budgets else []))
+    bench.feed(settled, attempts, conversations, *([engine.budgets] if engine.budgets else []))
     return bench
 
 

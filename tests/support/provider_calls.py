@@ -1,6 +1,6 @@
 """Calls to providers as the settings name them, and servers that stand in for their vendors."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -14,6 +14,7 @@ from streams.config.settings_sections import ModelSettings
 from streams.providers.base import ChatCall, Prompt, Provider
 from streams.providers.registry import build_providers
 from tierstream.simulator import load_config
+from topics.answer_assembly import Piece
 from topics.messages import Message
 from topics.requests import Params
 
@@ -34,25 +35,27 @@ def call_of(
     max_tokens: int = 200,
     response_schema: dict[str, Any] | None = None,
     extra: dict[str, Any] | None = None,
+    asked: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> ChatCall:
+    """Return a call; `asked` are further fields of its prompt, `fields` such of its own."""
     call = ChatCall(
         call_id=uuid4(),
         model=ModelSettings(provider="p", model=model, max_tokens=max_tokens, extra=extra or {}),
-        prompt=Prompt(messages, params, response_schema),
+        prompt=Prompt(messages, params, response_schema, **asked or {}),
         timeout_s=20,
     )
     return replace(call, **fields)
 
 
 class Listener:
-    """Takes the text of a streamed call."""
+    """Takes the pieces of a streamed call."""
 
     def __init__(self) -> None:
-        self.pieces: list[str] = []
+        self.pieces: list[Piece] = []
 
-    async def __call__(self, text: str) -> None:
-        self.pieces.append(text)
+    async def __call__(self, piece: Piece) -> None:
+        self.pieces.append(piece)
 
 
 def settings_with_all() -> Settings:

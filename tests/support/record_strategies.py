@@ -34,6 +34,7 @@ from topics.control import (
     ModelStep,
     PartitionCount,
 )
+from topics.conversations import Conversation
 from topics.events import Chunk, DeadLetterNote, Delta, Hop, Hops, Status, StatusEvent, StatusKind
 from topics.feedback import Cancellation, Feedback, FeedbackKind
 from topics.journal import CallEnded, CallError, CallStarted, Purpose, Rates, Usage
@@ -115,6 +116,7 @@ web_urls = st.text("abc/", max_size=9).map(lambda path: f"https://example.com/{p
 call_ids = st.text("abc_1", min_size=1, max_size=8)
 functions = every_field(FunctionCall, name=names, arguments=texts)
 tool_calls = every_field(ToolCall, id=call_ids, type=st.just("function"), function=functions)
+call_lists = st.lists(tool_calls, max_size=3, unique_by=lambda call: call.id).map(tuple)
 text_parts = every_field(TextPart, type=st.just("text"), text=texts, cache_control=maybe(caches))
 image_parts = every_field(
     ImagePart,
@@ -155,8 +157,8 @@ def _message(role, content, *, calls=NEVER, call_id=NEVER, is_error=NEVER):
 messages = (
     _message(st.sampled_from(("system", "developer")), texts | some(text_parts))
     | _message(st.just("user"), texts | some(text_parts | image_parts | file_parts))
-    | _message(st.just("assistant"), texts | some(text_parts | thinking_parts), calls=maybe(some(tool_calls)))
-    | _message(st.just("assistant"), NEVER, calls=some(tool_calls, least=1))
+    | _message(st.just("assistant"), texts | some(text_parts | thinking_parts), calls=maybe(call_lists))
+    | _message(st.just("assistant"), NEVER, calls=call_lists.filter(bool))
     | _message(st.just("tool"), texts | some(text_parts | image_parts), call_id=call_ids, is_error=maybe(st.booleans()))
 )
 tools = every_field(
@@ -221,6 +223,7 @@ requests = every_field(
     deadline=maybe(moments),
     stream=st.booleans(),
     progress=maybe(st.booleans()),
+    final_once_shown=maybe(st.booleans()),
     min_tier=maybe(tiers),
     max_tier=maybe(tiers),
     max_cost_usd=maybe(money),
@@ -283,6 +286,7 @@ decisions = every_field(
     reasons=some(names),
     classified_tier=maybe(tiers),
     signature=maybe(st.text("0123456789abcdef", min_size=16, max_size=16)),
+    stays_with=maybe(names),
 )
 attempts = every_field(
     Attempt,
@@ -568,6 +572,15 @@ reservations = every_field(
 spendings = every_field(
     Spending, call_id=st.uuids(), request_id=ids, revision=revisions, payer=payers, cost_usd=money, ended_at=moments
 )
+conversations = every_field(
+    Conversation,
+    key=st.text("0123456789abcdef", min_size=32, max_size=32),
+    provider=names,
+    model=names,
+    tier=tiers,
+    usage=usages,
+    at=moments,
+)
 releases = every_field(Release, call_id=st.uuids(), request_id=ids)
 account_sums = every_field(AccountSum, key=names, sums=some(st.tuples(counts, money)), told=st.sampled_from((0, 1, 2)))
 budget_snapshots = every_field(
@@ -700,6 +713,7 @@ by_record = {
     Spending: spendings,
     Release: releases,
     BudgetSnapshot: budget_snapshots,
+    Conversation: conversations,
     Alert: alerts,
     File: files,
     FileDeleted: files_deleted,

@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.settings import Settings
 from streams.routing.router import Router
 from tierstream.bench.distribution import Distribution
@@ -40,7 +40,7 @@ def measure_decisions(settings: Settings, kind: Kind, seconds: float) -> Decisio
         kind: Which requests.
         seconds: Of decisions; that requests are made ready does not count.
     """
-    router, workload = new_router(settings, ContextWindows(settings)), Workload(kind)
+    router, workload = new_router(settings, EligibleModels(settings)), Workload(kind)
     # What is loaded with the first decision is not what a decision costs.
     _decide(router, _requests(workload, 0))
     spent_us: list[float] = []

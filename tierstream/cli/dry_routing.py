@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.settings import Settings
 from streams.routing.classifier import Evidence
 from streams.routing.policy import bounds_problem
@@ -17,7 +17,7 @@ _ARRIVED_MS = 0
 
 
 class DryRouter:
-    """Decides requests with the configured classifier, rules, limits and context windows.
+    """Decides requests with the configured classifier, rules and limits, among the models that may serve them.
 
     Raises:
         SettingsError: The model file can't be used.
@@ -28,14 +28,14 @@ class DryRouter:
         from tierstream.worker import new_router  # noqa: PLC0415
 
         self._settings = settings
-        self._router = new_router(settings, ContextWindows(settings))
+        self._router = new_router(settings, EligibleModels(settings))
 
     def draft(self, request: Request) -> Draft:
         """Decide a request as a worker does before any language model is asked.
 
         Raises:
             InputError: Its own bounds can't be met, or no provider may see it.
-            ContextTooLongError: No tier up to its ceiling has room for it.
+            NoModelError: No model of the tiers up to its ceiling may serve it.
         """
         if problem := bounds_problem(request, self._settings.top_tier):
             raise InputError(problem)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import typer
 from pydantic_core import to_json
 
-from streams.config.context_windows import ContextTooLongError
+from streams.config.eligible_models import NoModelError
 from streams.config.settings import Settings
 from streams.routing.router import Draft
 from tierstream.cli.dry_routing import DryRouter
@@ -95,7 +95,7 @@ def _decide_line(
     tally.unknown.add(replace(line, unknown_fields=fields))
     try:
         draft = router.draft(line.request)
-    except (InputError, ContextTooLongError) as error:
+    except (InputError, NoModelError) as error:
         _show_undecided(tally, line.request.request_id, f"{at}: {error}", as_json)
         return
     tally.tiers[draft.decision.tier] += 1

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from streams.config.context_windows import ContextTooLongError, ContextWindows
+from streams.config.eligible_models import EligibleModels, NoModelError
 from streams.config.settings import Settings
 from streams.routing.online.versions import OnlinePolicies
 from streams.routing.policy import bounds_problem
@@ -27,7 +27,8 @@ class Cause(StrEnum):
     SCORES = "scores"
     RULE = "rule"
     TIER = "tier"
-    """All the same but the tier: a boundary, a floor, a ceiling or a context window."""
+    """All the same but the tier: a boundary, a floor, a ceiling, what models take and have room for, or a conversation
+    that stayed with its model, as a replay has no memory of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Decider:
             return Decided(None, f"context.data_class: no provider may see {request.context.data_class.value} data")
         try:
             draft = self._router.draft(request, request.digest(), asked_ms)
-        except ContextTooLongError as error:
+        except NoModelError as error:
             return Decided(None, str(error))
         if was_late or not draft.asks:
             return Decided(draft.decision)
@@ -94,10 +95,10 @@ class Decider:
 
 
 def decider(
-    settings: Settings, windows: ContextWindows, classifiers: ClassifierVersions, policies: OnlinePolicies, votes: Votes
+    settings: Settings, models: EligibleModels, classifiers: ClassifierVersions, policies: OnlinePolicies, votes: Votes
 ) -> Decider:
     """Make a decider of settings; see `new_router`."""
-    return Decider(settings, classifiers, new_router(settings, windows, classifiers, policies), votes)
+    return Decider(settings, classifiers, new_router(settings, models, classifiers, policies), votes)
 
 
 def difference(recorded: RecordedDecision, found: Decided) -> Cause | None:
@@ -123,8 +124,8 @@ class Replayed:
         was: The decision that is on record.
         again: Decided by the settings of the deployment.
         then: Decided by the other policy; the same where there is none.
-        models: For each tier of the other policy, which place of its chain is the first that may see the request and
-            has room for it; -1: none.
+        models: For each tier of the other policy, which place of its chain is the first that may serve the request;
+            -1: none.
         tokens: Of its prompt, by a rough estimate that is the same for all models.
         query_type: What it is taken for.
         data_class: Who may see it.
@@ -145,15 +146,11 @@ class Replayed:
         return difference(self.was, self.again)
 
 
-def models_for(request: Request, settings: Settings, windows: ContextWindows) -> tuple[int, ...]:
-    """Return the place of the first model of each tier that may see the request and has room for it; -1: none."""
+def models_for(request: Request, settings: Settings, models: EligibleModels) -> tuple[int, ...]:
+    """Return the place of the first model of each tier that may serve the request; -1: none."""
     return tuple(
         next(
-            (
-                place
-                for place, model in enumerate(tier.models)
-                if settings.may_see(model, request.context.data_class) and windows.holds(model, request)
-            ),
+            (place for place, model in enumerate(tier.models) if models.may_serve(model, request)),
             -1,
         )
         for tier in settings.tiers

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
+from streams.config.prompt_size import size_of
 from streams.config.settings import Settings
 from streams.config.tokens import Tokenizer
 from streams.config.tokens import estimate as estimated_tokens
@@ -95,7 +96,7 @@ async def replay(
         raise InputError(_unreplayable(coverage, since, until))
     estimated = None
     if policy is not None:
-        plan = Plan(base, policy, found.windows)
+        plan = Plan(base, policy, found.models.windows)
         estimated = estimate(
             replayed, plan, dict(found.tokens), lambda done: on_progress(_DECIDED + (1 - _DECIDED) * done)
         )
@@ -122,13 +123,13 @@ class _Deciders:
 
     def __init__(self, base: Settings, policy: Settings | None, history: History, votes: Votes) -> None:
         classifiers = history.classifiers(base)
-        self._base = decider(base, ContextWindows(base), classifiers, history.policies, votes)
+        self._base = decider(base, EligibleModels(base), classifiers, history.policies, votes)
         settings = policy or base
-        self._settings, self.windows = settings, ContextWindows(settings)
+        self._settings, self.models = settings, EligibleModels(settings)
         self._policy: Decider | None = None
         if policy is not None:
             own = _classifiers(base, policy, history, classifiers)
-            self._policy = decider(policy, self.windows, own, history.policies, votes)
+            self._policy = decider(policy, self.models, own, history.policies, votes)
         self.tokens: Counter[str] = Counter()
         self._measured = 0
 
@@ -142,7 +143,7 @@ class _Deciders:
         models: tuple[int, ...] = ()
         if self._policy is not None:
             then = self._policy.decide(request, one.asked_ms, was_late=was.was_late)
-            models = models_for(request, self._settings, self.windows)
+            models = models_for(request, self._settings, self.models)
             tokens = self._count(request)
         decision = again.decision or then.decision
         kind = decision.query_type if decision is not None else one.query_type
@@ -150,13 +151,13 @@ class _Deciders:
 
     def _count(self, request: Request) -> int:
         """Estimate the tokens of a prompt; of the first few by all tokenizers, to know how they differ."""
-        texts = [message.text for message in request.messages]
-        found = sum(estimated_tokens(text, Tokenizer.O200K) for text in texts)
+        size = size_of(request.messages, request.tools, request.answer_schema)
+        found = sum(estimated_tokens(text, Tokenizer.O200K) for text in size.texts)
         if self._measured < _TOKENIZER_SAMPLE:
             self._measured += 1
             for tokenizer in Tokenizer:
-                self.tokens[tokenizer] += sum(estimated_tokens(text, tokenizer) for text in texts)
-        return found
+                self.tokens[tokenizer] += sum(estimated_tokens(text, tokenizer) for text in size.texts)
+        return found + size.other_tokens
 
 
 def _classifiers(

@@ -111,6 +111,10 @@ class AnswerBoard:
             self.waiting -= 1
             self._leave(waiter)
 
+    def is_awaited(self, request_id: str) -> bool:
+        """Whether anybody waits for the news of a request."""
+        return request_id in self._waiters
+
     def _leave(self, waiter: Waiter) -> None:
         others = self._waiters[waiter.request_id]
         others.remove(waiter)

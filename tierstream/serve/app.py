@@ -50,13 +50,17 @@ def new_app(door: Door, monitoring: DoorMonitoring) -> ASGIApp:
     if isinstance(responses := door.surfaces.get(RESPONSES), StoredSurface):
         path = f"{_PATHS[RESPONSES]}/{{response_id}}"
         routes += [
+            Route(
+                f"{_PATHS[RESPONSES]}/compact",
+                Endpoint(door, responses, _not_served("conversations are not kept here")),
+            ),
             Route(path, Endpoint(door, responses, retrieve), methods=["GET"]),
             Route(f"{path}/cancel", Endpoint(door, responses, cancel), methods=["POST"]),
         ]
     routes += [
         Route("/v1/models", _BySpeech(door, list_models), methods=["GET"]),
         Route("/v1/models/{name:path}", _BySpeech(door, show_model), methods=["GET"]),
-        Route("/v1/embeddings", _BySpeech(door, _no_embeddings)),
+        Route("/v1/embeddings", _BySpeech(door, _not_served("embeddings are not answers: ask the provider itself"))),
         *([] if door.batches is None else batch_routes(door, door.batches, next(iter(door.surfaces.values())))),
         *_health(door, monitoring),
     ]
@@ -80,9 +84,13 @@ def _spoken(door: Door, scope: Scope) -> Surface:
     return found or next(iter(door.surfaces.values()))
 
 
-async def _no_embeddings(_: Call) -> None:
-    message = "embeddings are not served here: tierstream routes requests for answers. Ask the provider itself"
-    raise DoorError(404, "not_found", message)
+def _not_served(why: str) -> Handler:
+    """Make what says that an address of the vendors' is not served here."""
+
+    async def refuse(_: Call) -> None:
+        raise DoorError(404, "not_found", why)
+
+    return refuse
 
 
 def _missing(door: Door) -> Callable[[Request, Exception], Awaitable[Response]]:

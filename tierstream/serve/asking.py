@@ -8,6 +8,7 @@ from streams.runtime.unless import unless
 from tierstream.serve.bodies import ClientGoneError, idempotency_key, read_json
 from tierstream.serve.call import Call
 from tierstream.serve.exchange import PendingAnswer
+from tierstream.serve.places import Place
 from tierstream.serve.request_ids import request_id_of
 from tierstream.serve.stored_responses import begin, continued
 from tierstream.serve.streaming import AnswerEvents
@@ -34,10 +35,13 @@ async def ask(call: Call) -> None:
         asked = replace(asked, token=pending.place.token())
         gone = await open_things.enter_async_context(call.door.attended(call.receive))
         serving = _stream(call, asked, pending) if asked.streams else _answer(call, asked, pending)
-        if not await unless(gone, serving):
-            if call.door.settings.serve.on_disconnect == "cancel" and not asked.background:
-                await call.door.cancellations.cancel(asked.request.request_id)
-            raise ClientGoneError
+        if await unless(gone, serving):
+            return
+    exchange, request_id = call.door.exchange, asked.request.request_id
+    cancels = call.door.settings.serve.on_disconnect == "cancel" and not asked.background
+    if cancels and not exchange.is_awaited(request_id):
+        await exchange.cancel(request_id)
+    raise ClientGoneError
 
 
 async def _read(call: Call) -> Asked:
@@ -84,7 +88,9 @@ async def _answer(call: Call, asked: Asked, pending: PendingAnswer) -> bool:
     result = await pending.result()
     if error := error_of(result):
         raise error
-    await call.answer(call.surface.answer(asked, result))
+    # A repeat has the id that the first copy had, which is the one that was answered.
+    answered = Place(result.source.partition, result.source.offset, asked.request.request_id)
+    await call.answer(call.surface.answer(replace(asked, token=answered.token()), result))
     return True
 
 

@@ -81,6 +81,9 @@ class Call:
             await self.write(self._writer.fail(error))
             await self.end()
             return
+        if self.status:
+            # It has an answer, whatever went wrong afterwards.
+            return
         headers: RawHeaders = []
         if error.retry_after_s is not None:
             headers.append((b"retry-after", b"%d" % max(math.ceil(error.retry_after_s), 1)))

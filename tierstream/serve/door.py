@@ -25,20 +25,6 @@ CLOSING: Final = DoorError(
 )
 
 
-class Cancellations(Protocol):
-    """Ends requests that nobody wants answered any more."""
-
-    async def cancel(self, request_id: str) -> None:
-        """Have a request end without further calls, where it has no result yet."""
-
-
-class NoCancellations:
-    """Leaves requests as they are."""
-
-    async def cancel(self, request_id: str) -> None:
-        """Do nothing."""
-
-
 class DoorCounts(Protocol):
     """Counts what the door does."""
 
@@ -57,7 +43,6 @@ class Door:
         targets: Says which models there are.
         surfaces: By what they are called in addresses, such as `chat/completions`.
         counts: For metrics.
-        cancellations: For clients who go away, where `serve.on_disconnect` says so.
         clock: Seconds since the epoch.
         batches: Has files and batches; None: they are not served.
     """
@@ -69,7 +54,6 @@ class Door:
     surfaces: Mapping[str, Surface]
     counts: DoorCounts
     clock: Callable[[], float]
-    cancellations: Cancellations = field(default_factory=NoCancellations)
     batches: BatchStore | None = None
     _waiting: set["asyncio.Future[None]"] = field(default_factory=set)
     is_closing: bool = False

@@ -24,8 +24,9 @@ from tierstream.serve.places import Place, unknown
 from tierstream.serve.surface import DoorError
 from topics.base import from_millis
 from topics.events import Chunk
+from topics.feedback import Cancellation
 from topics.partitioning import partition_for
-from topics.registry import CHUNKS, REQUESTS
+from topics.registry import CHUNKS, FEEDBACK, REQUESTS
 from topics.requests import Request
 from topics.results import Result, Settled
 
@@ -34,11 +35,11 @@ _PATIENCE_S: Final = 15.0
 _RETRY_S: Final = 2.0
 
 
-class RequestSender:
-    """Produces requests. What fails for good does so for one request: the next one has a new producer.
+class RecordSender:
+    """Produces records. What fails for good does so for one record: the next one has a new producer.
 
     Args:
-        settings: Where the cluster is, and how large requests may be.
+        settings: Where the cluster is, and how large records of others may be.
         clock: Is told of each acknowledgement.
     """
 
@@ -49,13 +50,12 @@ class RequestSender:
         self._publisher: Publisher | None = None
         self._leaving: set[asyncio.Task[None]] = set()
 
-    async def send(self, request: Request) -> Delivered:
-        """Return when all in-sync replicas have the request.
+    async def send(self, output: Output) -> Delivered:
+        """Return when all in-sync replicas have the record.
 
         Raises:
             DoorError: 413, it is too large; 503, Kafka does not take it now.
         """
-        output = Output(REQUESTS, request)
         limit = self._settings.kafka.request_max_bytes
         if len(output.encoded.value) > limit:
             raise DoorError(413, "request_too_large", f"the request is too large: at most {limit} bytes are accepted")
@@ -172,7 +172,7 @@ class Exchange:
     Args:
         settings: Of the deployment.
         board: Has the answers as they come.
-        sender: Takes requests to Kafka.
+        sender: Takes records to Kafka.
         settled: Knows which requests have their result.
         results: Knows where those are.
         clock: Current moment.
@@ -182,7 +182,7 @@ class Exchange:
         self,
         settings: Settings,
         board: AnswerBoard,
-        sender: RequestSender,
+        sender: RecordSender,
         settled: SettledRequests,
         results: ResultIndex,
         clock: Clock,
@@ -206,8 +206,20 @@ class Exchange:
         Raises:
             DoorError: 413 or 503, Kafka does not take it.
         """
-        delivered = await self._sender.send(request)
+        delivered = await self._sender.send(Output(REQUESTS, request))
         return Place(delivered.partition, delivered.offset, request.request_id)
+
+    def is_awaited(self, request_id: str) -> bool:
+        """Whether anybody waits for a request here."""
+        return self._board.is_awaited(request_id)
+
+    async def cancel(self, request_id: str) -> None:
+        """Have no further call be made for a request.
+
+        Raises:
+            DoorError: 503, Kafka does not take it.
+        """
+        await self._sender.send(Output(FEEDBACK, Cancellation(request_id=request_id)))
 
     async def sent(self, place: Place) -> tuple[Request, Delivered]:
         """Return a request that was sent before, and where and when Kafka took it.
@@ -284,7 +296,7 @@ class Exchange:
             DoorError: 413 or 503, Kafka does not take it; 422, its id was used for another body.
         """
         with self._board.place(request.request_id, chunks=request.stream, markers=may_be_known) as waiter:
-            delivered = await self._sender.send(request)
+            delivered = await self._sender.send(Output(REQUESTS, request))
             if may_be_known and (known := await self.earlier(request, delivered.timestamp_ms)) is not None:
                 waiter.give(known)
             yield PendingAnswer(self, request, delivered, waiter)

@@ -3,8 +3,13 @@
 import base64
 import binascii
 from dataclasses import dataclass
+from typing import Final
 
 from tierstream.serve.surface import DoorError
+
+_PARTITIONS: Final = 2**31
+_OFFSETS: Final = 2**63
+"""What Kafka has numbers for; a client of it that is given others would break."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Place:
             place = cls(int(partition), int(offset), request_id)
         except (binascii.Error, ValueError):
             raise unknown() from None
-        if place.token() != token or place.partition < 0 or place.offset < 0:
+        if place.token() != token or not (0 <= place.partition < _PARTITIONS and 0 <= place.offset < _OFFSETS):
             raise unknown()
         return place
 

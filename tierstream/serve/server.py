@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,7 +24,7 @@ from tierstream.serve.answer_board import AnswerBoard
 from tierstream.serve.app import new_app
 from tierstream.serve.batches.store import new_batch_store
 from tierstream.serve.door import Door
-from tierstream.serve.exchange import Exchange, RequestSender
+from tierstream.serve.exchange import Exchange, RecordSender
 from tierstream.serve.http_protocol import ConnectionLimits, bounded_protocol
 from tierstream.serve.keys import KeyRing, follow_keys, load_keys
 from tierstream.serve.surface import Surface
@@ -34,6 +35,8 @@ from topics.registry import BATCHES, FILES
 
 _CLOSE_S: Final = 5.0
 """For clients to take the last of their streams."""
+_OTHER_FILES: Final = 256
+"""Besides the connections of clients."""
 _KEEP_ALIVE_S: Final = 75
 """For a connection without a request; clients pool theirs for about a minute."""
 
@@ -89,6 +92,7 @@ async def serve(
             return
         door, monitoring, following = started
         await running.enter_async_context(kafka.watched())
+        _allow_sockets(settings.serve.max_connections)
         server = new_server(settings.serve, new_app(door, monitoring), port)
         stopping = asyncio.create_task(_stop_when_asked(server, door, stop, settings.serve.drain_timeout_s))
         starting = asyncio.create_task(_when_started(server, monitoring, on_ready))
@@ -115,7 +119,7 @@ async def _door(
     board = AnswerBoard(settings.kafka, max_waiting=settings.serve.max_waiting)
     settled = SettledRequests(settings, clock)
     results = ResultIndex(settings, settled, clock)
-    sender = RequestSender(settings, clock)
+    sender = RecordSender(settings, clock)
     exchange = Exchange(settings, board, sender, settled, results, clock)
     monitoring = DoorMonitoring(Monitor(is_away=is_away), lambda: board.waiting)
     async with AsyncExitStack() as closing:
@@ -150,6 +154,15 @@ async def _ended(following: "asyncio.Future[Any]") -> None:
     following.cancel()
     with contextlib.suppress(asyncio.CancelledError, Exception):
         await following
+
+
+def _allow_sockets(connections: int) -> None:
+    """Have the system allow as many sockets as the settings do, as far as it lets us: often it begins with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def new_server(serve: ServeSettings, app: ASGIApp, port: int) -> uvicorn.Server:

@@ -120,8 +120,8 @@ async def cancel(call: Call) -> None:
     request, delivered = await _sent(call, call.scope["path_params"]["response_id"])
     exchange = call.door.exchange
     if (result := await exchange.result_of(request, delivered)) is None:
+        await exchange.cancel(request.request_id)
         async with exchange.following(request, delivered) as pending:
-            await call.door.cancellations.cancel(request.request_id)
             result = await pending.result_within(_CANCEL_S)
     await call.answer(_state(surface, _asked(surface, request, delivered), result))
 

@@ -1,11 +1,10 @@
-"""What a model answers: by script for known prompts, as a judge, and made up for everything else."""
+"""What a model answers: calls of tools, by script for known prompts, as a judge, and made up for all else."""
 
 import gzip
 import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -14,10 +13,11 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated_dataclass
 
 from tierstream.simulator.behaviour import ModelBehaviour, describe_errors
-from tierstream.simulator.chat import ChatRequest, Finish, stable_hash, stable_share
+from tierstream.simulator.chat import Answer, ChatRequest, Finish, stable_hash, stable_share
 from tierstream.simulator.classification import asks_for_tiers, classified
 from tierstream.simulator.filler import generic_text, hedge_text, off_schema_text, schema_instance, wrong_text
 from tierstream.simulator.tokens import count_tokens, first_tokens
+from tierstream.simulator.tool_calls import report, said_before, wanted_calls
 
 Failure = Literal["wrong", "hedge", "truncated", "schema", "empty"]
 
@@ -52,14 +52,6 @@ class ScriptEntry:
     answers: dict[str, str] | None = None
     finish: Finish = "stop"
     wrong_finish: Finish = "stop"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The text of a reply and why it ends."""
-
-    text: str
-    finish: Finish = "stop"
 
 
 _ENTRY: Final = TypeAdapter(ScriptEntry)
@@ -150,6 +142,9 @@ def choose_answer(script: Script, request: ChatRequest, behaviour: ModelBehaviou
     prompt = request.conversation.prompt
     if asks_for_tiers(request.conversation):
         return Answer(classified(request, behaviour, lambda text: _label(script, text)))
+    calls = wanted_calls(request)
+    if calls:
+        return Answer(said_before(request), calls=calls)
     entry = script.find(prompt)
     if entry is not None:
         return _scripted(entry, request.model, behaviour.tier)
@@ -157,9 +152,15 @@ def choose_answer(script: Script, request: ChatRequest, behaviour: ModelBehaviou
     verdict = verdict or _compared(script, prompt, request.model, behaviour)
     if verdict is not None:
         return verdict
+    return Answer(_made_up(request))
+
+
+def _made_up(request: ChatRequest) -> str:
     if request.json_schema is not None:
-        return Answer(schema_instance(request.json_schema))
-    return Answer(generic_text(prompt))
+        return schema_instance(request.json_schema)
+    if request.conversation.results:
+        return report(request.conversation.results)
+    return generic_text(request.conversation.prompt)
 
 
 def _label(script: Script, text: str) -> int | None:

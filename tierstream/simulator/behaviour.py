@@ -4,10 +4,11 @@ import tomllib
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from tierstream.simulator.chat import Input, ThinkingType
 from tierstream.simulator.wire_protocols import WIRE_PROTOCOLS
 
 
@@ -41,6 +42,10 @@ class Fault(StrEnum):
     MALFORMED = "malformed"
     EMPTY = "empty"
     STREAM_ERROR = "stream_error"
+    BAD_ARGUMENTS = "bad_arguments"
+    OFF_SCHEMA = "off_schema"
+    UNKNOWN_TOOL = "unknown_tool"
+    REPEATED_CALL = "repeated_call"
 
 
 class ModelBehaviour(BaseModel):
@@ -49,7 +54,14 @@ class ModelBehaviour(BaseModel):
     Each call has at most one fault, so the rates may not add up to more than 1. A call takes
     `ttft_ms` (the median of a log-normal with sigma `jitter`) and then its output tokens at
     `tokens_per_second`. The limits per minute are token buckets that refill evenly. An error in the
-    stream (`rate_stream_error`) is for streamed calls alone; another call that draws it is a good one.
+    stream (`rate_stream_error`) is for streamed calls alone; another call that draws it is a good one. So are replies
+    without tool calls that draw a fault in these: arguments that are half of their JSON (`rate_bad_arguments`) or break
+    the tool's schema (`rate_off_schema`), a tool that is not on offer (`rate_unknown_tool`), and the call before once
+    more (`rate_repeated_call`; the first call of a question has none before it).
+
+    `takes` is what a model takes besides text, and `thinking` how it may be configured to think; it refuses a request
+    with anything else. One that `checks_thinking` refuses its own where something before it was changed, others pass
+    over it.
 
     A judge of one answer, or of two, errs in `judge_error_rate` of its verdicts. Of two answers it takes the first one,
     whichever that is, in `judge_position_bias` of the pairs.
@@ -66,6 +78,9 @@ class ModelBehaviour(BaseModel):
     tokens_per_second: float = Field(default=200, gt=0)
     jitter: float = Field(default=0, ge=0, le=3)
     context_window: int = Field(default=128_000, ge=1)
+    takes: frozenset[Input] = frozenset(get_args(Input))
+    thinking: frozenset[ThinkingType] = frozenset(get_args(ThinkingType))
+    checks_thinking: bool = False
     reasoning_share: float = Field(default=0, ge=0, lt=1)
     judge_error_rate: Rate = 0.03
     judge_position_bias: Rate = 0
@@ -85,6 +100,10 @@ class ModelBehaviour(BaseModel):
     rate_malformed: Rate = 0
     rate_empty: Rate = 0
     rate_stream_error: Rate = 0
+    rate_bad_arguments: Rate = 0
+    rate_off_schema: Rate = 0
+    rate_unknown_tool: Rate = 0
+    rate_repeated_call: Rate = 0
     down: bool = False
 
     @model_validator(mode="after")

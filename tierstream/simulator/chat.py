@@ -1,19 +1,23 @@
 """What the wire protocols have in common: a chat request, its reply, its usage and its errors."""
 
 import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 from tierstream.simulator.rate_limit import LimitState
-from tierstream.simulator.tokens import MESSAGE_OVERHEAD, REPLY_PRIMING, count_tokens
 
 MAX_PIECES: Final = 12
-_NOTE: Final = "<finding>"
-"""In what the router adds behind a conversation, which is not what is asked."""
 _MIN_PIECE_CHARS: Final = 8
 
 Finish = Literal["stop", "length"]
+Input = Literal["tools", "forced_tools", "reasoned_tools", "images", "files"]
+"""What a model may take besides text; tools that have to be called, and such that it reasons about, are extra."""
+ThinkingType = Literal["adaptive", "between_tools", "disabled", "enabled"]
+Reasoning = Literal["none", "hidden", "shown", "signed", "omitted"]
+"""Whether a model reasons, and what it tells of that: its tokens alone, its text, its text with a signature, or the
+signature without the text."""
 
 
 class ApiError(Exception):
@@ -42,18 +46,88 @@ class ApiError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool on offer: its name, the JSON Schema of its arguments, and the input tokens of its definition."""
+
+    name: str
+    schema: Mapping[str, Any]
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool. `arguments` is the JSON that the model wrote; it may be broken."""
+
+    name: str
+    arguments: str
+    call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Toolbox:
+    """The tools of a request, and whether and how they are to be called.
+
+    Attributes:
+        choice: Whether a call is up to the model, required or forbidden.
+        named: The one tool that has to be called.
+        parallel: Whether one reply may have several calls.
+    """
+
+    tools: tuple[Tool, ...] = ()
+    choice: Literal["auto", "required", "none"] = "auto"
+    named: str | None = None
+    parallel: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CachePoint:
+    """A place in a prompt up to which it may be cached.
+
+    Attributes:
+        key: A hash of all that comes before it.
+        tokens: How many there are before it.
+        ttl_s: Seconds for which what is before it is cached; None where the client does not ask for that.
+    """
+
+    key: bytes
+    tokens: int
+    ttl_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Conversation:
-    """The messages of a request as text: system prompt, last user message, and tokens of all messages."""
+    """The messages of a request: system prompt, last user message, and tokens of all messages and tools.
+
+    Attributes:
+        results: The texts of the tool results since the last user message, in order.
+        last_call: The last call of a tool since then.
+        needs: What a model has to take to read it, besides text.
+        cache_points: Where its prompt may be cached, in order; none where only a system prompt may be.
+        key: A hash of all of it, where a model signs what it thinks behind it.
+        misplaced: Where thinking stands that its model did not think behind what is before it; None: nowhere.
+    """
 
     system: str
     prompt: str
     input_tokens: int
     system_tokens: int
+    results: tuple[str, ...] = ()
+    last_call: ToolCall | None = None
+    needs: frozenset[Input] = frozenset()
+    cache_points: tuple[CachePoint, ...] = ()
+    key: str = ""
+    misplaced: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A valid request. `json_schema` is None where no JSON is asked for, and {} where any JSON will do."""
+    """A valid request.
+
+    Attributes:
+        json_schema: None where no JSON is asked for, and {} where any JSON will do.
+        thinking: How the client configures it; None: not at all.
+        top_logprobs: How many likely tokens are asked for at each place; None where no log probabilities are.
+    """
 
     model: str
     conversation: Conversation
@@ -61,16 +135,56 @@ class ChatRequest:
     stream: bool
     include_usage: bool
     json_schema: Mapping[str, Any] | None
+    toolbox: Toolbox = field(default_factory=Toolbox)
+    reasoning: Reasoning = "none"
+    thinking: ThinkingType | None = None
+    top_logprobs: int | None = None
+
+    @property
+    def needs(self) -> frozenset[Input]:
+        """What a model has to take to answer it, besides text."""
+        if not self.toolbox.tools:
+            return self.conversation.needs
+        forced: set[Input] = {"forced_tools"} if self.toolbox.choice == "required" else set()
+        reasoned: set[Input] = {"reasoned_tools"} if self.reasoning != "none" else set()
+        return self.conversation.needs | forced | reasoned
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model answers, and why its text ends."""
+
+    text: str
+    finish: Finish = "stop"
+    calls: tuple[ToolCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """What a model tells of its reasoning.
+
+    Attributes:
+        text: Empty where it is redacted, or the client wants it left out.
+        tokens: Of the reasoning, told or not.
+        signature: By which the model knows it again; None where it has none.
+        redacted: Whether the signature is all there is.
+    """
+
+    text: str
+    tokens: int
+    signature: str | None = None
+    redacted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of a call. Input includes the cached tokens, output includes the reasoning tokens."""
+    """Tokens of a call. Input includes the tokens read from and written to a cache, output the reasoning tokens."""
 
     input_tokens: int
     output_tokens: int
     cached_tokens: int
     reasoning_tokens: int
+    cache_written_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +195,17 @@ class Reply:
     created: int
     model: str
     text: str
-    finish: Finish
+    finish: Finish | Literal["tool_calls"]
     usage: Usage
+    calls: tuple[ToolCall, ...] = ()
+    thought: Thought | None = None
+    top_logprobs: int | None = None
 
-    def pieces(self) -> list[str]:
-        """The text in at most `MAX_PIECES` parts: an event per token would cost more CPU than the call."""
-        size = max(_MIN_PIECE_CHARS, -(-len(self.text) // MAX_PIECES))
-        return [self.text[start : start + size] for start in range(0, len(self.text), size)]
+
+def pieces_of(text: str, *, least: int = _MIN_PIECE_CHARS) -> list[str]:
+    """A text in at most `MAX_PIECES` parts: an event per token would cost more CPU than the call."""
+    size = max(least, -(-len(text) // MAX_PIECES))
+    return [text[start : start + size] for start in range(0, len(text), size)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +224,8 @@ class WireProtocol(Protocol):
     """What the SDK appends its paths to."""
     chat_paths: tuple[str, ...]
     model_paths: tuple[str, ...]
-    reasons: bool
+    call_id_prefix: str
+    """Of the ids of tool calls."""
 
     def authorize(self, headers: Mapping[str, str]) -> None:
         """Raise ApiError unless the vendor's headers for keys and versions are there."""
@@ -136,6 +255,11 @@ class WireProtocol(Protocol):
         """The headers that come with every response."""
 
 
+def dumps(value: object) -> str:
+    """JSON without spaces, as the vendors write it."""
+    return json.dumps(value, separators=(",", ":"))
+
+
 def stable_hash(*parts: str) -> int:
     """A 64-bit hash that is the same in every process, unlike `hash`."""
     digest = hashlib.blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=8)
@@ -145,21 +269,6 @@ def stable_hash(*parts: str) -> int:
 def stable_share(*parts: str) -> float:
     """A hash of the parts as a number from 0 up to 1."""
     return stable_hash(*parts) / 2**64
-
-
-def text_of(content: object, where: str) -> str:
-    """The text of a message's content: a string, or a list of parts whose text is joined.
-
-    Raises:
-        ApiError: It is neither.
-    """
-    if isinstance(content, str):
-        return content
-    if content is None:
-        return ""
-    if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
-        raise ApiError(400, f"{where}: expected a string or a list of content parts", param=where)
-    return "".join(str(part.get("text", "")) for part in content if part.get("type") == "text")
 
 
 def read_model(body: Mapping[str, Any], missing: str) -> str:
@@ -177,40 +286,3 @@ def read_token_limit(value: object, where: str) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ApiError(400, f"{where}: expected a whole number of at least 1", param=where)
     return value
-
-
-def read_conversation(messages: object, missing: str, system: str = "") -> Conversation:
-    """The messages of a request body.
-
-    Args:
-        messages: What the body has under `messages`.
-        missing: The vendor's message for an absent or empty list.
-        system: A system prompt that came outside the messages.
-
-    Raises:
-        ApiError: The list is absent, empty or wrongly shaped.
-    """
-    if not isinstance(messages, list) or not messages:
-        raise ApiError(400, missing, param="messages")
-    systems = [system] if system else []
-    prompt: str | None = None
-    last = ""
-    others = 0
-    for index, message in enumerate(messages):
-        where = f"messages.{index}"
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise ApiError(400, f"{where}: expected an object with a role and content", param=where)
-        last = text_of(message.get("content"), f"{where}.content")
-        if message["role"] in {"system", "developer"}:
-            systems.append(last)
-            continue
-        others += count_tokens(last) + MESSAGE_OVERHEAD
-        if message["role"] == "user" and (prompt is None or _NOTE not in last):
-            prompt = last
-    system_tokens = sum(count_tokens(text) + MESSAGE_OVERHEAD for text in systems)
-    return Conversation(
-        system="\n".join(systems),
-        prompt=last if prompt is None else prompt,
-        input_tokens=system_tokens + others + REPLY_PRIMING,
-        system_tokens=system_tokens,
-    )

@@ -5,16 +5,17 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn
 
 from aiohttp import web
 
-from tierstream.simulator.answers import Answer, Script, choose_answer
+from tierstream.simulator.answers import Script, choose_answer
 from tierstream.simulator.behaviour import Fault
-from tierstream.simulator.chat import ApiError, ChatRequest, Reply, WireProtocol
+from tierstream.simulator.chat import Answer, ApiError, ChatRequest, Reply, WireProtocol
 from tierstream.simulator.classification import asks_for_tiers
 from tierstream.simulator.served_model import CallPlan, ModelRegistry, ServedModel
+from tierstream.simulator.tool_calls import spoiled
 from tierstream.simulator.usage_log import ServedCall, UsageLog
 
 CALL_ID_HEADER: Final = "X-Client-Request-Id"
@@ -108,11 +109,11 @@ class ChatEndpoint:
         return web.Response(body=body, status=status, content_type="application/json", headers=headers)
 
     async def _serve(self, request: web.Request, call: ServedCall, request_id: str) -> web.StreamResponse:
-        body = await _read_body(request)
+        body = await read_body(request)
         self._protocol.authorize(request.headers)
         chat = self._protocol.parse(body)
         call.identify(model=chat.model, prompt=chat.conversation.prompt, stream=chat.stream)
-        model = self._model_of(chat)
+        model = self._models.serving(self._provider, chat.model)
         if model.behaviour.down:
             self._drop(request, call, "dropped", flush=False)
         plan = model.next_call()
@@ -124,13 +125,8 @@ class ChatEndpoint:
         if plan.fault is Fault.HANG:
             await self._hang(request, call)
         answer = Answer("") if plan.fault is Fault.EMPTY else choose_answer(self._script, chat, model.behaviour)
-        reply = model.reply(
-            chat,
-            answer.text,
-            truncated=answer.finish == "length",
-            reasons=self._protocol.reasons,
-            number=plan.number,
-        )
+        answer = replace(answer, calls=spoiled(answer.calls, plan.fault, chat))
+        reply = model.reply(chat, answer, number=plan.number, call_id_prefix=self._protocol.call_id_prefix)
         model.limits.charge(reply.usage.output_tokens)
         delivery = _Delivery(
             call=call,
@@ -144,20 +140,10 @@ class ChatEndpoint:
         send = self._stream if chat.stream else self._respond
         return await send(request, delivery)
 
-    def _model_of(self, chat: ChatRequest) -> ServedModel:
-        model = self._models.find(self._provider, chat.model)
-        if model is None:
-            message = f"The model `{chat.model}` does not exist or you do not have access to it."
-            raise ApiError(404, message, code="model_not_found", param="model")
-        return model
-
     def _admit(self, model: ServedModel, chat: ChatRequest, plan: CallPlan) -> None:
         """Raise the ApiError of a limit that is exceeded or of a fault that is a status."""
-        tokens, window = chat.conversation.input_tokens, model.behaviour.context_window
-        if tokens >= window:
-            message = f"prompt is too long: {tokens} tokens > {window} maximum"
-            raise ApiError(400, message, code="context_length_exceeded", param="messages")
-        exceeded = model.limits.admit(tokens, time.monotonic())
+        model.admit(chat.conversation, chat.needs, chat.thinking)
+        exceeded = model.limits.admit(chat.conversation.input_tokens, time.monotonic())
         if exceeded is not None or plan.fault is Fault.TOO_MANY:
             # Vendors name whole seconds; a configured wait is taken as it is.
             limit, wait_s = (
@@ -259,7 +245,8 @@ class ChatEndpoint:
             await response.write(b"".join(pieces[start : start + size]))
 
 
-async def _read_body(request: web.Request) -> Mapping[str, Any]:
+async def read_body(request: web.Request) -> Mapping[str, Any]:
+    """The JSON object that a client sent, or ApiError."""
     try:
         body = json.loads(await request.read())
     except (ValueError, RecursionError):

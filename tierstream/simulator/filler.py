@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tierstream.simulator.chat import ApiError, stable_hash
+from tierstream.simulator.json_instances import instance_of
 from tierstream.simulator.tokens import count_tokens
 
 _MIN_TOKENS: Final = 40
 _MAX_TOKENS: Final = 200
-_MAX_DEPTH: Final = 12
 
 _SENTENCES: Final = (
     "The request can be handled in the usual way, and nothing in it needs special care.",
@@ -39,13 +39,6 @@ _HEDGES: Final = (
     "It is hard to say. I don't know enough about this to give a reliable answer.",
 )
 _OPPOSITES: Final = {"yes": "No", "no": "Yes", "true": "False", "false": "True"}
-_FORMATS: Final = {
-    "date": "2025-01-01",
-    "date-time": "2025-01-01T00:00:00Z",
-    "email": "someone@example.com",
-    "uri": "https://example.com/",
-    "uuid": "00000000-0000-4000-8000-000000000000",
-}
 
 
 def generic_text(prompt: str) -> str:
@@ -93,10 +86,7 @@ def off_schema_text(answer: str) -> str:
 
 
 def schema_instance(schema: Mapping[str, Any]) -> str:
-    """The smallest JSON text that satisfies a schema.
-
-    Knows type, properties, required, enum, const, items, minItems, minimum, minLength, format, anyOf,
-    oneOf, allOf (its first) and local references; other keywords are ignored.
+    """The smallest JSON text that satisfies a schema, as far as `instance_of` knows its keywords.
 
     Raises:
         ApiError: A keyword has a value of the wrong type.
@@ -104,7 +94,7 @@ def schema_instance(schema: Mapping[str, Any]) -> str:
     if not schema:
         return json.dumps({"answer": _SENTENCES[0]})
     try:
-        return json.dumps(_instance(schema, schema, 0))
+        return json.dumps(instance_of(schema))
     except (TypeError, AttributeError) as error:
         raise ApiError(400, f"The JSON schema of the response format is malformed: {error}") from error
 
@@ -121,47 +111,3 @@ def _altered(value: object, shift: int) -> object:
     if isinstance(value, dict):
         return {key: _altered(item, shift) for key, item in value.items()}
     return shift
-
-
-def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    for keyword in ("anyOf", "oneOf", "allOf"):
-        options = schema.get(keyword)
-        if isinstance(options, list) and options and isinstance(options[0], dict):
-            return options[0]
-    reference = schema.get("$ref")
-    if not isinstance(reference, str):
-        return schema
-    found: object = root
-    for part in reference.removeprefix("#").strip("/").split("/"):
-        found = found.get(part, {}) if isinstance(found, Mapping) and part else found
-    return found if isinstance(found, Mapping) else {}
-
-
-def _instance(schema: object, root: Mapping[str, Any], depth: int) -> object:
-    if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
-        return None
-    resolved = _resolved(schema, root)
-    if resolved is not schema:
-        return _instance(resolved, root, depth + 1)
-    if "const" in schema:
-        return schema["const"]
-    if isinstance(schema.get("enum"), list) and schema["enum"]:
-        return schema["enum"][0]
-    return _typed(schema, root, depth)
-
-
-def _typed(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> object:
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    if isinstance(kind, list):
-        kind = kind[0] if kind else "null"
-    if kind == "object":
-        properties = schema.get("properties", {})
-        return {name: _instance(properties.get(name, {}), root, depth + 1) for name in schema.get("required", ())}
-    if kind == "array":
-        return [_instance(schema.get("items", {}), root, depth + 1)] * max(1, schema.get("minItems", 1))
-    if kind == "string":
-        return _FORMATS.get(schema.get("format", ""), "text").ljust(schema.get("minLength", 0), "x")
-    if kind in {"integer", "number"}:
-        above = schema.get("exclusiveMinimum")
-        return schema.get("minimum", 0) if above is None else above + 1
-    return False if kind == "boolean" else None

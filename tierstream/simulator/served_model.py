@@ -1,20 +1,31 @@
 """The models as they run: current behaviour, limits, the prompt cache and the draws of the next call."""
 
-import hashlib
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any, Final
 
 from tierstream.simulator.behaviour import Fault, ModelBehaviour, SimulatorConfig
-from tierstream.simulator.chat import ChatRequest, Conversation, Reply, Usage, stable_hash, stable_share
+from tierstream.simulator.chat import (
+    Answer,
+    ApiError,
+    ChatRequest,
+    Conversation,
+    Input,
+    Reply,
+    ThinkingType,
+    Thought,
+    Usage,
+    stable_hash,
+    stable_share,
+)
+from tierstream.simulator.output_limit import fitted
+from tierstream.simulator.prompt_cache import PromptCache
 from tierstream.simulator.rate_limit import RateLimits
-from tierstream.simulator.tokens import count_tokens, first_tokens
+from tierstream.simulator.thinking import thought
 
-_CACHEABLE_TOKENS: Final = 1024
-_CACHED_PREFIXES: Final = 1024
 _STANDARD_NORMAL: Final = NormalDist()
 _MS: Final = 1000
 
@@ -37,7 +48,7 @@ class ServedModel:
         self._seed = str(seed)
         self._initial = behaviour
         self._calls = 0
-        self._seen: dict[bytes, None] = {}
+        self._cache = PromptCache()
         self.configure(behaviour)
 
     def configure(self, behaviour: ModelBehaviour) -> None:
@@ -67,45 +78,72 @@ class ServedModel:
             factor = math.exp(self.behaviour.jitter * _STANDARD_NORMAL.inv_cdf(min(share, 1 - 1e-12)))
         return CallPlan(self._calls, self.behaviour.fault_at(stable_share("fault", *identity)), factor)
 
-    def cached_tokens(self, conversation: Conversation) -> int:
-        """Tokens of a long system prompt that this model has seen before; the prompt counts as seen now."""
-        if conversation.system_tokens < _CACHEABLE_TOKENS:
-            return 0
-        key = hashlib.blake2b(conversation.system.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        hit = key in self._seen
-        self._seen.pop(key, None)
-        self._seen[key] = None
-        if len(self._seen) > _CACHED_PREFIXES:
-            del self._seen[next(iter(self._seen))]
-        return conversation.system_tokens if hit else 0
+    def admit(self, conversation: Conversation, needs: frozenset[Input], thinking: ThinkingType | None = None) -> None:
+        """Raise ApiError where the model can't take a conversation.
 
-    def reply(self, request: ChatRequest, text: str, *, truncated: bool, reasons: bool, number: int) -> Reply:
-        """The reply with its usage; reasoning counts against the limit of output tokens."""
-        share = self.behaviour.reasoning_share if reasons else 0.0
-        visible = count_tokens(text)
-        reasoning = round(visible * share / (1 - share))
-        room = self.behaviour.context_window - request.conversation.input_tokens
+        Args:
+            conversation: It; it may be too long.
+            needs: What a model has to take for it, besides text.
+            thinking: How the client configures its thinking.
+        """
+        behaviour = self.behaviour
+        if thinking is not None and thinking not in behaviour.thinking:
+            raise ApiError(400, f'"thinking.type.{thinking}" is not supported for this model.')
+        if lacking := ", ".join(sorted(needs - behaviour.takes)).replace("_", " "):
+            raise ApiError(400, f"The model `{self.model}` does not support {lacking} here.", param="messages")
+        if conversation.misplaced and behaviour.checks_thinking:
+            raise ApiError(400, f"{conversation.misplaced}: The block is bound to a different conversation")
+        if conversation.input_tokens >= behaviour.context_window:
+            message = f"prompt is too long: {conversation.input_tokens} tokens > {behaviour.context_window} maximum"
+            raise ApiError(400, message, code="context_length_exceeded", param="messages")
+
+    def reply(self, request: ChatRequest, answer: Answer, *, number: int, call_id_prefix: str) -> Reply:
+        """The reply with its usage; reasoning counts against the limit of output tokens.
+
+        Args:
+            request: What is answered.
+            answer: What the model would say without a limit.
+            number: Of the call, from which the ids in the reply follow.
+            call_id_prefix: Of the ids of tool calls.
+        """
+        conversation = request.conversation
+        room = self.behaviour.context_window - conversation.input_tokens
         limit = room if request.max_tokens is None else min(room, request.max_tokens)
-        if visible + reasoning > limit:
-            reasoning = min(reasoning, math.floor(limit * share))
-            visible = limit - reasoning
-            text = first_tokens(text, visible)
-            truncated = True
+        written = fitted(answer, self._thought(request), self._hidden_share(request), limit)
+        cache = self._cache.use(conversation, time.monotonic())
         usage = Usage(
-            input_tokens=request.conversation.input_tokens,
-            output_tokens=visible + reasoning,
-            cached_tokens=self.cached_tokens(request.conversation),
-            reasoning_tokens=reasoning,
+            input_tokens=conversation.input_tokens,
+            output_tokens=written.visible + written.reasoning,
+            cached_tokens=cache.read,
+            reasoning_tokens=written.reasoning,
+            cache_written_tokens=cache.written,
         )
-        identity = stable_hash("reply", self._seed, self.provider, self.model, str(number))
+        reply_id = f"sim-{stable_hash('reply', self._seed, self.provider, self.model, str(number)):016x}"
+        # A simulator that was started anew counts its calls from 1 again, and a conversation takes no id twice.
+        identity = (reply_id, str(len(conversation.results)))
+        calls = tuple(
+            replace(call, call_id=f"{call_id_prefix}{stable_hash('call', *identity, str(place)):016x}")
+            for place, call in enumerate(written.answer.calls)
+        )
+        finish = written.answer.finish
         return Reply(
-            reply_id=f"sim-{identity:016x}",
+            reply_id=reply_id,
             created=int(time.time()),
             model=request.model,
-            text=text,
-            finish="length" if truncated else "stop",
+            text=written.answer.text,
+            finish="tool_calls" if calls and finish == "stop" else finish,
             usage=usage,
+            calls=calls,
+            thought=written.thought,
+            top_logprobs=request.top_logprobs,
         )
+
+    def _thought(self, request: ChatRequest) -> Thought | None:
+        """What it tells of its reasoning; a model that does not reason has nothing to show."""
+        return None if request.reasoning == "shown" and not self.behaviour.reasoning_share else thought(request)
+
+    def _hidden_share(self, request: ChatRequest) -> float:
+        return self.behaviour.reasoning_share if request.reasoning == "hidden" else 0.0
 
     def thinking_s(self, usage: Usage, plan: CallPlan, *, classifies: bool) -> float:
         """Seconds until the first visible token, before the time scale."""
@@ -129,9 +167,13 @@ class ModelRegistry:
             for provider, declared in config.providers.items()
         }
 
-    def find(self, provider: str, model: str) -> ServedModel | None:
-        """The model, if the provider serves it."""
-        return self._models[provider].get(model)
+    def serving(self, provider: str, model: str) -> ServedModel:
+        """The model, or ApiError if the provider does not serve it."""
+        served = self._models[provider].get(model)
+        if served is None:
+            message = f"The model `{model}` does not exist or you do not have access to it."
+            raise ApiError(404, message, code="model_not_found", param="model")
+        return served
 
     def ids(self, provider: str) -> list[str]:
         """The ids of a provider's models."""
@@ -146,6 +188,6 @@ class ModelRegistry:
     def behaviours(self) -> dict[str, dict[str, dict[str, Any]]]:
         """The current behaviour of every model."""
         return {
-            provider: {model: served.behaviour.model_dump() for model, served in models.items()}
+            provider: {model: served.behaviour.model_dump(mode="json") for model, served in models.items()}
             for provider, models in self._models.items()
         }

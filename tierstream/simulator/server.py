@@ -15,6 +15,7 @@ from tierstream.simulator.behaviour import SimulatorConfig, load_config
 from tierstream.simulator.control import BehaviourChange, ControlRoutes, change_behaviour
 from tierstream.simulator.exchange import ChatEndpoint
 from tierstream.simulator.served_model import ModelRegistry
+from tierstream.simulator.token_counts import TokenCountEndpoint
 from tierstream.simulator.usage_log import UsageLog
 from tierstream.simulator.wire_protocols import WIRE_PROTOCOLS
 
@@ -22,6 +23,8 @@ from tierstream.simulator.wire_protocols import WIRE_PROTOCOLS
 _MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 _SHUTDOWN_S: Final = 0.5
 _BACKLOG: Final = 1024
+_MORE_ENDPOINTS: Final = {"anthropic": (TokenCountEndpoint,)}
+"""What a protocol has besides chat and the list of its models."""
 
 
 def create_app(config: SimulatorConfig, models: ModelRegistry, script: Script, log: UsageLog) -> web.Application:
@@ -37,6 +40,8 @@ def create_app(config: SimulatorConfig, models: ModelRegistry, script: Script, l
             app.router.add_post(f"/{provider}{path}", endpoint.chat)
         for path in protocol.model_paths:
             app.router.add_get(f"/{provider}{path}", endpoint.list_models)
+        for more in _MORE_ENDPOINTS.get(declared.protocol, ()):
+            more(provider, protocol, models).add_to(app)
     ControlRoutes(models, script, log).add_to(app)
 
     async def release_hanging_calls(_: web.Application) -> None:

@@ -28,3 +28,12 @@ def first_tokens(text: str, limit: int) -> str:
         return ""
     last = next(islice(_TOKEN.finditer(text), limit - 1, None), None)
     return text if last is None else text[: last.end()]
+
+
+def split_tokens(text: str) -> list[str]:
+    """The tokens with the space before them, and after the last one: together they are the text."""
+    ends = [match.end() for match in _TOKEN.finditer(text)]
+    if not ends:
+        return [text] if text else []
+    ends[-1] = len(text)
+    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from streams.config.context_windows import ContextTooLongError, ContextWindows
+from streams.config.eligible_models import EligibleModels, NoModelError
 from streams.config.settings import Settings
 from streams.learning.held_back import Comparison, HeldRequest, compare, verdict
 from streams.learning.tier_targets import known_tiers
@@ -82,13 +82,13 @@ def model_file(model: RequestClassifier) -> bytes:
 def _routed(
     settings: Settings, held: Sequence[LabelledTraffic], candidate: Classifier, active: Classifier
 ) -> Iterator[HeldRequest]:
-    windows = ContextWindows(settings)
-    routers = [new_router(settings, windows, ClassifierVersions(one)) for one in (candidate, active)]
+    models = EligibleModels(settings)
+    routers = [new_router(settings, models, ClassifierVersions(one)) for one in (candidate, active)]
     prices = costs_of_calls(settings, [one.request for one in held], settings.learning.answer_tokens)
     for one, of_tiers in zip(held, prices.tolist(), strict=True):
         try:
             ours, theirs = (_tier(router, one) for router in routers)
-        except ContextTooLongError:
+        except NoModelError:
             # The settings have changed since it was answered.
             continue
         yield HeldRequest(

@@ -89,10 +89,10 @@ class AnswerBook:
         if given in answers or not known:
             # An attempt that the journal does not know is named by its line, or by the lack of one.
             return
-        if any(answer.content == given.content for answer in answers):
+        if any(answer.said == given.said for answer in answers):
             detail = f"who gave it, or its usage, is not what the journal says of attempt {attempt}"
         else:
-            detail = f"its content is not that of attempt {attempt} in the journal"
+            detail = f"what it says is not what attempt {attempt} says in the journal"
         self._findings.add(Check.FOREIGN_ANSWER, result.request_id, detail)
 
     def _given_earlier(self, result: Result) -> list[EndedCall]:

@@ -13,7 +13,7 @@ from topics.journal import CallEnded, Purpose
 from topics.results import Result
 
 _PICO: Final = 10**12
-_CONTENT_BYTES: Final = 16
+_SAID_BYTES: Final = 16
 _GIVER_BYTES: Final = 8
 _SLACK_MS: Final = 5_000
 """How far the clocks of brokers may be apart."""
@@ -33,7 +33,8 @@ def usd(pico: int) -> Decimal:
 class Answer:
     """An answer without its text."""
 
-    content: bytes
+    said: bytes
+    """Digest of its text, calls and thinking."""
     giver: bytes
     """Digest of who gave it, and of the usage."""
     is_blank: bool
@@ -41,14 +42,16 @@ class Answer:
     @classmethod
     def of(cls, record: CallEnded | Result) -> "Answer":
         """Take it from a record that has a content."""
-        content = record.content or ""
+        said = record.content or ""
+        if record.tool_calls or record.parts is not None:
+            said = repr((said, record.tool_calls, record.parts))
         usage = record.usage
         tokens = usage and (usage.source, usage.input, usage.output, usage.cached, usage.cache_written, usage.reasoning)
         who = (record.tier, record.provider, record.model, record.finish_reason, tokens)
         return cls(
-            hashlib.blake2b(content.encode(), digest_size=_CONTENT_BYTES).digest(),
+            hashlib.blake2b(said.encode(), digest_size=_SAID_BYTES).digest(),
             hashlib.blake2b(repr(who).encode(), digest_size=_GIVER_BYTES).digest(),
-            not content.strip(),
+            not (record.content or "").strip() and not record.tool_calls,
         )
 
 

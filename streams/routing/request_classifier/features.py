@@ -17,6 +17,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.routing import tool_loops
 from topics.messages import Message
 from topics.requests import Request
 
@@ -91,12 +92,13 @@ class Seen:
 
 
 def see(request: Request) -> Seen:
-    """Read a request."""
-    asked = next((i for i in range(len(request.messages) - 1, -1, -1) if request.messages[i].role == "user"), -1)
-    text = request.messages[asked].text
+    """Read a request: what was said in it, not the steps of tool loops, which are unlike anything it was trained on."""
+    messages = tool_loops.said(request.messages)
+    asked = next((i for i in range(len(messages) - 1, -1, -1) if messages[i].role == "user"), -1)
+    text = messages[asked].text
     sample = _sampled(text, _HEAD, _TAIL)
     words = words_of(sample)
-    said = [m for m in request.messages[:asked] if m.role in {"user", "assistant"}] if asked > 0 else []
+    said = [m for m in messages[:asked] if m.role in {"user", "assistant"}] if asked > 0 else []
     hashes = _hashes(words)
     before = _hashes(sorted(set(words_of("\n".join(map(_glimpse, said[-_CONTEXT_MESSAGES:]))))) if said else ())
     return Seen(
@@ -104,7 +106,7 @@ def see(request: Request) -> Seen:
         pairs=np.unique(_buckets(hashes[:-1] * _SECOND + hashes[1:], _PAIR)),
         edges=np.concatenate((_buckets(hashes[:_EDGE], _FIRST), _buckets(hashes[-_EDGE:], _LAST))),
         context=_buckets(before, _BEFORE),
-        form=np.frombuffer(array("f", _form(request, text, sample, words, said)), dtype=np.float32),
+        form=np.frombuffer(array("f", _form(request, messages, text, sample, words, said)), dtype=np.float32),
     )
 
 
@@ -178,13 +180,20 @@ def _glimpse(message: Message) -> str:
     return _sampled(message.text, _CONTEXT_HEAD, _CONTEXT_TAIL)
 
 
-def _form(request: Request, text: str, sample: str, words: Sequence[str], said: Sequence[Message]) -> list[float]:
+def _form(
+    request: Request,
+    messages: Sequence[Message],
+    text: str,
+    sample: str,
+    words: Sequence[str],
+    said: Sequence[Message],
+) -> list[float]:
     lines = sample.split("\n")
     count = sample.count
     # A lone surrogate has no form in UTF-8 and counts as one sign.
     classes = sample.encode("utf-8", "replace").translate(_CLASSES).count
     n, size = len(words) or 1, len(sample) or 1
-    system = sum(len(m.text) for m in request.messages[:_CONTEXT_MESSAGES] if m.role in {"system", "developer"})
+    system = sum(len(m.text) for m in messages[:_CONTEXT_MESSAGES] if m.role in {"system", "developer"})
     schema = request.response_schema
     fields = schema.get("properties") if schema is not None else None
     return [

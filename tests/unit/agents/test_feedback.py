@@ -134,6 +134,7 @@ async def test_the_deployment_decides_where_the_feedback_does_not(bench, fields,
     [
         ({}, {"tier": 3}, "top tier"),
         ({"max_tier": 1}, {}, "max_tier"),
+        ({"model": "fast/a"}, {}, "the request names its model"),
         ({}, {"status": ResultStatus.EXPIRED, "tier": None}, "the result is expired, without an answer"),
         ({}, {"source": Source(topic="llm.requests", partition=0, offset=99, timestamp_ms=1)}, "no longer kept"),
     ],

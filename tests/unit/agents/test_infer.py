@@ -19,11 +19,13 @@ from support.in_memory import (
     new_task,
     provider_error,
 )
+from support.tool_loop import PIECES, tool
 
 from agents.infer import infer
 from streams.config.settings_answers import ValidationSettings
 from streams.kafka.lease import PartitionLostError
 from streams.providers.base import ChatReply, ErrorKind
+from topics.answer_assembly import AnswerAssembly
 from topics.events import Chunk, Status, StatusKind
 from topics.journal import CallEnded, CallStarted, attempt_id
 from topics.requests import Params
@@ -375,9 +377,20 @@ async def test_text_is_streamed_where_nobody_has_to_see_it_first(bench):
     await run(infer, new_task(new_request(stream=True)), bench, "infer:1")
     await run(infer, new_task(new_request(stream=True, request_id="r2"), validate_answer=True), bench, "infer:1")
     streamed, judged = bench.providers["fast"].calls
-    assert streamed.on_text is not None
-    assert judged.on_text is None
+    assert streamed.on_piece is not None
+    assert judged.on_piece is None
     assert [(chunk.kind, chunk.text) for chunk in bench.published(Chunk)] == [("text", "an answer"), ("done", "")]
+
+
+async def test_calls_and_thoughts_are_streamed_and_in_the_outcome(bench):
+    bench.providers["fast"].script = [PIECES]
+    task = new_task(new_request(stream=True, tools=(tool("look", parameters={}), tool("listen"))))
+    outcome = only(await run(infer, task, bench, "infer:1"), Outcome)
+    shown = AnswerAssembly()
+    for chunk in bench.published(Chunk):
+        shown.add_chunk(chunk)
+    assert (shown.text, shown.tool_calls, shown.parts) == (outcome.content, outcome.tool_calls, outcome.parts)
+    assert ([call.id for call in outcome.tool_calls], outcome.finish_reason) == (["c1", "c2"], "tool_calls")
 
 
 async def test_a_broken_stream_is_marked_and_starts_anew_elsewhere():
@@ -526,7 +539,7 @@ async def test_restricted_data_goes_only_to_who_may_see_it(bench):
     task = new_task(new_request(context={"data_class": "restricted"}))
     promoted = only(await run(infer, task, bench, "infer:1"), TierTask)
     assert promoted.tier == 2
-    assert promoted.why == "promoted from tier 1: no model may see the request and has room for it"
+    assert promoted.why == "promoted from tier 1: no model may see the request, takes what it needs and has room for it"
     assert only(await run(infer, promoted, bench, "infer:2"), Outcome).provider == "trusted"
     assert bench.providers["fast"].calls == bench.providers["spare"].calls == []
 

@@ -176,7 +176,7 @@ class TestWhyItLooks:
         await self.infer(bench, request=new_request(stream=True))
         await self.infer(bench, request=new_request(stream=True, request_id="r2"), validate_answer=True)
         sampled, critical = bench.providers["fast"].calls
-        assert (sampled.on_text is None, critical.on_text is None) == (False, True)
+        assert (sampled.on_piece is None, critical.on_piece is None) == (False, True)
 
     async def test_a_sample_that_fails_goes_up(self):
         outputs = await run(

@@ -64,6 +64,12 @@ def test_a_call_whose_id_was_never_named_is_known_by_its_index():
     assert answer.tool_calls[0].id == "call_3"
 
 
+def test_two_calls_of_one_id_are_told_apart():
+    answer = assembled("I look.", call(0, id="a", name="f"), call(1, id="a", name="g"), "And?")
+    assert [c.id for c in answer.tool_calls] == ["a", "call_1"]
+    assert [part.id for part in answer.parts if part.type == "tool_call"] == ["a", "call_1"]
+
+
 def test_nothing_is_empty():
     answer = assembled()
     assert (answer.text, answer.tool_calls, answer.parts) == ("", (), None)

@@ -33,6 +33,7 @@ def image(url):
         ({"role": "user", "content": [{"type": "thinking", "thinking": "x"}]}, "content.0: thinking is of the assis"),
         ({**image(PIXEL), "role": "assistant"}, "content.0: only users and tools"),
         ({"role": "assistant", "content": [{"type": "tool_call", "id": "c2"}], "tool_calls": [CALL]}, "no call of"),
+        ({"role": "assistant", "content": None, "tool_calls": [CALL, CALL]}, "two have the same id"),
         (image("http://example.com/a.png"), "must be an https URL"),
         (image("https://example.com/" + "a" * 9_000), "must be an https URL"),
         (image("https://example.com/\n"), "must be an https URL"),

@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 
 from streams.calls.pricing import PriceBook, UnknownPriceError
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.model_catalogue import ModelTable
 from streams.config.settings import Settings
 from streams.kafka.clock import utc_now
@@ -141,11 +141,12 @@ def _useless(settings: Settings) -> list[str]:
 
 def _models(settings: Settings, findings: Findings) -> list[dict[str, Any]]:
     prices = PriceBook(settings.prices, settings.providers)
-    windows = ContextWindows(settings)
+    eligible = EligibleModels(settings)
     rows = []
     for place, model in settings.models():
         row: dict[str, Any] = {"place": place, "model": model.ref, "timeout_s": model.timeout_s}
-        row["context_window"] = windows.limits(model).window
+        row["context_window"] = eligible.windows.limits(model).window
+        row["takes"] = sorted(eligible.takes(model))
         try:
             rates = prices.rates(model.provider, model.model, utc_now())
         except UnknownPriceError as error:
@@ -184,13 +185,14 @@ def _show(
             row["name"], row["protocol"], f"{row['key_variable']} {'is set' if row['key'] else 'is not set'}", note
         )
     show_table(console, table)
-    table = Table("place", "model", "window", "$/M in", "$/M out", "source", box=box.SIMPLE)
+    table = Table("place", "model", "window", "takes", "$/M in", "$/M out", "source", box=box.SIMPLE)
     for row in models:
         price = row["price"]
         table.add_row(
             row["place"],
             row["model"],
             f"{row['context_window']:,}" if row["context_window"] else "unknown",
+            ", ".join(row["takes"]),
             _amount(price and price["input"]),
             _amount(price and price["output"]),
             price["source"] if price else "",

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streams.config.context_windows import ContextTooLongError
+from streams.config.eligible_models import NoModelError
 from streams.config.settings import Settings
 from tierstream.cli.connection import load_settings
 from tierstream.cli.dry_routing import DryRouter
@@ -55,6 +55,9 @@ def route(
     ] = False,
     min_tier: Annotated[int | None, typer.Option(min=1, help="Lowest tier to use.")] = None,
     max_tier: Annotated[int | None, typer.Option(min=1, help="Highest tier to use.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="PROVIDER/MODEL", help="The one model that has to answer.")
+    ] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag; may be given several times.")] = None,
     input_file: Annotated[
         str | None, typer.Option("--input", metavar="FILE", help="Requests as JSON, one a line (- is stdin).")
@@ -66,14 +69,14 @@ def route(
 ) -> None:
     """Show which tier a request would go to, without sending it.
 
-    The same rules, limits, classifier and context windows decide as in a worker with these settings. Nothing leaves
+    The same rules, limits, classifier and models decide as in a worker with these settings. Nothing leaves
     this machine and neither broker nor provider is needed: where a worker would ask a language model, it is said so.
 
     With --input each line of a file, plain or gzip, is decided by itself: with --json one object a line, else in
     columns, with the share of each tier at the end. A line that can't be decided is named in its place, and the others
     are decided. Of a labelled request the label is not looked at.
 
-    Exit code 1 if no tier has room for the request, or a line of the file could not be decided; 2 if the request, the
+    Exit code 1 if no model may serve the request, or a line of the file could not be decided; 2 if the request, the
     options or the settings can't be used.
     """
     context = {
@@ -90,6 +93,7 @@ def route(
         "service_class": service_class,
         "min_tier": min_tier,
         "max_tier": max_tier,
+        "model": model,
         "tags": tag,
         "context": {name: value for name, value in context.items() if value is not None},
     }
@@ -122,7 +126,7 @@ def _route_one(settings: Settings, request: Request, *, explain: bool, as_json: 
     router = DryRouter(settings)
     try:
         draft = router.draft(request)
-    except ContextTooLongError as error:
+    except NoModelError as error:
         show_error(str(error))
         raise typer.Exit(FAILED) from None
     if as_json:

@@ -59,6 +59,9 @@ def send(
     timeout_ms: Annotated[int | None, typer.Option(min=1, help="Expires after that many milliseconds.")] = None,
     min_tier: Annotated[int | None, typer.Option(min=1, help="Lowest tier to use.")] = None,
     max_tier: Annotated[int | None, typer.Option(min=1, help="Highest tier to use.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="PROVIDER/MODEL", help="The one model that has to answer.")
+    ] = None,
     max_cost: Annotated[str | None, typer.Option(metavar="USD", help="Most that it may cost.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag; may be given several times.")] = None,
     schema: Annotated[Path | None, typer.Option(metavar="FILE", help="JSON Schema of the answer.")] = None,
@@ -87,6 +90,7 @@ def send(
         "timeout_ms": timeout_ms,
         "min_tier": min_tier,
         "max_tier": max_tier,
+        "model": model,
         "max_cost_usd": max_cost,
         "tags": tag,
         "stream": stream,

@@ -7,6 +7,7 @@ import typer
 from rich import box
 from rich.table import Table
 
+from streams.config.eligible_models import moved_up
 from streams.config.settings import Settings
 from streams.config.settings_sections import RuleSettings
 from streams.routing.classifier import Evidence
@@ -101,9 +102,9 @@ def _asked_with(settings: Settings, draft: Draft) -> str | None:
 
 def _decided_by(decision: Decision) -> str:
     if decision.rule is not None:
-        return decision.rule if decision.rule.startswith("limit ") else f"rule {decision.rule}"
+        return decision.rule if decision.rule.startswith(("limit ", "model ")) else f"rule {decision.rule}"
     if decision.tier != decision.classified_tier:
-        moved = [reason for reason in decision.reasons if reason.startswith("context window")]
+        moved = [reason for reason in decision.reasons if moved_up(reason)]
         return "; ".join(moved) or "the request's own bounds"
     unsure = ", one tier up at the boundary" if "boundary" in decision.reasons else ""
     return f"classifier {decision.classifier}{unsure}"
@@ -137,7 +138,7 @@ def _rules(settings: Settings, decision: Decision) -> Table:
     for rule in settings.routing.rules:
         table.add_row(printable(rule.name), "yes" if rule.name in decision.reasons else "no", _effect(rule))
     for reason in decision.reasons:
-        if reason.startswith(("limit ", "boundary", "context window")):
+        if reason.startswith(("limit ", "model ", "boundary")) or moved_up(reason):
             table.add_row(printable(reason), "yes", "")
     return table
 

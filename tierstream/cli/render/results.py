@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from tierstream.client.request_run import RunReport
+from topics.messages import ToolCall
 from topics.results import Result
 
 _EXCERPT = 60
@@ -39,8 +40,10 @@ def show_answer(result: Result, *, as_json: bool) -> None:
     if as_json:
         typer.echo(result.model_dump_json())
         return
-    if result.content is not None:
+    if result.content or (result.content is not None and not result.tool_calls):
         typer.echo(printable(result.content))
+    for call in result.tool_calls:
+        typer.echo(call_line(call))
     reason = "".join(f"  {printable(text)}" for text in (result.reason, result.said) if text is not None)
     if result.error is not None:
         reason = f"  {result.error.code}: {printable(result.error.message)}"
@@ -77,9 +80,14 @@ def printable(text: str) -> str:
     return "".join(c for c in text if c.isprintable() or c in "\n\t")
 
 
+def call_line(call: ToolCall) -> str:
+    """Return a call that a model wants made as one line."""
+    return printable(f"→ {call.function.name}({' '.join(call.function.arguments.split())})")
+
+
 def _excerpt(result: Result) -> str:
     text = result.content if result.content is not None else result.error.message if result.error is not None else ""
-    line = printable(" ".join(text.split()))
+    line = " ".join([*printable(text).split(), *map(call_line, result.tool_calls)])
     return line if len(line) <= _EXCERPT else f"{line[: _EXCERPT - 1]}…"
 
 

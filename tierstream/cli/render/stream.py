@@ -10,7 +10,7 @@ from uuid import UUID
 
 import typer
 
-from tierstream.cli.render.results import printable, show_answer, show_result
+from tierstream.cli.render.results import call_line, printable, show_answer, show_result
 from tierstream.client.answer_stream import StreamRecord
 from topics.events import Chunk
 from topics.journal import CallEnded, CallStarted, Purpose
@@ -53,7 +53,7 @@ class Page(Protocol):
         """Add to the text of a request."""
 
     def note(self, request_id: str, line: str, /) -> None:
-        """Write a line about the text so far, on a line of its own."""
+        """Write a line that is no text of the answer, on a line of its own."""
 
     def end(self, result: Result, line: str, /) -> None:
         """Write what the streamed answer took."""
@@ -160,7 +160,9 @@ class TextView:
         if content is not None and not (has_won and story.digest.digest() == hashlib.sha256(content.encode()).digest()):
             self._page.note(result.request_id, f"[{'the whole answer' if has_won else 'the answer is another one'}:]")
             self._page.write(result.request_id, printable(content))
-        elif content is None and story.last != "broken":
+        for call in result.tool_calls:
+            self._page.note(result.request_id, call_line(call))
+        if content is None and story.last != "broken":
             self._page.note(result.request_id, "[there is no answer: the text above is void]")
         winners = [call for call in story.calls.values() if call.attempt == result.attempt_id]
         self._page.end(result, _closing(result, winners[-1].first_token_ms if winners else None))

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
 from support.in_memory import BASE, new_request, new_task
+from support.tool_loop import tool
 
 from streams.calls.coalescing import Follower, Share, SharedCall, SharedCallCancelledError, SharedCalls, share_key
 from streams.config.settings_sections import ModelSettings
-from topics.messages import Message, TextPart
+from topics.messages import Message, PlainFormat, TextPart
 from topics.requests import Params, Request
 
 MODEL = ModelSettings(provider="fast", model="a")
@@ -82,6 +83,11 @@ class TestShareKey:
             {"params": Params(temperature=0, stop=("a", "b"))},
             {"response_schema": {"type": "object"}},
             {"response_schema": {}},
+            {"response_format": PlainFormat(type="json_object")},
+            {"tools": (tool(),)},
+            {"tools": (tool(), tool("listen"))},
+            {"tools": (tool(),), "tool_choice": "required"},
+            {"tools": (tool(),), "parallel_tool_calls": False},
             {"context": {"data_class": "public"}},
             {"context": {"data_class": "restricted"}},
         ],

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -18,7 +19,9 @@ from support.in_memory import (
     new_request,
     new_task,
     provider_error,
+    reply_of,
 )
+from support.tool_loop import PIECES, image, said, tool
 
 from streams.admission import UnavailableError
 from streams.calls.attempt_log import AttemptRef
@@ -29,7 +32,9 @@ from streams.kafka.lease import PartitionLostError
 from streams.kafka.publisher import Output
 from streams.providers.base import ChatReply, ErrorKind, Prompt
 from topics.control import BreakerState
+from topics.events import Chunk, Delta
 from topics.journal import CallEnded, CallStarted, Purpose
+from topics.messages import FunctionCall
 from topics.registry import CALLS
 from topics.requests import Params
 
@@ -254,6 +259,50 @@ async def test_a_half_character_does_not_lose_a_paid_answer(bench, provider):
     provider.script = [ChatReply("half \ud83d", "length", USAGE)]
     assert (await bench.calls(STAGE).make(paid_call(bench))).content == "half ?"
     assert kinds(bench) == [CallStarted, CallEnded]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_half_characters_are_replaced_wherever_a_model_writes_them(bench, provider, stream):
+    provider.script = [
+        (
+            Delta(kind="reasoning", text="\ud83d"),
+            "\ud83d é",
+            Delta(kind="tool_call", index=0, id="c1", name="look", text='{"a":"\ud83d"}'),
+        )
+    ]
+    ended = await bench.calls(STAGE).make(paid_call(bench, stream=stream))
+    assert (ended.content, ended.parts[0].thinking) == ("? é", "?")
+    assert ended.tool_calls[0].function == FunctionCall(name="look", arguments='{"a":"?"}')
+    assert CallEnded.model_validate_json(ended.model_dump_json()) == ended
+    shown = [delta for chunk in bench.published(Chunk) for delta in chunk.deltas]
+    assert [delta.text for delta in shown] == (["?", "? é", '{"a":"?"}'] if stream else [])
+
+
+async def test_an_attempt_that_is_recalled_after_a_kill_made_the_same_calls(bench, provider):
+    """The journal is all that another process knows of it."""
+    provider.script = [replace(reply_of(PIECES), logprobs={"content": [{"token": "I", "logprob": -0.5}]})]
+    ended = await bench.calls(STAGE).make(paid_call(bench))
+    recalled = await bench.calls(STAGE, bench.attempts(answer_cache_bytes=0)).make(paid_call(bench))
+    assert recalled == ended
+    assert [call.id for call in recalled.tool_calls] == ["c1", "c2"]
+    assert [part.type for part in recalled.parts[:2]] == ["thinking", "redacted_thinking"]
+    assert recalled.logprobs == {"content": [{"token": "I", "logprob": -0.5}]}
+    assert len(provider.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "tokens"),
+    [
+        ({}, 2 + 2 * 16),
+        ({"tools": (tool(description="x" * 1000),)}, 500),
+        ({"messages": (said("user", [image(f"data:image/png;base64,{'A' * 40_000}")]),)}, 5_000),
+    ],
+)
+async def test_what_a_call_may_cost_counts_all_that_is_read(bench, provider, asked, tokens):
+    model, caller = bench.settings.tiers[0].models[0], bench.engine.caller
+    prompt = Prompt(**{"messages": (said("user", "hey!"),), "params": Params(max_tokens=1), **asked})
+    most = caller.most_cost(model, prompt, bench.clock())
+    assert Decimal(tokens) <= most * 1_000_000 <= Decimal(tokens + 1_000)
 
 
 async def test_what_is_announced_goes_out_with_the_start_and_only_if_the_call_is_made(bench, provider):

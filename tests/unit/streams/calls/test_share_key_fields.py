@@ -2,11 +2,14 @@
 
 from topics.requests import Dimensions, Request
 
-IN_THE_KEY = {"messages", "params", "response_schema", "context", "user_id", "feature", "stream"}
+IN_THE_KEY = {
+    *("messages", "params", "response_schema", "response_format", "tools", "tool_choice", "parallel_tool_calls"),
+    *("context", "user_id", "feature", "stream"),
+}
 """What a provider is asked, who may share with whom, and who may see it: fields of `_Identity`, or no key at all."""
 OF_NO_MATTER = {
     *("request_id", "conversation_id", "timeout_ms", "deadline", "min_tier", "max_tier", "max_cost_usd"),
-    "progress",
+    *("model", "progress", "final_once_shown"),
     *Dimensions.model_fields,
 }
 """What decides where a request goes, when it ends or how it is counted or told, and not what the model is asked."""

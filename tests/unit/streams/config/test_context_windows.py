@@ -4,9 +4,11 @@ import pytest
 from support.fixed_classifiers import Fixed
 from support.handler_runs import run
 from support.in_memory import SETTINGS, new_bench, new_request
+from support.tool_loop import call, image, said, tool
 
 from agents.classify import classify
-from streams.config.context_windows import ContextTooLongError, ContextWindows
+from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels, NoModelError
 from streams.config.model_catalogue import ModelTable
 from streams.config.settings import Settings, load
 from streams.config.settings_sections import RuleCondition, RuleSettings
@@ -42,7 +44,7 @@ def decide(settings: Settings, request, *, rules=()):
         classifiers=ClassifierVersions(Fixed()),
         tiers=settings.top_tier,
         boundary=(0.45, 0.55),
-        windows=ContextWindows(settings),
+        models=EligibleModels(settings),
     )
     return router.draft(request, request.digest(), 0).decision
 
@@ -72,12 +74,12 @@ def test_the_rule_stays_named_when_its_tier_is_too_small():
 
 
 def test_without_room_up_to_the_ceiling_the_message_says_what_was_needed():
-    with pytest.raises(ContextTooLongError) as caught:
+    with pytest.raises(NoModelError) as caught:
         decide(LADDER, history(50_000))
     assert "the largest context window is 20,000 tokens (m)" in str(caught.value)
     assert "and 100 for the answer" in str(caught.value)
     assert decide(LADDER, history(10_000)).tier == 3
-    with pytest.raises(ContextTooLongError, match="window is 4,000 tokens"):
+    with pytest.raises(NoModelError, match="window is 4,000 tokens"):
         decide(LADDER, history(10_000, max_tier=2))
 
 
@@ -88,7 +90,7 @@ def test_the_expected_answer_takes_room_too():
 
 def test_an_answer_that_no_model_gives_is_refused_by_its_name():
     settings = settings_of([model("vendor", None, "gpt-6-luna")], [model("vendor", None, "gpt-6.1-sol")])
-    with pytest.raises(ContextTooLongError, match=r"params.max_tokens: 200,000 tokens; .* gives at most 128,000"):
+    with pytest.raises(NoModelError, match=r"params.max_tokens: 200,000 tokens; .* gives at most 128,000"):
         decide(settings, new_request(params={"max_tokens": 200_000}))
 
 
@@ -108,7 +110,7 @@ def test_only_models_that_may_see_the_request_count():
     assert decide(settings, history(1_000)).tier == 1
     # Tiers whose providers may not see it are left to the stage that calls; the window is no reason to move it.
     assert decide(settings, history(1_000, **restricted)).tier == 1
-    with pytest.raises(ContextTooLongError, match="2,000 tokens"):
+    with pytest.raises(NoModelError, match="2,000 tokens"):
         decide(settings, history(1_800, **restricted))
     assert decide(settings, history(1_800, max_tier=2, **restricted)).tier == 1
 
@@ -151,6 +153,20 @@ def test_schema_parts_and_messages_count():
     assert windows.prompt_tokens(small, parts) > 500
     many = new_request().model_copy(update={"messages": (Message(role="user", content=""),) * 100})
     assert windows.prompt_tokens(small, many) > 400
+
+
+def test_tools_calls_and_images_count_and_their_data_does_not():
+    windows = ContextWindows(LADDER)
+    small = LADDER.tiers[0].models[0]
+    plain = windows.prompt_tokens(small, new_request())
+    offered = new_request(tools=(tool(description=WORD * 300),))
+    assert windows.prompt_tokens(small, offered) > plain + 1_000
+    called = said("assistant", None, tool_calls=[call("c1", arguments=WORD * 300)])
+    assert windows.prompt_tokens(small, new_request().model_copy(update={"messages": (called,)})) > 250
+    pixels = image(f"data:image/png;base64,{'A' * 400_000}")
+    shown = new_request().model_copy(update={"messages": (said("user", [pixels]),)})
+    assert 5_000 < windows.prompt_tokens(small, shown) < 6_000
+    assert [windows.holds(tier.models[0], shown) for tier in LADDER.tiers] == [False, False, True]
 
 
 def test_the_shipped_tiers_hold_what_their_vendors_say(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 import pytest
 
 from streams.calls.pricing import PriceBook
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.settings import PRESETS, SettingsError, load
 from streams.kafka.clock import utc_now
 from tierstream.worker import new_router
@@ -36,7 +36,7 @@ def test_a_preset_is_a_whole_configuration(name, tmp_path):
     assert len({rule.name for rule in settings.routing.rules}) == len(settings.routing.rules)
     prices = PriceBook(settings.prices, settings.providers)
     assert all(prices.rates(model.provider, model.model, utc_now()) for _, model in settings.models())
-    new_router(settings, ContextWindows(settings))
+    new_router(settings, EligibleModels(settings))
 
 
 def test_the_default_is_three_tiers():
@@ -52,7 +52,7 @@ def test_two_tiers_are_two():
 @pytest.mark.parametrize("name", NAMES)
 def test_who_asks_again_starts_a_tier_higher_within_what_the_request_allows(name):
     settings = load(overrides={"routing": {"preset": name, "classifier": "learned"}})
-    router = new_router(settings, ContextWindows(settings))
+    router = new_router(settings, EligibleModels(settings))
     turns = ["What time do you close?", "We are in Mill Street.", "I asked what time you close! This is useless."]
 
     def decided(**bounds):

@@ -109,6 +109,12 @@ def test_a_tier_that_a_rule_named_was_not_chosen():
     assert not found.was_chosen
 
 
+def test_a_tier_that_a_conversation_stayed_on_was_not_chosen():
+    found = first_tier(result(step("infer:1", "ok", why="conversation stays with groq/small")))
+    assert found is not None
+    assert not found.was_chosen
+
+
 def test_judges_look_more_where_answers_fail_more():
     lesson = JudgeLesson(SamplingBounds(sample_rate=0.1, min_rate=0.01, max_rate=0.5, max_spend_share=0.9))
     for number in range(200):
@@ -151,6 +157,17 @@ def test_a_candidate_that_fails_is_stopped_and_one_that_does_not_passes():
         assert isinstance(found, CanaryState)
         assert (found.name, found.model, found.state, found.by) == ("next", "groq/new", state, "learn")
         assert lesson.conclusions(AT) == ()
+
+
+def test_a_conversation_that_stayed_says_nothing_of_a_canary_for_which_nobody_drew_lots():
+    lesson = CanaryLesson(CANARY, lambda: None)
+    stayed = "conversation stays with groq/new"
+    lesson.on_result(result(step("infer:1", "ok", why=f"{stayed}, canary next", model="new")))
+    lesson.on_result(result(step("infer:1", "ok", why=stayed)))
+    assert lesson.conclusions(AT) == ()
+    lesson.on_result(result(step("infer:1", "ok", why="classifier c, canary next", model="new")))
+    [state] = lesson.conclusions(AT)
+    assert (state.candidate_requests, state.incumbent_requests) == (1, 0)
 
 
 def test_what_an_operator_says_of_a_canary_holds():

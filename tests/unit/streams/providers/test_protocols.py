@@ -14,6 +14,7 @@ from support.provider_calls import call_of
 from support.shipped_providers import SHIPPED
 
 import streams.providers
+from streams.config.model_catalogue import KnownModel
 from streams.config.protocols import PROTOCOLS
 from streams.providers.registry import speaker_of
 from streams.providers.sdk_provider import SdkProvider
@@ -22,9 +23,26 @@ from topics.requests import Params
 
 ROOT = Path(__file__).parents[4]
 LOCKS = ("requirements-worker.lock", "requirements.lock", "requirements-dev.lock")
-ASKED = Params(temperature=0.5, top_p=0.9, stop=("END",), seed=7)
-# What the API refuses; an answer without it is better than none.
-LEFT_OUT = {"anthropic": {"temperature", "top_p", "seed"}}
+ASKED = Params(
+    temperature=0.5,
+    top_p=0.9,
+    stop=("END",),
+    seed=7,
+    reasoning_effort="low",
+    service_tier="flex",
+    logprobs=True,
+    top_logprobs=2,
+)
+# What the API refuses, or has other words for; an answer without it is better than none.
+LEFT_OUT = {
+    "anthropic": {"temperature", "top_p", "seed", "service_tier", "logprobs", "top_logprobs"},
+    "groq": {"logprobs", "top_logprobs"},
+    "openai_compatible": {"service_tier"},
+}
+# Of the models of one API some take the one parameter, and some the other.
+REASONS = {"openai": "gpt-6-luna", "anthropic": "claude-opus-5-5"}
+NOT_WRITTEN = {"max_tokens", "n"}
+"""Each body has the one, and there is one answer whatever a body says."""
 
 each = pytest.mark.parametrize("protocol", PROTOCOLS)
 
@@ -67,11 +85,15 @@ def test_its_sdk_is_installed_wherever_a_worker_runs(protocol):
 
 
 @each
-@pytest.mark.parametrize("param", [name for name in Params.model_fields if name != "max_tokens"])
+@pytest.mark.parametrize("param", [name for name in Params.model_fields if name not in NOT_WRITTEN])
 def test_what_the_requester_sets_is_sent(protocol, param):
+    model = REASONS.get(protocol, "gpt-4o") if param == "reasoning_effort" else "gpt-4o"
+    known = KnownModel(reasoning={"reasoning_effort": ("low",), "output_config.effort": ("low",)})
+
     def body(params: Params) -> dict[str, object]:
         connection = Connection("p", "key", "http://127.0.0.1:1", use_proxy=False)
-        return speaker_of(protocol)(connection).request_body(call_of("gpt-4o", params=params))
+        speaker = speaker_of(protocol)(connection, lambda _: known)
+        return speaker.request_body(call_of(model, params=params))
 
     value = getattr(ASKED, param, None)
     assert value is not None, f"ASKED has no value of {param}"

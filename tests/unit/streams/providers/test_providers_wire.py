@@ -6,9 +6,10 @@ import pytest
 from support.provider_calls import call_of
 
 from streams.config.settings import SettingsError, load
-from streams.providers.anthropic import AnthropicProvider, StreamedMessage
+from streams.providers.anthropic import AnthropicProvider
+from streams.providers.anthropic_messages import AnthropicMessage
 from streams.providers.base import ChatCall
-from streams.providers.chat_completions import StreamedCompletion
+from streams.providers.chat_completions import ChatCompletion
 from streams.providers.groq import GroqProvider
 from streams.providers.openai import OpenAIProvider
 from streams.providers.openai_compatible import OpenAICompatibleProvider
@@ -96,6 +97,12 @@ def test_anthropic_is_asked_for_a_schema_that_it_can_not_be_held_to():
     assert json.dumps(schema) in body["system"]
 
 
+def read_whole(kind, content):
+    answer = kind(call())
+    answer.take_whole(content)
+    return answer.reply()
+
+
 def completion(message, finish="stop", **fields):
     return json.dumps({"choices": [{"message": message, "finish_reason": finish}], **fields}).encode()
 
@@ -113,12 +120,12 @@ def completion(message, finish="stop", **fields):
     ],
 )
 def test_finish_reasons(finish, expected):
-    reply = provider(OpenAIProvider).read_reply(completion({"content": "hi"}, finish), call())
+    reply = read_whole(ChatCompletion, completion({"content": "hi"}, finish))
     assert reply.finish_reason == expected
 
 
 def test_refusal_is_the_answer():
-    reply = provider(OpenAIProvider).read_reply(completion({"content": None, "refusal": "I can't"}), call())
+    reply = read_whole(ChatCompletion, completion({"content": None, "refusal": "I can't"}))
     assert (reply.content, reply.finish_reason) == ("I can't", "content_filter")
 
 
@@ -129,7 +136,7 @@ def test_usage_of_chat_completions():
         "prompt_tokens_details": {"cached_tokens": 12, "cache_write_tokens": 3},
         "completion_tokens_details": {"reasoning_tokens": 3, "accepted_prediction_tokens": 0},
     }
-    reply = provider(OpenAIProvider).read_reply(completion({"content": "hi"}, usage=usage), call())
+    reply = read_whole(ChatCompletion, completion({"content": "hi"}, usage=usage))
     assert reply.usage == Usage(input=10, output=5, cached=10, reasoning=3)
 
 
@@ -139,12 +146,12 @@ def test_parts_of_the_input_are_never_more_than_the_whole():
         "completion_tokens": 5,
         "prompt_tokens_details": {"cached_tokens": 8, "cache_write_tokens": 3},
     }
-    reply = provider(OpenAIProvider).read_reply(completion({"content": "hi"}, usage=usage), call())
+    reply = read_whole(ChatCompletion, completion({"content": "hi"}, usage=usage))
     assert (reply.usage.cached, reply.usage.cache_written) == (8, 2)
 
 
 def test_missing_usage_is_estimated():
-    reply = provider(OpenAIProvider).read_reply(completion({"content": "hello"}, usage=None), call())
+    reply = read_whole(ChatCompletion, completion({"content": "hello"}, usage=None))
     assert reply.usage == Usage(input=3 * 4 + 2 + 1 + 1, output=2, source="estimated")
 
 
@@ -164,13 +171,13 @@ def test_anthropic_reply():
             "output_tokens_details": {"thinking_tokens": 2},
         },
     }
-    reply = provider(AnthropicProvider).read_reply(json.dumps(message).encode(), call())
+    reply = read_whole(AnthropicMessage, json.dumps(message).encode())
     assert (reply.content, reply.finish_reason) == ("ab", "length")
     assert reply.usage == Usage(input=60, output=5, cached=30, cache_written=20, reasoning=2)
 
 
 def streamed(answer, *events):
-    return [answer.take(event if isinstance(event, str) else json.dumps(event)) for event in events]
+    return [piece for event in events for piece in answer.take(event if isinstance(event, str) else json.dumps(event))]
 
 
 def chunk(finish=None, **delta):
@@ -178,7 +185,7 @@ def chunk(finish=None, **delta):
 
 
 def test_streamed_refusal_is_the_answer():
-    answer = StreamedCompletion(call())
+    answer = ChatCompletion(call())
     streamed(answer, chunk(refusal="I "), chunk(refusal="can't"), chunk("stop"), "[DONE]")
     reply = answer.reply()
     assert (reply.content, reply.finish_reason) == ("I can't", "content_filter")
@@ -188,13 +195,42 @@ def test_only_the_first_choice_is_the_answer():
     other = {
         "choices": [{"index": 1, "delta": {"content": "b"}, "finish_reason": "stop"}, chunk(content="a")["choices"][0]]
     }
-    answer = StreamedCompletion(call())
+    answer = ChatCompletion(call())
     assert streamed(answer, other) == ["a"]
     assert not answer.is_whole
 
 
+def called(**fields):
+    function = {name: fields.pop(name) for name in ("name", "arguments") if name in fields}
+    return {**fields, "function": function}
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        # As the API has it; one index for all; none at all; an id in each piece.
+        [called(index=0, id="a", name="f"), called(index=0, arguments="{}"), called(index=1, id="b", name="g")],
+        [called(index=0, id="a", name="f", arguments="{}"), called(index=0, id="b", name="g", arguments="")],
+        [called(id="a", name="f"), called(arguments="{}"), called(id="b", name="g", arguments="")],
+        [called(index=0, id="a", name="f"), called(index=0, id="x", arguments="{}"), called(index=1, id="b", name="g")],
+    ],
+)
+def test_pieces_of_calls_find_their_call_whatever_index_a_server_gives(pieces):
+    answer = ChatCompletion(call())
+    streamed(answer, *(chunk(tool_calls=[piece]) for piece in pieces))
+    found = [(one.id, one.function.name, one.function.arguments) for one in answer.reply().tool_calls]
+    assert found == [("a", "f", "{}"), ("b", "g", "")]
+
+
+def test_a_whole_answer_whose_calls_have_no_ids_keeps_them_apart():
+    message = {"content": None, "tool_calls": [called(name="f"), called(name="g")]}
+    reply = read_whole(ChatCompletion, completion(message, "stop"))
+    assert [(one.id, one.function.name) for one in reply.tool_calls] == [("call_0", "f"), ("call_1", "g")]
+    assert reply.finish_reason == "tool_calls"
+
+
 def test_usage_before_the_end_is_true_of_the_input_alone():
-    answer = StreamedCompletion(call())
+    answer = ChatCompletion(call())
     streamed(answer, {**chunk(content="x" * 40), "usage": {"prompt_tokens": 99, "completion_tokens": 3}})
     assert answer.billed() == Usage(input=99, output=10, source="estimated")
     streamed(answer, {**chunk("length"), "usage": {"prompt_tokens": 99, "completion_tokens": 11}})
@@ -202,13 +238,13 @@ def test_usage_before_the_end_is_true_of_the_input_alone():
 
 
 def test_last_event_alone_makes_an_answer_whole():
-    answer = StreamedCompletion(call())
+    answer = ChatCompletion(call())
     streamed(answer, chunk(content="hello"), "[DONE]")
     assert (answer.is_whole, answer.reply().finish_reason, answer.reply().usage.source) == (True, "other", "estimated")
 
 
 def test_anthropic_counts_on_from_event_to_event():
-    answer = StreamedMessage(call())
+    answer = AnthropicMessage(call())
     start = {"input_tokens": 10, "cache_read_input_tokens": 30, "output_tokens": 1}
     streamed(answer, {"type": "message_start", "message": {"usage": start}})
     assert answer.billed() == Usage(input=40, output=1, cached=30, source="estimated")

@@ -11,7 +11,7 @@ import pytest
 from support.in_memory import new_request
 
 import tierstream.training
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.settings import load
 from tierstream.worker import new_router
 
@@ -27,7 +27,7 @@ MOST_BY_TWO = 0.1
 @pytest.fixture(scope="module")
 def router():
     settings = load(overrides={"routing": {"classifier": "learned"}})
-    return new_router(settings, ContextWindows(settings))
+    return new_router(settings, EligibleModels(settings))
 
 
 def tier_of(router, text, **fields) -> int:

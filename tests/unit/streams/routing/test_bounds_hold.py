@@ -11,7 +11,7 @@ from support.examples import examples
 from support.fixed_classifiers import Fixed
 from support.in_memory import SETTINGS, new_request
 
-from streams.config.context_windows import ContextTooLongError, ContextWindows
+from streams.config.eligible_models import EligibleModels, NoModelError, Start
 from streams.config.settings import Settings, load
 from streams.config.settings_sections import RuleCondition, RuleSettings
 from streams.routing.classifier import QueryType
@@ -26,7 +26,8 @@ from streams.routing.versions import ClassifierVersions
 from tierstream.simulator import Script
 from tierstream.simulator.answers import choose_answer
 from tierstream.simulator.behaviour import ModelBehaviour
-from tierstream.simulator.chat import ChatRequest, read_conversation
+from tierstream.simulator.chat import ChatRequest
+from tierstream.simulator.openai_messages import read_conversation
 from tierstream.worker import new_router
 from topics.requests import DataClass, Impact, Request, ServiceClass, Tolerance
 
@@ -140,7 +141,7 @@ def scene(preset, request, tmp_path_factory) -> Scene:
         classifiers=ClassifierVersions(requests if request.param == "requests" else outcomes),
         tiers=found.top_tier,
         boundary=found.routing.boundary,
-        windows=ContextWindows(found),
+        models=EligibleModels(found),
         ask_band=ASK_ALWAYS,
     )
     return Scene(found, router)
@@ -164,15 +165,18 @@ def test_with_the_shipped_rules_no_text_and_no_vote_passes_what_is_stated(scene,
 
 @dataclass(frozen=True)
 class Holes:
-    """Windows in which some tiers have no room."""
+    """Models of which some tiers have none for any request."""
 
     full: frozenset[int]
 
-    def lowest_tier(self, request: Request, tier: int, ceiling: int) -> int:
+    def named(self, request: Request) -> None:
+        return None
+
+    def lowest_tier(self, request: Request, tier: int, ceiling: int) -> Start:
         for number in range(tier, ceiling + 1):
             if number not in self.full:
-                return number
-        raise ContextTooLongError("too long")
+                return Start(number, "full" if number > tier else None)
+        raise NoModelError("too long")
 
 
 TIERS = 4
@@ -211,12 +215,12 @@ def test_whatever_the_rules_and_windows_a_vote_moves_by_one_tier(text, needs, ru
         classifiers=ClassifierVersions(Fixed(*sorted(needs, reverse=True))),
         tiers=TIERS,
         boundary=(0.45, 0.55),
-        windows=Holes(full),
+        models=Holes(full),
         ask_band=ASK_ALWAYS,
     )
     try:
         drafted = draft(router, request)
-    except ContextTooLongError:
+    except NoModelError:
         return
     voted = router.decide(drafted, says(vote, TIERS))
     assert abs(voted.tier - drafted.decision.tier) <= 1
@@ -235,15 +239,15 @@ def test_a_long_text_goes_where_it_has_room_below_the_ceiling_or_nowhere(text, d
     ]
     found = Settings.model_validate({**SETTINGS, "tiers": tiers})
     request = new_request(text, max_tier=most, context={"data_class": data_class})
-    windows = ContextWindows(found)
+    models = EligibleModels(found)
     try:
-        decision = draft(new_router(found, windows), request).decision
-    except ContextTooLongError:
+        decision = draft(new_router(found, models), request).decision
+    except NoModelError:
         return
     assert decision.tier <= most
     # Of a restricted request the first tier's models may see nothing, however it asks; what becomes of it is infer's.
     seen_by = [m for m in found.tiers[decision.tier - 1].models if found.may_see(m, data_class)]
-    assert not seen_by or any(windows.holds(model, request) for model in seen_by)
+    assert not seen_by or any(models.may_serve(model, request) for model in seen_by)
 
 
 def test_a_text_does_move_its_own_request_between_its_bounds(scene):

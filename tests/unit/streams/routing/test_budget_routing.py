@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.fixed_classifiers import Fixed
 from support.in_memory import new_request
 
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.settings import load
 from streams.config.settings_sections import RuleCondition, RuleSettings
 from streams.routing.online.budget import BudgetRouting
@@ -54,7 +54,7 @@ def router(*policies: OnlinePolicy, rules: tuple[RuleSettings, ...] = ()) -> Rou
         classifiers=ClassifierVersions(Fixed(0.1, 0.1)),
         tiers=3,
         boundary=(0.5, 0.5),
-        windows=ContextWindows(load()),
+        models=EligibleModels(load()),
         ask_band=ASK_ALWAYS,
         budget=BudgetRouting(versions, FEATURES, 3),
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.settings import load
 from streams.routing.policy import Policy
 from streams.routing.request_classifier.classifier import RequestClassifier
@@ -45,7 +45,7 @@ def decisions(tmp_path_factory):
         classifiers=ClassifierVersions(RequestClassifier.shipped(settings.routing.boundary[0])),
         tiers=settings.top_tier,
         boundary=settings.routing.boundary,
-        windows=ContextWindows(settings),
+        models=EligibleModels(settings),
     )
     requests = {entry["id"]: request_of(entry) for entry in ENTRIES}
     return {request_id: router.draft(request, request.digest(), 0).decision for request_id, request in requests.items()}

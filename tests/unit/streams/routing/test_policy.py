@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.in_memory import new_request
 from support.record_strategies import requests
+from support.tool_talk import LOOKUP, assistant, call, calls, result, talk, user
 
 from streams.config.settings_sections import LimitSettings, RuleCondition, RuleSettings
 from streams.routing import policy as policy_module
@@ -29,6 +30,7 @@ def test_without_rules_everything_is_left_to_the_classifier():
     assert (found.rule, found.reasons) == (None, ())
 
 
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}
 CONDITIONS = [
     ({"query_type": ["faq", "code"]}, {}, {"query_type": "code"}),
     ({"user_role": ["CEO"]}, {"context": {"user_role": "ceo"}}, {"context": {"user_role": "cto"}}),
@@ -41,6 +43,9 @@ CONDITIONS = [
     ({"self_validating": True}, {"context": {"self_validating": True}}, {}),
     ({"self_validating": False}, {}, {"context": {"self_validating": True}}),
     ({"has_schema": True}, {"response_schema": {}}, {}),
+    ({"has_schema": True}, {"response_format": SCHEMA}, {"response_format": {"type": "json_object"}}),
+    ({"has_tools": True}, {"tools": (LOOKUP,)}, {}),
+    ({"has_tools": False}, {}, {"tools": (LOOKUP,)}),
     ({"mentions": ["Straße"]}, {"text": "in der STRASSE"}, {"text": "im Haus"}),
     ({"min_characters": 5}, {"text": "12345"}, {"text": "1234"}),
     ({"mentions_money": True}, {"text": "It costs $5"}, {"text": "It costs 5"}),
@@ -93,6 +98,56 @@ def test_money_and_personal_data_are_looked_for_in_what_was_said_and_not_in_what
     assert found(said[0]) == ()
     assert found(*said) == ("a", "b")
     assert found(("assistant", "That will be $5")) == ("a",)
+
+
+def test_a_rule_can_ask_for_an_open_tool_loop():
+    policy = Policy(
+        [rule("open", {"in_tool_loop": True}, floor=2), rule("closed", {"in_tool_loop": False}, floor=1)], 3
+    )
+    loop = (user(), calls(), result())
+    assert policy.bounds(talk(*loop), "faq").reasons == ("open",)
+    assert policy.bounds(talk(*loop, assistant()), "faq").reasons == ("closed",)
+
+
+def test_lengths_are_those_of_what_was_said():
+    said = rule("said", {"min_messages": 3, "min_characters": 12}, floor=2)
+    steps = (calls(text="Let me look that up."), result("{}" * 500))
+    for messages, applies in (
+        ((user("Where?"), *steps, *steps), False),
+        ((user("Where?"), *steps, assistant("Hm."), user("So?")), True),
+    ):
+        assert bool(Policy([said], 3).bounds(talk(*messages), "faq").reasons) is applies
+
+
+BURIED = "0, " * 300_000 + "ann@example.org owes $5"
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (calls(), result(BURIED)),
+        (calls(call(arguments=BURIED)), result()),
+        (
+            Message(role="assistant", content=({"type": "thinking", "thinking": BURIED},), tool_calls=(call(),)),
+            result(),
+        ),
+    ],
+    ids=["result", "arguments", "thinking"],
+)
+def test_money_and_personal_data_are_looked_for_in_all_of_a_tool_loop(messages):
+    policy = Policy(
+        [rule("a", {"mentions_money": True}, tier=2), rule("b", {"mentions_personal_data": True}, floor=3)], 3
+    )
+    assert policy.bounds(talk(user(), *messages), "faq").reasons == ("a", "b")
+
+
+def test_what_a_tool_is_described_with_is_not_personal():
+    described = LOOKUP.function.model_copy(update={"description": "For $5 ask ann@example.org."})
+    policy = Policy(
+        [rule("a", {"mentions_money": True}, tier=2), rule("b", {"mentions_personal_data": True}, floor=3)], 3
+    )
+    tool = LOOKUP.model_copy(update={"function": described})
+    assert policy.bounds(talk(user(), tools=(tool,)), "faq").reasons == ()
 
 
 def asked_again(**request: object) -> Request:

@@ -310,14 +310,14 @@ def test_the_shipped_model():
 SERVING = """
 import sys
 import zlib
-from streams.config.context_windows import ContextWindows
+from streams.config.eligible_models import EligibleModels
 from streams.config.settings import load
 from tierstream.worker import new_router
 from topics.requests import Request
 
 settings = load(overrides={"routing": {"classifier": "learned"}})
 request = Request.model_validate({"request_id": "a", "messages": [{"role": "user", "content": "What is a queue?"}]})
-print(new_router(settings, ContextWindows(settings)).draft(request, request.digest(), 0).decision.classifier)
+print(new_router(settings, EligibleModels(settings)).draft(request, request.digest(), 0).decision.classifier)
 print(sorted({name.partition(".")[0] for name in sys.modules} & {"numpy", "scipy", "sklearn", "joblib"}))
 """
 

@@ -8,7 +8,7 @@ from support.fixed_classifiers import Fixed
 from support.in_memory import new_request
 from support.record_strategies import requests
 
-from streams.config.context_windows import ContextTooLongError
+from streams.config.eligible_models import NoModelError, Start
 from streams.config.settings import Settings, load
 from streams.config.settings_sections import LlmClassifierSettings, RuleCondition, RuleSettings
 from streams.routing.classifier import tier_probabilities
@@ -22,11 +22,14 @@ from topics.requests import Request
 from topics.tasks import Decision
 
 
-class Roomy:
-    """Windows in which everything has room."""
+class Willing:
+    """Models of which every tier has one for every request."""
+
+    def named(self, request):
+        return None
 
     def lowest_tier(self, request, tier, ceiling):
-        return tier
+        return Start(tier)
 
 
 def new_router(
@@ -37,14 +40,14 @@ def new_router(
     boundary=(0.45, 0.55),
     limits=None,
     ask_band=None,
-    windows=None,
+    models=None,
 ) -> Router:
     return Router(
         policy=Policy(rules, tiers, limits),
         classifiers=ClassifierVersions(classifier or RequestClassifier.shipped()),
         tiers=tiers,
         boundary=boundary,
-        windows=windows or Roomy(),
+        models=models or Willing(),
         ask_band=ask_band,
     )
 
@@ -323,18 +326,18 @@ def test_rules_about_the_scores_look_at_those_of_the_vote():
     assert (decision.reasons, decision.validate_answer) == ((), False)
 
 
-class Full(Roomy):
-    """Windows in which one tier has no room."""
+class Full(Willing):
+    """Models of which one tier has none."""
 
     def lowest_tier(self, request, tier, ceiling):
         if tier == 2:
-            raise ContextTooLongError("too long")
-        return tier
+            raise NoModelError("too long")
+        return Start(tier)
 
 
 @pytest.mark.parametrize("vote", [None, TierVote((0.1, 0.9), "two tiers"), SAYS[2]])
 def test_what_helps_nobody_leaves_the_draft_as_it_is(vote):
-    router = new_router(Fixed(0.4, 0.1), ask_band=BAND, windows=Full())
+    router = new_router(Fixed(0.4, 0.1), ask_band=BAND, models=Full())
     drafted = draft(router)
     assert drafted.asks
     assert router.decide(drafted, vote) is drafted.decision
@@ -382,7 +385,7 @@ def test_the_settings_say_who_asks_and_whom():
     base = Settings()
     for name, asks in (("learned", False), ("llm", True), ("cascade", True)):
         chosen = base.model_copy(update={"routing": base.routing.model_copy(update={"classifier": name})})
-        router = router_of(chosen, Roomy())
+        router = router_of(chosen, Willing())
         assert draft(router, new_request("Do you ship to Norway?")).asks is (name == "llm")
         # It is a model of the first tier, which is listed there.
         assert chosen.classifier_model is chosen.tiers[0].models[0]

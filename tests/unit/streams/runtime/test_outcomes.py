@@ -8,9 +8,10 @@ from support.examples import examples
 from support.in_memory import new_request, new_task
 from support.record_strategies import attempts, completions, maybe, some, tasks, texts
 
-from streams.runtime.outcomes import answered, crashed, given_up, unserved
+from streams.runtime.outcomes import answered, crashed, given_up, unserved, without_answer
+from topics.messages import Spoken, spoken
 from topics.registry import OUTCOMES
-from topics.results import Outcome, ResultStatus, Settled
+from topics.results import Outcome, ResultError, ResultStatus, Settled
 from topics.tasks import Answer, Escalation, Source
 
 SOURCE = Source(topic="llm.requests", partition=1, offset=2, timestamp_ms=3)
@@ -41,6 +42,15 @@ def test_an_answer_carries_its_model_and_every_cost(task, completion, attempts, 
     assert (outcome.tier, outcome.provider, outcome.model) == (completion.tier, completion.provider, completion.model)
     assert outcome.cost_usd == sum((attempt.cost_usd for attempt in attempts), Decimal(0))
     assert (outcome.route, outcome.error) == (attempts, None)
+    assert spoken(outcome) == spoken(completion)
+
+
+@given(tasks, completions)
+def test_an_ending_that_has_to_be_small_has_nothing_of_the_answer(task, completion):
+    outcome = ending(answered("infer:1", task, completion, task.attempts))
+    bare = without_answer(outcome, ResultStatus.FAILED, ResultError(code="too_large", message="no"))
+    assert (bare.content, spoken(bare)) == (None, spoken(Spoken()))
+    assert (bare.cost_usd, bare.route) == (outcome.cost_usd, outcome.route)
 
 
 @settings(max_examples=examples(40))

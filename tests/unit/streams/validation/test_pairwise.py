@@ -21,7 +21,7 @@ def test_the_judge_sees_the_conversation_and_the_format_that_was_asked_for():
     request = new_request("And now?", response_schema={"type": "object"})
     earlier = request.messages[0].model_copy(update={"role": "system", "content": "Be brief."})
     text = comparison_messages(request.model_copy(update={"messages": (earlier, *request.messages)}), "a", "b")[-1].text
-    assert text.startswith("<given>\nsystem: Be brief.\n</given>\n<question>\nAnd now?\n</question>\n<format>\n")
+    assert text.startswith("<given>\nsystem: Be brief.\n</given>\n<question>\nAnd now?\n</question>\n<schema>\n")
     assert '{"type": "object"}' in text
 
 

@@ -218,6 +218,33 @@ def test_config_check_names_what_has_no_effect(tmp_path):
     assert not any("tiers[one]: groq/openai/gpt-oss-20b has no judge" in line for line in warnings)
 
 
+def test_config_check_says_what_each_model_takes(tmp_path):
+    (tmp_path / "tierstream.toml").write_text(
+        """
+        [[tiers]]
+        name = "one"
+        models = [{ provider = "groq", model = "openai/gpt-oss-20b", takes = ["images", "logprobs"] }]
+        [[tiers]]
+        name = "two"
+        models = [{ provider = "anthropic", model = "claude-opus-5-5" }]
+        """
+    )
+    models = json.loads(run("config", "check", "--json").stdout)["models"]
+    taken = {one["place"]: one["takes"] for one in models}
+    assert taken["tiers[one]"] == ["images", "logprobs"]
+    assert taken["tiers[two]"] == ["file_urls", "files", "images", "tools"]
+    assert "images, logprobs" in " ".join(run("config", "check").stdout.split())
+
+
+def test_an_unknown_capability(tmp_path):
+    models = '[{ provider = "groq", model = "openai/gpt-oss-20b", takes = ["smells"] }]'
+    tiers = "".join(f'[[tiers]]\nname = "{name}"\nmodels = {models}\n' for name in ("one", "two"))
+    (tmp_path / "tierstream.toml").write_text(tiers)
+    refused = run("config", "check")
+    assert refused.exit_code == 2
+    assert "takes.0: must be 'tools', 'images', 'files', 'file_urls' or 'logprobs'" in refused.stderr
+
+
 def test_an_unknown_stage(monkeypatch):
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", NOBODY)
     assert_refused(run("worker", "--stages", "classify,inferno"), "inferno", "infer:1")

@@ -12,10 +12,11 @@ from support.handler_runs import completion
 
 from streams.validation.checks import failed_check
 from streams.validation.escalation_note import escalation_note
-from tierstream.simulator.answers import Answer, Script, ScriptError, choose_answer
+from tierstream.simulator.answers import Script, ScriptError, choose_answer
 from tierstream.simulator.behaviour import Fault, ModelBehaviour
-from tierstream.simulator.chat import ChatRequest, read_conversation
+from tierstream.simulator.chat import Answer, ChatRequest
 from tierstream.simulator.filler import generic_text, off_schema_text, schema_instance, wrong_text
+from tierstream.simulator.openai_messages import read_conversation
 from tierstream.simulator.rate_limit import RateLimits
 from tierstream.simulator.tokens import count_tokens, first_tokens
 

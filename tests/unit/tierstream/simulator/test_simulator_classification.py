@@ -9,7 +9,8 @@ from streams.routing.llm.prompt import max_tokens_for, messages_for, question_of
 from tierstream.simulator import Script, load_config, running_simulator
 from tierstream.simulator.answers import choose_answer
 from tierstream.simulator.behaviour import ModelBehaviour
-from tierstream.simulator.chat import ChatRequest, read_conversation
+from tierstream.simulator.chat import ChatRequest
+from tierstream.simulator.openai_messages import read_conversation
 
 MODEL = "openai/gpt-oss-20b"
 PROMPTS = [f"Question number {number} of the catalogue, what is it about?" for number in range(300)]

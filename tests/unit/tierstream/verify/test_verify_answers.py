@@ -6,11 +6,13 @@ from uuid import uuid4
 
 import pytest
 from support.ledger_records import BASE, RATES, call_pair, result
+from support.tool_loop import call
 from support.verify_judge import CUT, LATER, judge, served_calls
 
 from tierstream.verify.findings import Check
 from topics.events import DROPPED, Hop, Hops
 from topics.journal import Purpose, Rates, attempt_id
+from topics.messages import ToolCall
 from topics.results import ResultError, ResultStatus
 
 NUMBERS = (1, 2, 5, 7)
@@ -110,6 +112,23 @@ def anothers_content(world: World) -> dict[Check, list[str]]:
     return {Check.FOREIGN_ANSWER: ["r5"]}
 
 
+def anothers_calls(world: World) -> dict[Check, list[str]]:
+    """A result that gives other arguments than the journal has; the calls of the others are their own."""
+    own, others = (ToolCall.model_validate(call("c1", arguments=given)) for given in ('{"n":1}', '{"n":2}'))
+    for n in NUMBERS:
+        world.change_end(n, tool_calls=(own,))
+        world.change_result(n, tool_calls=(own,))
+    world.change_result(5, tool_calls=(others,))
+    return {Check.FOREIGN_ANSWER: ["r5"]}
+
+
+def withheld_calls(world: World) -> dict[Check, list[str]]:
+    """An answer of nothing but calls is an answer."""
+    world.change_end(5, content="", tool_calls=(ToolCall.model_validate(call("c1")),))
+    world.change_result(5, **NO_ANSWER)
+    return {Check.WITHHELD: ["r5"]}
+
+
 def anothers_model(world: World) -> dict[Check, list[str]]:
     world.change_result(5, model="large")
     return {Check.FOREIGN_ANSWER: ["r5"]}
@@ -155,6 +174,8 @@ LIES = [
     free_of_charge,
     paid_for_nobody,
     anothers_content,
+    anothers_calls,
+    withheld_calls,
     anothers_model,
     content_of_a_degraded_result,
     swapped,
