@@ -84,6 +84,16 @@ class Stretch(Record):
     """Of their record."""
 
 
+class BatchError(Record):
+    """What is wrong with the file of a batch."""
+
+    code: Label
+    message: str
+    line: Annotated[int, Field(ge=1)] | None = None
+    """Which line it is, from 1."""
+    param: str | None = None
+
+
 class Batch(_OfBatch):
     """Lines that are to be answered within a day, in no order."""
 
@@ -103,6 +113,8 @@ class Batch(_OfBatch):
     """Those among them that are no request."""
     stretches: tuple[Stretch, ...]
     """Where the lines are, in order."""
+    errors: tuple[BatchError, ...] = ()
+    """What is wrong with its file. A batch with errors has failed, and has no lines."""
     created_at: Timestamp
     expires_at: Timestamp
 
@@ -193,16 +205,6 @@ class BatchStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-class BatchError(Record):
-    """What is wrong with the file of a batch."""
-
-    code: Label
-    message: str
-    line: Annotated[int, Field(ge=1)] | None = None
-    """Which line it is, from 1."""
-    param: str | None = None
-
-
 class BatchEnded(_OfBatch):
     """The end of a batch; the first one counts. `completed` and `failed` are all of its lines."""
 
@@ -214,5 +216,4 @@ class BatchEnded(_OfBatch):
     completed_bytes: Count = 0
     """Bytes of the results with an answer."""
     failed_bytes: Count = 0
-    errors: tuple[BatchError, ...] = ()
     at: Timestamp

@@ -12,7 +12,7 @@ from streams.config.settings import Settings
 from streams.kafka.admin import retention_ms
 from streams.kafka.topic_reader import RawRecord, TopicReader, partitions_of
 from topics.base import Record
-from topics.batches import Batch, BatchCancelled, BatchEnded, BatchProgress, File, FileDeleted
+from topics.batches import Batch, BatchCancelled, BatchEnded, BatchProgress, BatchStatus, File, FileDeleted
 from topics.codec import DecodeError, decode
 from topics.partitioning import partition_for
 from topics.registry import BATCHES
@@ -113,7 +113,7 @@ class BatchLog:
         match record:
             case Batch():
                 self._forget(raw.timestamp)
-                self._batches.setdefault(record.batch_id, BatchState(record, raw.timestamp))
+                self._batches.setdefault(record.batch_id, _begun(record, raw.timestamp))
             case File():
                 self._forget(raw.timestamp)
                 self._files[record.file_id] = (record, raw.timestamp)
@@ -173,3 +173,13 @@ class BatchLog:
         wanted = list(ends)
         async with self._moved:
             await self._moved.wait_for(lambda: self._has_reached(wanted))
+
+
+def _begun(batch: Batch, created_ms: int) -> BatchState:
+    """Return how far a new batch is: one whose file was wrong has ended with that."""
+    state = BatchState(batch, created_ms)
+    if batch.errors:
+        state.ended = BatchEnded(
+            batch_id=batch.batch_id, status=BatchStatus.FAILED, completed=0, failed=0, at=batch.created_at
+        )
+    return state

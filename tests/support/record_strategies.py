@@ -634,6 +634,7 @@ batches = every_field(
     total=counts,
     refused=counts,
     stretches=some(every_field(Stretch, first=counts, offset=counts)),
+    errors=some(every_field(BatchError, code=names, message=texts, line=maybe(positive), param=maybe(texts))),
     created_at=moments,
     expires_at=moments,
 )
@@ -676,7 +677,6 @@ batches_ended = every_field(
     failed=counts,
     completed_bytes=counts,
     failed_bytes=counts,
-    errors=some(every_field(BatchError, code=names, message=texts, line=maybe(positive), param=maybe(texts))),
     at=moments,
 )
 

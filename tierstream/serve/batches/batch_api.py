@@ -22,7 +22,6 @@ from tierstream.serve.surface import DoorError
 from topics.batches import (
     Batch,
     BatchCancelled,
-    BatchEnded,
     BatchError,
     BatchLine,
     BatchLines,
@@ -171,12 +170,11 @@ class _Making:
                 total=0 if is_failed else reader.count,
                 refused=0 if is_failed else self._refused,
                 stretches=() if is_failed else tuple(self._stretches),
+                errors=tuple(reader.errors),
                 created_at=self._now,
                 expires_at=self._now + _DAY,
             )
         )
-        if is_failed:
-            await self._store.note(_failed(self._batch_id, tuple(reader.errors), self._store))
 
     async def _read_lines(self) -> None:
         settings = self._store.settings
@@ -194,11 +192,13 @@ class _Making:
                 await asyncio.sleep(0)
 
     async def _add(self, line: BatchLine, size: int) -> None:
+        if self._reader.errors:
+            # The batch has failed: the rest is read for what else is wrong.
+            return
         self._lines.append(line)
         self._size += size
         self._refused += line.request is None
-        # A batch that has failed is not going to be read.
-        if not self._reader.errors and (self._size >= _STRETCH_BYTES or len(self._lines) >= _STRETCH_LINES):
+        if self._size >= _STRETCH_BYTES or len(self._lines) >= _STRETCH_LINES:
             await self._write_lines()
 
     async def _write_lines(self) -> None:
@@ -208,12 +208,6 @@ class _Making:
         record = BatchLines(batch_id=self._batch_id, first=first, lines=tuple(self._lines))
         self._stretches.append(Stretch(first=first, offset=await self._store.keep(record)))
         self._lines, self._size = [], 0
-
-
-def _failed(batch_id: str, errors: tuple[BatchError, ...], store: BatchStore) -> BatchEnded:
-    return BatchEnded(
-        batch_id=batch_id, status=BatchStatus.FAILED, completed=0, failed=0, errors=errors, at=store.clock()
-    )
 
 
 def _unique(caller: str, key: str | None) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from streams.batches.batch_log import BatchState
-from topics.batches import BatchEnded, BatchStatus, File
+from topics.batches import Batch, BatchEnded, BatchStatus, File
 
 WINDOW: Final = "24h"
 _BATCH: Final = "batch_"
@@ -94,7 +94,7 @@ def batch_json(state: BatchState, now: datetime) -> dict[str, Any]:
         "id": batch.batch_id,
         "object": "batch",
         "endpoint": batch.endpoint,
-        "errors": _errors(ended),
+        "errors": _errors(batch),
         "input_file_id": batch.input_file_id,
         "completion_window": WINDOW,
         "status": status,
@@ -133,10 +133,10 @@ def _status(state: BatchState, now: datetime) -> str:
     return "finalizing" if now >= state.batch.expires_at else "in_progress"
 
 
-def _errors(ended: BatchEnded | None) -> dict[str, Any] | None:
-    if ended is None or not ended.errors:
+def _errors(batch: Batch) -> dict[str, Any] | None:
+    if not batch.errors:
         return None
-    return {"object": "list", "data": [error.model_dump() for error in ended.errors]}
+    return {"object": "list", "data": [error.model_dump() for error in batch.errors]}
 
 
 def _seconds(moment: datetime | None) -> int | None:

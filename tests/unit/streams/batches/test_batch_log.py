@@ -10,7 +10,7 @@ from streams.batches.batch_log import BatchLog
 from streams.config.settings import Settings
 from streams.kafka.publisher import Output
 from topics.base import Record
-from topics.batches import Batch, BatchCancelled, BatchEnded, BatchProgress, BatchStatus, File, FileDeleted
+from topics.batches import Batch, BatchCancelled, BatchEnded, BatchError, BatchProgress, BatchStatus, File, FileDeleted
 from topics.registry import BATCHES
 
 LOADED = Settings(**SETTINGS)
@@ -92,6 +92,15 @@ async def test_the_first_end_and_the_first_cancellation_count():
         state = known.batch("batch_1")
         assert (state.cancelled_at, state.ended.status) == (BASE, BatchStatus.CANCELLED)
         assert list(known.open_in([home_of("batch_1")])) == []
+
+
+async def test_a_batch_whose_file_is_wrong_has_ended_from_the_beginning():
+    world = World()
+    errors = (BatchError(code="empty_file", message="the file has no lines"),)
+    world.write(batch().model_copy(update={"errors": errors}))
+    async with world.following() as known:
+        assert known.batch("batch_1").ended.status is BatchStatus.FAILED
+        assert list(known.open_in(range(6))) == []
 
 
 async def test_open_batches_are_those_of_their_partitions():
