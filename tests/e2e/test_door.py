@@ -205,3 +205,25 @@ async def test_a_stream_is_taken_up_where_it_broke_off(door):
         assert [event.sequence_number for event in again] == list(range(after + 1, len(events)))
         assert [event.type for event in again] == [event.type for event in events[after + 1 :]]
         assert again[-1].response.output_text == events[-1].response.output_text
+
+
+async def test_tools_are_called_over_both_apis(door):
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    asked = [{"role": "user", "content": "What is the weather in Paris?"}]
+    client = openai.AsyncOpenAI(base_url=f"{door}/v1", **SDK_OPTIONS)
+    tool = {"type": "function", "function": {"name": "weather", "parameters": schema}}
+    completion = await client.chat.completions.create(
+        model="auto", messages=asked, tools=[tool], tool_choice="required"
+    )
+    [call] = completion.choices[0].message.tool_calls
+    assert (call.function.name, completion.choices[0].finish_reason) == ("weather", "tool_calls")
+    other = anthropic.AsyncAnthropic(base_url=door, **SDK_OPTIONS)
+    options = {"tools": [{"name": "weather", "input_schema": schema}], "tool_choice": {"type": "any"}}
+    async with other.messages.stream(model="auto", max_tokens=300, messages=asked, **options) as streamed:
+        message = await streamed.get_final_message()
+    used = message.content[-1]
+    assert (used.type, used.name, message.stop_reason) == ("tool_use", "weather", "tool_use")
+    result = [{"type": "tool_result", "tool_use_id": used.id, "content": "Sunny."}]
+    history = [*asked, {"role": "assistant", "content": message.content}, {"role": "user", "content": result}]
+    answer = await other.messages.create(model="auto", max_tokens=300, messages=history, tools=options["tools"])
+    assert answer.stop_reason in {"end_turn", "tool_use"}

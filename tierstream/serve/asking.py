@@ -74,8 +74,8 @@ def _with_defaults(request: Request, serve: ServeSettings) -> Request:
 
 
 def for_live(request: Request) -> Request:
-    """Have the text of the answer published as a model writes it."""
-    return request.model_copy(update={"stream": True})
+    """Have the text of the answer published as a model writes it; what was shown is not escalated."""
+    return request.model_copy(update={"stream": True, "final_once_shown": True})
 
 
 def for_one(request: Request) -> Request:

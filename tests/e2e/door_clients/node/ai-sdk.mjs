@@ -35,4 +35,4 @@ await told("image", async () => {
   const content = [{ type: "text", text: "What is this?" }, { type: "image", image: IMAGE }];
   return { text: (await generateText({ model, messages: [{ role: "user", content }] })).text };
 });
-await told("error", () => attempt(() => generateText({ model: provider("no-such/model"), prompt: QUESTION, maxRetries: 0 })));
+await told("error", () => attempt(() => generateText({ model, prompt: QUESTION, temperature: 9, maxRetries: 0 })));

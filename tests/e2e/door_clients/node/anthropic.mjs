@@ -35,7 +35,7 @@ await told("image", async () => {
 await told("count", async () => ({
   tokens: (await client.messages.countTokens({ model: "auto", messages: user(QUESTION) })).input_tokens,
 }));
-await told("error", () => attempt(() => ask(user(QUESTION), { model: "no-such/model" })));
+await told("error", () => attempt(() => ask(user(QUESTION), { tools: [{ name: "a b", input_schema: PARAMETERS }] })));
 await told("retry", async () => {
   const options = { idempotencyKey: `node-anthropic-${process.argv[3]}` };
   const body = { model: "auto", max_tokens: 500, messages: user(QUESTION) };

@@ -41,7 +41,7 @@ await told("responses", async () => {
   const again = await client.responses.retrieve(answer.id);
   return { text: answer.output_text, same: again.output_text === answer.output_text, status: again.status };
 });
-await told("error", () => attempt(() => ask(user(QUESTION), { model: "no-such/model" })));
+await told("error", () => attempt(() => ask(user(QUESTION), { tools: [{ type: "function", function: { name: "a b" } }] })));
 await told("retry", async () => {
   const options = { idempotencyKey: `node-openai-${process.argv[3]}` };
   const body = { model: "auto", messages: user(QUESTION) };

@@ -57,7 +57,7 @@ async def test_what_has_no_answer_has_a_status(world, client, status, code, http
 async def test_a_stream_shows_pieces_as_they_come_and_the_rest_from_the_result(world, client):
     async with client.stream("POST", PATH, json={"text": "?", "stream": True}) as response:
         request, place = await asyncio.wait_for(world.sender.came(1), 10)
-        assert request.stream
+        assert (request.stream, request.final_once_shown) == (True, True)
         lines = response.aiter_lines()
         world.chunk(request, 0, "Par")
         seen = [await anext(lines) for _ in range(4)]
