@@ -13,6 +13,8 @@ from typing import Any
 from agents import STAGES
 from agents.alerts import STAGE as ALERTS
 from agents.alerts import AlertPoster, MissingSecretError, is_wanted
+from agents.batch import STAGE as BATCH
+from agents.batch import BatchStage
 from agents.classify import classify
 from agents.feedback import feedback
 from agents.learn import STAGE as LEARN
@@ -82,6 +84,7 @@ def stage_names(settings: Settings) -> list[str]:
     consumers = [
         PARKED,
         SETTLE,
+        BATCH,
         *([LEARN] if learns(settings) else []),
         *([ALERTS] if is_wanted(settings) else []),
     ]
@@ -350,6 +353,8 @@ def _run_stage(name: str, engine: Engine, monitoring: WorkerMonitoring) -> _Run:
         settle = Settle(engine.settings, engine.settled, engine.clock, engine.telemetry)
         monitoring.watch_settle(name, settle)
         return settle.run
+    if name == BATCH:
+        return BatchStage(engine.settings, engine.publisher, engine.clock).run
     if name == LEARN:
         prices = PriceBook(engine.settings.prices, engine.settings.providers)
         lessons = partial(lessons_of, engine.settings, engine.learned, engine.policies, prices)

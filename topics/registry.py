@@ -7,6 +7,17 @@ from typing import Generic, Literal, TypeVar
 
 from topics.alerts import Alert
 from topics.base import Record
+from topics.batches import (
+    Batch,
+    BatchAnswers,
+    BatchCancelled,
+    BatchEnded,
+    BatchLines,
+    BatchProgress,
+    File,
+    FileData,
+    FileDeleted,
+)
 from topics.budgets import BudgetSnapshot, Release, Reservation, Spending
 from topics.control import ActiveModel, BreakerOrder, BreakerStatus, ModelFile, ModelStatus, PartitionCount
 from topics.conversations import Conversation
@@ -47,7 +58,7 @@ class TopicSpec(Generic[M_co]):
 REQUESTS = TopicSpec(
     "requests",
     (Request,),
-    "any service",
+    "any service; batch",
     "classify, learn",
     "What is asked. Any key; `request_id` and `messages` are enough.",
     from_outside=True,
@@ -103,7 +114,7 @@ RESULTS = TopicSpec(
     "results",
     (Result,),
     "settle",
-    "any service; learn; the sink",
+    "any service; learn; batch; the sink",
     "Exactly one result a request: read with `isolation_level=read_committed`.",
 )
 SETTLED: TopicSpec[Settled | Cancelled] = TopicSpec(
@@ -117,7 +128,7 @@ SETTLED: TopicSpec[Settled | Cancelled] = TopicSpec(
 FEEDBACK: TopicSpec[Feedback | Cancellation] = TopicSpec(
     "feedback",
     (Feedback, Cancellation),
-    "any service",
+    "any service; batch",
     "feedback, learn",
     "What users and programs say of results, and of requests that nobody waits for. Any key; `request_id` and `kind` "
     "are enough.",
@@ -177,6 +188,22 @@ ALERTS = TopicSpec(
     "any service; alerts, for a webhook; the CLI",
     "Budgets that pass their soft share or are exhausted, and findings.",
 )
+BATCHES = TopicSpec(
+    "batches",
+    (Batch, BatchProgress, BatchCancelled, BatchEnded, File, FileDeleted),
+    "the door, batch",
+    "the door, batch",
+    "Files and batches: which there are, and how far each batch is.",
+    public=False,
+)
+FILES = TopicSpec(
+    "files",
+    (FileData, BatchLines, BatchAnswers),
+    "the door, batch",
+    "the door, batch",
+    "What is in files, the lines of batches as requests, and where their results are; read by offset alone.",
+    public=False,
+)
 DEAD_LETTERS = TopicSpec(
     "dead-letters",
     (DeadLetter, DeadLetterNote),
@@ -221,5 +248,7 @@ def all_topics(tiers: int) -> Iterator[TopicSpec[Record]]:
         BUDGETS,
         CONVERSATIONS,
         ALERTS,
+        BATCHES,
+        FILES,
         DEAD_LETTERS,
     )

@@ -14,6 +14,7 @@ from pydantic_settings import SettingsError as UnreadableVariableError
 
 from streams.config.model_catalogue import ModelTable
 from streams.config.settings_answers import EscalationSettings, FeedbackSettings, ValidationSettings
+from streams.config.settings_batches import BatchSettings
 from streams.config.settings_budgets import AlertSettings, BudgetSettings, budget_problems
 from streams.config.settings_candidates import CanarySettings, ShadowSettings, candidate_models, candidate_problems
 from streams.config.settings_dashboard import DashboardSettings
@@ -97,6 +98,7 @@ class Settings(BaseSettings):
     operations: OperationsSettings = OperationsSettings()
     dashboard: DashboardSettings = DashboardSettings()
     serve: ServeSettings = ServeSettings()
+    batches: BatchSettings = BatchSettings()
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

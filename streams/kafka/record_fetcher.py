@@ -1,6 +1,7 @@
 """Reading single records by their place, again and again, through a connection that stays open."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -31,6 +32,8 @@ class RecordFetcher:
         self._kafka = kafka
         self._tps = [tp for spec in specs for tp in partitions_of(spec, kafka)]
         self._turn = asyncio.Lock()
+        self._neighbours: dict[TopicPartition, dict[int, RawRecord]] = {}
+        """What came last of each partition: who fetches many records in order needs them next."""
         self._consumer: AIOKafkaConsumer | None = None
 
     async def record_at(self, tp: TopicPartition, offset: int) -> RawRecord | None:
@@ -40,11 +43,16 @@ class RecordFetcher:
             aiokafka.errors.KafkaError: The broker can't be reached, or refuses.
         """
         async with self._turn:
+            if (known := self._neighbours.get(tp, {}).get(offset)) is not None:
+                return known
             consumer = await self._opened()
             try:
                 consumer.seek(tp, offset)
                 consumer.resume(tp)
-                return await _read(consumer, tp, offset)
+                found = await _read(consumer, tp, offset)
+                # A large record comes alone, and is not kept.
+                self._neighbours[tp] = {record.offset: record for record in found} if len(found) > 1 else {}
+                return found[0] if found and found[0].offset == offset else None
             finally:
                 # Before anything is awaited: the fetcher looks at what is paused when it has handed a record out.
                 consumer.pause(tp)
@@ -78,14 +86,15 @@ class RecordFetcher:
         return consumer
 
 
-async def _read(consumer: AIOKafkaConsumer, tp: TopicPartition, offset: int) -> RawRecord | None:
+async def _read(consumer: AIOKafkaConsumer, tp: TopicPartition, offset: int) -> Sequence[RawRecord]:
+    """Return the first records from an offset on, as many as come together; none where there is none."""
     while True:
         # All that was fetched: aiokafka lets other partitions wait for what is left.
         found = await consumer.getmany(tp, timeout_ms=_POLL_MS)
-        for record in found.get(tp, ()):
-            read: RawRecord = record
-            return read if record.offset == offset else None
+        if records := found.get(tp):
+            read: Sequence[RawRecord] = records
+            return read
         # Markers of transactions move it on, and bring no record.
         is_passed = await consumer.position(tp) > offset
         if is_passed or (await consumer.end_offsets([tp]))[tp] <= offset:
-            return None
+            return ()

@@ -6,6 +6,23 @@ from datetime import UTC, datetime
 from hypothesis import strategies as st
 
 from topics.alerts import Alert
+from topics.batches import (
+    Batch,
+    BatchAnswer,
+    BatchAnswers,
+    BatchCancelled,
+    BatchEnded,
+    BatchError,
+    BatchLine,
+    BatchLines,
+    BatchProgress,
+    BatchStatus,
+    File,
+    FileData,
+    FileDeleted,
+    Refusal,
+    Stretch,
+)
 from topics.budgets import AccountSum, BudgetSnapshot, BudgetSums, Claim, Payer, Release, Reservation, Spending
 from topics.control import (
     ActiveModel,
@@ -601,6 +618,67 @@ alerts = every_field(
     window=maybe(names),
     evidence=some(ids),
 )
+files = every_field(
+    File, file_id=ids, owner=texts, filename=texts, size=counts, offsets=some(counts), created_at=moments
+)
+files_deleted = every_field(FileDeleted, file_id=ids, at=moments)
+file_data = every_field(FileData, file_id=ids, seq=counts, data=st.binary(max_size=9).map(b64encode))
+batches = every_field(
+    Batch,
+    batch_id=ids,
+    owner=texts,
+    input_file_id=digits,
+    endpoint=names,
+    metadata=st.dictionaries(texts, texts, max_size=2),
+    request_prefix=digits,
+    total=counts,
+    refused=counts,
+    stretches=some(every_field(Stretch, first=counts, offset=counts)),
+    errors=some(every_field(BatchError, code=names, message=texts, line=maybe(positive), param=maybe(texts))),
+    created_at=moments,
+    expires_at=moments,
+)
+refusals = every_field(Refusal, status=st.integers(400, 599), code=names, message=texts, param=maybe(texts))
+batch_lines = every_field(
+    BatchLines,
+    batch_id=ids,
+    first=counts,
+    lines=some(
+        every_field(
+            BatchLine,
+            custom_id=texts,
+            model=texts,
+            request=maybe(requests),
+            refusal=maybe(refusals),
+            echo=st.dictionaries(texts, json_values, max_size=2),
+        )
+    ),
+)
+batch_answers = every_field(
+    BatchAnswers,
+    batch_id=ids,
+    answers=some(every_field(BatchAnswer, line=counts, offset=counts, size=counts, ok=st.booleans())),
+)
+batch_progress = every_field(
+    BatchProgress,
+    batch_id=ids,
+    sent=counts,
+    completed=counts,
+    failed=counts,
+    answers_at=some(counts),
+    results_read=some(counts),
+)
+batches_cancelled = every_field(BatchCancelled, batch_id=ids, at=moments)
+batches_ended = every_field(
+    BatchEnded,
+    batch_id=ids,
+    status=st.sampled_from(BatchStatus),
+    completed=counts,
+    failed=counts,
+    completed_bytes=counts,
+    failed_bytes=counts,
+    at=moments,
+)
 
 by_record = {
     Request: requests,
@@ -637,5 +715,14 @@ by_record = {
     BudgetSnapshot: budget_snapshots,
     Conversation: conversations,
     Alert: alerts,
+    File: files,
+    FileDeleted: files_deleted,
+    FileData: file_data,
+    Batch: batches,
+    BatchLines: batch_lines,
+    BatchAnswers: batch_answers,
+    BatchProgress: batch_progress,
+    BatchCancelled: batches_cancelled,
+    BatchEnded: batches_ended,
 }
 """Every record but the dead letter, which is made from bytes and not from values."""

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tierstream.monitoring.door_monitoring import DoorMonitoring
 from tierstream.serve.asking import ask
+from tierstream.serve.batches.routes import batch_routes
 from tierstream.serve.call import ANTHROPIC, Call, Endpoint, Handler
 from tierstream.serve.door import Door
 from tierstream.serve.models import list_models, show_model
@@ -60,6 +61,7 @@ def new_app(door: Door, monitoring: DoorMonitoring) -> ASGIApp:
         Route("/v1/models", _BySpeech(door, list_models), methods=["GET"]),
         Route("/v1/models/{name:path}", _BySpeech(door, show_model), methods=["GET"]),
         Route("/v1/embeddings", _BySpeech(door, _not_served("embeddings are not answers: ask the provider itself"))),
+        *([] if door.batches is None else batch_routes(door, door.batches, next(iter(door.surfaces.values())))),
         *_health(door, monitoring),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: _missing(door)})

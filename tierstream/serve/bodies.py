@@ -68,7 +68,20 @@ async def read_json(receive: Receive, headers: Mapping[str, str], settings: Sett
     _check_type(headers)
     serve = settings.serve
     max_bytes, depth = serve.body_max_bytes or settings.kafka.request_max_bytes, serve.json_depth
-    data = _parsed(await _body(receive, headers, max_bytes))
+    return json_object(await _body(receive, headers, max_bytes), depth)
+
+
+def json_object(text: bytes, depth: int) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Args:
+        text: In UTF-8.
+        depth: How deep it may be nested.
+
+    Raises:
+        DoorError: 400, it is not JSON in UTF-8, no object, or nested too deep.
+    """
+    data = _parsed(text)
     if not isinstance(data, dict):
         raise DoorError(400, "invalid_json", "the body must be a JSON object")
     if _is_deeper(data, depth):

@@ -105,6 +105,11 @@ class Call:
         await self._start(self.status, headers)
         await self.write(writer.begin())
 
+    async def begin_download(self, media_type: str) -> None:
+        """Begin a stream of bytes; from here on there is no way to say what goes wrong but to break it off."""
+        self.status = 200
+        await self._start(self.status, [(b"content-type", media_type.encode())])
+
     async def write(self, data: bytes) -> None:
         """Send a part of a stream."""
         if data:

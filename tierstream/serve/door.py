@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from starlette.types import Receive
 
 from streams.config.settings import Settings
+from tierstream.serve.batches.store import BatchStore
 from tierstream.serve.bodies import until_gone
 from tierstream.serve.exchange import Exchange
 from tierstream.serve.keys import KeyRing
@@ -43,6 +44,7 @@ class Door:
         surfaces: By what they are called in addresses, such as `chat/completions`.
         counts: For metrics.
         clock: Seconds since the epoch.
+        batches: Has files and batches; None: they are not served.
     """
 
     settings: Settings
@@ -52,6 +54,7 @@ class Door:
     surfaces: Mapping[str, Surface]
     counts: DoorCounts
     clock: Callable[[], float]
+    batches: BatchStore | None = None
     _waiting: set["asyncio.Future[None]"] = field(default_factory=set)
     is_closing: bool = False
     """Whether nobody may wait any more."""

@@ -59,6 +59,14 @@ class RecordSender:
         limit = self._settings.kafka.request_max_bytes
         if len(output.encoded.value) > limit:
             raise DoorError(413, "request_too_large", f"the request is too large: at most {limit} bytes are accepted")
+        return await self.publish(output)
+
+    async def publish(self, output: Output) -> Delivered:
+        """Return when all in-sync replicas have a record.
+
+        Raises:
+            DoorError: 413, it is too large; 503, Kafka does not take it now.
+        """
         publisher = None
         try:
             publisher = await self._opened()

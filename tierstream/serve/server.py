@@ -22,6 +22,7 @@ from tierstream.monitoring.door_monitoring import DoorMonitoring
 from tierstream.monitoring.monitor import Monitor
 from tierstream.serve.answer_board import AnswerBoard
 from tierstream.serve.app import new_app
+from tierstream.serve.batches.store import new_batch_store
 from tierstream.serve.door import Door
 from tierstream.serve.exchange import Exchange, RecordSender
 from tierstream.serve.http_protocol import ConnectionLimits, bounded_protocol
@@ -30,6 +31,7 @@ from tierstream.serve.surface import Surface
 from tierstream.serve.targets import DeploymentTargets
 from tierstream.stack.dependencies import Dependency, kafka_is_away
 from tierstream.stack.service_process import announce_ready, stop_signal
+from topics.registry import BATCHES, FILES
 
 _CLOSE_S: Final = 5.0
 """For clients to take the last of their streams."""
@@ -81,7 +83,7 @@ async def serve(
     async with AsyncExitStack() as running:
 
         async def start() -> _Started:
-            await require_topics(settings.kafka)
+            await require_topics(settings.kafka, BATCHES, FILES)
             door = _door(settings, surfaces, keys, targets, lambda: kafka.is_away)
             return await running.enter_async_context(door)
 
@@ -123,13 +125,26 @@ async def _door(
     async with AsyncExitStack() as closing:
         closing.push_async_callback(results.close)
         closing.push_async_callback(sender.close)
-        ready = [asyncio.Event(), asyncio.Event()]
-        following = asyncio.gather(board.run(ready[0]), settled.run(ready[1]), follow_keys(keys, settings.serve))
+        batches = new_batch_store(settings, sender, clock)
+        closing.push_async_callback(batches.close)
+        ready = [asyncio.Event(), asyncio.Event(), asyncio.Event()]
+        following = asyncio.gather(
+            board.run(ready[0]), settled.run(ready[1]), batches.log.run(ready[2]), follow_keys(keys, settings.serve)
+        )
         closing.push_async_callback(_ended, following)
         for event in ready:
             await unless(following, event.wait())
         yield (
-            Door(settings, exchange, keys, targets, surfaces, monitoring, lambda: clock().timestamp()),
+            Door(
+                settings,
+                exchange,
+                keys,
+                targets,
+                surfaces,
+                monitoring,
+                lambda: clock().timestamp(),
+                batches=batches,
+            ),
             monitoring,
             following,
         )

@@ -31,7 +31,7 @@ def test_a_tier_may_ask_each_of_its_models_twice():
     assert more == 2 * (7 + 2.5)
 
 
-@pytest.mark.parametrize("stage", ["escalate", "feedback", "settle", "parked", "learn"])
+@pytest.mark.parametrize("stage", ["escalate", "feedback", "settle", "parked", "learn", "batch"])
 def test_who_calls_nobody_has_nothing_to_wait_for(stage):
     assert longest_work_s(settings(), stage) == 0
 
