@@ -5,6 +5,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from tierstream.simulator.server import running_simulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+README = Path(__file__).parents[2] / "README.md"
 CLIENTS = Path(__file__).parent / "door_clients" / "node"
 SCENES = {
     "openai.mjs": {"chat", "stream", "tools", "structured", "image", "responses", "error", "retry"},
@@ -137,6 +139,16 @@ async def test_lang_chain_asks_streams_uses_tools_and_gets_structure(door, name)
 
     structured = await model.with_structured_output(INVOICE, method="json_schema").ainvoke("Invoice 17, total 12.50.")
     assert set(structured) == {"number", "total"}
+
+
+async def test_the_lines_of_the_readme_are_enough(door, tmp_path):
+    blocks = re.findall(r"```python door\n(.*?)```", README.read_text(), re.DOTALL)
+    assert len(blocks) == 3
+    for number, block in enumerate(blocks):
+        script = tmp_path / f"{number}.py"
+        script.write_text(block.replace("http://127.0.0.1:8091", door.removesuffix("/v1")))
+        code, said = await run(sys.executable, script)
+        assert (code, bool(said.strip())) == (0, True), said
 
 
 @pytest.mark.parametrize("api", COMPLIANT)

@@ -21,8 +21,6 @@ from tierstream.cli.render.bench import show_measured, show_pipeline
 from tierstream.cli.render.results import show_json
 
 if TYPE_CHECKING:
-
-
     from tierstream.bench.answer_report import AnswersReport
     from tierstream.bench.limit import Limit
     from tierstream.bench.pipeline_plan import PipelinePlan
