@@ -1,7 +1,11 @@
-"""A batch of some hundred lines whose workers are killed: each line is answered once, paid once and counted once."""
+"""A batch of some hundred lines whose workers are killed: each line is answered once, paid once and counted once.
+
+`TIERSTREAM_BATCH_LINES` makes it as large as one likes.
+"""
 
 import asyncio
 import json
+import os
 from collections import Counter
 
 import httpx
@@ -14,7 +18,7 @@ from tierstream.simulator.server import running_simulator
 from tierstream.stack.ports import free_port
 from topics.registry import REQUESTS, RESULTS
 
-LINES = 300
+LINES = int(os.environ.get("TIERSTREAM_BATCH_LINES", "300"))
 CONCURRENCY = {"groq": 16, "together": 4, "openai": 4, "anthropic": 4}
 ON_THE_WIRE = sum(CONCURRENCY.values())
 """The most calls that one process can have on the wire."""
@@ -98,10 +102,14 @@ async def content(http: httpx.AsyncClient, file_id: str) -> list[dict]:
 
 
 @pytest.mark.slow
-async def test_each_line_is_answered_and_paid_once_though_the_worker_is_killed_twice(deployment, simulator, http):
+async def test_each_line_is_answered_and_paid_once_though_worker_and_door_are_killed(deployment, simulator, http):
     worker = await deployment.start_worker()
-    batch_id = await made(http)
-    for served in (60, 150):
+    port = free_port()
+    killed = await deployment.start("serve", "--port", str(port))
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/v1", timeout=60) as client:
+        batch_id = await made(client)
+    deployment.unwatch(killed).kill()
+    for served in (LINES // 5, LINES // 2):
         await simulator.served(served)
         deployment.unwatch(worker).kill()
         worker = await deployment.start_worker()
