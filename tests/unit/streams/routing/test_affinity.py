@@ -127,9 +127,9 @@ class TestAnOpenLoop:
         assert decide(secret, standing()).stays_with == "trusted/c"
 
     def test_does_not_stay_where_it_has_no_room(self):
-        models = [{"provider": "trusted", "model": "c", "context_window": 2_000}]
+        models = [{"provider": "trusted", "model": "c", "context_window": 4_000}]
         tiers = [SETTINGS["tiers"][0], {"name": "two", "models": models}, SETTINGS["tiers"][2]]
-        long = talk(user(), calls(), result("word " * 3_000))
+        long = talk(user(), calls(), result("word " * 6_000))
         assert decide(OPEN, standing(), tiers=tiers).stays_with == "trusted/c"
         assert decide(long, standing(), tiers=tiers).stays_with is None
 
