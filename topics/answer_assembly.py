@@ -54,11 +54,6 @@ class AnswerAssembly:
             case "tool_call":
                 self._add_to_call(piece)
 
-    def add_chunk(self, chunk: Chunk) -> None:
-        """Take in what a chunk holds."""
-        for piece in pieces_of(chunk):
-            self.add(piece)
-
     def _open(self, kind: str) -> _Open:
         last = self._parts[-1] if self._parts else None
         if last is None or last.kind != kind or last.signature is not None:

@@ -88,7 +88,8 @@ def test_chunks_hold_the_same_wherever_they_are_cut(given_pieces, at):
     whole, cut = assembled(*given_pieces), AnswerAssembly()
     for part in (given_pieces[:at], given_pieces[at:]):
         deltas = tuple(Delta(kind="text", text=p) if isinstance(p, str) else p for p in part)
-        cut.add_chunk(_chunk(deltas))
+        for piece in pieces_of(_chunk(deltas)):
+            cut.add(piece)
     assert (cut.text, cut.tool_calls, cut.parts) == (whole.text, whole.tool_calls, whole.parts)
 
 
