@@ -1,7 +1,7 @@
 """A door over a log in memory: what the stages would say is said by the test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from tierstream.serve.door import Door
 from tierstream.serve.exchange import Exchange
 from tierstream.serve.keys import KeyEntry, KeyRing
 from tierstream.serve.server import new_server
+from tierstream.serve.surface import Surface
 from tierstream.serve.targets import DeploymentTargets
 from tierstream.stack.ports import free_port
 from topics.events import Chunk
@@ -66,7 +67,12 @@ class MemorySender:
 class DoorWorld:
     """The parts of a door."""
 
-    def __init__(self, settings: Settings, entries: list[KeyEntry] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        entries: list[KeyEntry] | None = None,
+        surfaces: Mapping[str, Surface] | None = None,
+    ) -> None:
         self.settings = settings
         self.clock = Clock()
         self.log = Log(self.clock)
@@ -77,13 +83,12 @@ class DoorWorld:
         self.exchange = Exchange(settings, self.board, self.sender, self.settled, results, self.clock)
         self.monitoring = DoorMonitoring(Monitor(), lambda: self.board.waiting)
         self.monitoring.monitor.note_started()
-        surfaces = {name: PlainSurface(name) for name in ("chat_completions", "messages")}
         self.door = Door(
             settings,
             self.exchange,
             KeyRing(entries),
             DeploymentTargets(settings),
-            surfaces,
+            surfaces or {name: PlainSurface(name) for name in ("chat_completions", "messages")},
             self.monitoring,
             lambda: self.clock().timestamp(),
         )

@@ -17,6 +17,7 @@ from tierstream.serve.batches.routes import batch_routes
 from tierstream.serve.call import ANTHROPIC, Call, Endpoint, Handler
 from tierstream.serve.door import Door
 from tierstream.serve.models import list_models, show_model
+from tierstream.serve.openapi.document import openapi_document
 from tierstream.serve.request_ids import new_request_id
 from tierstream.serve.stored_responses import StoredSurface, cancel, retrieve
 from tierstream.serve.surface import DoorError, Surface
@@ -62,6 +63,7 @@ def new_app(door: Door, monitoring: DoorMonitoring) -> ASGIApp:
         Route("/v1/models/{name:path}", _BySpeech(door, show_model), methods=["GET"]),
         Route("/v1/embeddings", _BySpeech(door, _not_served("embeddings are not answers: ask the provider itself"))),
         *([] if door.batches is None else batch_routes(door, door.batches, next(iter(door.surfaces.values())))),
+        Route("/openapi.json", _describe),
         *_health(door, monitoring),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: _missing(door)})
@@ -82,6 +84,10 @@ def _spoken(door: Door, scope: Scope) -> Surface:
     is_anthropic = any(name == b"anthropic-version" for name, _ in scope["headers"])
     found = door.surfaces.get(ANTHROPIC if is_anthropic or scope["path"].startswith("/v1/messages") else CHAT)
     return found or next(iter(door.surfaces.values()))
+
+
+async def _describe(_: Request) -> Response:
+    return JSONResponse(openapi_document())
 
 
 def _not_served(why: str) -> Handler:

@@ -1,7 +1,8 @@
 """HTTP/1.1 against clients that are slow, many or rude: what uvicorn leaves open is bounded here.
 
 uvicorn waits for the head of a first request, for a body, and for a client to take its response for as long as that
-takes. Each connection here is allowed so long for each of them, and there are so many connections.
+takes. Each connection here is allowed so long for each of them, and there are so many connections. What a proxy may
+read in another way than h11 is refused: what the one takes for a body, the other could take for a request.
 """
 
 import asyncio
@@ -9,18 +10,21 @@ import json
 import sys
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import h11
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+_VERSIONS: Final = (b"1.0", b"1.1")
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What a connection is allowed; seconds."""
+    """What a connection is allowed; seconds, and bytes of the head of a request."""
 
+    header_max_bytes: int
     header_timeout_s: float
     body_timeout_s: float
     write_timeout_s: float
@@ -36,6 +40,29 @@ def bounded_protocol(limits: ConnectionLimits) -> type[asyncio.Protocol]:
     return Bounded
 
 
+class _StrictConnection(h11.Connection):
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            _check(event)
+        return event
+
+
+def _check(head: h11.Request) -> None:
+    """Refuse a head by which it is open where the body ends.
+
+    Source: https://www.rfc-editor.org/rfc/rfc9112#section-6.1.
+
+    Raises:
+        h11.RemoteProtocolError: It is such a head, or of a version that is not spoken here.
+    """
+    if head.http_version not in _VERSIONS:
+        raise h11.RemoteProtocolError("not HTTP/1.1", error_status_hint=HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+    names = {name for name, _ in head.headers}
+    if b"transfer-encoding" in names and (b"content-length" in names or head.http_version == b"1.0"):
+        raise h11.RemoteProtocolError("two ways to tell the length of the body")
+
+
 class _BoundedProtocol(H11Protocol):
     allowed: ConnectionLimits
 
@@ -47,6 +74,7 @@ class _BoundedProtocol(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.conn = _StrictConnection(h11.SERVER, self.allowed.header_max_bytes)
         self._reading: asyncio.TimerHandle | None = None
         self._awaited: object = None
         """Which state of the client's the timer is for."""

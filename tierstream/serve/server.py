@@ -174,6 +174,7 @@ def new_server(serve: ServeSettings, app: ASGIApp, port: int) -> uvicorn.Server:
         port: To listen on.
     """
     limits = ConnectionLimits(
+        header_max_bytes=serve.header_max_bytes,
         header_timeout_s=serve.header_timeout_s,
         body_timeout_s=serve.body_timeout_s,
         write_timeout_s=serve.write_timeout_s,
@@ -184,7 +185,6 @@ def new_server(serve: ServeSettings, app: ASGIApp, port: int) -> uvicorn.Server:
         host=serve.host,
         port=port,
         http=bounded_protocol(limits),
-        h11_max_incomplete_event_size=serve.header_max_bytes,
         ws="none",
         lifespan="off",
         log_config=None,

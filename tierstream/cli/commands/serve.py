@@ -9,6 +9,7 @@ from streams.config.settings import SettingsError
 from tierstream.cli.connection import invocation, load_settings, with_kafka
 from tierstream.cli.help_text import examples
 from tierstream.cli.log_output import configure_logging
+from tierstream.cli.render.results import show_json
 from tierstream.event_loop import run_service
 
 
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
     keys.command("new", epilog=examples("tierstream serve keys new --name ann --user ann --feature support --rpm 60"))(
         new_key
     )
+    group.command("openapi", epilog=examples("tierstream serve openapi > openapi.json"))(openapi)
     group.add_typer(keys, name="keys", help="The keys that the door lets in.")
     app.add_typer(group, name="serve")
 
@@ -63,6 +65,13 @@ def serve(
         typer.echo(f"the door is at {scheme}://{reachable(settings.serve.host)}:{claimed}/v1")
 
     run_service(server.serve(settings, SURFACES, claimed, on_ready))
+
+
+def openapi() -> None:
+    """Print the door's OpenAPI 3.1 document, which it serves at /openapi.json. Needs no broker."""
+    from tierstream.serve.openapi.document import openapi_document  # noqa: PLC0415 - makes schemas of all models
+
+    show_json(openapi_document())
 
 
 def new_key(

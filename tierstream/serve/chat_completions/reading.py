@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tierstream.serve.openai_shapes import REFUSED, service_tier_of
-from tierstream.serve.reading import check_tools, model_named, of_caller, refuse, unserved, validated
+from tierstream.serve.reading import BodyPart, check_tools, model_named, of_caller, refuse, unserved, validated
 from tierstream.serve.surface import Asked, Caller, DoorError, Targets
 from topics.base import Identifier
 from topics.requests import Request
@@ -26,6 +26,12 @@ _REFUSED_OF_MESSAGE: Final = {
 }
 _OF_MESSAGE: Final = ("role", "content", "name", "tool_calls", "tool_call_id")
 _PLAIN_PARAMS: Final = ("temperature", "top_p", "seed", "reasoning_effort", "logprobs", "top_logprobs")
+
+
+class StreamOptions(BodyPart):
+    """What a stream tells besides the answer."""
+
+    include_usage: bool | None = None
 
 
 def read(body: Mapping[str, Any], *, request_id: Identifier, caller: Caller, targets: Targets, now_s: int) -> Asked:
@@ -55,17 +61,18 @@ def read(body: Mapping[str, Any], *, request_id: Identifier, caller: Caller, tar
         "tools": tools,
         "tool_choice": tool_choice,
         "parallel_tool_calls": body.get("parallel_tool_calls"),
-        "stream": body.get("stream") or False,
+        "stream": False if body.get("stream") is None else body["stream"],
         **of_caller(caller, target, body.get("user")),
     }
     request = validated(Request, fields, names={"max_tokens": limit, "user_id": "user"})
-    options = body.get("stream_options")
+    given = body.get("stream_options")
+    options = None if given is None else validated(StreamOptions, given, at="stream_options")
     return Asked(
         request=request,
         target=target,
         streams=request.stream,
         created_s=now_s,
-        wants_usage=isinstance(options, Mapping) and options.get("include_usage") is True,
+        wants_usage=options is not None and bool(options.include_usage),
     )
 
 
@@ -89,8 +96,8 @@ def _message(message: object, path: str) -> object:
         content = message.get("refusal")
     if isinstance(content, list):
         content = [_part(part, f"{path}content[{number}]") for number, part in enumerate(content)]
-    if not message.get("tool_calls"):
-        read.pop("tool_calls", None)
+    if read.get("tool_calls") == []:
+        del read["tool_calls"]
     return read | {"content": content}
 
 
@@ -109,7 +116,7 @@ def _part(part: object, path: str) -> object:
 
 def _tools(body: Mapping[str, Any]) -> tuple[object, object]:
     """Return the tools and what is said of their choice; of tools that are not allowed the model hears nothing."""
-    tools, choice = body.get("tools") or (), body.get("tool_choice")
+    tools, choice = () if body.get("tools") is None else body["tools"], body.get("tool_choice")
     if not isinstance(tools, list):
         return tools, choice
     check_tools(tools, ("function",), "tools are functions")

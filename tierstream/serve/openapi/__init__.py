@@ -1,0 +1,1 @@
+"""The door as others read it: an OpenAPI document, made from what reads the bodies."""
