@@ -39,8 +39,8 @@ class StreamClient:
 
     @property
     def text(self) -> str:
-        """What it was shown."""
-        return "".join(event["delta"] for event in self.events if event["type"] == "response.output_text.delta")
+        """All that it was shown."""
+        return "".join(self.pieces)
 
     @property
     def numbers(self) -> list[int]:
@@ -48,9 +48,15 @@ class StreamClient:
         return [event["sequence_number"] for event in self.events]
 
     @property
+    def pieces(self) -> list[str]:
+        """What it was shown, piece by piece."""
+        return [event["delta"] for event in self.events if event["type"] == "response.output_text.delta"]
+
+    @property
     def end(self) -> dict[str, Any]:
         """The response as the last event has it."""
-        return self.events[-1]["response"]
+        response: dict[str, Any] = self.events[-1]["response"]
+        return response
 
     async def run(self) -> None:
         """Go on until the response has ended."""
