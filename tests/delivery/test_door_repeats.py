@@ -64,7 +64,7 @@ async def test_a_key_has_one_answer_and_one_bill_whatever_dies(deployment, simul
                 asking.create_task(ask(number, is_turned=is_turned))
             for kill in range(1, KILLS + 1):
                 await simulator.served(KEYS * kill // (KILLS + 1))
-                processes.kill("door-1")
+                await processes.kill("door-1")
         took_s = time.monotonic() - began
         results = await deployment.settled([f"key-{number}" for number in range(KEYS)])
         verification = await verify(deployment.settings, VerifyOptions(served_url=simulator.url), lambda *_: None)

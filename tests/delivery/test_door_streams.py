@@ -126,7 +126,7 @@ async def test_streams_go_on_whatever_dies(deployment, kafka, simulator, victims
                 if victim == "broker":
                     kafka.kill()
                 else:
-                    processes.kill(victim)
+                    await processes.kill(victim)
             await kafka.start()
         took_s = time.monotonic() - began
         again = await assert_whole(deployment, simulator, clients)

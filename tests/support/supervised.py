@@ -1,8 +1,10 @@
 """Processes of a deployment that are started again when they end, as `tierstream up` or Docker would."""
 
+import asyncio
 import os
 import signal
 import sys
+from collections import defaultdict
 from types import TracebackType
 from typing import Self
 
@@ -10,7 +12,7 @@ from support.deployment import Deployment
 
 from tierstream.stack.health import HealthCheck
 from tierstream.stack.ports import free_port
-from tierstream.stack.supervisor import Service, Supervisor
+from tierstream.stack.supervisor import Service, StackEvent, Supervisor
 
 _START_S = 120.0
 
@@ -20,7 +22,8 @@ class Supervised:
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
-        self._supervisor = Supervisor(deployment.folder, on_event=lambda _: None, on_change=lambda: None)
+        self._supervisor = Supervisor(deployment.folder, on_event=self._note, on_change=lambda: None)
+        self._is_up: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def __aenter__(self) -> Self:
         return self
@@ -40,10 +43,16 @@ class Supervised:
         await self._start(name, "serve", "--port", str(port))
         return f"http://127.0.0.1:{port}"
 
-    def kill(self, name: str) -> None:
-        """SIGKILL a process; it is started again."""
+    async def kill(self, name: str) -> None:
+        """SIGKILL a process as soon as it is up; it is started again."""
+        await self._is_up[name].wait()
+        self._is_up[name].clear()
         [pid] = [state.process.pid for state in self._supervisor.states() if state.name == name]
         os.killpg(pid, signal.SIGKILL)
+
+    def _note(self, event: StackEvent) -> None:
+        if event.kind == "healthy":
+            self._is_up[event.service].set()
 
     async def _start(self, name: str, *command: str) -> str:
         ready_file = str(self._deployment.folder / f"{name}.ready")
