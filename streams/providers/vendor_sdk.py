@@ -119,7 +119,9 @@ class Sdk:
     def open_http_client(self, *, use_proxy: bool) -> HttpClient:
         """Open its HTTP client, in 20 ms: it reads all certificates of the machine, once more for each proxy."""
         jarless = type("JarlessClient", (self.http_client_type,), {"cookies": property(lambda _: _NO_COOKIES)})
-        client: HttpClient = jarless(trust_env=use_proxy)
+        # Slots decide how many calls there are: above a limit of the SDK's own (Groq's is 100), they would wait here
+        # unseen, while their time runs. 0 is aiohttp's word for none.
+        client: HttpClient = jarless(trust_env=use_proxy, limits=self.http.Limits(max_connections=0))
         return client
 
 

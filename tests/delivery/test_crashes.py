@@ -4,17 +4,15 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections import Counter
 
 import pytest
 from support.deployment import Deployment
 from support.embedded_kafka import running_kafka
+from support.supervised import Supervised
 
 from streams.config.settings import Settings
 from tierstream.simulator.server import running_simulator
-from tierstream.stack.health import HealthCheck
-from tierstream.stack.supervisor import Service, Supervisor
 from topics.requests import Request
 
 CONCURRENCY = {"groq": 16, "together": 4, "openai": 4, "anthropic": 4}
@@ -134,7 +132,8 @@ async def test_a_worker_that_is_asked_to_stop_finishes_what_it_has_begun(deploym
 async def test_a_killed_broker_loses_nothing(simulator, tmp_path):
     async with running_kafka(tmp_path / "broker") as kafka:
         made = Deployment(kafka.bootstrap_servers, tmp_path, simulator_url=simulator.url, config=CONFIG)
-        async with made.running(), supervised_worker(made):
+        async with made.running(), Supervised(made) as processes:
+            await processes.worker()
             requests = traffic(simulator, range(200))
             await made.send(requests)
             await simulator.served(60)
@@ -142,24 +141,3 @@ async def test_a_killed_broker_loses_nothing(simulator, tmp_path):
             await kafka.start()
             await made.settled(ids(requests))
             (await made.journal()).assert_paid_once({call["call_id"] for call in simulator.calls})
-
-
-class supervised_worker:  # noqa: N801 - used as a function
-    """A worker that is restarted when it ends, as `tierstream up` or Docker would."""
-
-    def __init__(self, deployment):
-        ready_file = deployment.folder / "supervised.ready"
-        self.supervisor = Supervisor(deployment.folder, on_event=lambda _: None, on_change=lambda: None)
-        self.service = Service(
-            name="worker",
-            command=(sys.executable, "-m", "tierstream", "worker"),
-            env=deployment.environment(TIERSTREAM_READY_FILE=str(ready_file)),
-            health=HealthCheck(kind="ready_file", target=str(ready_file)),
-            start_timeout_s=120,
-        )
-
-    async def __aenter__(self):
-        await self.supervisor.start(self.service)
-
-    async def __aexit__(self, *error):
-        await self.supervisor.stop()

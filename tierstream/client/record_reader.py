@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -60,7 +60,7 @@ class RecordReader(Generic[M]):
         numbers = range(kafka.partitions) if partitions is None else set(partitions)
         self._tps = [tp for tp in partitions_of(spec, kafka) if tp.partition in numbers]
         self._keep = keep
-        self._ends: dict[TopicPartition, int] = {}
+        self._ends: Mapping[TopicPartition, int] = {}
         self._opened: Cursor | None = None
         self._closing = AsyncExitStack()
 
@@ -87,13 +87,21 @@ class RecordReader(Generic[M]):
             raise RuntimeError(f"the reader of {self._spec.name} is not started")
         return self._opened
 
+    async def ends(self) -> Mapping[TopicPartition, int]:
+        """Return the offset of each partition behind all that has been published by now."""
+        return await self._cursor.ends()
+
+    async def has_reached(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """Whether everything before these offsets has been read."""
+        return await self._cursor.has_reached(ends)
+
     async def aim_at_end(self) -> None:
         """Make the end of the log, as it is now, what `caught_up` is about."""
-        self._ends = await self._cursor.ends()
+        self._ends = await self.ends()
 
     async def caught_up(self) -> bool:
         """Whether everything has been read up to the end that was aimed at, first when the reader was entered."""
-        return await self._cursor.has_reached(self._ends)
+        return await self.has_reached(self._ends)
 
     async def poll(self, timeout_ms: int = _POLL_MS) -> list[M]:
         """Return the next records; none if nothing came in `timeout_ms`."""

@@ -38,6 +38,11 @@ class Waiter:
         """Return the next news once there are some."""
         return await self._news.get()
 
+    def rest(self) -> Iterator[News]:
+        """Yield the news that are there."""
+        while not self._news.empty():
+            yield self._news.get_nowait()
+
 
 class AnswerBoard:
     """Hands what comes on the topics to those who wait for it.
@@ -51,6 +56,9 @@ class AnswerBoard:
         self._kafka = kafka
         self._max_waiting = max_waiting
         self._waiters: dict[str, list[Waiter]] = {}
+        self._chunks = RecordReader(CHUNKS, kafka, keep=self._wants_chunks)
+        self._polled = asyncio.Condition()
+        """Told when chunks have been handed out."""
         self.waiting = 0
         """How many wait now."""
 
@@ -62,19 +70,37 @@ class AnswerBoard:
         """
         async with (
             RecordReader(RESULTS, self._kafka, keep=self._waiters.__contains__) as results,
-            RecordReader(CHUNKS, self._kafka, keep=self._wants_chunks) as chunks,
+            self._chunks,
             asyncio.TaskGroup() as following,
         ):
-            following.create_task(self._hand_out(results))
-            following.create_task(self._hand_out(chunks))
+            following.create_task(self._hand_out_results(results))
+            following.create_task(self._hand_out_chunks())
             ready.set()
+
+    async def catch_up(self) -> None:
+        """Return when all chunks have been handed out that were published before: their reader may be behind.
+
+        Raises:
+            aiokafka.errors.KafkaError: The broker does not say where the chunks end.
+        """
+        ends = await self._chunks.ends()
+        async with self._polled:
+            while not await self._chunks.has_reached(ends):
+                await self._polled.wait()
 
     def _wants_chunks(self, request_id: str) -> bool:
         return any(waiter.wants_chunks for waiter in self._waiters.get(request_id, ()))
 
-    async def _hand_out(self, reader: RecordReader[Chunk] | RecordReader[Result]) -> None:
-        async for record in reader:
-            self.take(record)
+    async def _hand_out_results(self, results: RecordReader[Result]) -> None:
+        async for result in results:
+            self.take(result)
+
+    async def _hand_out_chunks(self) -> None:
+        while True:
+            for chunk in await self._chunks.poll():
+                self.take(chunk)
+            async with self._polled:
+                self._polled.notify_all()
 
     def take(self, news: News) -> None:
         """Hand news to those who wait for it; of results and markers the first revision alone."""

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import dropwhile
 from typing import Final
 
 from aiokafka.errors import KafkaError
@@ -154,6 +155,21 @@ class PendingAnswer:
             return news
         return None
 
+    async def last_chunks(self) -> list[Chunk]:
+        """Return the chunks that the result has overtaken: they come by another way, but were published before it.
+
+        Raises:
+            DoorError: 503, Kafka does not answer.
+        """
+        if not self._waiter.wants_chunks:
+            return []
+        await self._exchange.catch_up()
+        return [news for news in self._waiter.rest() if isinstance(news, Chunk)]
+
+    async def chunks(self) -> list[Chunk]:
+        """Return the chunks that the log has, as of `Exchange.chunks_of`."""
+        return await self._exchange.chunks_of(self._request, self._delivered)
+
     async def _arrival(self, within_s: float | None) -> News | None:
         left_s = max(self._until - time.monotonic(), 0.0)
         try:
@@ -262,13 +278,45 @@ class Exchange:
             raise unknown()
         return found
 
-    async def chunks_of(self, request: Request, delivered: Delivered) -> AsyncIterator[Chunk]:
-        """Yield the chunks that there are of the answer to a request that was sent before."""
+    async def catch_up(self) -> None:
+        """Return when who waits has been handed all chunks that were published before.
+
+        Raises:
+            DoorError: 503, Kafka does not answer.
+        """
+        try:
+            await self._board.catch_up()
+        except (KafkaError, OSError):
+            raise without_kafka() from None
+
+    async def chunks_of(self, request: Request, delivered: Delivered) -> list[Chunk]:
+        """Return the chunks that the log has of the answer to a request.
+
+        Of a repeat that came while the answer was being written, they are those from the beginning of that call on.
+
+        Raises:
+            DoorError: 503, Kafka does not answer.
+        """
+        asked_ms = delivered.timestamp_ms
+        try:
+            chunks = [chunk async for chunk in self._chunks_since(request, asked_ms)]
+            if chunks and chunks[0].seq:
+                # The first copy is no older than its patience, or nothing would be written for it any more.
+                since_ms = asked_ms - int(self.patience_s(request, asked_ms) * 1000)
+                longer = [chunk async for chunk in self._chunks_since(request, since_ms)]
+                # Earlier calls are void: what they said may be why there is a repeat.
+                call = chunks[0].call_id
+                chunks = list(dropwhile(lambda chunk: chunk.call_id != call, longer))
+        except (KafkaError, OSError):
+            raise without_kafka() from None
+        return chunks
+
+    async def _chunks_since(self, request: Request, since_ms: int) -> AsyncIterator[Chunk]:
         partition = partition_for(request.request_id, self._settings.kafka.partitions)
         reader = RecordReader(
             CHUNKS,
             self._settings.kafka,
-            start=from_millis(delivered.timestamp_ms),
+            start=from_millis(since_ms),
             partitions=[partition],
             keep=lambda key: key == request.request_id,
         )

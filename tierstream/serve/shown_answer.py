@@ -23,15 +23,16 @@ _RESTARTED: Final = (
 class ShownAnswer:
     """Decides what of the chunks and the result of one request continues what was shown.
 
-    Chunks of a call count from its first one: who comes in the middle waits for the next call, or for the result.
+    Chunks of a call count from its first one. Who comes in the middle has to take in those before it too, or waits for
+    the next call, or for the result.
     """
 
     def __init__(self) -> None:
         self._shown = Transcript()
         self._call: UUID | None = None
         self._next_seq = 0
-        self.is_in_between = False
-        """Whether the current call has shown something, and its end has not come."""
+        self._complete: UUID | None = None
+        """The attempt whose last chunk has come, where the current call is one of its calls."""
         self._void: set[UUID] = set()
         """Calls that another one has followed."""
         self._repeated: Transcript | None = None
@@ -53,7 +54,7 @@ class ShownAnswer:
             # It was read twice: from the log, and as it came.
             return ()
         self._next_seq = chunk.seq + 1
-        self.is_in_between = chunk.kind == "text"
+        self._complete = chunk.attempt_id if chunk.kind == "done" else None
         pieces = pieces_of(chunk)
         if self._repeated is None:
             self._shown.extend(pieces)
@@ -64,6 +65,15 @@ class ShownAnswer:
         rest = _continued(self._shown, self._repeated)
         self._shown, self._repeated = self._repeated, None
         return rest
+
+    def lacks_beginning_of(self, chunk: Chunk) -> bool:
+        """Whether a chunk belongs to a call that began before anything of it was taken in."""
+        is_new = not chunk.revision and chunk.call_id != self._call and chunk.call_id not in self._void
+        return is_new and chunk.seq > 0
+
+    def is_whole(self, result: Result) -> bool:
+        """Whether all chunks of the attempt that a result names have been taken in."""
+        return self._complete is not None and self._complete == result.attempt_id
 
     def _begin(self, call: UUID) -> None:
         if self._call is not None:

@@ -130,8 +130,7 @@ async def _resume(call: Call, events: AnswerEvents, request: Request, delivered:
     exchange = call.door.exchange
     async with exchange.following(request, delivered) as pending:
         if request.stream:
-            async for chunk in exchange.chunks_of(request, delivered):
-                await events.add(chunk)
+            await events.read_log(pending)
         await events.follow(pending)
     return True
 

@@ -1,8 +1,6 @@
 """An answer that goes out piece by piece, as server-sent events."""
 
-import asyncio
 from collections.abc import Iterable
-from typing import Final
 
 from tierstream.serve.call import Call
 from tierstream.serve.exchange import PendingAnswer
@@ -11,10 +9,6 @@ from tierstream.serve.surface import EventWriter, error_of
 from topics.answer_assembly import Piece
 from topics.events import Chunk
 from topics.results import Result
-
-_LAST_CHUNKS_S: Final = 0.25
-"""The result and the last chunks come by different ways, and each piece of a chunk is an event of its own: who asks
-again for what they have missed gets the same events only if the chunks come first."""
 
 
 class AnswerEvents:
@@ -29,16 +23,17 @@ class AnswerEvents:
         self._call = call
         self._writer = writer
         self._shown = ShownAnswer()
+        self._has_read_log = False
 
-    async def add(self, chunk: Chunk) -> None:
-        """Show what a chunk has that was not shown.
+    async def read_log(self, pending: PendingAnswer) -> None:
+        """Show what there is so far, from the log: who asked before may have been shown it.
 
         Raises:
-            DoorError: It contradicts what was shown.
+            DoorError: It contradicts itself, or Kafka does not answer.
         """
-        if pieces := list(self._shown.add(chunk)):
-            await self._begin()
-            await self._call.write(self._written(pieces))
+        self._has_read_log = True
+        for chunk in await pending.chunks():
+            await self._show(chunk)
 
     async def follow(self, pending: PendingAnswer) -> None:
         """Show all that comes, to the end. Until there is something to show, errors can still have their HTTP status.
@@ -52,22 +47,28 @@ class AnswerEvents:
                 await self._begin()
                 await self._call.write(self._writer.keep_alive())
             else:
-                await self.add(news)
-        await self._last_chunks(pending)
-        await self.finish(news)
+                await self._add(news, pending)
+        if not self._shown.is_whole(news):
+            # Each piece is an event of its own: who asks again for what they have missed gets the same events only if
+            # all chunks come before what the result has beyond them.
+            for chunk in await pending.last_chunks():
+                await self._add(chunk, pending)
+        await self._finish(news)
 
-    async def _last_chunks(self, pending: PendingAnswer) -> None:
-        until = asyncio.get_running_loop().time() + _LAST_CHUNKS_S
-        while self._shown.is_in_between and (left_s := until - asyncio.get_running_loop().time()) > 0:
-            if isinstance(chunk := await pending.next(left_s), Chunk):
-                await self.add(chunk)
+    async def _add(self, chunk: Chunk, pending: PendingAnswer) -> None:
+        if self._shown.lacks_beginning_of(chunk) and not self._has_read_log:
+            # A repeat has come into the middle of a call.
+            await self.read_log(pending)
+        await self._show(chunk)
 
-    async def finish(self, result: Result) -> None:
-        """Show what is left of an answer, and end the stream.
+    async def _show(self, chunk: Chunk) -> None:
+        """Show what a chunk has that was not shown."""
+        if pieces := list(self._shown.add(chunk)):
+            await self._begin()
+            await self._call.write(self._written(pieces))
 
-        Raises:
-            DoorError: There is none, or it contradicts what was shown.
-        """
+    async def _finish(self, result: Result) -> None:
+        """Show what is left of an answer, and end the stream."""
         if error := error_of(result):
             raise error
         rest = self._shown.finish(result)

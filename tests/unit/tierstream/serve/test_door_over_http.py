@@ -82,7 +82,18 @@ async def test_chunks_that_the_result_has_overtaken_are_shown_one_by_one(world, 
     assert shown == ["Par", "is", "!"]
 
 
-async def test_chunks_that_never_come_are_not_waited_for_long(world, client):
+async def test_all_chunks_may_be_overtaken(world, client):
+    def answer(request, place):
+        world.settle(request, place, "Paris")
+        world.chunk(request, 0, "Par")
+        world.chunk(request, 1, "is", kind="done")
+
+    world.sender.on_request = answer
+    response = await client.post(PATH, json={"text": "?", "stream": True})
+    assert [event["piece"] for event in events_in(response.text) if "piece" in event] == ["Par", "is"]
+
+
+async def test_chunks_that_never_come_are_not_waited_for(world, client):
     def answer(request, place):
         world.chunk(request, 0, "Par")
         world.settle(request, place, "Paris!")

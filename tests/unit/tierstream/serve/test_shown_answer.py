@@ -3,6 +3,7 @@
 from uuid import UUID
 
 import pytest
+from support.door_answers import result_of
 
 from tierstream.serve.shown_answer import ShownAnswer
 from tierstream.serve.surface import DoorError
@@ -58,6 +59,28 @@ def test_another_text_ends_the_stream():
 
 def test_who_comes_in_the_middle_waits_for_the_result():
     assert shown(chunk(FIRST, 3, "middle"), chunk(FIRST, 4, "end", "done")) == [[], []]
+
+
+def test_who_comes_in_the_middle_lacks_the_beginning_of_that_call_and_of_no_other():
+    answer = ShownAnswer()
+    middle = chunk(SECOND, 1, " is big")
+    assert not answer.lacks_beginning_of(chunk(SECOND, 0, "Paris"))
+    assert answer.lacks_beginning_of(middle)
+    assert not answer.lacks_beginning_of(chunk(SECOND, 1, revision=1))
+    for earlier in (chunk(FIRST, 0, "Par"), chunk(SECOND, 0, "Paris")):
+        answer.add(earlier)
+    assert not answer.lacks_beginning_of(middle)
+    assert not answer.lacks_beginning_of(chunk(FIRST, 1, "is"))
+
+
+def test_an_answer_is_whole_once_the_attempt_of_its_result_has_said_its_last():
+    answer, result = ShownAnswer(), result_of(["Paris"], attempt_id=UUID(int=9))
+    answer.add(chunk(FIRST, 0, "Par"))
+    assert not answer.is_whole(result)
+    answer.add(chunk(FIRST, 1, "is", "done"))
+    assert answer.is_whole(result)
+    assert not answer.is_whole(result.model_copy(update={"attempt_id": UUID(int=8)}))
+    assert not answer.is_whole(result.model_copy(update={"attempt_id": None}))
 
 
 def test_a_call_that_was_replaced_is_void_whatever_it_still_says():
