@@ -25,7 +25,7 @@ from agents.infer import infer
 from streams.config.settings_answers import ValidationSettings
 from streams.kafka.lease import PartitionLostError
 from streams.providers.base import ChatReply, ErrorKind
-from topics.answer_assembly import AnswerAssembly
+from topics.answer_assembly import AnswerAssembly, pieces_of
 from topics.events import Chunk, Status, StatusKind
 from topics.journal import CallEnded, CallStarted, attempt_id
 from topics.requests import Params
@@ -388,7 +388,8 @@ async def test_calls_and_thoughts_are_streamed_and_in_the_outcome(bench):
     outcome = only(await run(infer, task, bench, "infer:1"), Outcome)
     shown = AnswerAssembly()
     for chunk in bench.published(Chunk):
-        shown.add_chunk(chunk)
+        for piece in pieces_of(chunk):
+            shown.add(piece)
     assert (shown.text, shown.tool_calls, shown.parts) == (outcome.content, outcome.tool_calls, outcome.parts)
     assert ([call.id for call in outcome.tool_calls], outcome.finish_reason) == (["c1", "c2"], "tool_calls")
 

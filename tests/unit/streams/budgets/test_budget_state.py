@@ -208,7 +208,9 @@ def shape(state):
     for account, spent in state.sums(state.at_ms):
         waiting = [c.reservation.call_id for c in account.waiting if not c.over]
         if spent or account.held or waiting:
-            accounts[account.plan.name, account.key] = (spent, account.held, account.told, waiting)
+            # What was told of a sum that has left the window is taken back by the next spending, before it counts.
+            told = account.told if spent else 0
+            accounts[account.plan.name, account.key] = (spent, account.held, told, waiting)
     return accounts, {one: claim.granted for one, claim in state.claims.items()}, state.at_ms
 
 

@@ -11,7 +11,7 @@ from support.tool_loop import PIECES
 
 from streams.calls.chunk_writer import ChunkWriter
 from streams.kafka.publisher import DeliveryError
-from topics.answer_assembly import AnswerAssembly
+from topics.answer_assembly import AnswerAssembly, pieces_of
 from topics.events import Delta
 
 IDS = {"request_id": "r1", "revision": 0, "attempt_id": uuid4(), "call_id": uuid4()}
@@ -118,7 +118,8 @@ def test_chunks_add_up_to_the_answer_however_they_are_cut(pieces, pauses):
 
     asyncio.run(stream())
     for chunk in log.published:
-        read.add_chunk(chunk)
+        for piece in pieces_of(chunk):
+            read.add(piece)
     assert (read.text, read.tool_calls, read.parts) == (given.text, given.tool_calls, given.parts)
 
 
