@@ -14,7 +14,7 @@ from streams.config.settings import load_over
 from streams.kafka.clock import utc_now
 from tierstream.replay.replay_run import replay
 
-COUNT = 300
+COUNT = 500
 WINDOW = timedelta(minutes=10)
 
 
@@ -87,7 +87,7 @@ async def test_another_policy_costs_what_a_replay_says(kafka, simulator, clickho
     told, paid = cost.expected, float(real.report.recorded_usd)
     assert cost.recorded == pytest.approx(float(found.report.recorded_usd))
     # Few hundred requests, of which some tens go another way: chance moves more than the 2 % of a large run.
-    assert abs(told / paid - 1) < 0.07
+    assert abs(told / paid - 1) < 0.06
     assert abs(told - paid) < abs(cost.recorded - paid) / 2
     lines = list(csv.DictReader((tmp_path / "changes.csv").read_text().splitlines()))
     assert lines
