@@ -1,10 +1,9 @@
 """The process of the dashboard: a web server on one port until it is told to stop."""
 
 import asyncio
-import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import uvicorn
@@ -20,19 +19,13 @@ from tierstream.dashboard.pages import new_dashboard
 from tierstream.operations.cost_reports import CostReports
 from tierstream.operations.price_list import configured_prices
 from tierstream.stack.service_process import announce_ready, stop_signal
+from tierstream.stack.web_server import WebServer
 
 log = logging.getLogger(__name__)
 
 _SHORTEST_TOKEN: Final = 16
 _GRACE_S: Final = 3
 _WARM_AFTER_S: Final = 0.5
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the process, which ends by them as every service does."""
-        yield
 
 
 def access_of(settings: Settings) -> Access:
@@ -85,7 +78,7 @@ async def serve(settings: Settings, port: int, on_ready: Callable[[], None] = an
         ws="none",
         timeout_graceful_shutdown=_GRACE_S,
     )
-    server = _Server(config)
+    server = WebServer(config)
     stop = stop_signal()
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(_stop_when_asked(server, stop))
@@ -97,14 +90,13 @@ async def serve(settings: Settings, port: int, on_ready: Callable[[], None] = an
             task.cancel()
 
 
-async def _stop_when_asked(server: uvicorn.Server, stop: asyncio.Event) -> None:
+async def _stop_when_asked(server: WebServer, stop: asyncio.Event) -> None:
     await stop.wait()
     server.should_exit = True
 
 
-async def _when_started(server: uvicorn.Server, on_ready: Callable[[], None]) -> None:
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(0.01)
+async def _when_started(server: WebServer, on_ready: Callable[[], None]) -> None:
+    await server.until_started()
     on_ready()
     # Whoever waits for the stack to start comes first.
     await asyncio.sleep(_WARM_AFTER_S)

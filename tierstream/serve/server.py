@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import resource
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ from tierstream.serve.surface import Surface
 from tierstream.serve.targets import DeploymentTargets
 from tierstream.stack.dependencies import Dependency, kafka_is_away
 from tierstream.stack.service_process import announce_ready, stop_signal
+from tierstream.stack.web_server import WebServer
 from topics.registry import BATCHES, FILES
 
 _CLOSE_S: Final = 5.0
@@ -39,13 +40,6 @@ _OTHER_FILES: Final = 256
 """Besides the connections of clients."""
 _KEEP_ALIVE_S: Final = 75
 """For a connection without a request; clients pool theirs for about a minute."""
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the process, which ends by them as every service does."""
-        yield
 
 
 def check(settings: Settings) -> tuple[KeyRing, DeploymentTargets]:
@@ -165,7 +159,7 @@ def _allow_sockets(connections: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def new_server(serve: ServeSettings, app: ASGIApp, port: int) -> uvicorn.Server:
+def new_server(serve: ServeSettings, app: ASGIApp, port: int) -> WebServer:
     """Make the web server, which leaves signals to the process.
 
     Args:
@@ -197,7 +191,7 @@ def new_server(serve: ServeSettings, app: ASGIApp, port: int) -> uvicorn.Server:
         ssl_certfile=serve.tls_cert,
         ssl_keyfile=serve.tls_key,
     )
-    return _Server(config)
+    return WebServer(config)
 
 
 def _check_tls(serve: ServeSettings) -> None:
@@ -209,7 +203,7 @@ def _check_tls(serve: ServeSettings) -> None:
         raise SettingsError(f"serve.tls_cert, serve.tls_key: can't be used: {error.strerror or error}") from None
 
 
-async def _stop_when_asked(server: uvicorn.Server, door: Door, stop: asyncio.Event, grace_s: float) -> None:
+async def _stop_when_asked(server: WebServer, door: Door, stop: asyncio.Event, grace_s: float) -> None:
     """Take no more requests, have those that are waited for be answered, and end what takes longer."""
     await stop.wait()
     server.should_exit = True
@@ -217,8 +211,7 @@ async def _stop_when_asked(server: uvicorn.Server, door: Door, stop: asyncio.Eve
     door.close()
 
 
-async def _when_started(server: uvicorn.Server, monitoring: DoorMonitoring, on_ready: Callable[[], None]) -> None:
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(0.01)
+async def _when_started(server: WebServer, monitoring: DoorMonitoring, on_ready: Callable[[], None]) -> None:
+    await server.until_started()
     monitoring.monitor.note_started()
     on_ready()
