@@ -104,9 +104,8 @@ async def content(http: httpx.AsyncClient, file_id: str) -> list[dict]:
 @pytest.mark.slow
 async def test_each_line_is_answered_and_paid_once_though_worker_and_door_are_killed(deployment, simulator, http):
     worker = await deployment.start_worker()
-    port = free_port()
-    killed = await deployment.start("serve", "--port", str(port))
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/v1", timeout=60) as client:
+    url, killed = await deployment.start_door()
+    async with httpx.AsyncClient(base_url=f"{url}/v1", timeout=60) as client:
         batch_id = await made(client)
     deployment.unwatch(killed).kill()
     for served in (LINES // 5, LINES // 2):

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 
 import httpx
 import pytest
@@ -48,13 +47,6 @@ def deployment_options():
     return {"config": CONFIG}
 
 
-async def start_door(deployment: Deployment):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    return f"http://127.0.0.1:{port}", await deployment.start("serve", "--port", str(port))
-
-
 async def first_of(spec, deployment: Deployment) -> None:
     async with RecordReader(spec, deployment.kafka, start="beginning") as reader:
         await anext(aiter(reader))
@@ -70,7 +62,7 @@ def text_of(stream: str) -> str:
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_door_that_is_killed_leaves_the_answer_to_another(deployment, simulator, stream):
     await deployment.start_worker()
-    (url, child), (other, _) = await start_door(deployment), await start_door(deployment)
+    (url, child), (other, _) = await deployment.start_door(), await deployment.start_door()
     async with httpx.AsyncClient(timeout=60) as client:
         waiting = asyncio.create_task(client.post(f"{url}{PATH}", json=body(stream=stream), headers=KEY))
         await first_of(CHUNKS if stream else REQUESTS, deployment)
@@ -93,7 +85,7 @@ async def test_a_door_that_is_killed_leaves_the_answer_to_another(deployment, si
 async def test_a_stream_goes_on_where_another_model_says_the_same(deployment, simulator):
     simulator.set_behaviour("groq", rate_cut=1.0)
     await deployment.start_worker()
-    url, _ = await start_door(deployment)
+    url, _ = await deployment.start_door()
     async with httpx.AsyncClient(timeout=60) as client:
         response = await client.post(f"{url}{PATH}", json=body(stream=True), headers=KEY)
     [result] = await deployment.read(RESULTS)

@@ -1,7 +1,6 @@
 """The door in front of a whole deployment: the vendors' own clients, and what a crash leaves of an answer."""
 
 import asyncio
-import socket
 from collections import Counter
 
 import anthropic
@@ -49,17 +48,8 @@ async def deployment(kafka, simulator, tmp_path_factory):
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def door(deployment):
     """The URL of a door that nobody kills."""
-    url, _ = await start(deployment)
+    url, _ = await deployment.start_door()
     return url
-
-
-async def start(deployment):
-    """Start a door; return its URL and its process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    child = await deployment.start("serve", "--port", str(port))
-    return f"http://127.0.0.1:{port}", child
 
 
 async def has_come(deployment, request_id):
@@ -129,7 +119,7 @@ async def test_a_key_from_before_the_door_was_started_is_known_too(door, deploym
     body, headers = {**QUESTION, "seed": 7}, {"idempotency-key": "older"}
     async with httpx.AsyncClient(timeout=60) as client:
         first = await client.post(f"{door}/v1/chat/completions", json=body, headers=headers)
-        url, child = await start(deployment)
+        url, child = await deployment.start_door()
         again = await client.post(f"{url}/v1/chat/completions", json=body, headers=headers)
         deployment.unwatch(child).kill()
     assert first.json()["choices"] == again.json()["choices"]
@@ -156,7 +146,7 @@ async def test_what_can_not_be_served_says_so(door):
 async def test_a_door_that_dies_leaves_the_answer_to_the_next_one(deployment, simulator, door, streams):
     key = f"killed-{streams}"
     body, headers = {**QUESTION, "stream": streams}, {"idempotency-key": key}
-    url, child = await start(deployment)
+    url, child = await deployment.start_door()
     async with httpx.AsyncClient(timeout=60) as client:
         asking = asyncio.create_task(client.post(f"{url}/v1/chat/completions", json=body, headers=headers))
         await has_come(deployment, key)
@@ -170,7 +160,7 @@ async def test_a_door_that_dies_leaves_the_answer_to_the_next_one(deployment, si
 async def test_responses_are_found_again_by_any_door(door, deployment):
     client = openai.AsyncOpenAI(base_url=f"{door}/v1", **SDK_OPTIONS)
     response = await client.responses.create(model="auto", input="What is Kafka?", instructions="Be brief.")
-    url, child = await start(deployment)
+    url, child = await deployment.start_door()
     other = openai.AsyncOpenAI(base_url=f"{url}/v1", **SDK_OPTIONS)
     found = await other.responses.retrieve(response.id)
     assert (found.id, found.status, found.output_text) == (response.id, "completed", response.output_text)

@@ -7,7 +7,6 @@ import asyncio
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -57,11 +56,8 @@ async def door(kafka, tmp_path_factory):
         simulator.set_behaviour(judge_error_rate=0)
         made = Deployment(kafka.bootstrap_servers, tmp_path_factory.mktemp("clients"), simulator_url=simulator.url)
         async with made.running():
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = probe.getsockname()[1]
-            await asyncio.gather(made.start_worker(), made.start("serve", "--port", str(port)))
-            yield f"http://127.0.0.1:{port}/v1"
+            (url, _), _ = await asyncio.gather(made.start_door(), made.start_worker())
+            yield f"{url}/v1"
 
 
 @pytest.fixture(scope="module")

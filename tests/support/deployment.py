@@ -26,6 +26,7 @@ from streams.kafka.topic_reader import TopicReader, partitions_of
 from tierstream.client.record_reader import RecordReader
 from tierstream.client.request_producer import RequestProducer
 from tierstream.stack.health import HealthCheck, wait_healthy
+from tierstream.stack.ports import HOST, free_port
 from tierstream.stack.process import Child
 from topics.base import Record
 from topics.codec import decode
@@ -109,6 +110,11 @@ class Deployment:
     async def start_worker(self, *stages: str, **environment: str) -> Child:
         """Start a worker and wait until all its stages have their partitions."""
         return await self.start("worker", *(("--stages", ",".join(stages)) if stages else ()), **environment)
+
+    async def start_door(self) -> tuple[str, Child]:
+        """Start a door and wait until it listens; return its URL and its process."""
+        port = free_port()
+        return f"http://{HOST}:{port}", await self.start("serve", "--port", str(port))
 
     async def start(self, command: str, *arguments: str, **environment: str) -> Child:
         """Start `tierstream <command>` and wait until it is ready; while it is watched, its end fails the test."""
