@@ -8,8 +8,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import Field
 
-from topics.base import Identifier, Millis, Money, Record, Tier, Timestamp
-from topics.messages import Spoken
+from topics.base import Identifier, Label, Millis, Money, Record, Tier, Timestamp
+from topics.messages import WHERE_GIVEN, Spoken
 
 _ATTEMPTS = uuid5(NAMESPACE_URL, "tierstream:attempt")
 
@@ -160,6 +160,8 @@ class CallEnded(Spoken, _Call):
     """Calls that left together."""
     batch_wait_ms: float = 0.0
     """How long the call waited for its batch."""
+    provider_batch: Annotated[Label | None, WHERE_GIVEN] = None
+    """The provider's id of the batch that answered it, at the price and in the time of batches."""
 
     @property
     def has_left(self) -> bool:

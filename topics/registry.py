@@ -19,6 +19,7 @@ from topics.batches import (
     FileDeleted,
 )
 from topics.budgets import BudgetSnapshot, Release, Reservation, Spending
+from topics.bulk import BulkTask, Submission, SubmissionEnded, Submitted
 from topics.control import ActiveModel, BreakerOrder, BreakerStatus, ModelFile, ModelStatus, PartitionCount
 from topics.conversations import Conversation
 from topics.events import Chunk, DeadLetter, DeadLetterNote, Hops, Status
@@ -204,6 +205,22 @@ FILES = TopicSpec(
     "What is in files, the lines of batches as requests, and where their results are; read by offset alone.",
     public=False,
 )
+BULK = TopicSpec(
+    "bulk",
+    (BulkTask,),
+    "infer",
+    "bulk",
+    "Tasks whose next call waits for a batch of the provider.",
+    public=False,
+)
+SUBMISSIONS: TopicSpec[Submission | Submitted | SubmissionEnded] = TopicSpec(
+    "submissions",
+    (Submission, Submitted, SubmissionEnded),
+    "bulk",
+    "bulk, as memory; the CLI",
+    "Batches of providers: what is in each, under which id the provider has it, and how it ended.",
+    public=False,
+)
 DEAD_LETTERS = TopicSpec(
     "dead-letters",
     (DeadLetter, DeadLetterNote),
@@ -219,7 +236,7 @@ def tier_tasks(tier: int) -> TopicSpec[TierTask]:
     return TopicSpec(
         f"tier{tier}",
         (TierTask,),
-        "classify, escalate, infer, parked, feedback",
+        "classify, escalate, infer, parked, bulk, feedback",
         f"infer:{tier}",
         f"Tasks for tier {tier}.",
         public=False,
@@ -238,6 +255,8 @@ def all_topics(tiers: int) -> Iterator[TopicSpec[Record]]:
         VALIDATION,
         ESCALATIONS,
         PARKED,
+        BULK,
+        SUBMISSIONS,
         OUTCOMES,
         RESULTS,
         SETTLED,

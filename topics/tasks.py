@@ -111,6 +111,9 @@ class TierTask(Record):
     promoted_from: Tier | None = None
     """The tier that it left only because no provider was to be had there; a parked task goes back to it."""
     why: str
+    waited_at: Annotated[Tier | None, WHERE_GIVEN] = None
+    """The tier that it comes back to from waiting for a batch of the provider: its call is in the journal, or is to be
+    made now."""
     attempts: tuple[Attempt, ...] = ()
     best: Completion | None = None
     """The answer to fall back on when no higher tier gives a better one."""

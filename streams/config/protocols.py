@@ -12,15 +12,17 @@ class Protocol:
     Attributes:
         spoken_by: Module and class below `streams.providers`; its vendor's SDK is not imported before it is used.
         needs_base_url: Whether it is many vendors' protocol, so that the address has to be set.
+        has_batches: Whether its vendor takes batches, and they are spoken here.
     """
 
     spoken_by: str
     needs_base_url: bool = False
+    has_batches: bool = False
 
 
 PROTOCOLS: Final[Mapping[str, Protocol]] = {
-    "groq": Protocol("groq.GroqProvider"),
-    "openai": Protocol("openai.OpenAIProvider"),
-    "anthropic": Protocol("anthropic.AnthropicProvider"),
+    "groq": Protocol("groq.GroqProvider", has_batches=True),
+    "openai": Protocol("openai.OpenAIProvider", has_batches=True),
+    "anthropic": Protocol("anthropic.AnthropicProvider", has_batches=True),
     "openai_compatible": Protocol("openai_compatible.OpenAICompatibleProvider", needs_base_url=True),
 }

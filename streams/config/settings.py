@@ -16,6 +16,7 @@ from streams.config.model_catalogue import ModelTable
 from streams.config.settings_answers import EscalationSettings, FeedbackSettings, ValidationSettings
 from streams.config.settings_batches import BatchSettings
 from streams.config.settings_budgets import AlertSettings, BudgetSettings, budget_problems
+from streams.config.settings_bulk import BulkSettings
 from streams.config.settings_candidates import CanarySettings, ShadowSettings, candidate_models, candidate_problems
 from streams.config.settings_dashboard import DashboardSettings
 from streams.config.settings_learning import LearningSettings
@@ -41,11 +42,11 @@ from streams.config.settings_sections import (
     PriceSettings,
     ProviderSettings,
     RoutingSettings,
-    StackSettings,
     TierSettings,
     named_tiers,
 )
 from streams.config.settings_serve import ServeSettings
+from streams.config.settings_stack import StackSettings
 from topics.requests import DataClass
 
 CONFIG_FILE = "tierstream.toml"
@@ -99,6 +100,7 @@ class Settings(BaseSettings):
     dashboard: DashboardSettings = DashboardSettings()
     serve: ServeSettings = ServeSettings()
     batches: BatchSettings = BatchSettings()
+    bulk: BulkSettings = BulkSettings()
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -106,6 +108,7 @@ class Settings(BaseSettings):
             *self._about_models(),
             *self._about_tiers(),
             *self._about_spans(),
+            *self._about_bulk(),
             *self._about_candidates(),
             *budget_problems(self.budgets, len(self.tiers)),
         ]:
@@ -132,6 +135,26 @@ class Settings(BaseSettings):
         for name, count in Counter(tier.name for tier in self.tiers).items():
             if count > 1:
                 yield "tiers", f"tiers: {count} of them are called {name!r}"
+
+    def _about_bulk(self) -> Iterator[tuple[str, str]]:
+        waiting = [tier for tier in self.tiers if tier.batching.provider]
+        for tier in waiting:
+            if not any(self.has_batches(model) for model in tier.models):
+                yield "tiers", f"tiers[{tier.name}].batching.provider: none of its models is at a provider with batches"
+        if self.bulk.reserve_s >= self.bulk.least_s:
+            yield "bulk.reserve_s", f"bulk.reserve_s must be below bulk.least_s, {self.bulk.least_s:g}"
+        if waiting and self.deadlines.bulk < self.bulk.least_s:
+            yield "bulk.least_s", f"bulk.least_s {self.bulk.least_s:g} is above deadlines.bulk, {self.deadlines.bulk:g}"
+
+    def has_batches(self, model: ModelSettings) -> bool:
+        """Whether the model's provider takes batches."""
+        provider = self.providers.get(model.provider)
+        return provider is not None and provider.has_batches
+
+    @property
+    def waits_for_batches(self) -> bool:
+        """Whether bulk requests of any tier wait for a batch of their provider."""
+        return any(tier.batching.provider for tier in self.tiers)
 
     def _about_spans(self) -> Iterator[tuple[str, str]]:
         longest = self.deadlines.longest.total_seconds()

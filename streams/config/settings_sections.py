@@ -1,6 +1,7 @@
 """The sections of the settings: what can be set, with limits and defaults."""
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,7 +13,6 @@ from streams.config.setting_types import (
     Band,
     Capability,
     HttpUrl,
-    Port,
     Price,
     ProtocolName,
     Servers,
@@ -88,11 +88,23 @@ class ProviderSettings(Section):
     max_concurrency: Annotated[int, Field(ge=1)] = 256
     price_list: str | None = None
     """Provider id in the price list where it differs from the name here."""
+    batches: bool | None = None
+    """Whether it takes batches at a lower price; None: where the vendor of its protocol does, at its own address."""
+    batch_price: Annotated[Decimal, Field(gt=0, le=1, decimal_places=3)] = Decimal("0.5")
+    """What a call of a batch costs, as a share of the usual price."""
+
+    @property
+    def has_batches(self) -> bool:
+        """Whether it takes batches."""
+        of_vendor = PROTOCOLS[self.protocol].has_batches and self.base_url is None
+        return of_vendor if self.batches is None else self.batches
 
     @model_validator(mode="after")
     def _has_an_address(self) -> Self:
         if PROTOCOLS[self.protocol].needs_base_url and self.base_url is None:
             raise ValueError(f"the protocol {self.protocol} needs base_url")
+        if self.batches and not PROTOCOLS[self.protocol].has_batches:
+            raise ValueError(f"batches = true: the protocol {self.protocol} has no batches that are known here")
         return self
 
 
@@ -142,6 +154,8 @@ class BatchingSettings(Section):
     shared_features: tuple[str, ...] = ()
     """Features whose identical requests share one call whoever asks; otherwise only those of one user at
     temperature 0 do."""
+    provider: bool = False
+    """Whether bulk requests wait for a batch of the provider, at its lower price: `bulk` has how long."""
 
 
 class TierSettings(Section):
@@ -370,28 +384,3 @@ class DeadlineSettings(Section):
             named.append(arrived + timedelta(milliseconds=request.timeout_ms))
         default_s: float = getattr(self, request.service_class.value)
         return min(named, default=arrived + timedelta(seconds=default_s))
-
-
-class StackSettings(Section):
-    """The embedded stack: its folder, ports (0: any free one) and processes."""
-
-    data_dir: Path = Path(".tierstream")
-    kafka_port: Port = 9092
-    kafka_controller_port: Port = 9093
-    clickhouse_port: Port = 8123
-    simulator_port: Port = 8089
-    workers: Annotated[int, Field(ge=1, le=64)] = 1
-    kafka_heap_mb: Annotated[int, Field(ge=256)] = 512
-    simulator_config: Path | None = None
-    simulator_scripts: tuple[Path, ...] = ()
-    simulator_time_scale: Annotated[float, Field(ge=0)] = 1.0
-
-    @model_validator(mode="after")
-    def _ports_differ(self) -> Self:
-        users: dict[int, str] = {}
-        for name in ("kafka_port", "kafka_controller_port", "clickhouse_port", "simulator_port"):
-            port: int = getattr(self, name)
-            if port and port in users:
-                raise ValueError(f"{users[port]} and {name} are both {port}")
-            users[port] = name
-        return self

@@ -7,6 +7,7 @@ Errors are one class with a kind, because what happens next depends on the kind 
     |     timeout            no complete answer within the call's time
     |     connection         no connection was made; nothing was sent
     |     cut                the connection broke, or the stream ended, before the answer was whole; it may be billed
+    |     batch_ended        the provider's batch was over, or refused, before the call's turn; it is not billed
     |-- the provider is not able to serve
     |     rate_limited       a limit of requests or tokens; often says when to come back
     |     overloaded         no capacity, at the provider or in our own limit of concurrent calls
@@ -26,7 +27,7 @@ Errors are one class with a kind, because what happens next depends on the kind 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID
 
 from streams.config.prompt_size import PromptSize, size_of
@@ -35,6 +36,9 @@ from topics.answer_assembly import Piece
 from topics.journal import Usage
 from topics.messages import AnswerPart, Message, ResponseFormat, Tool, ToolCall, ToolChoice
 from topics.requests import Params, Request
+
+if TYPE_CHECKING:
+    from streams.providers.batches import ProviderBatches
 
 
 class ErrorKind(StrEnum):
@@ -54,6 +58,7 @@ class ErrorKind(StrEnum):
     MALFORMED = "malformed"
     EMPTY = "empty"
     CUT = "cut"
+    BATCH_ENDED = "batch_ended"
 
 
 class Remedy(StrEnum):
@@ -69,6 +74,7 @@ class Remedy(StrEnum):
 _REMEDIES: Final = {
     # Nothing was sent, so nothing is paid twice, and a new connection may reach another machine.
     ErrorKind.CONNECTION: Remedy.RETRY,
+    ErrorKind.BATCH_ENDED: Remedy.RETRY,
     # The time is spent; the same model would be as slow again.
     ErrorKind.TIMEOUT: Remedy.NEXT_PROVIDER,
     # What breaks one long answer tends to break the next, and each may be billed.
@@ -98,6 +104,8 @@ _TRANSIENT: Final = frozenset({ErrorKind.RATE_LIMITED, ErrorKind.OVERLOADED, Err
 _OF_THE_REQUEST: Final = frozenset(
     {ErrorKind.BAD_REQUEST, ErrorKind.TOO_LARGE, ErrorKind.CONTEXT_TOO_LONG, ErrorKind.CONTENT_POLICY}
 )
+_SAYS_NOTHING: Final = frozenset({ErrorKind.BATCH_ENDED})
+"""Of the provider's health, for calls that are made one by one."""
 
 
 def remedy_of(kind: ErrorKind) -> Remedy:
@@ -112,7 +120,7 @@ def is_transient(kind: ErrorKind) -> bool:
 
 def is_provider_failure(kind: ErrorKind) -> bool:
     """Tell whether an error of this kind counts against the provider, as circuit breakers do."""
-    return kind not in _OF_THE_REQUEST
+    return kind not in _OF_THE_REQUEST | _SAYS_NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +288,10 @@ class Provider(Protocol):
         Raises:
             ProviderError: There is no usable answer.
         """
+
+    @property
+    def batches(self) -> "ProviderBatches | None":
+        """Its batches, where they are spoken here; opens nothing."""
 
     async def close(self) -> None:
         """Close the connections."""

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from streams.providers.arriving_answer import ArrivingAnswer, EventError
 from streams.providers.base import ChatCall, ChatReply, ErrorKind, ProviderError
+from streams.providers.batches import ProviderBatches
 from streams.providers.failures import event_error, status_error, transport_error
 from streams.providers.limits import read_limits
 from streams.providers.reasoning import Lookup, nothing_known
@@ -124,6 +125,11 @@ class SdkProvider(ABC):
             failure = self._malformed(_describe(error))
             failure.usage = answer.billed()
             raise failure from None
+
+    @property
+    def batches(self) -> ProviderBatches | None:
+        """See `Provider.batches`."""
+        return None
 
     async def close(self) -> None:
         """Close the connections; a later call would open new ones."""
