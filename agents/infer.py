@@ -2,6 +2,7 @@
 
 from streams.budgets.refusal import Refusal
 from streams.config.settings import Settings
+from streams.config.settings_sections import ModelSettings
 from streams.fallback.bounds import OutOfBounds
 from streams.fallback.looks import look_at
 from streams.fallback.model_chain import ChainResult, ask_chain, chain_of, streams_text
@@ -11,11 +12,12 @@ from streams.runtime.outcomes import answered, given_up
 from streams.runtime.stage import Context, Outputs, stage
 from streams.validation.best_answer import better, check_failed
 from topics.base import MAX_ID_LENGTH
+from topics.bulk import BulkTask
 from topics.conversations import Conversation, conversation_key
 from topics.events import Hop, Hops, StatusEvent, StatusKind
 from topics.journal import CallEnded
 from topics.messages import spoken
-from topics.registry import CHUNKS, CONVERSATIONS, ESCALATIONS, HOPS, PARKED, SHADOW, VALIDATION, tier_tasks
+from topics.registry import BULK, CHUNKS, CONVERSATIONS, ESCALATIONS, HOPS, PARKED, SHADOW, VALIDATION, tier_tasks
 from topics.results import ResultStatus
 from topics.shadow import ShadowTask
 from topics.tasks import Answer, Completion, Escalation, Parked, TierTask
@@ -29,19 +31,27 @@ def _in_flight(settings: Settings, tier: int) -> int:
 
 @stage(
     source=tier_tasks,
-    emits=(tier_tasks, VALIDATION, ESCALATIONS, PARKED, CHUNKS, SHADOW, CONVERSATIONS),
+    emits=(tier_tasks, VALIDATION, ESCALATIONS, PARKED, BULK, CHUNKS, SHADOW, CONVERSATIONS),
     in_flight=_in_flight,
 )
 async def infer(task: TierTask, ctx: Context) -> Outputs:
     """Get an answer from the tier, check it for free, and hand on what comes of it."""
     result = await ask_chain(task, ctx)
     result.task = result.task.after(*_hops(result, ctx))
+    if result.batch_model is not None:
+        return _waiting(result.task, result.batch_model, ctx)
     if result.refusal is not None:
         return _without_budget(result, result.refusal, ctx)
     if result.stopped is not None:
         return _ended(result, result.stopped, ctx)
     if result.answer is not None:
         return [*_answered(result, _completion(result.answer), ctx), *_remembered(result, result.answer)]
+    return _unanswered(result, ctx)
+
+
+def _unanswered(result: ChainResult, ctx: Context) -> list[Output]:
+    """Go on at the tier above, or rest; else the request ends."""
+    task = result.task
     if _may_be_promoted(result, ctx):
         return _promoted(result, ctx)
     if result.away is not None or task.promoted_from is not None:
@@ -49,6 +59,19 @@ async def infer(task: TierTask, ctx: Context) -> Outputs:
     attempts = result.task.calls_for_an_answer
     message = f"no provider answered, {attempts} attempts" if attempts else _NOBODY
     return _ended(result, OutOfBounds(ResultStatus.FAILED, "no_provider", message), ctx)
+
+
+def _waiting(task: TierTask, model: ModelSettings, ctx: Context) -> list[Output]:
+    """Have the task wait until its call leaves in a batch of the provider."""
+    why = f"waits for a batch of {model.ref}"
+    waiting = task.after(ctx.hop("batched", tier=task.tier, provider=model.provider, model=model.model, detail=why))
+    event = StatusEvent(
+        kind=StatusKind.BATCHED, at=ctx.now(), tier=task.tier, provider=model.provider, model=model.model, detail=why
+    )
+    return [
+        Output(BULK, BulkTask(task=waiting, stage=ctx.stage, provider=model.provider, model=model.model)),
+        ctx.status(task.request.request_id, task.revision, event),
+    ]
 
 
 def _ended(result: ChainResult, why: OutOfBounds, ctx: Context) -> list[Output]:

@@ -7,26 +7,16 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from datetime import datetime
-from functools import partial
 from typing import Any
 
-from agents import STAGES
-from agents.alerts import STAGE as ALERTS
-from agents.alerts import AlertPoster, MissingSecretError, is_wanted
-from agents.batch import STAGE as BATCH
-from agents.batch import BatchStage
+from agents.alerts import MissingSecretError
+from agents.bulk import STAGE as BULK
 from agents.classify import classify
 from agents.feedback import feedback
-from agents.learn import STAGE as LEARN
-from agents.learn import Learn, learns, lessons_of
-from agents.parked import STAGE as PARKED
-from agents.parked import Parking
-from agents.settle import STAGE as SETTLE
-from agents.settle import Settle
+from agents.infer import infer
 from streams.admission import BreakerChange, Gate
 from streams.budgets.budgets import Budgets
 from streams.calls.attempt_log import AttemptLog
-from streams.calls.journal import Journal
 from streams.calls.model_caller import ModelCaller
 from streams.calls.pricing import PriceBook
 from streams.calls.vote_journal import VoteJournal
@@ -58,11 +48,11 @@ from streams.runtime.conversations import Conversations
 from streams.runtime.engine import Engine
 from streams.runtime.result_index import ResultIndex
 from streams.runtime.settled_requests import SettledRequests
-from streams.runtime.stage import StageInstance
 from streams.runtime.unless import unless
 from tierstream.monitoring.worker_monitoring import WorkerMonitoring, worker_monitoring
 from tierstream.stack.dependencies import Dependency, kafka_is_away
 from tierstream.stack.service_process import announce_ready, stop_signal
+from tierstream.stage_runs import on_faust, run_of, stage_names
 from topics.control import BreakerStatus
 
 log = logging.getLogger(__name__)
@@ -77,22 +67,6 @@ _PREPARE_AFTER_S = 5.0
 
 class WorkerError(Exception):
     """The worker can't start; the message says what to do."""
-
-
-def stage_names(settings: Settings) -> list[str]:
-    """List every stage that a worker can run, in the order in which a request meets them."""
-    consumers = [
-        PARKED,
-        SETTLE,
-        BATCH,
-        *([LEARN] if learns(settings) else []),
-        *([ALERTS] if is_wanted(settings) else []),
-    ]
-    return [*(instance.name for instance in _on_faust(settings)), *consumers]
-
-
-def _on_faust(settings: Settings) -> list[StageInstance[Any]]:
-    return [instance for stage in STAGES for instance in stage.instances(settings)]
 
 
 def choose_stages(wanted: Sequence[str], settings: Settings) -> list[str]:
@@ -144,7 +118,10 @@ async def run_worker(settings: Settings, stages: Sequence[str], local: Clock = u
             return
         engine, following = started
         await running.enter_async_context(kafka.watched())
-        runs = [_run_stage(name, engine, monitoring)(stop, ready.once(name)) for name in stages]
+        try:
+            runs = [run_of(name, engine, monitoring)(stop, ready.once(name)) for name in stages]
+        except MissingSecretError as error:
+            raise WorkerError(str(error)) from None
         await _until_first_failure(runs, following, stop)
 
 
@@ -169,7 +146,8 @@ async def _engine(
     eligible = EligibleModels(settings)
     clock = BrokerClock(local)
     settled = SettledRequests(settings, clock)
-    attempts = AttemptLog(settings, stages, clock)
+    # What waits for batches are calls of the tiers.
+    attempts = AttemptLog(settings, [*stages, *(_tiers(settings) if BULK in stages else ())], clock)
     results = ResultIndex(settings, settled, clock) if feedback.name in stages else None
     conversations = Conversations(settings, clock) if classify.name in stages else None
     async with Publisher(settings.kafka, clock=clock) as publisher:
@@ -284,9 +262,13 @@ async def _followed(
 
 def _asks_and_pays(settings: Settings, stages: Sequence[str]) -> tuple[bool, bool]:
     """Whether any of these stages asks for votes by these settings, and whether any makes paid calls."""
-    instances = [instance for instance in _on_faust(settings) if instance.name in stages]
+    instances = [instance for instance in on_faust(settings) if instance.name in stages]
     asks = settings.routing.asks_llm and any(one.votes for one in instances)
-    return asks, asks or any(one.pays for one in instances)
+    return asks, asks or BULK in stages or any(one.pays for one in instances)
+
+
+def _tiers(settings: Settings) -> list[str]:
+    return [instance.name for instance in infer.instances(settings)]
 
 
 def _status_of(change: BreakerChange, worker: str, at: datetime) -> BreakerStatus:
@@ -332,45 +314,6 @@ def _ask_band(routing: RoutingSettings) -> tuple[float, float] | None:
     if not routing.asks_llm:
         return None
     return routing.llm.ask if routing.classifier == "cascade" else ASK_ALWAYS
-
-
-_Run = Callable[[asyncio.Event, Callable[[], None]], Coroutine[Any, Any, None]]
-
-
-def _run_stage(name: str, engine: Engine, monitoring: WorkerMonitoring) -> _Run:
-    if name == PARKED:
-        parking = Parking(
-            engine.settings,
-            engine.publisher,
-            engine.gate,
-            engine.settled,
-            engine.clock,
-            telemetry=engine.telemetry,
-        )
-        monitoring.watch_parking(name, parking)
-        return parking.run
-    if name == SETTLE:
-        settle = Settle(engine.settings, engine.settled, engine.clock, engine.telemetry)
-        monitoring.watch_settle(name, settle)
-        return settle.run
-    if name == BATCH:
-        return BatchStage(engine.settings, engine.publisher, engine.clock).run
-    if name == LEARN:
-        prices = PriceBook(engine.settings.prices, engine.settings.providers)
-        lessons = partial(lessons_of, engine.settings, engine.learned, engine.policies, prices)
-        return Learn(engine.settings, lessons, engine.clock).run
-    if name == ALERTS:
-        try:
-            return AlertPoster(engine.settings, engine.clock).run
-        except MissingSecretError as error:
-            raise WorkerError(str(error)) from None
-    from streams.runtime.stage_runner import StageRunner  # noqa: PLC0415 - Faust is for these stages alone
-
-    instance = next(instance for instance in _on_faust(engine.settings) if instance.name == name)
-    journal = Journal(engine.publisher, engine.attempts, engine.settings.kafka.partitions)
-    runner = StageRunner(instance, engine, journal)
-    monitoring.watch_runner(name, runner)
-    return runner.run
 
 
 async def _until_first_failure(

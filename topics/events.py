@@ -21,6 +21,7 @@ class StatusKind(StrEnum):
     ATTEMPT_STARTED = "attempt_started"
     ESCALATED = "escalated"
     PARKED = "parked"
+    BATCHED = "batched"
     SETTLED = "settled"
     ID_REUSED = "id_reused"
 

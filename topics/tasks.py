@@ -95,6 +95,15 @@ class Completion(Spoken):
         return not self.tool_calls and not self.content.strip()
 
 
+class Waited(Record):
+    """What came of waiting for a batch of a provider."""
+
+    tier: Tier
+    """Whose call waited; there the task does not wait again."""
+    ended_at: Annotated[int, Field(ge=0)] | None = None
+    """Offset of the call's end in the journal, in the partition of the request; None: the call is to be made."""
+
+
 class TierTask(Record):
     """A request on its way through the tiers."""
 
@@ -111,9 +120,8 @@ class TierTask(Record):
     promoted_from: Tier | None = None
     """The tier that it left only because no provider was to be had there; a parked task goes back to it."""
     why: str
-    waited_at: Annotated[Tier | None, WHERE_GIVEN] = None
-    """The tier that it comes back to from waiting for a batch of the provider: its call is in the journal, or is to be
-    made now."""
+    waited: Annotated[Waited | None, WHERE_GIVEN] = None
+    """Given once it has waited for a batch of a provider."""
     attempts: tuple[Attempt, ...] = ()
     best: Completion | None = None
     """The answer to fall back on when no higher tier gives a better one."""

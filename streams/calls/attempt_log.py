@@ -82,12 +82,12 @@ class AttemptLog:
         """Return when all is known that these partitions hold at this moment."""
         await self._log.catch_up(partitions)
 
-    async def pass_by(self, places: Collection[Delivered]) -> None:
-        """Return when these records, and all that stand ahead of them, are known."""
+    async def pass_by(self, places: Collection[tuple[int, int]]) -> None:
+        """Return when these records, by partition and offset, and all that stand ahead of them, are known."""
         ends: dict[TopicPartition, int] = {}
-        for place in places:
-            tp = TopicPartition(self._topic, place.partition)
-            ends[tp] = max(ends.get(tp, 0), place.offset + 1)
+        for partition, offset in places:
+            tp = TopicPartition(self._topic, partition)
+            ends[tp] = max(ends.get(tp, 0), offset + 1)
         await self._log.pass_by(ends)
 
     async def until(self, holds: Callable[[], bool], timeout_s: float) -> None:
@@ -104,11 +104,15 @@ class AttemptLog:
 
     def has_ended(self, one: AttemptRef) -> bool:
         """Whether an attempt has an end."""
-        return self._first_end(one) is not None
+        return self.end_offset(one) is not None
+
+    def end_offset(self, one: AttemptRef) -> int | None:
+        """Return the offset of the first end of an attempt."""
+        return _first(end for _, end in self._memory.find(one.attempt.bytes, one.asked_ms))
 
     async def first_end(self, one: AttemptRef) -> CallEnded | None:
         """Return the first end of an attempt; None where it has none."""
-        offset = self._first_end(one)
+        offset = self.end_offset(one)
         if offset is None:
             return None
         place = (one.partition, offset)
@@ -143,9 +147,6 @@ class AttemptLog:
         if known is not None:
             start, end = min(start, known[0]), min(end, known[1])
         self._memory.put(attempt, asked_ms, start, end)
-
-    def _first_end(self, one: AttemptRef) -> int | None:
-        return _first(end for _, end in self._memory.find(one.attempt.bytes, one.asked_ms))
 
 
 class _AnswerCache:

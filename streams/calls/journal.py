@@ -48,13 +48,20 @@ class Journal:
         for call, place in zip(calls, delivered, strict=True):
             self._attempts.note_end(call, place)
 
-    async def recall(self, one: AttemptRef) -> CallEnded | None:
-        """Return how an attempt ended earlier, in this process or in another one; None if it has not."""
+    async def recall(self, one: AttemptRef, *, behind: int | None = None) -> CallEnded | None:
+        """Return how an attempt ended earlier, in this process or in another one; None if it has not.
+
+        Args:
+            one: The attempt.
+            behind: An offset in its partition that has to be known first.
+        """
         if self._is_behind:
             self._is_behind = False
             self._catching_up = asyncio.create_task(self._attempts.catch_up(self._partitions))
         if self._catching_up is not None:
             await asyncio.shield(self._catching_up)
+        if behind is not None:
+            await self._attempts.pass_by([(one.partition, behind)])
         await self._attempts.cover(one)
         return await self._attempts.first_end(one)
 

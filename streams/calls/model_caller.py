@@ -17,6 +17,7 @@ from streams.config.settings_sections import ModelSettings
 from streams.kafka.clock import Clock
 from streams.kafka.publisher import DeliveryError
 from streams.providers.base import ChatCall, ChatReply, ErrorKind, Prompt, Provider, ProviderError
+from streams.providers.batches import ProviderBatches
 from streams.telemetry import OFF, Telemetry
 from topics.answer_assembly import Piece
 from topics.journal import CallEnded, CallError, Rates, Usage
@@ -97,6 +98,11 @@ class ModelCaller:
         await self._providers[model.provider].prepare()
         tokens = most_tokens(model, prompt)
         return await self._gate.enter(model, tokens=tokens, patience_s=patience_s, target=target)
+
+    def batches_of(self, provider: str) -> ProviderBatches | None:
+        """Return the batches of a provider; None where it has none, or no model is asked of it."""
+        known = self._providers.get(provider)
+        return None if known is None else known.batches
 
     def check(self, model: ModelSettings, target: str | None = None) -> None:
         """See whether a call could leave now at all; nothing is taken.

@@ -138,9 +138,19 @@ class PaidCalls:
         """
         return await self._attempts.run(call.attempt.attempt, call.lease, lambda: self._recall_or_pay(call))
 
-    async def recall(self, attempt: AttemptRef, request: Request) -> CallEnded | None:
-        """Return how an attempt of a request ended, from the journal; None if it did not or is still on the wire."""
-        return await self._charged(await self._journal.recall(attempt), request)
+    async def recall(self, attempt: AttemptRef, request: Request, *, behind: int | None = None) -> CallEnded | None:
+        """Return how an attempt of a request ended, from the journal; None if it did not or is still on the wire.
+
+        Args:
+            attempt: Of the request.
+            request: Whose budgets are charged.
+            behind: An offset of the journal, in the attempt's partition, that has to be known first.
+        """
+        return await self._charged(await self._journal.recall(attempt, behind=behind), request)
+
+    def is_open(self, attempt: AttemptRef) -> bool:
+        """Whether an attempt that was recalled has been begun and not ended."""
+        return self._journal.is_open(attempt)
 
     async def _charged(self, ended: CallEnded | None, request: Request) -> CallEnded | None:
         """Return what the journal has, charged to the budgets: who journalled it may have died before that."""
@@ -307,7 +317,7 @@ class PaidCalls:
             member.end(
                 started_at=result.sent_at,
                 ended_at=result.ended_at,
-                **({} if reply is None else _answer_of(reply)),
+                **({} if reply is None else answer_of(reply)),
                 error=None if result.error is None else call_error(result.error),
                 usage=usage,
                 rates=rates,
@@ -359,7 +369,7 @@ class PaidCalls:
         return min(self._clock() + timedelta(seconds=longest), call.task.deadline)
 
 
-def _answer_of(reply: ChatReply) -> dict[str, Any]:
+def answer_of(reply: ChatReply) -> dict[str, Any]:
     """Return what CallEnded has of an answer, by name."""
     return {
         **spoken(reply),

@@ -38,7 +38,7 @@ class VoteJournal:
             DeliveryError: The broker did not take them, or can't be read; the process has to stop.
         """
         places = await self._publisher.publish([Output(CALLS, call) for call in calls])
-        await self._attempts.pass_by(places)
+        await self._attempts.pass_by([(place.partition, place.offset) for place in places])
         return places
 
     def may_call(self, one: AttemptRef, start: Delivered) -> bool:

@@ -151,11 +151,6 @@ class Settings(BaseSettings):
         provider = self.providers.get(model.provider)
         return provider is not None and provider.has_batches
 
-    @property
-    def waits_for_batches(self) -> bool:
-        """Whether bulk requests of any tier wait for a batch of their provider."""
-        return any(tier.batching.provider for tier in self.tiers)
-
     def _about_spans(self) -> Iterator[tuple[str, str]]:
         longest = self.deadlines.longest.total_seconds()
         span = self.delivery.dedup_window_s

@@ -11,6 +11,7 @@ from streams.budgets.refusal import Refusal
 from streams.calls.paid_calls import attempt_of
 from streams.config.settings_candidates import CanarySettings
 from streams.config.settings_sections import ModelSettings
+from streams.fallback.batch_wait import batch_model, waits_at
 from streams.fallback.bounds import OutOfBounds, out_of_bounds
 from streams.fallback.escalated_prompt import prompt_of
 from streams.fallback.looks import waits_for_verdict
@@ -47,6 +48,8 @@ class ChainResult:
     """The budget that stopped it."""
     made: int = 0
     """Calls that left in this visit, those from before a restart not counted."""
+    batch_model: ModelSettings | None = None
+    """The model whose provider's batch the task has to wait for before anybody is asked."""
     away: str | None = None
     """The last provider that could not be had, and why; a later try may find it back. None: none was away."""
     ended: list[CallEnded] = field(default_factory=list)
@@ -90,11 +93,17 @@ async def ask_chain(task: TierTask, ctx: Context) -> ChainResult:
     """
     result = ChainResult(task, canary_for(task, ctx.engine.settings))
     asked: Counter[str] = Counter()
-    while not result.is_over and (earlier := await ctx.recall(result.task)) is not None:
+    behind = task.waited.ended_at if task.waited is not None and task.waited.tier == task.tier else None
+    while not result.is_over and (earlier := await ctx.recall(result.task, behind=behind)) is not None:
         asked[_ref(earlier)] += 1
         result.add(earlier)
     if result.is_over:
         return result
+    if not result.ended and waits_at(task, ctx):
+        first = next(_models(result, ctx), None)
+        result.batch_model = batch_model(task, first, ctx)
+        if result.batch_model is not None:
+            return result
     try:
         visit = ctx.engine.gate.enter_tier(task.tier)
     except UnavailableError as unavailable:
@@ -109,7 +118,7 @@ async def ask_chain(task: TierTask, ctx: Context) -> ChainResult:
 
 
 async def _ask_each(result: ChainResult, asked: Counter[str], ctx: Context) -> None:
-    for model in (*_candidate(result, ctx), *chain_of(result.task, ctx)):
+    for model in _models(result, ctx):
         while asked[model.ref] < _tries_of(model, result):
             if await _try(model, result, asked, ctx):
                 return
@@ -117,6 +126,12 @@ async def _ask_each(result: ChainResult, asked: Counter[str], ctx: Context) -> N
     if retry is not None:
         await _pause(retry.pause_s, ctx)
         await _try(retry.model, result, asked, ctx)
+
+
+def _models(result: ChainResult, ctx: Context) -> Iterator[ModelSettings]:
+    """Yield whom to ask, in order."""
+    yield from _candidate(result, ctx)
+    yield from chain_of(result.task, ctx)
 
 
 def _candidate(result: ChainResult, ctx: Context) -> Iterator[ModelSettings]:
@@ -239,7 +254,7 @@ async def _ask(task: TierTask, model: ModelSettings, ctx: Context) -> CallEnded:
     return await ctx.pay(
         task,
         model,
-        prompt_of(task, model, ctx),
+        prompt_of(task, model, ctx.engine),
         Purpose.INFER,
         stream=streams_text(task, ctx),
         announce=(_announcement(task, model, ctx),) if task.request.is_followed else (),

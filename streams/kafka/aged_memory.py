@@ -55,9 +55,16 @@ class AgedMemory:
             return None
         return next((entry[1:] for entry in self._entry.iter_unpack(found) if entry[0] == asked_ms), None)
 
-    def find(self, key: bytes, asked_ms: int) -> Iterator[tuple[Any, ...]]:
-        """Yield what is known of the copies of a request that came in at `asked_ms`, oldest bucket first."""
-        earliest, latest = asked_ms - self._window_ms, asked_ms + self._window_ms
+    def find(self, key: bytes, asked_ms: int, until_ms: int | None = None) -> Iterator[tuple[Any, ...]]:
+        """Yield what is known of the copies of a request that came in at `asked_ms`, oldest bucket first.
+
+        Args:
+            key: Of the entries.
+            asked_ms: When the request came in, ms since the epoch.
+            until_ms: Up to which moment entries count; None: a window after that.
+        """
+        earliest = asked_ms - self._window_ms
+        latest = asked_ms + self._window_ms if until_ms is None else max(until_ms, asked_ms + self._window_ms)
         for number in range(earliest // self._bucket_ms, latest // self._bucket_ms + 1):
             bucket = self._buckets.get(number)
             if bucket is not None and (found := bucket.get(key)) is not None:

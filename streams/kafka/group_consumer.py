@@ -5,11 +5,18 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    IllegalStateError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
 
 import streams.kafka.closing_connections  # changes what aiokafka does
 import streams.kafka.damaged_batches  # noqa: F401 - changes what aiokafka does
 from streams.config.settings import Settings
+from streams.kafka.lease import PartitionLostError
 from streams.telemetry.progress import PartitionName, Place
 
 log = logging.getLogger(__name__)
@@ -26,9 +33,11 @@ followers do at their start, a seek may go unnoticed until then: those keep the 
 class Progress(Protocol):
     """How far a partition is."""
 
-    position: int
-    """The next offset to work on; 0 before anything was."""
     committed: int
+
+    @property
+    def position(self) -> int:
+        """The next offset to work on; 0 before anything was."""
 
 
 def group_consumer(settings: Settings, stage: str, **more: Any) -> AIOKafkaConsumer:  # noqa: ANN401 - aiokafka's options
@@ -81,3 +90,20 @@ async def commit_progress(consumer: AIOKafkaConsumer, progress: Mapping[TopicPar
         return
     for tp, position in positions.items():
         advanced[tp].committed = position
+
+
+async def confirm_owner(consumer: AIOKafkaConsumer, tp: TopicPartition, position: int) -> None:
+    """Make sure that a partition is still ours: the coordinator takes a commit of nobody else.
+
+    Args:
+        consumer: Of the group.
+        tp: The partition.
+        position: Up to where it is done; that is committed once more.
+
+    Raises:
+        PartitionLostError: It is not.
+    """
+    try:
+        await consumer.commit({tp: position})
+    except (*_NOT_OURS, IllegalStateError) as error:
+        raise PartitionLostError(f"partition {tp.partition} of {tp.topic}") from error

@@ -4,7 +4,7 @@ A batch must be submitted once: it is billed each time. So whoever submits gives
 knows whether it arrived, it is looked for by that name. Nothing here is repeated by itself but reading.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -100,7 +100,7 @@ class ProviderBatches(Protocol):
     async def cancel(self, batch_id: str) -> None:
         """Call a batch off; what is done by then stays, and it ends soon. One that has ended stays as it is."""
 
-    def line_ends(self, batch_id: str) -> AsyncIterator[LineEnd]:
+    def line_ends(self, batch_id: str) -> AsyncGenerator[LineEnd, None]:
         """Yield how the calls of a batch that has ended came out, in any order; of some there may be nothing."""
 
     def read(self, call: ChatCall, body: bytes) -> ChatReply:

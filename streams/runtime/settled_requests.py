@@ -49,6 +49,8 @@ class SettledRequests:
         window = timedelta(seconds=settings.delivery.dedup_window_s)
         self._clock = clock
         self._memory = AgedMemory(window, f"{_DIGEST_BYTES}s")
+        self.cancellations = 0
+        """How many markers of a cancellation were read: who looks at many requests does so when there are more."""
         self._listeners: list[Callable[[Settled, RawRecord], None]] = []
         self._reader = reader or TopicReader(kafka)
         self._outcomes = OUTCOMES.full_name(kafka.prefix)
@@ -130,6 +132,7 @@ class SettledRequests:
                 for listener in self._listeners:
                     listener(marker, record)
             case Cancelled() as marker:
+                self.cancellations += 1
                 # It is about whatever has the id within a window of it: who cancels knows of no other.
                 self._memory.put(_cancelled(marker.request_id, marker.revision), record.timestamp, b"")
 
@@ -143,8 +146,12 @@ class SettledRequests:
         return any(True for _ in self._memory.find(_key(request_id, revision), asked_ms))
 
     def is_cancelled(self, request_id: str, revision: int, asked_ms: int) -> bool:
-        """Whether nobody waits for a request any more that came in at `asked_ms` (ms since the epoch)."""
-        return any(True for _ in self._memory.find(_cancelled(request_id, revision), asked_ms))
+        """Whether nobody waits for a request any more that came in at `asked_ms` (ms since the epoch).
+
+        Who cancels an old request does so long after it came in, and as long as it has no result means that one.
+        """
+        now_ms = int(self._clock().timestamp() * 1000)
+        return any(True for _ in self._memory.find(_cancelled(request_id, revision), asked_ms, now_ms))
 
     async def has_result(self, task: TierTask, partition: int) -> bool:
         """Whether the request behind a task has its result: what is delivered again must not multiply.

@@ -7,6 +7,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from aiokafka import TopicPartition
 
+from streams.calls.attempt_log import AttemptRef
 from streams.calls.paid_calls import PaidCall, PaidCalls, attempt_ref
 from streams.calls.tier_votes import TierVotes, VoteResult
 from streams.config.settings import Settings
@@ -117,10 +118,21 @@ class Context:
             return VoteResult()
         return await self.votes.ask(request, revision, self.received.source, deadline, self.lease)
 
-    async def recall(self, task: TierTask) -> CallEnded | None:
-        """Return how this stage's next call for a task ended, if it was made before a restart; pays nothing."""
-        n = task.tries(self.stage)
-        return await self.calls.recall(attempt_ref(task, self.stage, n, self.lease.partition), task.request)
+    async def recall(self, task: TierTask, *, behind: int | None = None) -> CallEnded | None:
+        """Return how this stage's next call for a task ended, if it was made before a restart; pays nothing.
+
+        Args:
+            task: Whose calls so far are its `attempts`.
+            behind: An offset of the journal that has to be known first.
+        """
+        return await self.calls.recall(self._next_call(task), task.request, behind=behind)
+
+    def has_begun(self, task: TierTask) -> bool:
+        """Whether this stage's next call for a task, which was recalled, is under way or was when a process died."""
+        return self.calls.is_open(self._next_call(task))
+
+    def _next_call(self, task: TierTask) -> AttemptRef:
+        return attempt_ref(task, self.stage, task.tries(self.stage), self.lease.partition)
 
     async def pay(
         self,

@@ -15,7 +15,7 @@ from streams.runtime.unless import unless
 from tierstream.bench.distribution import Distribution
 from tierstream.bench.load import Load
 from tierstream.bench.processes import ProcessMeter
-from tierstream.worker import stage_names
+from tierstream.stage_runs import stage_names
 from topics.registry import all_topics
 
 _EVERY_S: Final = 10.0

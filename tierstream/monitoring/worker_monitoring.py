@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from agents.bulk import Bulk
 from agents.parked import Parking
 from agents.settle import Settle
 from streams.admission import BreakerChange, Gate
@@ -64,9 +65,9 @@ class WorkerMonitoring:
         self._parking.append(parking)
         self._watch(name, parking)
 
-    def watch_settle(self, name: str, settle: Settle) -> None:
-        """Show how far settle is."""
-        self._watch(name, settle)
+    def watch_consumer(self, name: str, consumer: "Settle | Bulk") -> None:
+        """Show how far a plain consumer is."""
+        self._watch(name, consumer)
 
     def note_breaker(self, change: BreakerChange) -> None:
         """Count a change of a breaker."""
@@ -78,7 +79,7 @@ class WorkerMonitoring:
         if self._monitor is not None:
             self._monitor.note_started()
 
-    def _watch(self, name: str, progress: "StageRunner[Any] | Parking | Settle") -> None:
+    def _watch(self, name: str, progress: "StageRunner[Any] | Parking | Settle | Bulk") -> None:
         if self._monitor is not None:
             limit_s = self._settings.operations.commit_age_limit_s + longest_work_s(self._settings, name)
             self._monitor.watch(name, progress, limit_s=limit_s)

@@ -15,7 +15,7 @@ from agents.parked import STAGE as PARKED
 from agents.settle import STAGE as SETTLE
 from streams.config.settings import load
 from streams.runtime.stage import Stage
-from tierstream.worker import stage_names
+from tierstream.stage_runs import stage_names
 from topics.registry import TopicSpec, all_topics
 
 TIERS = 3

@@ -5,7 +5,7 @@ from support.in_memory import SETTINGS
 
 from streams.config.settings import Settings, load
 from tierstream.monitoring.longest_work import longest_work_s
-from tierstream.worker import stage_names
+from tierstream.stage_runs import stage_names
 
 
 def settings(**more):

@@ -1,0 +1,191 @@
+"""The calls of a submission as the journal has them: begun before it leaves, ended once the provider has ended it."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from streams.budgets.plan import payer_of
+from streams.bulk.member_tasks import MemberTask
+from streams.calls.attempt_log import AttemptRef
+from streams.calls.model_caller import CallResult, call_error, crash_of
+from streams.calls.model_words import encodable_reply
+from streams.calls.paid_calls import answer_of, attempt_ref
+from streams.config.settings import Settings
+from streams.config.settings_sections import ModelSettings
+from streams.fallback.escalated_prompt import prompt_of
+from streams.kafka.publisher import Output
+from streams.providers.base import ChatCall, ChatReply, ErrorKind, ProviderError
+from streams.providers.batches import LineEnd
+from streams.runtime.engine import Engine
+from topics.base import from_millis
+from topics.bulk import BulkTask, Submission
+from topics.journal import CallEnded, CallStarted, Purpose
+from topics.registry import CALLS
+
+log = logging.getLogger(__name__)
+
+_CALLS: Final = uuid5(NAMESPACE_URL, "tierstream:submission")
+
+Read = Callable[[ChatCall, bytes], ChatReply]
+"""Reads a response body, or raises `ProviderError`."""
+
+
+class MemberCalls:
+    """The calls of one submission.
+
+    Args:
+        engine: Of the process.
+        submission: With its members.
+    """
+
+    def __init__(self, engine: Engine, submission: Submission) -> None:
+        self._engine = engine
+        self._submission = submission
+
+    def has_begun(self, one: MemberTask) -> bool:
+        """Whether the journal says that the call was about to leave."""
+        return self._engine.attempts.first_start(ref_of(one)) is not None
+
+    def has_ended(self, one: MemberTask) -> bool:
+        """Whether the journal says how the call came out."""
+        return self._engine.attempts.has_ended(ref_of(one))
+
+    async def hold(self, one: MemberTask) -> None:
+        """Have room for a call in its budgets until it has ended.
+
+        Raises:
+            BudgetRefusedError: There is none.
+        """
+        budgets, call = self._engine.budgets, self.chat_call(one)
+        if budgets is None:
+            return
+        task, now = one.task, self._engine.clock()
+        await budgets.hold(
+            call.call_id,
+            ref_of(one).attempt,
+            task.request,
+            purpose=Purpose.INFER,
+            tier=task.tier,
+            most_usd=self._engine.caller.most_cost(call.model, call.prompt, now, batch=True),
+            patience_s=self._engine.settings.attempts.patience_s,
+            call_s=max((task.deadline - now).total_seconds(), 0.0),
+        )
+
+    async def begin(self, members: Sequence[MemberTask]) -> None:
+        """Journal that calls are about to leave; return when the broker has it.
+
+        Raises:
+            DeliveryError: None of them must leave.
+        """
+        await self._engine.publisher.publish([Output(CALLS, self._start_of(one), one.trace) for one in members])
+
+    async def end(self, ends: Sequence[tuple[MemberTask, LineEnd]], read: Read, batch_id: str | None) -> None:
+        """Journal how calls came out, and charge them to their budgets; return when the broker has it.
+
+        Args:
+            ends: The calls, each with what the provider said.
+            read: Reads the provider's response to a call.
+            batch_id: The provider's id of the batch; None: it took none.
+
+        Raises:
+            DeliveryError: Nothing derived from the calls may be published.
+        """
+        recorded = [self._recorded(one, self._result(one, end, read), batch_id) for one, end in ends]
+        outputs = [Output(CALLS, call, one.trace) for call, (one, _) in zip(recorded, ends, strict=True)]
+        delivered = await self._engine.publisher.publish(outputs)
+        for call, place in zip(recorded, delivered, strict=True):
+            self._engine.attempts.note_end(call, place)
+        if (budgets := self._engine.budgets) is not None:
+            payers = [payer_of(one.task.request) for one, _ in ends]
+            await budgets.spend(list(zip(recorded, payers, strict=True)))
+        self._engine.caller.note_ended(recorded, has_left=batch_id is not None)
+
+    def _recorded(self, one: MemberTask, result: CallResult, batch_id: str | None) -> CallEnded:
+        """Make the end of a call in any case: it was paid for, and one without an end would hide that."""
+        try:
+            ended = self._end_of(one, result, batch_id)
+            self._engine.publisher.check_sizes([Output(CALLS, ended, one.trace)])
+        except Exception as failure:
+            unrecorded = result.without(failure)
+            if unrecorded is None:
+                raise
+            message = "an answer of %s could not be recorded: %s"
+            log.error(message, self._submission.model, crash_of(failure))  # noqa: TRY400 - texts stay out of the log
+            return self._recorded(one, unrecorded, batch_id)
+        return ended
+
+    def _result(self, one: MemberTask, end: LineEnd, read: Read) -> CallResult:
+        """Read what the provider said of a call."""
+        reply, error = None, end.error
+        if end.body is not None:
+            try:
+                reply = encodable_reply(read(self.chat_call(one), end.body))
+            except ProviderError as failure:
+                error = failure
+            except Exception as failure:  # noqa: BLE001 - it is paid for, whatever it is that we can't read
+                log.error("an answer of %s could not be read: %s", self._submission.model, crash_of(failure))  # noqa: TRY400
+                error = ProviderError(ErrorKind.MALFORMED, f"the answer could not be read: {type(failure).__name__}")
+        usage = reply.usage if reply is not None else error.usage if error is not None else None
+        now = max(self._engine.clock(), self._submission.at)
+        return CallResult(self._submission.at, now, has_left=True, reply=reply, error=error, usage=usage)
+
+    def _end_of(self, one: MemberTask, result: CallResult, batch_id: str | None) -> CallEnded:
+        submission, reply = self._submission, result.reply
+        rates, [(usage, cost)] = self._engine.caller.priced(
+            result, submission.provider, submission.model, 1, batch=True
+        )
+        waited = submission.at - from_millis(one.received.timestamp)
+        return self._start_of(one).end(
+            started_at=result.sent_at,
+            ended_at=result.ended_at,
+            **({} if reply is None else answer_of(reply)),
+            error=None if result.error is None else call_error(result.error),
+            usage=usage,
+            rates=rates,
+            cost_usd=cost,
+            batch_size=len(submission.members),
+            batch_wait_ms=round(max(waited.total_seconds() * 1000, 0.0), 3),
+            provider_batch=batch_id,
+        )
+
+    def _start_of(self, one: MemberTask) -> CallStarted:
+        """Make the start of a call; after a crash it is the same one."""
+        submission, task = self._submission, one.task
+        attempt = ref_of(one)
+        return CallStarted(
+            call_id=self._call_id(one),
+            attempt_id=attempt.attempt,
+            request_id=task.request.request_id,
+            revision=task.revision,
+            stage=submission.stage,
+            n=one.member.n,
+            purpose=Purpose.INFER,
+            tier=task.tier,
+            provider=submission.provider,
+            model=submission.model,
+            started_at=submission.at,
+            asked_ms=attempt.asked_ms,
+            deadline=task.deadline,
+        )
+
+    def chat_call(self, one: MemberTask) -> ChatCall:
+        """Say what the model is asked."""
+        model = model_of(one.bulk, self._engine.settings)
+        prompt = prompt_of(one.task, model, self._engine)
+        return ChatCall(self._call_id(one), model, prompt, model.timeout_s)
+
+    def _call_id(self, one: MemberTask) -> UUID:
+        return uuid5(_CALLS, f"{self._submission.submission_id}\x1f{one.member.offset}")
+
+
+def ref_of(one: MemberTask) -> AttemptRef:
+    """Name the attempt that a call is."""
+    return attempt_ref(one.task, one.bulk.stage, one.member.n, one.received.partition)
+
+
+def model_of(bulk: BulkTask, settings: Settings) -> ModelSettings:
+    """Return the model that a task waits for; one that is no more in its tier has no settings of its own."""
+    tier = settings.tiers[bulk.task.tier - 1].models if bulk.task.tier <= settings.top_tier else ()
+    wanted = ModelSettings(provider=bulk.provider, model=bulk.model)
+    return next((model for model in tier if model.ref == wanted.ref), wanted)
