@@ -228,26 +228,42 @@ class ModelCaller:
         """Return what a call costs in US dollars at the rates of a moment."""
         return self._prices.rates(model.provider, model.model, at, usage).cost(usage)
 
-    def most_cost(self, model: ModelSettings, prompt: Prompt, at: datetime) -> Decimal:
-        """Return what a call may cost at most, in US dollars; only a prompt of the oddest text costs more."""
+    def most_cost(self, model: ModelSettings, prompt: Prompt, at: datetime, *, batch: bool = False) -> Decimal:
+        """Return what a call may cost at most, in US dollars; only a prompt of the oddest text costs more.
+
+        Args:
+            model: That is asked.
+            prompt: What it is asked.
+            at: When.
+            batch: Whether it is asked in a batch of its provider.
+        """
         size = prompt.size
         asked = sum(len(text.encode(errors="replace")) for text in size.texts)
         tokens = asked // _LEAST_BYTES_A_TOKEN + size.other_tokens + _FRAMING_TOKENS * (len(prompt.messages) + 1)
         usage = Usage(input=tokens, output=prompt.most_output(model.max_tokens))
-        rates = self._prices.rates(model.provider, model.model, at, usage)
+        rates = self._prices.rates(model.provider, model.model, at, usage, batch=batch)
         if rates.cache_write is not None and rates.cache_write > rates.input:
             usage = usage.model_copy(update={"cache_written": tokens})
         return rates.cost(usage)
 
-    def priced(self, result: CallResult, provider: str, model: str, n: int) -> tuple[Rates | None, list[Part]]:
+    def priced(
+        self, result: CallResult, provider: str, model: str, n: int, *, batch: bool = False
+    ) -> tuple[Rates | None, list[Part]]:
         """Price a call at the rates of its day, and split tokens and cost among the `n` requests that it was made for.
+
+        Args:
+            result: Of the call.
+            provider: That was asked.
+            model: That was asked.
+            n: How many requests share it.
+            batch: Whether a batch of the provider answered it.
 
         Raises:
             UnknownPriceError: Nobody knows what the model costs.
         """
         if result.usage is None:
             return None, [(None, Decimal(0))] * n
-        rates = self._prices.rates(provider, model, result.sent_at, result.usage)
+        rates = self._prices.rates(provider, model, result.sent_at, result.usage, batch=batch)
         return rates, list(split(result.usage, rates, n))
 
 

@@ -31,6 +31,9 @@ class _Price:
     def for_input(self, tokens: int) -> Rates:
         return self.rates[bisect_left(self.starts, tokens)]
 
+    def in_batches(self, share: Decimal) -> "_Price":
+        return _Price(self.starts, tuple(_batch_rates(rates, share) for rates in self.rates))
+
 
 class PriceBook:
     """Looks prices up. The list is offline: prices change with the settings or with the library's version."""
@@ -38,10 +41,14 @@ class PriceBook:
     def __init__(self, prices: Mapping[str, PriceSettings], providers: Mapping[str, ProviderSettings]) -> None:
         self._own = {ref: _own_price(price) for ref, price in prices.items()}
         self._list_ids = {name: provider.price_list or name for name, provider in providers.items()}
+        self._batch_shares = {name: provider.batch_price for name, provider in providers.items()}
         self._listed: dict[tuple[str, str], ModelInfo] = {}
         self._prices: dict[tuple[str, str, int], _Price] = {}
+        self._batch_prices: dict[tuple[str, int], _Price] = {}
 
-    def rates(self, provider: str, model: str, at: datetime, usage: Usage | None = None) -> Rates:
+    def rates(
+        self, provider: str, model: str, at: datetime, usage: Usage | None = None, *, batch: bool = False
+    ) -> Rates:
         """Return the rates of a model at a moment, in US dollars a million tokens.
 
         Where no price is known for cached tokens or for those written to the cache, they cost as much as other input.
@@ -51,12 +58,27 @@ class PriceBook:
             model: Its id at the provider.
             at: With a time zone; the list's prices may depend on the date and on the hour.
             usage: Of the call to be billed, as prices may depend on the length of the input; None for a short input.
+            batch: Whether a batch of the provider answers it, at the share of the usual price that its settings name.
 
         Raises:
-            UnknownPriceError: Neither the settings nor the list know the model.
+            UnknownPriceError: Neither the settings nor the list know the model; or, of a batch, the settings don't know
+                the provider.
         """
         price = self._own.get(f"{provider}/{model}") or self._listed_price(provider, model, at)
+        if batch:
+            price = self._batch_price(provider, price)
         return price.for_input(usage.input if usage else 0)
+
+    def _batch_price(self, provider: str, usual: _Price) -> _Price:
+        # The book keeps each price that it has read, so their identity is a safe key.
+        key = (provider, id(usual))
+        price = self._batch_prices.get(key)
+        if price is None:
+            share = self._batch_shares.get(provider)
+            if share is None:
+                raise UnknownPriceError(f"no price for batches of {provider}: add [providers.{provider}]")
+            price = self._batch_prices[key] = usual.in_batches(share)
+        return price
 
     def _listed_price(self, provider: str, model: str, at: datetime) -> _Price:
         listed = self._listed.get((provider, model))
@@ -141,6 +163,19 @@ def _own_rates(price: TokenPrices) -> Rates:
         cached=price.input if price.cached is None else price.cached,
         cache_write=price.cache_write,
         source="config",
+    )
+
+
+def _batch_rates(usual: Rates, share: Decimal) -> Rates:
+    def reduced(rate: Decimal) -> Decimal:
+        return (rate * share).quantize(_RATE_STEP, ROUND_HALF_EVEN)
+
+    return Rates(
+        input=reduced(usual.input),
+        output=reduced(usual.output),
+        cached=reduced(usual.cached),
+        cache_write=None if usual.cache_write is None else reduced(usual.cache_write),
+        source=f"{usual.source}, batch",
     )
 
 

@@ -303,6 +303,7 @@ async def test_what_a_call_may_cost_counts_all_that_is_read(bench, provider, ask
     prompt = Prompt(**{"messages": (said("user", "hey!"),), "params": Params(max_tokens=1), **asked})
     most = caller.most_cost(model, prompt, bench.clock())
     assert Decimal(tokens) <= most * 1_000_000 <= Decimal(tokens + 1_000)
+    assert caller.most_cost(model, prompt, bench.clock(), batch=True) == most / 2
 
 
 async def test_what_is_announced_goes_out_with_the_start_and_only_if_the_call_is_made(bench, provider):

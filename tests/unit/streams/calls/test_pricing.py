@@ -116,6 +116,57 @@ def test_usage_and_rates_of_older_records_are_read():
     assert rates.cost(usage) * 1_000_000 == 2 * 2 + 1 + 5
 
 
+LONG = LongContextSettings(above=100, input=Decimal(2), output=Decimal(4), cache_write=Decimal(3))
+OWN = PriceSettings(input=Decimal(1), output=Decimal("0.000005"), cached=Decimal("0.1"), long_context=LONG)
+
+
+def own_book(**of_provider) -> PriceBook:
+    settings = ProviderSettings(protocol="openai", api_key_env="KEY", **of_provider)
+    return PriceBook({"p/m": OWN}, {"p": settings})
+
+
+@pytest.mark.parametrize(
+    ("share", "short", "above"),
+    [
+        (None, ("0.5", "0.000002", "0.05"), ("1", "2", "1")),
+        ("0.125", ("0.125", "0.000001", "0.0125"), ("0.25", "0.5", "0.25")),
+        ("1", ("1", "0.000005", "0.1"), ("2", "4", "2")),
+    ],
+)
+def test_batches_cost_their_share_of_the_usual_price(share, short, above):
+    book = own_book() if share is None else own_book(batch_price=Decimal(share))
+    for tokens, expected in ((100, short), (101, above)):
+        rates = book.rates("p", "m", NOW, Usage(input=tokens, output=0), batch=True)
+        assert (rates.input, rates.output, rates.cached) == tuple(map(Decimal, expected))
+        assert rates.source == "config, batch"
+        # It is written with the call, whose rates have six decimals.
+        assert Rates.model_validate_json(rates.model_dump_json()) == rates
+    assert book.rates("p", "m", NOW).input == 1
+
+
+@pytest.mark.parametrize("model", ["claude-haiku-5-5", "claude-opus-5-5"])
+def test_batches_of_listed_models_cost_half(listed, model):
+    usual, rates = listed.rates("anthropic", model, NOW), listed.rates("anthropic", model, NOW, batch=True)
+    assert (rates.input, rates.output, rates.cached) == (usual.input / 2, usual.output / 2, usual.cached / 2)
+    assert rates.cache_write == usual.cache_write / 2
+    assert rates.source == f"genai-prices {price_list_version}, batch"
+    assert rates is listed.rates("anthropic", model, NOW, batch=True)
+
+
+def test_batches_follow_the_hour(listed):
+    hours = [datetime(2025, 7, 1, hour, tzinfo=UTC) for hour in (12, 18, 12)]
+    for at in hours:
+        usual = listed.rates("deepseek", "deepseek-chat", at)
+        assert listed.rates("deepseek", "deepseek-chat", at, batch=True).input == usual.input / 2
+
+
+def test_batches_of_a_provider_that_was_dropped_have_no_price():
+    book = PriceBook({"p/m": OWN}, {})
+    assert book.rates("p", "m", NOW).input == 1
+    with pytest.raises(UnknownPriceError, match=r"add \[providers.p\]"):
+        book.rates("p", "m", NOW, batch=True)
+
+
 def test_price_list_id_differs_from_the_name():
     assert PriceBook({}, {"fast": provider("groq")}).rates("fast", "openai/gpt-oss-20b", NOW).input > 0
 
