@@ -69,6 +69,11 @@ class ModelBehaviour(BaseModel):
     A call that asks for the tiers of requests starts after `classify_ttft_ms` (None: as any other), and
     `classify_accuracy` of its entries name the right tier. A `classify_gullible` model obeys what a
     request tells it, about that request and about others. `classify_flaw` spoils each such answer.
+
+    A batch ends `batch_s` seconds after it was made, its calls one after the other before that. `batch_lines_expire` is
+    the share of its calls that are never reached. The other rates are shares of the batches: `batches_full` are not
+    taken (status 429), `submit_cut` are made, but the connection breaks before the response, and `batch_refused` fail
+    in the validation. What breaks connections breaks no call of a batch; `rate_malformed` halves its line.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -104,6 +109,11 @@ class ModelBehaviour(BaseModel):
     rate_off_schema: Rate = 0
     rate_unknown_tool: Rate = 0
     rate_repeated_call: Rate = 0
+    batch_s: float = Field(default=2, ge=0)
+    batch_lines_expire: Rate = 0
+    batch_refused: Rate = 0
+    submit_cut: Rate = 0
+    batches_full: Rate = 0
     down: bool = False
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tierstream.simulator.answers import Script, ScriptError
+from tierstream.simulator.batch_store import BatchStore
 from tierstream.simulator.behaviour import ModelBehaviour, describe_errors
 from tierstream.simulator.served_model import ModelRegistry, ServedModel
 from tierstream.simulator.usage_log import UsageLog
@@ -39,12 +40,13 @@ def change_behaviour(models: ModelRegistry, change: BehaviourChange) -> None:
 
 
 class ControlRoutes:
-    """Handlers for `/health`, `/control`, `/script` and `/calls`."""
+    """Handlers for `/health`, `/control`, `/script`, `/calls` and `/batches`."""
 
-    def __init__(self, models: ModelRegistry, script: Script, log: UsageLog) -> None:
+    def __init__(self, models: ModelRegistry, script: Script, log: UsageLog, batches: BatchStore) -> None:
         self._models = models
         self._script = script
         self._log = log
+        self._batches = batches
 
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
@@ -54,6 +56,7 @@ class ControlRoutes:
         app.router.add_post("/control/reset", self._reset)
         app.router.add_post("/script", self._extend_script)
         app.router.add_get("/calls", self._calls)
+        app.router.add_get("/batches", self._made_batches)
 
     async def _health(self, request: web.Request) -> web.Response:
         del request
@@ -90,6 +93,10 @@ class ControlRoutes:
             return _problem(400, "since: expected the whole number that the last answer gave as next")
         calls = [{"index": index, **call.to_dict()} for index, call in self._log.since(int(since))]
         return web.Response(text=json.dumps({"calls": calls, "next": self._log.total}), content_type="application/json")
+
+    async def _made_batches(self, request: web.Request) -> web.Response:
+        del request
+        return web.json_response({"batches": [batch.to_dict() for batch in self._batches.made]})
 
 
 def _problem(status: int, message: str) -> web.Response:

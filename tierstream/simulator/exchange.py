@@ -1,48 +1,34 @@
 """One provider's chat endpoint: reads a call, draws its fate, and sends the response or breaks it."""
 
 import asyncio
-import json
-import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final, NoReturn
+from dataclasses import dataclass
+from typing import Final, NoReturn
 
 from aiohttp import web
 
-from tierstream.simulator.answers import Script, choose_answer
 from tierstream.simulator.behaviour import Fault
-from tierstream.simulator.chat import Answer, ApiError, ChatRequest, Reply, WireProtocol
+from tierstream.simulator.chat import ApiError, ChatRequest, Reply
 from tierstream.simulator.classification import asks_for_tiers
-from tierstream.simulator.served_model import CallPlan, ModelRegistry, ServedModel
-from tierstream.simulator.tool_calls import spoiled
-from tierstream.simulator.usage_log import ServedCall, UsageLog
+from tierstream.simulator.served_model import ServedModel
+from tierstream.simulator.simulated_provider import (
+    Dropped,
+    SimulatedProvider,
+    admit,
+    drop_connection,
+    json_response,
+    new_request_id,
+    read_body,
+)
+from tierstream.simulator.usage_log import ServedCall
 
 CALL_ID_HEADER: Final = "X-Client-Request-Id"
 
 # Each write wakes both sides up; closer ones would cost CPU that nobody sees.
 _WRITE_GAP_S: Final = 0.05
 
-_REFUSALS: Final = {
-    Fault.UNAUTHORIZED: (401, "Incorrect API key provided."),
-    Fault.SERVER_ERROR: (500, "The server had an error while processing your request."),
-    Fault.UNAVAILABLE: (503, "The service is overloaded. Try again later."),
-}
 # What happens to a stream in its middle.
 _BREAK_OFF: Final = frozenset({Fault.CUT, Fault.MALFORMED, Fault.STREAM_ERROR})
-
-
-class Dropped(Exception):  # noqa: N818 (a fate that was asked for, not an error)
-    """The connection was closed on purpose; there is nothing to send."""
-
-
-def drop_connection(request: web.Request, *, flush: bool) -> None:
-    """Close the client's connection without a proper end, with or without what is still to be sent."""
-    if request.transport is not None:
-        if flush:
-            request.transport.close()
-        else:
-            request.transport.abort()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,30 +47,16 @@ class _Delivery:
 class ChatEndpoint:
     """The chat route of one provider."""
 
-    def __init__(
-        self,
-        provider: str,
-        protocol: WireProtocol,
-        models: ModelRegistry,
-        script: Script,
-        log: UsageLog,
-        *,
-        time_scale: float,
-        stopping: asyncio.Event,
-    ) -> None:
+    def __init__(self, provider: SimulatedProvider, *, stopping: asyncio.Event) -> None:
         self._provider = provider
-        self._protocol = protocol
-        self._models = models
-        self._script = script
-        self._log = log
-        self._time_scale = time_scale
+        self._protocol = provider.protocol
+        self._log = provider.log
         self._stopping = stopping
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """Serve one call and record it, however it ends."""
-        call = self._log.start(self._provider, request.headers.get(CALL_ID_HEADER))
-        # The clock makes it unique enough for a header that only people read.
-        request_id = f"req_{time.time_ns():x}"
+        call = self._log.start(self._provider.name, request.headers.get(CALL_ID_HEADER))
+        request_id = new_request_id()
         try:
             return await self._serve(request, call, request_id)
         except ApiError as error:
@@ -98,35 +70,26 @@ class ChatEndpoint:
 
     async def list_models(self, request: web.Request) -> web.Response:
         """The models of the provider."""
-        request_id = f"req_{time.time_ns():x}"
-        headers = self._protocol.headers(request_id, None)
-        try:
-            self._protocol.authorize(request.headers)
-        except ApiError as error:
-            body, status = self._protocol.error_body(error, request_id), error.status
-        else:
-            body, status = self._protocol.model_list(self._models.ids(self._provider)), 200
-        return web.Response(body=body, status=status, content_type="application/json", headers=headers)
+        del request
+        return json_response(self._protocol.model_list(self._provider.models.ids(self._provider.name)))
 
     async def _serve(self, request: web.Request, call: ServedCall, request_id: str) -> web.StreamResponse:
         body = await read_body(request)
         self._protocol.authorize(request.headers)
         chat = self._protocol.parse(body)
         call.identify(model=chat.model, prompt=chat.conversation.prompt, stream=chat.stream)
-        model = self._models.serving(self._provider, chat.model)
+        model = self._provider.models.serving(self._provider.name, chat.model)
         if model.behaviour.down:
             self._drop(request, call, "dropped", flush=False)
         plan = model.next_call()
         call.fault = plan.fault
         try:
-            self._admit(model, chat, plan)
+            admit(model, chat, plan, limited=True)
         except ApiError as error:
             return self._refuse(call, error, request_id, model)
         if plan.fault is Fault.HANG:
             await self._hang(request, call)
-        answer = Answer("") if plan.fault is Fault.EMPTY else choose_answer(self._script, chat, model.behaviour)
-        answer = replace(answer, calls=spoiled(answer.calls, plan.fault, chat))
-        reply = model.reply(chat, answer, number=plan.number, call_id_prefix=self._protocol.call_id_prefix)
+        reply = self._provider.reply(model, chat, plan)
         model.limits.charge(reply.usage.output_tokens)
         delivery = _Delivery(
             call=call,
@@ -140,35 +103,10 @@ class ChatEndpoint:
         send = self._stream if chat.stream else self._respond
         return await send(request, delivery)
 
-    def _admit(self, model: ServedModel, chat: ChatRequest, plan: CallPlan) -> None:
-        """Raise the ApiError of a limit that is exceeded or of a fault that is a status."""
-        model.admit(chat.conversation, chat.needs, chat.thinking)
-        exceeded = model.limits.admit(chat.conversation.input_tokens, time.monotonic())
-        if exceeded is not None or plan.fault is Fault.TOO_MANY:
-            # Vendors name whole seconds; a configured wait is taken as it is.
-            limit, wait_s = (
-                (exceeded[0], math.ceil(exceeded[1])) if exceeded else ("requests", model.behaviour.retry_after_s)
-            )
-            raise ApiError(
-                429,
-                f"Rate limit reached for model `{chat.model}` on {limit} per minute. Try again in {wait_s:.3g}s.",
-                code="rate_limit_exceeded",
-                kind=limit,
-                retry_after_s=wait_s,
-            )
-        if plan.fault in _REFUSALS:
-            status, message = _REFUSALS[plan.fault]
-            raise ApiError(status, message)
-
     def _refuse(self, call: ServedCall, error: ApiError, request_id: str, model: ServedModel | None) -> web.Response:
-        limits = model.limits.state(time.monotonic()) if model else None
-        headers = self._protocol.headers(request_id, limits)
-        if error.retry_after_s is not None:
-            call.retry_after_s = error.retry_after_s
-            headers["retry-after"] = f"{error.retry_after_s:.3f}".rstrip("0").rstrip(".")
+        call.retry_after_s = error.retry_after_s
         self._log.end(call, error.status)
-        body = self._protocol.error_body(error, request_id)
-        return web.Response(body=body, status=error.status, content_type="application/json", headers=headers)
+        return self._provider.refusal(error, request_id, model.limits.state(time.monotonic()) if model else None)
 
     def _drop(self, request: web.Request, call: ServedCall, status: str, *, flush: bool) -> NoReturn:
         self._log.end(call, status)
@@ -184,8 +122,8 @@ class ChatEndpoint:
         raise Dropped
 
     async def _pause(self, seconds: float) -> None:
-        if self._time_scale:
-            await asyncio.sleep(seconds * self._time_scale)
+        if self._provider.time_scale:
+            await asyncio.sleep(seconds * self._provider.time_scale)
 
     async def _respond(self, request: web.Request, delivery: _Delivery) -> web.StreamResponse:
         call, reply, headers = delivery.call, delivery.reply, delivery.headers
@@ -233,7 +171,7 @@ class ChatEndpoint:
         self, response: web.StreamResponse, head: bytes, pieces: list[bytes], seconds: float
     ) -> None:
         """Send the opening at once and the pieces evenly over the time, several to a write if it is short."""
-        writes = min(len(pieces), int(seconds * self._time_scale / _WRITE_GAP_S))
+        writes = min(len(pieces), int(seconds * self._provider.time_scale / _WRITE_GAP_S))
         if writes <= 1:
             await self._pause(seconds)
             await response.write(head + b"".join(pieces))
@@ -243,14 +181,3 @@ class ChatEndpoint:
         for start in range(0, len(pieces), size):
             await self._pause(seconds * min(size, len(pieces) - start) / len(pieces))
             await response.write(b"".join(pieces[start : start + size]))
-
-
-async def read_body(request: web.Request) -> Mapping[str, Any]:
-    """The JSON object that a client sent, or ApiError."""
-    try:
-        body = json.loads(await request.read())
-    except (ValueError, RecursionError):
-        body = None
-    if not isinstance(body, dict):
-        raise ApiError(400, "We could not parse the JSON body of your request; send a JSON object.")
-    return body

@@ -39,6 +39,25 @@ class CallPlan:
     latency_factor: float
 
 
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """What chance has in store for a batch.
+
+    Attributes:
+        is_full: Whether there is no room for it.
+        is_cut: Whether the submitter never hears that it was made.
+        is_refused: Whether it fails in the validation.
+        never_reached: The places of the calls that expire.
+        seconds: From its making to its end, before the time scale.
+    """
+
+    is_full: bool
+    is_cut: bool
+    is_refused: bool
+    never_reached: frozenset[int]
+    seconds: float
+
+
 class ServedModel:
     """One model of one provider."""
 
@@ -48,6 +67,7 @@ class ServedModel:
         self._seed = str(seed)
         self._initial = behaviour
         self._calls = 0
+        self._batches = 0
         self._cache = PromptCache()
         self.configure(behaviour)
 
@@ -77,6 +97,23 @@ class ServedModel:
             share = (stable_hash("latency", *identity) // 2 + 0.5) / 2**63
             factor = math.exp(self.behaviour.jitter * _STANDARD_NORMAL.inv_cdf(min(share, 1 - 1e-12)))
         return CallPlan(self._calls, self.behaviour.fault_at(stable_share("fault", *identity)), factor)
+
+    def next_batch(self, calls: int) -> BatchPlan:
+        """Draw for the next batch, of so many calls; batches are counted apart from calls."""
+        self._batches += 1
+        behaviour = self.behaviour
+
+        def happens(what: str, rate: float, *more: str) -> bool:
+            return stable_share(what, self._seed, self.provider, self.model, str(self._batches), *more) < rate
+
+        places = range(calls) if behaviour.batch_lines_expire else ()
+        return BatchPlan(
+            is_full=happens("full", behaviour.batches_full),
+            is_cut=happens("cut", behaviour.submit_cut),
+            is_refused=happens("refused", behaviour.batch_refused),
+            never_reached=frozenset(n for n in places if happens("expire", behaviour.batch_lines_expire, str(n))),
+            seconds=behaviour.batch_s,
+        )
 
     def admit(self, conversation: Conversation, needs: frozenset[Input], thinking: ThinkingType | None = None) -> None:
         """Raise ApiError where the model can't take a conversation.

@@ -5,44 +5,63 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiohttp import web
 
 from tierstream.simulator.answers import Script, ScriptEntry
+from tierstream.simulator.anthropic_batches import AnthropicBatches
+from tierstream.simulator.batch_store import BatchStore
 from tierstream.simulator.behaviour import SimulatorConfig, load_config
 from tierstream.simulator.control import BehaviourChange, ControlRoutes, change_behaviour
 from tierstream.simulator.exchange import ChatEndpoint
+from tierstream.simulator.openai_batches import GROQ_RULES, OPENAI_RULES, OpenAIBatches
 from tierstream.simulator.served_model import ModelRegistry
+from tierstream.simulator.simulated_provider import SimulatedProvider
 from tierstream.simulator.token_counts import TokenCountEndpoint
 from tierstream.simulator.usage_log import UsageLog
 from tierstream.simulator.wire_protocols import WIRE_PROTOCOLS
 
-# Requests are a few MiB at most; the rest of the room is for scripts.
-_MAX_BODY_BYTES: Final = 64 * 1024 * 1024
+# What a batch of Anthropic's may have, which comes in one request.
+_MAX_BODY_BYTES: Final = 256 * 1024 * 1024
 _SHUTDOWN_S: Final = 0.5
 _BACKLOG: Final = 1024
-_MORE_ENDPOINTS: Final = {"anthropic": (TokenCountEndpoint,)}
+
+
+class Endpoint(Protocol):
+    """Routes of one provider."""
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the routes."""
+
+
+_MORE_ENDPOINTS: Final[Mapping[str, tuple[Callable[[SimulatedProvider], Endpoint], ...]]] = {
+    "openai": (partial(OpenAIBatches, rules=OPENAI_RULES),),
+    "groq": (partial(OpenAIBatches, rules=GROQ_RULES),),
+    "anthropic": (TokenCountEndpoint, AnthropicBatches),
+}
 """What a protocol has besides chat and the list of its models."""
 
 
-def create_app(config: SimulatorConfig, models: ModelRegistry, script: Script, log: UsageLog) -> web.Application:
+def create_app(
+    config: SimulatorConfig, models: ModelRegistry, script: Script, log: UsageLog, batches: BatchStore
+) -> web.Application:
     """Wire the application. It needs a runner with `handler_cancellation`, or it can't see clients leave."""
     app = web.Application(client_max_size=_MAX_BODY_BYTES)
     stopping = asyncio.Event()
-    for provider, declared in config.providers.items():
+    for name, declared in config.providers.items():
         protocol = WIRE_PROTOCOLS[declared.protocol]()
-        endpoint = ChatEndpoint(
-            provider, protocol, models, script, log, time_scale=config.time_scale, stopping=stopping
-        )
+        provider = SimulatedProvider(name, protocol, models, script, log, batches, config.time_scale)
+        endpoint = ChatEndpoint(provider, stopping=stopping)
         for path in protocol.chat_paths:
-            app.router.add_post(f"/{provider}{path}", endpoint.chat)
+            app.router.add_post(f"/{name}{path}", endpoint.chat)
         for path in protocol.model_paths:
-            app.router.add_get(f"/{provider}{path}", endpoint.list_models)
-        for more in _MORE_ENDPOINTS.get(declared.protocol, ()):
-            more(provider, protocol, models).add_to(app)
-    ControlRoutes(models, script, log).add_to(app)
+            app.router.add_get(f"/{name}{path}", provider.route(endpoint.list_models))
+        for more in _MORE_ENDPOINTS[declared.protocol]:
+            more(provider).add_to(app)
+    ControlRoutes(models, script, log, batches).add_to(app)
 
     async def release_hanging_calls(_: web.Application) -> None:
         stopping.set()
@@ -65,6 +84,7 @@ class RunningSimulator:
     _config: SimulatorConfig
     _models: ModelRegistry
     _log: UsageLog
+    _batches: BatchStore
 
     @property
     def calls(self) -> list[dict[str, object]]:
@@ -75,6 +95,16 @@ class RunningSimulator:
         """Wait until that many calls have ended, and return the served calls."""
         await self._log.reached(total)
         return self.calls
+
+    @property
+    def batches(self) -> list[dict[str, object]]:
+        """Every batch that was made, the oldest first, with its status in OpenAI's words."""
+        return [batch.to_dict() for batch in self._batches.made]
+
+    async def ended_batches(self, total: int) -> list[dict[str, object]]:
+        """Wait until that many batches have ended, and return all."""
+        await self._batches.ended_reach(total)
+        return self.batches
 
     def base_url(self, provider: str) -> str:
         """The `base_url` for the SDK of the provider's protocol."""
@@ -103,8 +133,9 @@ async def listening_simulator(
     """Listen until the context ends; port 0 takes a free one. OSError if the port is in use."""
     log = UsageLog(usage_log, config.calls_in_memory)
     models = ModelRegistry(config)
+    batches = BatchStore()
     runner = web.AppRunner(
-        create_app(config, models, script, log),
+        create_app(config, models, script, log, batches),
         access_log=None,
         handler_cancellation=True,
         shutdown_timeout=_SHUTDOWN_S,
@@ -113,9 +144,10 @@ async def listening_simulator(
         await runner.setup()
         await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
         bound_host, bound_port = runner.addresses[0][:2]
-        yield RunningSimulator(f"http://{bound_host}:{bound_port}", script, config, models, log)
+        yield RunningSimulator(f"http://{bound_host}:{bound_port}", script, config, models, log, batches)
     finally:
         await runner.cleanup()
+        await batches.close()
         log.close()
 
 

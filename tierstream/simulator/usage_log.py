@@ -21,7 +21,7 @@ class ServedCall:
     """One call that reached the server; its texts are not kept.
 
     Attributes:
-        call_id: The client's `X-Client-Request-Id`.
+        call_id: The client's `X-Client-Request-Id`; of a call in a batch its `custom_id`.
         status: The HTTP status, or "hang", "cut", "dropped" or "client_closed" where no whole response went out.
         usage: What the client was told. Input includes cached tokens and output includes reasoning tokens
             in every protocol. None where the response names no usage or was not completed.
@@ -30,6 +30,7 @@ class ServedCall:
         started_at: When the request was read, ISO 8601 in UTC.
         ended_at: When the last part of the response was ready to send.
         prompt_sha256: Of the last user message as it was sent.
+        batch: The id of the batch that the call came in; None where it came alone.
     """
 
     provider: str
@@ -43,6 +44,7 @@ class ServedCall:
     retry_after_s: float | None = None
     ended_at: str | None = None
     prompt_sha256: str | None = None
+    batch: str | None = None
 
     def identify(self, *, model: str, prompt: str, stream: bool) -> None:
         """Note what was asked for."""
@@ -69,9 +71,9 @@ class UsageLog:
         self._ended = asyncio.Event()
         self.total = 0
 
-    def start(self, provider: str, call_id: str | None) -> ServedCall:
+    def start(self, provider: str, call_id: str | None, batch: str | None = None) -> ServedCall:
         """Open the record of a call; nothing is written before it ends."""
-        return ServedCall(provider=provider, call_id=call_id, started_at=_now())
+        return ServedCall(provider=provider, call_id=call_id, started_at=_now(), batch=batch)
 
     def end(self, call: ServedCall, status: int | str, usage: Usage | None = None) -> None:
         """Write the record, once; what happens to the connection afterwards does not change it."""
