@@ -50,6 +50,7 @@ class BulkPartition:
         stage: The name of the stage.
         confirm: Makes sure that it is still ours; raises `PartitionLostError`.
         monotonic: Seconds of a clock that only goes forward.
+        reader: Of committed records; None: one of the cluster that the settings name.
     """
 
     def __init__(
@@ -59,13 +60,14 @@ class BulkPartition:
         stage: str,
         confirm: Confirm,
         monotonic: Callable[[], float] = time.monotonic,
+        reader: TopicReader | None = None,
     ) -> None:
         self._engine = engine
         self._tp = tp
         self._stage = stage
         self._confirm = confirm
         self._monotonic = monotonic
-        self._reader = TopicReader(engine.settings.kafka)
+        self._reader = reader or TopicReader(engine.settings.kafka)
         self._returns = Returns(engine, stage)
         self._log = SubmissionLog()
         self._log_end = 0
@@ -183,7 +185,7 @@ class BulkPartition:
     def _begin(self, state: SubmissionState, *, is_new: bool) -> None:
         submission = state.submission
         self._under_way |= {call_of(member, submission.stage): member.asked_ms for member in submission.members}
-        run = SubmissionRun(self._engine, state, self._tp, self._returns, self._confirm, is_new=is_new)
+        run = SubmissionRun(self._engine, state, self._tp, self._reader, self._returns, self._confirm, is_new=is_new)
         self._runs[submission.submission_id] = _Run(state, run, asyncio.create_task(run.run()))
 
     def _end(self, one: _Run) -> None:

@@ -43,6 +43,7 @@ class SubmissionRun:
         engine: Of the process.
         state: Of the submission, kept up to date.
         tp: Where its tasks are.
+        reader: Of committed records.
         returns: Sends tasks back.
         confirm: Makes sure that the partition is still ours; raises `PartitionLostError`.
         is_new: Whether this process has written it just now, so that nobody can have submitted it.
@@ -56,6 +57,7 @@ class SubmissionRun:
         engine: Engine,
         state: SubmissionState,
         tp: TopicPartition,
+        reader: TopicReader,
         returns: Returns,
         confirm: Confirm,
         *,
@@ -67,7 +69,7 @@ class SubmissionRun:
         self.members: Sequence[Member] = state.submission.members
         self._settings = engine.settings.bulk
         self._tp = tp
-        self._reader = TopicReader(engine.settings.kafka)
+        self._reader = reader
         self._returns = returns
         self._confirm = confirm
         self._is_new = is_new
