@@ -91,7 +91,8 @@ class BulkPartition:
             aiokafka.errors.KafkaError: The broker can't be reached, or refuses.
         """
         for state in await self._read_log():
-            self._begin(state, is_new=False)
+            if state.ended is None:
+                self._begin(state, is_new=False)
 
     async def take(self, records: Sequence[Received]) -> None:
         """Have tasks wait that came behind all others; copies of what is here are dropped.
@@ -170,7 +171,8 @@ class BulkPartition:
         found = await self._read_log(place.offset + 1)
         self._waiting.remove([one for one in self._waiting if any(state.has(one.member.offset) for state in found)])
         for state in found:
-            self._begin(state, is_new=state.submission.submission_id == submission.submission_id)
+            if state.ended is None:
+                self._begin(state, is_new=state.submission.submission_id == submission.submission_id)
 
     def _submission(self, waiters: Sequence[Waiter]) -> Submission:
         first, settings, now = waiters[0], self._engine.settings, self._engine.clock()
@@ -198,13 +200,13 @@ class BulkPartition:
         one.task.result()
 
     async def _read_log(self, until_offset: int | None = None) -> list[SubmissionState]:
-        """Read on; return the submissions that count and have not ended, of those that were not known."""
+        """Read on; return the submissions that count, of those that were not known."""
         tp = TopicPartition(SUBMISSIONS.full_name(self._engine.settings.kafka.prefix), self._tp.partition)
         known = {state.submission.submission_id for state in self._log.states()}
         async for record in self._reader.read(tp, since_offset=self._log_end, until_offset=until_offset):
             self._log.note(record)
             self._log_end = record.offset + 1
-        return [state for state in self._log.open() if state.submission.submission_id not in known]
+        return [state for state in self._log.states() if state.submission.submission_id not in known]
 
 
 def _id_in(partition: int, partitions: int) -> str:

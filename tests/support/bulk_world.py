@@ -9,7 +9,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from aiokafka import TopicPartition
-from support.in_memory import BASE, BASE_MS, SETTINGS, USAGE, Bench, Clock, Log, home_of, new_bench, new_request, new_task
+from support.in_memory import (
+    BASE,
+    BASE_MS,
+    SETTINGS,
+    USAGE,
+    Bench,
+    Clock,
+    Log,
+    home_of,
+    new_bench,
+    new_request,
+    new_task,
+)
 
 from streams.bulk.partition import BulkPartition
 from streams.config.settings import Settings

@@ -119,7 +119,9 @@ def test_whoever_writes_when_a_task_is_in_one_submission_at_most(history, at):
     for record in history:
         if isinstance(record, Submission):
             assert any(log.has(HOME, member.offset) for member in record.members)
-    assert at in counted or not any(isinstance(r, Submission) and [m.offset for m in r.members] == [at] for r in history)
+    assert at in counted or not any(
+        isinstance(r, Submission) and [m.offset for m in r.members] == [at] for r in history
+    )
 
 
 @given(histories(), st.data())

@@ -15,7 +15,9 @@ from topics.tasks import Attempt
 NO_LIMIT = 10**9
 
 
-def waiter(offset: int, *, hours: float = 20, size: int = 10, since: float = 0, model: str = "a", stage: str = "infer:1"):
+def waiter(
+    offset: int, *, hours: float = 20, size: int = 10, since: float = 0, model: str = "a", stage: str = "infer:1"
+):
     member = Member(offset=offset, request_id=f"r{offset}", n=0, asked_ms=BASE_MS)
     return Waiter(member, stage, "fast", model, size, BASE + timedelta(hours=hours), since)
 
@@ -71,7 +73,12 @@ def test_no_more_bytes_leave_than_may_be_but_one_task_always_does():
 
 def test_stages_models_and_orders_of_time_leave_apart():
     tasks = waiting(
-        waiter(0), waiter(1, model="b"), waiter(2), waiter(3, stage="infer:2"), waiter(4, hours=1.9), waiter(5, hours=1.1)
+        waiter(0),
+        waiter(1, model="b"),
+        waiter(2),
+        waiter(3, stage="infer:2"),
+        waiter(4, hours=1.9),
+        waiter(5, hours=1.1),
     )
     assert due(tasks, 30) == [[0, 2], [1], [3], [4, 5]]
 
