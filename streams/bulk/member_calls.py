@@ -19,8 +19,8 @@ from streams.providers.base import ChatCall, ChatReply, ErrorKind, ProviderError
 from streams.providers.batches import LineEnd
 from streams.runtime.engine import Engine
 from topics.base import from_millis
-from topics.bulk import BulkTask, Submission
-from topics.journal import CallEnded, CallStarted, Purpose
+from topics.bulk import BulkTask, Member, Submission
+from topics.journal import CallEnded, CallStarted, Purpose, attempt_id
 from topics.registry import CALLS
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,22 @@ class MemberCalls:
         self._engine = engine
         self._submission = submission
 
+    async def catch_up(self, partition: int) -> None:
+        """Return when all is known that the journal holds of the calls at this moment, however old their requests are.
+
+        Args:
+            partition: Of their tasks, which is also the journal's.
+        """
+        submission, attempts = self._submission, self._engine.attempts
+        oldest = min(submission.members, key=lambda member: member.asked_ms)
+        attempt = attempt_id(oldest.request_id, oldest.revision, submission.stage, oldest.n)
+        await attempts.cover(AttemptRef(partition, attempt, oldest.asked_ms))
+        await attempts.catch_up([partition])
+
+    def custom_id(self, member: Member) -> str:
+        """Name a call in the batch as no call of another batch is named: a provider may know a batch by that alone."""
+        return f"{self._submission.submission_id}-{member.offset}"
+
     def has_begun(self, one: MemberTask) -> bool:
         """Whether the journal says that the call was about to leave."""
         return self._engine.attempts.first_start(ref_of(one)) is not None
@@ -50,6 +66,10 @@ class MemberCalls:
     def has_ended(self, one: MemberTask) -> bool:
         """Whether the journal says how the call came out."""
         return self._engine.attempts.has_ended(ref_of(one))
+
+    def is_open(self, one: MemberTask) -> bool:
+        """Whether the journal says that the call was about to leave, and not how it came out."""
+        return self.has_begun(one) and not self.has_ended(one)
 
     async def hold(self, one: MemberTask) -> None:
         """Have room for a call in its budgets until it has ended.

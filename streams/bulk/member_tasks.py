@@ -36,11 +36,6 @@ class MemberTask:
         return self.bulk.task
 
     @property
-    def custom_id(self) -> str:
-        """The name of its call in the submission's batch."""
-        return str(self.member.offset)
-
-    @property
     def trace(self) -> bytes | None:
         """The `traceparent` of its record."""
         return trace_of(self.received.headers)

@@ -97,7 +97,7 @@ class ProviderBatches(Protocol):
 
         Args:
             name: That it was submitted under.
-            custom_ids: Of its calls, all of them.
+            custom_ids: Of its calls, all of them; no call of another batch has one of these.
             since: It was not submitted before that.
 
         Raises:
