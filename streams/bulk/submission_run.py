@@ -30,6 +30,8 @@ from topics.registry import SUBMISSIONS
 log = logging.getLogger(__name__)
 
 _NOT_FOUND: Final = 404
+_LOOKS_AT_THE_END: Final = 10
+"""How often a provider is asked at least between the calling off of a batch and its first deadline."""
 _NOBODY: Final = "nobody waits for it any more"
 
 Confirm = Callable[[], Awaitable[None]]
@@ -265,7 +267,7 @@ class SubmissionRun:
 
     def _pause_s(self) -> float:
         left_s = (self._submission.gives_up_at - self._engine.clock()).total_seconds()
-        return min(self._settings.poll_s, left_s) if left_s > 0 else self._settings.poll_s
+        return min(self._settings.poll_s, left_s if left_s > 0 else self._settings.reserve_s / _LOOKS_AT_THE_END)
 
     @property
     def _is_overdue(self) -> bool:
