@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -104,7 +104,7 @@ class Sleepers:
 class Writer:
     """Puts records on the log until its process dies: right before one of them, or right behind it."""
 
-    def __init__(self, log: Log, max_bytes: int | None = None) -> None:
+    def __init__(self, log: Log, max_bytes: Mapping[type[Record], int]) -> None:
         self._log = log
         self._max_bytes = max_bytes
         self.left: int | None = None
@@ -112,7 +112,8 @@ class Writer:
 
     def check_sizes(self, outputs: Sequence[Output], *, trace: bytes | None = None) -> None:
         for output in outputs:
-            if self._max_bytes is not None and (size := len(encode(output.record).value)) > self._max_bytes:
+            most = self._max_bytes.get(type(output.record))
+            if most is not None and (size := len(encode(output.record).value)) > most:
                 raise RecordTooLargeError(f"the record for {output.topic.name} has {size} bytes", output.record)
 
     async def publish(self, outputs: Sequence[Output], *, trace: bytes | None = None) -> list[Delivered]:
@@ -263,14 +264,20 @@ class Process:
 class BulkWorld:
     """One partition of bulk tasks, the provider `fast` that takes batches, and the process that serves it."""
 
-    def __init__(self, settings: dict[str, Any] | None = None, *, max_bytes: int | None = None, **bulk: Any) -> None:
+    def __init__(
+        self,
+        settings: dict[str, Any] | None = None,
+        *,
+        max_bytes: Mapping[type[Record], int] | None = None,
+        **bulk: Any,
+    ) -> None:
         loaded = Settings(**{**BULK_SETTINGS, "bulk": {"wait_s": 0, "poll_s": 600, **bulk}, **(settings or {})})
         self.bench: Bench = new_bench(loaded)
         self.clock, self.log = self.bench.clock, self.bench.log
         self.batches = FakeBatches(self.clock)
         self.bench.providers["fast"].batches = self.batches
         self.sleepers = Sleepers(self.clock)
-        self.max_bytes = max_bytes
+        self.max_bytes = max_bytes or {}
         self.committed = 0
         self.process: Process
 
