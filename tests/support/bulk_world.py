@@ -33,7 +33,7 @@ from streams.runtime.stage import Received
 from topics.base import Record
 from topics.bulk import BulkTask, Submission, SubmissionEnded
 from topics.codec import encode
-from topics.journal import CallEnded, CallStarted
+from topics.journal import CallEnded, CallStarted, Purpose, attempt_id
 from topics.registry import BULK, CALLS, SETTLED
 from topics.results import Cancelled
 from topics.tasks import TierTask
@@ -67,6 +67,26 @@ def bulk_task(request_id: str = "r1", *, hours: float = 24.0, asked_ms: int = BA
     task = new_task(request, **{"deadline": BASE + timedelta(hours=hours)} | fields)
     task = task.model_copy(update={"source": task.source.model_copy(update={"timestamp_ms": asked_ms})})
     return BulkTask(task=task, stage=f"infer:{task.tier}", provider="fast", model="a")
+
+
+def call_started(request_id: str, **fields: Any) -> CallStarted:
+    """Return the start of the first call of a bulk task, as somebody else has made it."""
+    made = {
+        "call_id": attempt_id(request_id, 0, "somebody", 0),
+        "attempt_id": attempt_id(request_id, 0, "infer:1", 0),
+        "request_id": request_id,
+        "revision": 0,
+        "stage": "infer:1",
+        "n": 0,
+        "purpose": Purpose.INFER,
+        "tier": 1,
+        "provider": "fast",
+        "model": "a",
+        "started_at": BASE,
+        "asked_ms": BASE_MS,
+        "deadline": BASE + timedelta(hours=24),
+    }
+    return CallStarted(**made | fields)
 
 
 async def come_to_rest() -> None:

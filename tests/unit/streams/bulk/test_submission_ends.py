@@ -8,7 +8,16 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from support.bulk_world import HOUR, MALFORMED, UNREADABLE, BulkWorld, bulk_task, come_to_rest, request_ids
+from support.bulk_world import (
+    HOUR,
+    MALFORMED,
+    UNREADABLE,
+    BulkWorld,
+    bulk_task,
+    call_started,
+    come_to_rest,
+    request_ids,
+)
 from support.in_memory import BASE, BASE_MS, CALL_COST, USAGE, provider_error
 
 from streams.kafka.publisher import DeliveryError, Output
@@ -17,7 +26,7 @@ from streams.providers.batches import LineEnd
 from topics.budgets import Reservation, Spending
 from topics.dead_letters import DeadLetter
 from topics.events import DROPPED, Hops
-from topics.journal import CallEnded, CallStarted, Purpose, attempt_id
+from topics.journal import CallEnded, Purpose, attempt_id
 from topics.registry import CALLS
 from topics.results import Outcome, Settled
 from topics.tasks import TierTask, Waited
@@ -368,14 +377,14 @@ class TestOtherCalls:
 
     async def test_a_call_that_has_ended_is_not_made_again(self):
         world = await new(bulk_task(R1), bulk_task(R2))
-        ended = world.log.append(Output(CALLS, started(R1).end(ended_at=BASE, content="an earlier answer")))
+        ended = world.log.append(Output(CALLS, call_started(R1).end(ended_at=BASE, content="an earlier answer")))
         await world.serve(2 * HOUR)
         assert {task.request.request_id: task.waited.ended_at for task in world.returned}[R1] == ended.offset
         assert [call.request_id for call in world.started] == [R2]
 
     async def test_a_call_that_is_under_way_elsewhere_is_left_to_its_tier(self):
         world = await new(bulk_task(R1), bulk_task(R2))
-        world.log.append(Output(CALLS, started(R1)))
+        world.log.append(Output(CALLS, call_started(R1)))
         await world.serve(2 * HOUR)
         [first, second] = world.returned
         assert (first.request.request_id, first.waited) == (R1, Waited(tier=1))
@@ -383,25 +392,6 @@ class TestOtherCalls:
         assert second.request.request_id == R2
         # Its end is for who makes it to journal.
         assert [call.request_id for call in world.ended] == [R2]
-
-
-def started(name: str) -> CallStarted:
-    """The first call of a request at its tier, made by somebody else."""
-    return CallStarted(
-        call_id=attempt_id(name, 0, "somebody", 0),
-        attempt_id=attempt_id(name, 0, "infer:1", 0),
-        request_id=name,
-        revision=0,
-        stage="infer:1",
-        n=0,
-        purpose=Purpose.INFER,
-        tier=1,
-        provider="fast",
-        model="a",
-        started_at=BASE,
-        asked_ms=BASE_MS,
-        deadline=BASE + timedelta(hours=24),
-    )
 
 
 class TestBudgets:
@@ -429,9 +419,9 @@ class TestBudgets:
 
     async def test_what_there_is_no_room_for_goes_back(self):
         most_usd = Decimal("0.006")  # room for one call of at most 1024 tokens
-        world = await new(bulk_task(R1), bulk_task(R2), settings=self.settings(str(most_usd)))
+        impatient = {"attempts": {"patience_s": 0}}
+        world = await new(bulk_task(R1), bulk_task(R2), settings=self.settings(str(most_usd)) | impatient)
         await come_to_rest()
-        world.bench.settings.attempts.__dict__["patience_s"] = 0.0
         await world.look()
         assert [task.request.request_id for task in world.returned] == [R2]
         assert [call.request_id for call in world.started] == [R1]
