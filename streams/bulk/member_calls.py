@@ -10,7 +10,7 @@ from streams.bulk.member_tasks import MemberTask
 from streams.calls.attempt_log import AttemptRef
 from streams.calls.model_caller import CallResult, call_error, crash_of
 from streams.calls.model_words import encodable_reply
-from streams.calls.paid_calls import answer_of, attempt_ref
+from streams.calls.paid_calls import answer_of
 from streams.config.settings import Settings
 from streams.config.settings_sections import ModelSettings
 from streams.fallback.escalated_prompt import prompt_of
@@ -19,8 +19,8 @@ from streams.providers.base import ChatCall, ChatReply, ErrorKind, ProviderError
 from streams.providers.batches import LineEnd
 from streams.runtime.engine import Engine
 from topics.base import from_millis
-from topics.bulk import BulkTask, Submission
-from topics.journal import CallEnded, CallStarted, Purpose
+from topics.bulk import BulkTask, Member, Submission
+from topics.journal import CallEnded, CallStarted, Purpose, attempt_id
 from topics.registry import CALLS
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,18 @@ class MemberCalls:
     def __init__(self, engine: Engine, submission: Submission) -> None:
         self._engine = engine
         self._submission = submission
+
+    async def know(self, partition: int) -> bool:
+        """Have all known that the journal says of the calls; return whether any of them was about to leave.
+
+        Args:
+            partition: Of the journal.
+        """
+        attempts, stage = self._engine.attempts, self._submission.stage
+        refs = [member_ref(member, stage, partition) for member in self._submission.members]
+        await attempts.cover(min(refs, key=lambda ref: ref.asked_ms))
+        await attempts.catch_up([partition])
+        return any(attempts.first_start(ref) is not None for ref in refs)
 
     def has_begun(self, one: MemberTask) -> bool:
         """Whether the journal says that the call was about to leave."""
@@ -180,8 +192,19 @@ class MemberCalls:
 
 
 def ref_of(one: MemberTask) -> AttemptRef:
-    """Name the attempt that a call is."""
-    return attempt_ref(one.task, one.bulk.stage, one.member.n, one.received.partition)
+    """Name the attempt that the call of a task is."""
+    return member_ref(one.member, one.bulk.stage, one.received.partition)
+
+
+def member_ref(member: Member, stage: str, partition: int) -> AttemptRef:
+    """Name the attempt that a call is.
+
+    Args:
+        member: Of a submission.
+        stage: Whose call it is.
+        partition: Of the submission, and so of the journal.
+    """
+    return AttemptRef(partition, attempt_id(member.request_id, member.revision, stage, member.n), member.asked_ms)
 
 
 def model_of(bulk: BulkTask, settings: Settings) -> ModelSettings:

@@ -85,12 +85,18 @@ class SubmissionRun:
             DeliveryError: The broker did not take a record.
             aiokafka.errors.KafkaError: The broker can't be reached, or refuses.
         """
-        await self._engine.settled.cover(self._tp.partition, min(member.asked_ms for member in self.members))
+        oldest_ms = min(member.asked_ms for member in self.members)
+        await self._engine.settled.cover(self._tp.partition, oldest_ms)
+        has_begun = await self._calls.know(self._tp.partition)
         provider = self._submission.provider
         if self._engine.caller.batches_of(provider) is None:
             await self._give_up(f"{provider} has no batches any more, by the settings")
             return
-        batch_id = self._state.submitted.batch_id if self._state.submitted is not None else await self._submit()
+        submitted = self._state.submitted
+        if submitted is not None:
+            batch_id: str | None = submitted.batch_id
+        else:
+            batch_id = await self._submit(may_have_left=has_begun and not self._is_new)
         if batch_id is None:
             return
         progress = await self._until_ended(batch_id)
@@ -119,9 +125,13 @@ class SubmissionRun:
             await asyncio.wait([self._submitting], timeout=self._engine.settings.delivery.drain_timeout_s)
             self._submitting.cancel()
 
-    async def _submit(self) -> str | None:
-        """Have the provider take the batch; return its id, None where it took none and the tasks have gone back."""
-        if not self._is_new and (found := await self._look_up()) is not None:
+    async def _submit(self, *, may_have_left: bool) -> str | None:
+        """Have the provider take the batch; return its id, None where it took none and the tasks have gone back.
+
+        Args:
+            may_have_left: Whether somebody else may have submitted it: what is not in the journal has not left.
+        """
+        if may_have_left and (found := await self._look_up()) is not None:
             return found
         lines = await self._lines()
         if not lines:
@@ -183,7 +193,6 @@ class SubmissionRun:
         Tasks whose call is not to be made go back before anything is submitted.
         """
         lines: list[bytes] = []
-        await self._engine.attempts.catch_up([self._tp.partition])
         async with self._tasks(self.members) as tasks:
             async for some in tasks:
                 leaving: list[MemberTask] = []
@@ -202,7 +211,7 @@ class SubmissionRun:
             return "its call has ended"
         if self._is_new and self._calls.has_begun(one):
             return "its call is under way elsewhere"
-        if self._returns.is_over(one.task):
+        if self._returns.is_over(one.task) or await self._returns.has_result(one):
             return _NOBODY
         try:
             await self._calls.hold(one)

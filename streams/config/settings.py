@@ -47,6 +47,7 @@ from streams.config.settings_sections import (
 )
 from streams.config.settings_serve import ServeSettings
 from streams.config.settings_stack import StackSettings
+from topics.bulk import MEMBER_BYTES
 from topics.requests import DataClass
 
 CONFIG_FILE = "tierstream.toml"
@@ -143,6 +144,9 @@ class Settings(BaseSettings):
                 yield "tiers", f"tiers[{tier.name}].batching.provider: none of its models is at a provider with batches"
         if self.bulk.reserve_s >= self.bulk.least_s:
             yield "bulk.reserve_s", f"bulk.reserve_s must be below bulk.least_s, {self.bulk.least_s:g}"
+        needed = self.bulk.max_size * MEMBER_BYTES
+        if waiting and needed > self.kafka.record_max_bytes:
+            yield "bulk.max_size", f"bulk.max_size {self.bulk.max_size} needs kafka.record_max_bytes of {needed}"
         if waiting and self.deadlines.bulk < self.bulk.least_s:
             yield "bulk.least_s", f"bulk.least_s {self.bulk.least_s:g} is above deadlines.bulk, {self.deadlines.bulk:g}"
 

@@ -3,7 +3,14 @@
 import asyncio
 
 import pytest
-from support.bulk_requests import batch_calls, bulk_requests, config, submissions
+from support.bulk_requests import (
+    assert_submitted_once,
+    batch_calls,
+    bulk_requests,
+    config,
+    made_at_provider,
+    submissions,
+)
 
 from streams.calls.pricing import PriceBook
 from streams.kafka.publisher import Output, Publisher
@@ -51,7 +58,7 @@ async def test_nothing_is_submitted_twice_though_workers_die_as_soon_as_a_provid
     asked = [one for tier in (1, 2, 3) for one in bulk_requests(40, tier=tier)]
     sending = asyncio.create_task(deployment.send(asked))
     for kills in range(1, 7):
-        await made(simulator, kills)
+        await made_at_provider(simulator, kills)
         deployment.unwatch(worker).kill()
         worker = await deployment.start_worker()
     await sending
@@ -62,23 +69,6 @@ async def test_nothing_is_submitted_twice_though_workers_die_as_soon_as_a_provid
     assert calls.keys() == results.keys()
     await assert_submitted_once(deployment, simulator)
     (await deployment.journal()).assert_paid_once({call["call_id"] for call in simulator.calls})
-
-
-async def made(simulator, total):
-    """Wait until the providers have that many batches."""
-    while len(simulator.batches) < total:  # noqa: ASYNC110 - the moment counts, and nothing tells of it
-        await asyncio.sleep(0.001)
-
-
-async def assert_submitted_once(deployment, simulator):
-    """Each submission has reached its provider once at most, and what the provider has was written down."""
-    planned, submitted, ended = await submissions(deployment)
-    at_provider = [batch["id"] for batch in simulator.batches]
-    told = {}
-    for one in submitted:
-        assert told.setdefault(one.submission_id, one.batch_id) == one.batch_id
-    assert sorted(told.values()) == sorted(at_provider)
-    assert {one.submission_id for one in ended} == {one.submission_id for one in planned}
 
 
 async def test_a_submission_whose_answer_was_lost_is_looked_up(deployment, simulator):
@@ -129,7 +119,7 @@ async def test_cancelled_requests_do_not_wait_for_their_batch(deployment, simula
     await deployment.start_worker()
     asked = bulk_requests(12)
     await deployment.send(asked)
-    await made(simulator, 1)
+    await made_at_provider(simulator, 1)
     async with Publisher(deployment.kafka) as publisher:
         await publisher.publish([Output(FEEDBACK, Cancellation(request_id=one.request_id)) for one in asked])
     results = await deployment.settled([one.request_id for one in asked])
@@ -143,7 +133,7 @@ async def test_copies_of_a_request_that_waits_are_answered_with_it(deployment, s
     await deployment.start_worker()
     asked = bulk_requests(6)
     await deployment.send(asked)
-    await made(simulator, 1)
+    await made_at_provider(simulator, 1)
     await deployment.send(asked)
     results = await deployment.settled([one.request_id for one in asked])
 
