@@ -104,6 +104,16 @@ async def test_a_batch_that_is_called_off_at_once_has_no_answer(sim: RunningSimu
         assert seen.cancelling_at <= seen.cancelled_at
 
 
+async def test_a_batch_can_be_held_until_a_test_has_it_finished(sim: RunningSimulator, batches: Batches) -> None:
+    sim.set_behaviour(batch_s=LONG)
+    made = await batches.submit(questions("ab"))
+    assert sim.batches[0]["status"] == "validating"
+    sim.finish_batches()
+    (batch,) = await sim.ended_batches(1)
+    assert batch["status"] == "completed"
+    assert (await batches.results(made.id))["a"].text == "Answer a"
+
+
 async def test_what_has_ended_is_not_called_off(sim: RunningSimulator, batches: Batches) -> None:
     made = await batches.submit(questions("a"))
     await sim.ended_batches(1)
@@ -249,8 +259,14 @@ async def test_a_key_is_needed(sim: RunningSimulator, path: str) -> None:
 async def test_made_batches_are_told_over_http(sim: RunningSimulator, batches: Batches) -> None:
     await batches.submit(questions("a"))
     await sim.ended_batches(1)
-    async with aiohttp.ClientSession() as http, http.get(f"{sim.url}/batches") as response:
-        assert await response.json() == {"batches": sim.batches}
+    sim.set_behaviour(batch_s=LONG)
+    await batches.submit(questions("b"))
+    async with aiohttp.ClientSession() as http:
+        async with http.get(f"{sim.url}/batches") as response:
+            assert await response.json() == {"batches": sim.batches}
+        async with http.post(f"{sim.url}/batches/finish") as response:
+            assert [batch["id"] for batch in (await response.json())["batches"]] == (await batches.newest())[::-1]
+    assert [batch["status"] for batch in await sim.ended_batches(2)] == ["completed", "completed"]
 
 
 async def test_faults_of_batches_repeat_with_the_seed_and_leave_those_of_calls_alone() -> None:

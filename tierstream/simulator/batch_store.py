@@ -60,6 +60,11 @@ class BatchStore:
         """Have a batch no longer be found."""
         self._found.pop(batch_id, None)
 
+    def hurry(self) -> None:
+        """Have all batches end at once."""
+        for batch in self._found.values():
+            batch.hurry()
+
     async def ended_reach(self, total: int) -> None:
         """Wait until that many batches have ended."""
         while self._ends < total:
