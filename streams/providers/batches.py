@@ -4,7 +4,7 @@ A batch must be submitted once: it is billed each time. So whoever submits gives
 knows whether it arrived, it is looked for by that name. Nothing here is repeated by itself but reading.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, Self
@@ -74,7 +74,7 @@ class ProviderBatches(Protocol):
         """Write a call as a line of a batch, without the line break.
 
         Args:
-            custom_id: Names the call in the batch: 1 to 64 of `A-Za-z0-9_-`.
+            custom_id: Names the call, and no other one of any batch: 1 to 64 of `A-Za-z0-9_-`.
             call: Its body is that which `Provider.complete` would send.
 
         Raises:
@@ -97,7 +97,7 @@ class ProviderBatches(Protocol):
 
         Args:
             name: That it was submitted under.
-            custom_ids: Of its calls, all of them.
+            custom_ids: Of all calls that it may have; no other batch has any of them.
             since: It was not submitted before that.
 
         Raises:
@@ -111,7 +111,7 @@ class ProviderBatches(Protocol):
     async def cancel(self, batch_id: str) -> None:
         """Call a batch off; what is done by then stays, and it ends soon. One that has ended stays as it is."""
 
-    def line_ends(self, batch_id: str) -> AsyncIterator[LineEnd]:
+    def line_ends(self, batch_id: str) -> AsyncGenerator[LineEnd, None]:
         """Yield how the calls of a batch that has ended came out, in any order; of some there may be nothing."""
 
     def read(self, call: ChatCall, body: bytes) -> ChatReply:
