@@ -436,7 +436,7 @@ async def test_lines_out_of_form(protocol, vendor, batches, caplog):
         b"[" * 100_000,
         b'"SECRET"',
         b'{"custom_id": 1}',
-        b'{"custom_id": "SECRET", "response": {"status_code": 200}, "result": {"type": "succeeded"}}',
+        b'{"custom_id": "SECRET", "response": {"status_code": 200, "body": 1}, "result": {"type": "succeeded"}}',
         b'{"custom_id": "SECRET", "response": null, "result": {"type": "unheard of"}}',
         b"\xff",
         b"",
