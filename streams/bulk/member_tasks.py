@@ -36,14 +36,14 @@ class MemberTask:
         return self.bulk.task
 
     @property
-    def custom_id(self) -> str:
-        """The name of its call in the submission's batch."""
-        return str(self.member.offset)
-
-    @property
     def trace(self) -> bytes | None:
         """The `traceparent` of its record."""
         return trace_of(self.received.headers)
+
+
+def custom_id(submission_id: str, member: Member) -> str:
+    """Name a call in a batch so that no other batch has one of that name: offsets repeat over partitions."""
+    return f"{submission_id}-{member.offset}"
 
 
 async def member_tasks(

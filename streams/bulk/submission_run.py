@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 
 from streams.budgets.budgets import BudgetRefusedError
 from streams.bulk.member_calls import MemberCalls
-from streams.bulk.member_tasks import MemberTask, member_tasks
+from streams.bulk.member_tasks import MemberTask, custom_id, member_tasks
 from streams.bulk.returns import Returns
 from streams.bulk.submission_log import SubmissionState
 from streams.kafka.publisher import Output
@@ -170,7 +170,7 @@ class SubmissionRun:
         What is on the wire of a process that died arrives within a moment or never.
         """
         certain_from = self._engine.clock() + timedelta(seconds=self._settings.doubt_s)
-        custom_ids = [str(member.offset) for member in self.members]
+        custom_ids = list(map(self._name_of, self.members))
         while True:
             looked_at, pause_s = self._engine.clock(), self._settings.poll_s
             try:
@@ -222,9 +222,9 @@ class SubmissionRun:
     async def _line(self, one: MemberTask) -> bytes | None:
         """Write the line of a call; one that can't be expressed has ended with that."""
         try:
-            return await self._batches.write_line(one.custom_id, self._calls.chat_call(one))
+            return await self._batches.write_line(self._name_of(one.member), self._calls.chat_call(one))
         except ProviderError as error:
-            await self._calls.end([(one, LineEnd(one.custom_id, None, error))], self._batches.read, None)
+            await self._calls.end([(one, LineEnd(self._name_of(one.member), None, error))], self._batches.read, None)
             await self._returns.send([one], str(error))
             return None
 
@@ -277,7 +277,7 @@ class SubmissionRun:
         gone = ProviderError(ErrorKind.BATCH_ENDED, f"{self._submission.provider} says nothing of it")
 
         def end_of(one: MemberTask) -> LineEnd:
-            return ends.get(one.custom_id) or LineEnd(one.custom_id, None, gone)
+            return ends.get(self._name_of(one.member)) or LineEnd(self._name_of(one.member), None, gone)
 
         await self._go_on(end_of, batch_id)
         answered = sum(end.body is not None for end in ends.values())
@@ -297,7 +297,7 @@ class SubmissionRun:
     async def _give_back(self, why: str, batch_id: str | None = None) -> None:
         """Send all tasks back, for the provider took none of them."""
         error = ProviderError(ErrorKind.BATCH_ENDED, why)
-        await self._go_on(lambda one: LineEnd(one.custom_id, None, error), batch_id)
+        await self._go_on(lambda one: LineEnd(self._name_of(one.member), None, error), batch_id)
         await self._end("refused", 0, why)
 
     async def _give_up(self, why: str) -> None:
@@ -330,6 +330,9 @@ class SubmissionRun:
         await self._engine.publisher.publish([Output(SUBMISSIONS, record)])
         self._state.ended = record
         log.info("%s has ended: %s, %d answers", record.submission_id, status, answered)
+
+    def _name_of(self, member: Member) -> str:
+        return custom_id(self._submission.submission_id, member)
 
     def _tasks(self, members: Sequence[Member]) -> _Tasks:
         return aclosing(member_tasks(self._reader, self._tp, members))
