@@ -8,6 +8,7 @@ import json
 from typing import Any, ClassVar, Final
 
 from streams.config.model_catalogue import KnownModel
+from streams.providers.anthropic_batches import AnthropicBatches
 from streams.providers.anthropic_messages import AnthropicMessage
 from streams.providers.anthropic_requests import write_system, write_tool, write_tool_choice, write_turns
 from streams.providers.base import ChatCall
@@ -31,13 +32,14 @@ class AnthropicProvider(SdkProvider):
     vendor_url: ClassVar = "https://api.anthropic.com"
     path: ClassVar = "/v1/messages"
     arriving: ClassVar = AnthropicMessage
+    batches_type: ClassVar = AnthropicBatches
 
     def load_sdk(self) -> Sdk:
         """Import the SDK."""
         import httpx2  # noqa: PLC0415
-        from anthropic import AsyncAnthropic, DefaultAioHttpClient  # noqa: PLC0415
+        from anthropic import APIStatusError, AsyncAnthropic, DefaultAioHttpClient  # noqa: PLC0415
 
-        return Sdk(AsyncAnthropic, DefaultAioHttpClient, httpx2)
+        return Sdk(AsyncAnthropic, DefaultAioHttpClient, httpx2, APIStatusError)
 
     def request_body(self, call: ChatCall) -> dict[str, Any]:
         """Write a message request.

@@ -7,13 +7,24 @@ knows whether it arrived, it is looked for by that name. Nothing here is repeate
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, Self
 
 from streams.providers.base import ChatCall, ChatReply, ErrorKind, ProviderError
 
 
 class UndecidedError(Exception):
     """Whether a batch was submitted can't be told yet; the message says what has to end first."""
+
+
+class NotSubmittedError(ProviderError):
+    """A submission failed before the request that makes the batch."""
+
+    @classmethod
+    def because_of(cls, error: ProviderError) -> Self:
+        """Say it of an error of what has to be there first."""
+        return cls(
+            error.kind, str(error), status=error.status, retry_after_ms=error.retry_after_ms, limits=error.limits
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,4 +127,6 @@ _CLIENT_ERRORS = range(400, 500)
 
 def may_have_arrived(error: ProviderError) -> bool:
     """Whether a batch may have been taken although its submission failed: the answer was lost, or was of no use."""
+    if isinstance(error, NotSubmittedError):
+        return False
     return error.status not in _CLIENT_ERRORS and error.kind is not ErrorKind.CONNECTION

@@ -2,13 +2,14 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import aiohttp
+from pydantic import ValidationError
 
 from streams.providers.base import ErrorKind, ProviderError
 from streams.providers.limits import read_limits
@@ -52,6 +53,8 @@ _BY_CODE: Final = {
     "rate_limit_exceeded": ErrorKind.RATE_LIMITED,
     "capacity_exceeded": ErrorKind.OVERLOADED,
     "overloaded_error": ErrorKind.OVERLOADED,
+    "batch_cancelled": ErrorKind.BATCH_ENDED,
+    "batch_expired": ErrorKind.BATCH_ENDED,
     "json_validate_failed": ErrorKind.MALFORMED,
     "tool_use_failed": ErrorKind.MALFORMED,
 }
@@ -141,6 +144,35 @@ def event_error(provider: str, error: object) -> ProviderError:
     return ProviderError(_kind_of(status, detail), f"{provider} ended the stream with an error{_hints(detail)}")
 
 
+def line_error(provider: str, error: object) -> ProviderError:
+    """Describe an error that stands in the results of a batch, in the place of a call's answer.
+
+    Args:
+        provider: Its name, for the message.
+        error: What the line has under `error`.
+    """
+    detail = _as_detail(error)
+    return ProviderError(_kind_of(None, detail), f"{provider} has no answer to a call of a batch{_hints(detail)}")
+
+
+def named(errors: Iterable[object]) -> str:
+    """List what errors are called; empty where none has a name."""
+    codes = (code for error in errors for code in _codes(_as_detail(error))[:1] if _CODE.fullmatch(code))
+    return ", ".join(dict.fromkeys(codes))
+
+
+def malformed_error(provider: str, problem: ValidationError | str) -> ProviderError:
+    """Describe a response whose status is good and whose content is not.
+
+    Args:
+        provider: Its name, for the message.
+        problem: What is wrong with it, without content.
+    """
+    detail = problem if isinstance(problem, str) else _place_and_rule(problem)
+    message = f"{provider} sent a response that is not in the protocol's form: {detail}"
+    return ProviderError(ErrorKind.MALFORMED, message)
+
+
 def transport_error(provider: str, error: BaseException) -> ProviderError:
     """Describe a call that ended without a response.
 
@@ -170,6 +202,12 @@ def retry_after_ms(headers: Mapping[str, str], now: datetime) -> int | None:
     # A date in the zone "-0000" is parsed without one; it is in UTC too.
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0, _round_up(Decimal(str((aware - now).total_seconds())) * 1000))
+
+
+def _place_and_rule(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def _round_up(value: Decimal) -> int:

@@ -9,6 +9,7 @@ from streams.config.model_catalogue import KnownModel
 from streams.providers.base import ChatCall
 from streams.providers.chat_completions import ChatCompletion
 from streams.providers.chat_requests import Dialect, write_request
+from streams.providers.openai_batches import GroqBatches
 from streams.providers.reasoning import effort
 from streams.providers.sdk_provider import SdkProvider
 from streams.providers.vendor_sdk import Sdk
@@ -28,13 +29,15 @@ class GroqProvider(SdkProvider):
     vendor_url: ClassVar = "https://api.groq.com"
     path: ClassVar = "/openai/v1/chat/completions"
     arriving: ClassVar = ChatCompletion
+    batches_type: ClassVar = GroqBatches
 
     def load_sdk(self) -> Sdk:
         """Import the SDK."""
+        # The resources too, or its client would import them on the event loop.
+        import groq.resources  # noqa: PLC0415
         import httpx  # noqa: PLC0415
-        from groq import AsyncGroq, DefaultAioHttpClient  # noqa: PLC0415
 
-        return Sdk(AsyncGroq, DefaultAioHttpClient, httpx)
+        return Sdk(groq.AsyncGroq, groq.DefaultAioHttpClient, httpx, groq.APIStatusError)
 
     def request_body(self, call: ChatCall) -> dict[str, Any]:
         """Write a chat completion request; logprobs are supported by none of its models."""

@@ -9,7 +9,9 @@ from typing import Any, ClassVar, Final
 from streams.providers.base import ChatCall
 from streams.providers.chat_completions import ChatCompletion
 from streams.providers.chat_requests import Dialect, write_request
+from streams.providers.openai_batches import OpenAIBatches
 from streams.providers.reasoning import effort
+from streams.providers.sdk_batches import SdkBatches
 from streams.providers.sdk_provider import SdkProvider
 from streams.providers.vendor_sdk import Sdk
 
@@ -28,13 +30,16 @@ class OpenAIProvider(SdkProvider):
     path: ClassVar = "/chat/completions"
     arriving: ClassVar = ChatCompletion
     stream_fields: ClassVar = {"stream_options": {"include_usage": True}}
+    batches_type: ClassVar[type[SdkBatches] | None] = OpenAIBatches
 
     def load_sdk(self) -> Sdk:
         """Import the SDK."""
         import httpx2  # noqa: PLC0415
-        from openai import AsyncOpenAI, DefaultAioHttpClient  # noqa: PLC0415
 
-        return Sdk(AsyncOpenAI, DefaultAioHttpClient, httpx2)
+        # Its client would import the resources when they are first looked at: on the event loop.
+        import openai.resources  # noqa: PLC0415
+
+        return Sdk(openai.AsyncOpenAI, openai.DefaultAioHttpClient, httpx2, openai.APIStatusError)
 
     def request_body(self, call: ChatCall) -> dict[str, Any]:
         """Write a chat completion request.

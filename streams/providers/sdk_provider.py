@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, cast
 
 import aiohttp
 from pydantic import ValidationError
@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from streams.providers.arriving_answer import ArrivingAnswer, EventError
 from streams.providers.base import ChatCall, ChatReply, ErrorKind, ProviderError
 from streams.providers.batches import ProviderBatches
-from streams.providers.failures import event_error, status_error, transport_error
+from streams.providers.failures import event_error, malformed_error, status_error, transport_error
 from streams.providers.limits import read_limits
 from streams.providers.reasoning import Lookup, nothing_known
 from streams.providers.vendor_sdk import (
@@ -35,6 +35,9 @@ from streams.providers.vendor_sdk import (
     with_imports,
 )
 from topics.answer_assembly import Piece
+
+if TYPE_CHECKING:
+    from streams.providers.sdk_batches import SdkBatches
 
 _END_S: Final = 0.1
 
@@ -68,11 +71,14 @@ class SdkProvider(ABC):
     """Reads what the wire format has of an answer."""
     stream_fields: ClassVar[dict[str, Any]] = {}
     """What a request for a stream has besides `stream`; a call's `extra` wins over it."""
+    batches_type: ClassVar["type[SdkBatches] | None"] = None
+    """Speaks its batches; None: they are not spoken here."""
 
     def __init__(self, connection: Connection, known: Lookup = nothing_known) -> None:
         self.name = connection.name
         self._connection = connection
         self._known = known
+        self._base_url = connection.base_url or self.vendor_url
         self._template = Once(self._write_template)
         self._event_reader = Once(_load_event_reader)
         self._http = Once(self._open_http)
@@ -101,13 +107,45 @@ class SdkProvider(ABC):
     async def complete(self, call: ChatCall) -> ChatReply:
         """Make the call; see `Provider.complete`."""
         await self.prepare()
-        body = {**self.request_body(call), **(self.stream_fields if call.on_piece else {})}
-        body = self.settle_body(_merge(body, call.model.extra))
+        body = self.write_body(call, streamed=call.on_piece is not None)
         if call.on_piece is not None:
             await self._event_reader.get()
         answer = self.arriving(call)
         await self._make(call, body, answer)
-        reply = self._reply(answer)
+        return self._reply(answer)
+
+    def write_body(self, call: ChatCall, *, streamed: bool) -> dict[str, Any]:
+        """Write the body that is sent, but for `stream`; the SDK has to be imported, as `prepare` does.
+
+        Raises:
+            ProviderError: The wire format can't express the call.
+        """
+        body = {**self.request_body(call), **(self.stream_fields if streamed else {})}
+        return self.settle_body(_merge(body, call.model.extra))
+
+    def read_whole(self, call: ChatCall, content: bytes) -> ChatReply:
+        """Read the body of a response that came in one.
+
+        Raises:
+            ProviderError: There is no usable answer in it.
+        """
+        answer = self.arriving(call)
+        self._take_whole(answer, content)
+        return self._reply(answer)
+
+    def _take_whole(self, answer: ArrivingAnswer, content: bytes) -> None:
+        try:
+            answer.take_whole(content)
+        except ValidationError as error:
+            raise malformed_error(self.name, error) from None
+
+    def _reply(self, answer: ArrivingAnswer) -> ChatReply:
+        try:
+            reply = answer.reply()
+        except ValidationError as error:
+            failure = malformed_error(self.name, error)
+            failure.usage = answer.billed()
+            raise failure from None
         if not reply.content.strip() and not reply.tool_calls:
             blocked = reply.finish_reason == "content_filter"
             raise ProviderError(
@@ -118,18 +156,20 @@ class SdkProvider(ABC):
             )
         return reply
 
-    def _reply(self, answer: ArrivingAnswer) -> ChatReply:
-        try:
-            return answer.reply()
-        except ValidationError as error:
-            failure = self._malformed(_describe(error))
-            failure.usage = answer.billed()
-            raise failure from None
-
     @property
     def batches(self) -> ProviderBatches | None:
         """See `Provider.batches`."""
-        return None
+        return None if self.batches_type is None else self.batches_type(self)
+
+    async def open_client(self, *, timeout_s: float, max_retries: int) -> tuple[Sdk, Any]:
+        """Return the SDK, and a client of it for what is no call: on the connections of calls, which `close` closes.
+
+        Args:
+            timeout_s: For each read.
+            max_retries: How often the SDK repeats a request by itself.
+        """
+        sdk, http = (await self._template.get()).sdk, await self._http.get()
+        return sdk, sdk.open_client(self._connection, self._base_url, http, timeout=timeout_s, max_retries=max_retries)
 
     async def close(self) -> None:
         """Close the connections; a later call would open new ones."""
@@ -141,8 +181,7 @@ class SdkProvider(ABC):
         def write() -> RequestTemplate:
             sdk = self.load_sdk()
             silence(sdk.client_type)
-            base_url = self._connection.base_url or self.vendor_url
-            return asyncio.run(RequestTemplate.written_by(sdk, self._connection, base_url, self.path))
+            return asyncio.run(RequestTemplate.written_by(sdk, self._connection, self._base_url, self.path))
 
         return await with_imports(write)
 
@@ -172,10 +211,7 @@ class SdkProvider(ABC):
         """Make a call whose answer comes in one."""
         response = await self._post(call, body, stream=False)
         answer.limits = read_limits(response.headers, datetime.now(UTC))
-        try:
-            answer.take_whole(response.content)
-        except ValidationError as error:
-            raise self._malformed(_describe(error)) from None
+        self._take_whole(answer, response.content)
 
     async def _follow(
         self,
@@ -250,14 +286,10 @@ class SdkProvider(ABC):
             case EventError():
                 return event_error(self.name, error.error)
             case ValidationError():
-                return self._malformed(_describe(error))
+                return malformed_error(self.name, error)
             case UnicodeDecodeError():
-                return self._malformed("the stream is not in UTF-8")
+                return malformed_error(self.name, "the stream is not in UTF-8")
         return transport_error(self.name, error)
-
-    def _malformed(self, detail: str) -> ProviderError:
-        message = f"{self.name} sent a response that is not in the protocol's form: {detail}"
-        return ProviderError(ErrorKind.MALFORMED, message)
 
 
 async def _load_event_reader() -> _ReadEvents:
@@ -286,9 +318,3 @@ def _merge(body: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict) and isinstance(body.get(name), dict):
             merged[name] = {**body[name], **value}
     return merged
-
-
-def _describe(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(map(str, first["loc"]))
-    return f"{place}: {first['msg']}" if place else first["msg"]

@@ -26,7 +26,7 @@ another thread may have half imported."""
 _SOME_ID: Final = UUID(int=0x5EED << 112)
 _SOME_SECONDS: Final = 86_399.5
 """Stands for the time of a call in the template's headers, where nothing else has this value."""
-_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+encode_body: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 """Writes a body as the SDKs do, to the byte."""
 
 
@@ -110,11 +110,17 @@ class Sdk:
         client_type: Its asynchronous client.
         http_client_type: Its HTTP client on aiohttp.
         http: The library that both are built on, httpx or httpx2.
+        status_error_type: Its exception for a response with an error status.
     """
 
     client_type: type[Any]
     http_client_type: type[Any]
     http: ModuleType
+    status_error_type: type[Any]
+
+    def open_client(self, connection: Connection, base_url: str, http_client: object, **options: float) -> Any:  # noqa: ANN401
+        """Open its client on an HTTP client; `options` are those of the SDK."""
+        return self.client_type(api_key=connection.api_key, base_url=base_url, http_client=http_client, **options)
 
     def open_http_client(self, *, use_proxy: bool) -> HttpClient:
         """Open its HTTP client, in 20 ms: it reads all certificates of the machine, once more for each proxy."""
@@ -221,7 +227,7 @@ class RequestTemplate:
 
         # Proxies of the environment would take the place of this transport.
         nowhere = sdk.http_client_type(transport=sdk.http.MockTransport(keep), trust_env=False)
-        client = sdk.client_type(api_key=connection.api_key, base_url=base_url, max_retries=0, http_client=nowhere)
+        client = sdk.open_client(connection, base_url, nowhere, max_retries=0)
         options = {"timeout": _SOME_SECONDS, "headers": {CALL_ID_HEADER: str(_SOME_ID)}}
         await client.post(path, cast_to=sdk.http.Response, body={}, options=options)
         await client.close()
@@ -229,7 +235,7 @@ class RequestTemplate:
 
     def fill(self, call_id: UUID, timeout_s: float, body: dict[str, Any]) -> HttpRequest:
         """Return the request of one call; `timeout_s` is told to the provider, and holds for each read."""
-        content = _encode(body).encode()
+        content = encode_body(body).encode()
         headers = [*self._headers, (b"Content-Length", b"%d" % len(content))]
         headers[self._id_at] = (headers[self._id_at][0], str(call_id).encode())
         for i in self._seconds_at:

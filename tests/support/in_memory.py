@@ -26,6 +26,7 @@ from streams.kafka.heartbeat import GroupHeartbeat
 from streams.kafka.lease import Lease
 from streams.kafka.publisher import Delivered, Output
 from streams.providers.base import ChatCall, ChatReply, ProviderError
+from streams.providers.batches import ProviderBatches
 from streams.routing.affinity import Affinity
 from streams.routing.online.versions import OnlinePolicies
 from streams.routing.policy import Policy
@@ -195,6 +196,7 @@ class FakeProvider:
 
     def __init__(self, *script: Step) -> None:
         self.name = "fake"
+        self.batches: ProviderBatches | None = None
         self.script = list(script) or ["an answer"]
         self.calls: list[ChatCall] = []
         self.called = asyncio.Event()

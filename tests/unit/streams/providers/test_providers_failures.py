@@ -7,7 +7,14 @@ import aiohttp
 import pytest
 
 from streams.providers.base import ErrorKind, Remedy, is_provider_failure, remedy_of
-from streams.providers.failures import event_error, retry_after_ms, status_error, transport_error
+from streams.providers.failures import (
+    event_error,
+    line_error,
+    named,
+    retry_after_ms,
+    status_error,
+    transport_error,
+)
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -120,6 +127,28 @@ def test_kind_of_event(error, kind):
     assert "SECRET" not in str(described)
 
 
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"code": "batch_expired", "message": "SECRET"}, ErrorKind.BATCH_ENDED),
+        ({"code": "batch_cancelled"}, ErrorKind.BATCH_ENDED),
+        ({"type": "invalid_request_error", "message": "SECRET"}, ErrorKind.BAD_REQUEST),
+        ({"type": "overloaded_error"}, ErrorKind.OVERLOADED),
+        ("SECRET", ErrorKind.SERVER_ERROR),
+    ],
+)
+def test_kind_of_a_line(error, kind):
+    described = line_error("p", error)
+    assert (described.kind, described.status) == (kind, None)
+    assert "SECRET" not in str(described)
+
+
+def test_errors_are_listed_by_name_alone():
+    errors = [{"code": "mismatched_model"}, {"code": "SECRET words"}, {"message": "SECRET"}, "SECRET", None]
+    assert named([*errors, {"code": "invalid_json_line"}, *errors]) == "mismatched_model, invalid_json_line"
+    assert named(errors[1:]) == ""
+
+
 def wrapped(error: Exception, cause: Exception | None = None) -> Exception:
     """The way in which the SDKs and their transport hand on what aiohttp raised."""
     error.__cause__ = cause
@@ -152,7 +181,11 @@ def test_request_that_was_not_written_in_full_was_not_served():
 
 def test_every_kind_has_a_remedy():
     special = {kind: remedy_of(kind) for kind in ErrorKind if remedy_of(kind) is not Remedy.NEXT_PROVIDER}
-    assert special == {ErrorKind.CONNECTION: Remedy.RETRY, ErrorKind.CONTEXT_TOO_LONG: Remedy.NEXT_TIER}
+    assert special == {
+        ErrorKind.CONNECTION: Remedy.RETRY,
+        ErrorKind.BATCH_ENDED: Remedy.RETRY,
+        ErrorKind.CONTEXT_TOO_LONG: Remedy.NEXT_TIER,
+    }
 
 
 def test_what_is_the_requests_fault_is_no_failure_of_the_provider():
@@ -161,4 +194,5 @@ def test_what_is_the_requests_fault_is_no_failure_of_the_provider():
         ErrorKind.TOO_LARGE,
         ErrorKind.CONTEXT_TOO_LONG,
         ErrorKind.CONTENT_POLICY,
+        ErrorKind.BATCH_ENDED,
     }
