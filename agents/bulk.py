@@ -79,6 +79,16 @@ class Bulk(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         self._new |= set(assigned)
         self._assigned.set()
 
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait here until they leave."""
+        return sum(partition.waiting for partition in self._partitions.values())
+
+    @property
+    def submissions(self) -> int:
+        """How many submissions are under way here."""
+        return sum(partition.submissions for partition in self._partitions.values())
+
     def places(self) -> Mapping[PartitionName, Place]:
         """Say how far the partitions are that are ours, by what is committed."""
 

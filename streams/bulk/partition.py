@@ -82,6 +82,16 @@ class BulkPartition:
         first = self._waiting.first_offset
         return self._next if first is None else first
 
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait until they leave."""
+        return len(self._waiting)
+
+    @property
+    def submissions(self) -> int:
+        """How many submissions are under way."""
+        return len(self._runs)
+
     async def load(self) -> None:
         """Learn what was submitted, and go on with what has not ended.
 

@@ -54,6 +54,9 @@ CONFIG_FILE = "tierstream.toml"
 DEFAULTS_FILE = Path(__file__).with_name("defaults.toml")
 PRESETS = Path(__file__).with_name("presets")
 _REBALANCE_SLACK_S = 5.0
+_LINES_IN_FLIGHT = 256
+_LINES_THAT_WAIT = 10_000
+"""Where lines wait for batches of providers: those are made of what is under way, and the more the better."""
 
 
 class SettingsError(Exception):
@@ -206,6 +209,13 @@ class Settings(BaseSettings):
         if tier:
             return self.tiers[int(tier) - 1].batching
         return self.validation.batching if name == "validate" else BatchingSettings()
+
+    @property
+    def lines_in_flight(self) -> int:
+        """How many lines of the door's batches are under way at a time, in a process."""
+        if self.batches.in_flight is not None:
+            return self.batches.in_flight
+        return _LINES_THAT_WAIT if any(tier.batching.provider for tier in self.tiers) else _LINES_IN_FLIGHT
 
     def gated_models(self) -> list[tuple[str, ModelSettings]]:
         """List every model that may be called with the breaker that its calls pass; the same one may do so often.
