@@ -72,7 +72,7 @@ def _parked(engine: Engine, monitoring: WorkerMonitoring) -> Run:
 
 def _settle(engine: Engine, monitoring: WorkerMonitoring) -> Run:
     settle = Settle(engine.settings, engine.settled, engine.clock, engine.telemetry)
-    monitoring.watch_consumer(SETTLE, settle)
+    monitoring.watch_settle(SETTLE, settle)
     return settle.run
 
 
@@ -82,7 +82,7 @@ def _batch(engine: Engine, monitoring: WorkerMonitoring) -> Run:  # noqa: ARG001
 
 def _bulk(engine: Engine, monitoring: WorkerMonitoring) -> Run:
     bulk = Bulk(engine)
-    monitoring.watch_consumer(BULK, bulk)
+    monitoring.watch_bulk(BULK, bulk)
     return bulk.run
 
 

@@ -5,7 +5,7 @@ A task waits on `llm.bulk` until its call leaves with others as one batch of the
 submits a task twice, and asks the provider about what another process submitted.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,10 @@ class BulkTask(TaskRecord):
     """Whose call it is: that of the tier, such as `infer:1`, which finds its end in the journal."""
     provider: str
     model: str
+
+
+MEMBER_BYTES: Final = 1200
+"""Most bytes of a member in its record: an id has up to 256 characters of up to four bytes each."""
 
 
 class _OfSubmission(Record):

@@ -51,11 +51,11 @@ class BatchRun:
 
     Args:
         state: What is known of the batch, kept up to date.
-        settings: How much may be under way.
+        settings: How often it is told how far the batch is.
         publisher: Of the process.
         contents: Has the lines.
         watch: Follows the results.
-        slots: Shared by all batches of the process.
+        slots: How much may be under way, of all batches of the process.
         clock: Current moment.
     """
 
@@ -160,7 +160,7 @@ class BatchRun:
         self._under_way.update(number for number, _ in lines)
         last = lines[-1][0]
         if last >= self._sent:
-            await self._write_progress(sent=min(last + 1 + self._settings.in_flight, self._batch.total))
+            await self._write_progress(sent=min(last + 1 + self._slots.size, self._batch.total))
         await self._publisher.publish([Output(REQUESTS, request) for _, request in lines])
 
     async def _requests(self, stretch: Stretch) -> list[Numbered]:

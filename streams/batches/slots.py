@@ -8,9 +8,13 @@ class Slots:
 
     Args:
         size: How many.
+
+    Attributes:
+        size: The same.
     """
 
     def __init__(self, size: int) -> None:
+        self.size = size
         self._free = size
         self._any = asyncio.Event()
         self._any.set()

@@ -10,7 +10,7 @@ from streams.bulk.member_tasks import MemberTask
 from streams.calls.attempt_log import AttemptRef
 from streams.calls.model_caller import CallResult, call_error, crash_of
 from streams.calls.model_words import encodable_reply
-from streams.calls.paid_calls import answer_of, attempt_ref
+from streams.calls.paid_calls import answer_of
 from streams.config.settings import Settings
 from streams.config.settings_sections import ModelSettings
 from streams.fallback.escalated_prompt import prompt_of
@@ -43,21 +43,17 @@ class MemberCalls:
         self._engine = engine
         self._submission = submission
 
-    async def catch_up(self, partition: int) -> None:
-        """Return when all is known that the journal holds of the calls at this moment, however old their requests are.
+    async def know(self, partition: int) -> bool:
+        """Have all known that the journal says of the calls; return whether any of them was about to leave.
 
         Args:
-            partition: Of their tasks, which is also the journal's.
+            partition: Of the journal.
         """
-        submission, attempts = self._submission, self._engine.attempts
-        oldest = min(submission.members, key=lambda member: member.asked_ms)
-        attempt = attempt_id(oldest.request_id, oldest.revision, submission.stage, oldest.n)
-        await attempts.cover(AttemptRef(partition, attempt, oldest.asked_ms))
+        attempts, stage = self._engine.attempts, self._submission.stage
+        refs = [member_ref(member, stage, partition) for member in self._submission.members]
+        await attempts.cover(min(refs, key=lambda ref: ref.asked_ms))
         await attempts.catch_up([partition])
-
-    def custom_id(self, member: Member) -> str:
-        """Name a call in the batch as no call of another batch is named: a provider may know a batch by that alone."""
-        return f"{self._submission.submission_id}-{member.offset}"
+        return any(attempts.first_start(ref) is not None for ref in refs)
 
     def has_begun(self, one: MemberTask) -> bool:
         """Whether the journal says that the call was about to leave."""
@@ -66,10 +62,6 @@ class MemberCalls:
     def has_ended(self, one: MemberTask) -> bool:
         """Whether the journal says how the call came out."""
         return self._engine.attempts.has_ended(ref_of(one))
-
-    def is_open(self, one: MemberTask) -> bool:
-        """Whether the journal says that the call was about to leave, and not how it came out."""
-        return self.has_begun(one) and not self.has_ended(one)
 
     async def hold(self, one: MemberTask) -> None:
         """Have room for a call in its budgets until it has ended.
@@ -200,8 +192,19 @@ class MemberCalls:
 
 
 def ref_of(one: MemberTask) -> AttemptRef:
-    """Name the attempt that a call is."""
-    return attempt_ref(one.task, one.bulk.stage, one.member.n, one.received.partition)
+    """Name the attempt that the call of a task is."""
+    return member_ref(one.member, one.bulk.stage, one.received.partition)
+
+
+def member_ref(member: Member, stage: str, partition: int) -> AttemptRef:
+    """Name the attempt that a call is.
+
+    Args:
+        member: Of a submission.
+        stage: Whose call it is.
+        partition: Of the submission, and so of the journal.
+    """
+    return AttemptRef(partition, attempt_id(member.request_id, member.revision, stage, member.n), member.asked_ms)
 
 
 def model_of(bulk: BulkTask, settings: Settings) -> ModelSettings:

@@ -84,6 +84,16 @@ class BulkPartition:
         first = self._waiting.first_offset
         return self._next if first is None else first
 
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait until they leave."""
+        return len(self._waiting)
+
+    @property
+    def submissions(self) -> int:
+        """How many submissions are under way."""
+        return len(self._runs)
+
     async def load(self) -> None:
         """Learn what was submitted, and go on with what has not ended.
 
@@ -112,13 +122,11 @@ class BulkPartition:
             DeliveryError: A submission could not be seen through.
             aiokafka.errors.KafkaError: The same.
         """
-        # Whoever has lost the partition, or may have while the group comes together anew, is told so by the group.
-        with contextlib.suppress(PartitionLostError):
-            for one in list(self._runs.values()):
-                if one.task.done():
-                    self._end(one)
-            for waiters in self._waiting.due(self._monotonic(), _MAX_BYTES):
-                await self._plan(waiters)
+        for one in list(self._runs.values()):
+            if one.task.done():
+                self._end(one)
+        for waiters in self._waiting.due(self._monotonic(), _MAX_BYTES):
+            await self._plan(waiters)
 
     async def leave(self) -> None:
         """Stop; what is under way stays as it is, for the next owner."""
@@ -197,7 +205,9 @@ class BulkPartition:
         del self._runs[submission.submission_id]
         for member in one.run.members:
             self._under_way.pop(call_of(member, submission.stage), None)
-        one.task.result()
+        # Whoever has lost the partition is told so by the group.
+        with contextlib.suppress(PartitionLostError):
+            one.task.result()
 
     async def _read_log(self, until_offset: int | None = None) -> list[SubmissionState]:
         """Read on; return the submissions that count, of those that were not known."""

@@ -31,6 +31,10 @@ class Returns:
         identity = (task.request.request_id, task.revision, task.source.timestamp_ms)
         return self._engine.clock() >= task.deadline or self._engine.settled.is_cancelled(*identity)
 
+    async def has_result(self, one: MemberTask) -> bool:
+        """Whether the request has its result: a copy of the task was answered elsewhere."""
+        return await self._engine.settled.has_result(one.task, one.received.partition)
+
     async def send(self, ones: Sequence[MemberTask], why: str) -> None:
         """Send tasks back to their tier; what has its result by now is dropped.
 
@@ -45,9 +49,11 @@ class Returns:
         await self._engine.publisher.publish(outputs)
 
     async def _outputs(self, one: MemberTask, why: str) -> list[Output]:
-        task, settled = one.task, self._engine.settled
-        if await settled.has_result(task, one.received.partition):
-            return [_traced(output, one) for output in settled.dropped(await self._with_call(one), self._stage)]
+        task = one.task
+        if await self.has_result(one):
+            return [
+                _traced(output, one) for output in self._engine.settled.dropped(await self._with_call(one), self._stage)
+            ]
         now, ended_at = self._engine.clock(), self._engine.attempts.end_offset(ref_of(one))
         hop = Hop(
             stage=self._stage,

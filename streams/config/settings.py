@@ -47,12 +47,16 @@ from streams.config.settings_sections import (
 )
 from streams.config.settings_serve import ServeSettings
 from streams.config.settings_stack import StackSettings
+from topics.bulk import MEMBER_BYTES
 from topics.requests import DataClass
 
 CONFIG_FILE = "tierstream.toml"
 DEFAULTS_FILE = Path(__file__).with_name("defaults.toml")
 PRESETS = Path(__file__).with_name("presets")
 _REBALANCE_SLACK_S = 5.0
+_LINES_IN_FLIGHT = 256
+_LINES_THAT_WAIT = 10_000
+"""Where lines wait for batches of providers: those are made of what is under way, and the more the better."""
 
 
 class SettingsError(Exception):
@@ -143,6 +147,9 @@ class Settings(BaseSettings):
                 yield "tiers", f"tiers[{tier.name}].batching.provider: none of its models is at a provider with batches"
         if self.bulk.reserve_s >= self.bulk.least_s:
             yield "bulk.reserve_s", f"bulk.reserve_s must be below bulk.least_s, {self.bulk.least_s:g}"
+        needed = self.bulk.max_size * MEMBER_BYTES
+        if waiting and needed > self.kafka.record_max_bytes:
+            yield "bulk.max_size", f"bulk.max_size {self.bulk.max_size} needs kafka.record_max_bytes of {needed}"
         if waiting and self.deadlines.bulk < self.bulk.least_s:
             yield "bulk.least_s", f"bulk.least_s {self.bulk.least_s:g} is above deadlines.bulk, {self.deadlines.bulk:g}"
 
@@ -202,6 +209,13 @@ class Settings(BaseSettings):
         if tier:
             return self.tiers[int(tier) - 1].batching
         return self.validation.batching if name == "validate" else BatchingSettings()
+
+    @property
+    def lines_in_flight(self) -> int:
+        """How many lines of the door's batches are under way at a time, in a process."""
+        if self.batches.in_flight is not None:
+            return self.batches.in_flight
+        return _LINES_THAT_WAIT if any(tier.batching.provider for tier in self.tiers) else _LINES_IN_FLIGHT
 
     def gated_models(self) -> list[tuple[str, ModelSettings]]:
         """List every model that may be called with the breaker that its calls pass; the same one may do so often.

@@ -13,8 +13,9 @@ class BatchSettings(Section):
     file_max_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
     max_lines: Annotated[int, Field(ge=1)] = 50_000
     """Of one batch."""
-    in_flight: Annotated[int, Field(ge=1)] = 256
-    """Lines that are under way at a time, of all batches that one process serves."""
+    in_flight: Annotated[int, Field(ge=1)] | None = None
+    """Lines that are under way at a time, of all batches that one process serves; None: 256, and
+    10,000 where a tier has bulk requests wait for a batch of the provider."""
     at_once: Annotated[int, Field(ge=1)] = 32
     """Batches that one process serves at a time; others wait for their turn."""
     progress_s: Annotated[float, Field(gt=0)] = 2.0

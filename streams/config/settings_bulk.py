@@ -13,7 +13,7 @@ class BulkSettings(Section):
 
     wait_s: Annotated[float, Field(ge=0)] = 30.0
     """How long the first one of a batch waits for others."""
-    max_size: Annotated[int, Field(ge=1, le=50_000)] = 5_000
+    max_size: Annotated[int, Field(ge=1, le=10_000)] = 2_000
     """A batch of so many leaves at once."""
     poll_s: Annotated[float, Field(gt=0)] = 30.0
     """How often a provider is asked how far a batch is."""

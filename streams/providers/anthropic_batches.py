@@ -62,14 +62,14 @@ class AnthropicBatches(SdkBatches):
         is_one_open = False
         async with aclosing(self._made_since(since, Page[_Batch])) as batches:
             async for batch in batches:
-                if batch.request_counts.all != len(ours):
+                if batch.request_counts.all > len(ours):
                     continue
                 if batch.processing_status != _ENDED:
                     is_one_open = True
                 elif await self._is_of(batch.id, ours):
                     return batch.id
         if is_one_open:
-            raise UndecidedError(f"{self._name} has batches of {len(ours)} calls that have not ended")
+            raise UndecidedError(f"{self._name} has batches of up to {len(ours)} calls that have not ended")
         return None
 
     async def progress(self, batch_id: str) -> BatchProgress:

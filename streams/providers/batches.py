@@ -74,7 +74,7 @@ class ProviderBatches(Protocol):
         """Write a call as a line of a batch, without the line break.
 
         Args:
-            custom_id: Names the call in the batch: 1 to 64 of `A-Za-z0-9_-`.
+            custom_id: Names the call, and no other one of any batch: 1 to 64 of `A-Za-z0-9_-`.
             call: Its body is that which `Provider.complete` would send.
 
         Raises:
@@ -97,7 +97,7 @@ class ProviderBatches(Protocol):
 
         Args:
             name: That it was submitted under.
-            custom_ids: Of its calls, all of them; no call of another batch has one of these.
+            custom_ids: Of all calls that it may have; no other batch has any of them.
             since: It was not submitted before that.
 
         Raises:

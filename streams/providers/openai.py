@@ -34,6 +34,8 @@ class OpenAIProvider(SdkProvider):
 
     def load_sdk(self) -> Sdk:
         """Import the SDK."""
+        # For each request the SDK looks at httpx if it is there, also when another thread has half imported it.
+        import httpx  # noqa: F401, PLC0415
         import httpx2  # noqa: PLC0415
 
         # Its client would import the resources when they are first looked at: on the event loop.

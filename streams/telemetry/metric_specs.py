@@ -118,6 +118,15 @@ WINDOW_BYTES: Final = MetricSpec(
     "tierstream_window_bytes", "gauge", ("stage",), "Bytes of the records that a stage's window holds"
 )
 PARKED: Final = MetricSpec("tierstream_parked_tasks", "gauge", (), "Parked tasks that this process holds in memory")
+BULK_WAITING: Final = MetricSpec(
+    "tierstream_bulk_waiting_tasks",
+    "gauge",
+    (),
+    "Tasks of this process that wait until they leave in a batch of their provider",
+)
+SUBMISSIONS: Final = MetricSpec(
+    "tierstream_submissions", "gauge", (), "Batches of providers that this process has under way"
+)
 LAG: Final = MetricSpec(
     "tierstream_consumer_lag_records",
     "gauge",

@@ -9,6 +9,7 @@ from support.shipped_providers import KEYS
 
 from agents import STAGES
 from agents.batch import STAGE as BATCH
+from agents.bulk import STAGE as BULK
 from agents.learn import STAGE as LEARN
 from agents.parked import STAGE as PARKED
 from agents.settle import STAGE as SETTLE
@@ -20,7 +21,7 @@ from topics.requests import Dimensions
 from topics.results import Result
 
 ROOT = Path(__file__).parents[2]
-STAGE_NAMES = [*(stage.name for stage in STAGES), PARKED, SETTLE, LEARN, BATCH]
+STAGE_NAMES = [*(stage.name for stage in STAGES), PARKED, SETTLE, LEARN, BATCH, BULK]
 FIELDS = dict(request_fields())
 VALUES = [field for field in FIELDS if not any(other.startswith(f"{field}.") for other in FIELDS)]
 """The fields that are no parts with fields of their own."""

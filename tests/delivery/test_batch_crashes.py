@@ -4,18 +4,14 @@
 """
 
 import asyncio
-import json
 import os
 from collections import Counter
 
 import httpx
 import pytest
-from support.deployment import Deployment
+from support.door_batches import REFUSED, content, door, ended, made
 
-from tierstream.serve.server import serve
-from tierstream.serve.surfaces import SURFACES
 from tierstream.simulator.server import running_simulator
-from tierstream.stack.ports import free_port
 from topics.registry import REQUESTS, RESULTS
 
 LINES = int(os.environ.get("TIERSTREAM_BATCH_LINES", "300"))
@@ -42,32 +38,6 @@ def deployment_options():
     return {"kafka": {"session_timeout_s": 4}, "config": CONFIG}
 
 
-def lines() -> bytes:
-    written = [
-        {
-            "custom_id": f"c{number}",
-            "method": "POST",
-            "url": "/v1/chat/completions",
-            # Two bodies are not taken: they cost nothing, and do not hold up the others.
-            "body": {
-                "model": "auto",
-                "messages": [{"role": "user", "content": f"What is number {number}?"}],
-                "n": 2 if number in {7, 200} else 1,
-            },
-        }
-        for number in range(LINES)
-    ]
-    return b"".join(json.dumps(line).encode() + b"\n" for line in written)
-
-
-async def door(deployment: Deployment) -> tuple[httpx.AsyncClient, "asyncio.Task[None]"]:
-    """Serve HTTP in this process."""
-    port, ready = free_port(), asyncio.Event()
-    serving = asyncio.create_task(serve(deployment.settings, SURFACES, port, ready.set))
-    await ready.wait()
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/v1", timeout=60), serving
-
-
 @pytest.fixture
 async def http(deployment):
     client, serving = await door(deployment)
@@ -77,36 +47,12 @@ async def http(deployment):
     await asyncio.gather(serving, return_exceptions=True)
 
 
-async def made(http: httpx.AsyncClient) -> str:
-    """Upload the lines, make a batch of them, and return its id."""
-    form = {"files": {"file": ("in.jsonl", lines())}, "data": {"purpose": "batch"}}
-    file = (await http.post("/files", **form)).raise_for_status().json()
-    asked = {"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
-    return (await http.post("/batches", json=asked)).raise_for_status().json()["id"]
-
-
-async def ended(http: httpx.AsyncClient, deployment: Deployment, batch_id: str) -> dict:
-    """Ask until the batch has ended, as clients do."""
-    while True:
-        batch = (await http.get(f"/batches/{batch_id}")).raise_for_status().json()
-        if batch["status"] not in {"in_progress", "cancelling"}:
-            return batch
-        deployment.check()
-        await asyncio.sleep(0.1)
-
-
-async def content(http: httpx.AsyncClient, file_id: str) -> list[dict]:
-    return [
-        json.loads(line) for line in (await http.get(f"/files/{file_id}/content")).raise_for_status().text.splitlines()
-    ]
-
-
 @pytest.mark.slow
 async def test_each_line_is_answered_and_paid_once_though_worker_and_door_are_killed(deployment, simulator, http):
     worker = await deployment.start_worker()
     url, killed = await deployment.start_door()
     async with httpx.AsyncClient(base_url=f"{url}/v1", timeout=60) as client:
-        batch_id = await made(client)
+        batch_id = await made(client, LINES)
     deployment.unwatch(killed).kill()
     for served in (LINES // 5, LINES // 2):
         await simulator.served(served)
@@ -118,11 +64,11 @@ async def test_each_line_is_answered_and_paid_once_though_worker_and_door_are_ki
     assert batch["request_counts"] == {"total": LINES, "completed": LINES - 2, "failed": 2}
     answers, errors = await content(http, batch["output_file_id"]), await content(http, batch["error_file_id"])
     assert [line["custom_id"] for line in errors] == ["c7", "c200"]
-    assert [line["custom_id"] for line in answers] == [f"c{n}" for n in range(LINES) if n not in {7, 200}]
+    assert [line["custom_id"] for line in answers] == [f"c{n}" for n in range(LINES) if n not in REFUSED]
 
     await deployment.quiet()
     results = Counter(result.request_id for result in await deployment.read(RESULTS))
-    assert results == {f"{batch_id}-{n}": 1 for n in range(LINES) if n not in {7, 200}}
+    assert results == {f"{batch_id}-{n}": 1 for n in range(LINES) if n not in REFUSED}
     journal = await deployment.journal()
     served = Counter(call["call_id"] for call in simulator.calls)
     assert set(served.values()) == {1}
@@ -136,7 +82,7 @@ async def test_each_line_is_answered_and_paid_once_though_worker_and_door_are_ki
 @pytest.mark.slow
 async def test_a_batch_goes_on_while_workers_come_and_leave(deployment, simulator, http):
     first = await deployment.start_worker()
-    batch_id = await made(http)
+    batch_id = await made(http, LINES)
     await simulator.served(40)
     await deployment.start_worker()
     await simulator.served(120)
@@ -153,7 +99,7 @@ async def test_a_batch_goes_on_while_workers_come_and_leave(deployment, simulato
 async def test_no_line_is_sent_after_a_batch_was_cancelled(deployment, simulator, http):
     simulator.set_behaviour(ttft_ms=1_000, tokens_per_second=100_000, jitter=0, judge_error_rate=0)
     await deployment.start_worker()
-    batch_id = await made(http)
+    batch_id = await made(http, LINES)
     await simulator.served(20)
     (await http.post(f"/batches/{batch_id}/cancel")).raise_for_status()
     batch = await ended(http, deployment, batch_id)

@@ -96,7 +96,7 @@ class BatchWorld:
             publisher=self.log,
             contents=Contents(self.settings.kafka, self.log),
             watch=self.watch,
-            slots=Slots(self.settings.batches.in_flight),
+            slots=Slots(self.settings.lines_in_flight),
             clock=self.clock,
         )
         serving = asyncio.create_task(run.run())

@@ -81,7 +81,7 @@ async def built(settings: Settings, url: str) -> AsyncIterator[dict[str, Provide
 async def served(handler: Handler) -> AsyncIterator[str]:
     """Root URL of a server whose every answer the handler makes; it is cancelled when the client leaves."""
     app = web.Application()
-    app.router.add_post("/{path:.*}", handler)
+    app.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     try:

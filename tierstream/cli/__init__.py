@@ -46,6 +46,11 @@ _COMMANDS = (
     Listed("dead-letters", "dead_letters", "Records that could not be served."),
     Listed("breakers", "breakers", "Circuit breakers of models and tiers."),
     Listed("budgets", "budgets", "What is spent of each budget, whether the ledger agrees, and recent alerts."),
+    Listed(
+        "submissions",
+        "submissions",
+        "Show batches of providers: calls in each, the provider's id of it, and when it is given up.",
+    ),
     Listed("canary", "canary", "Candidates that serve a share of a tier's requests."),
     Listed(
         "train",

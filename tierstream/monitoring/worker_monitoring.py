@@ -39,6 +39,7 @@ class WorkerMonitoring:
         self._monitor = monitor
         self._runners: dict[str, StageRunner[Any]] = {}
         self._parking: list[Parking] = []
+        self._bulk: list[Bulk] = []
 
     def watch_gate(self, gate: Gate) -> None:
         """Show breakers, and the calls at each provider."""
@@ -52,6 +53,8 @@ class WorkerMonitoring:
                 specs.WINDOW_BYTES: lambda: [((n,), float(r.window.held_bytes)) for n, r in self._runners.items()],
                 specs.WINDOW_CAPACITY: lambda: [((n,), float(r.stage.in_flight)) for n, r in self._runners.items()],
                 specs.PARKED: lambda: [((), float(parking.held)) for parking in self._parking],
+                specs.BULK_WAITING: lambda: [((), float(bulk.waiting)) for bulk in self._bulk],
+                specs.SUBMISSIONS: lambda: [((), float(bulk.submissions)) for bulk in self._bulk],
             }
         )
 
@@ -65,9 +68,14 @@ class WorkerMonitoring:
         self._parking.append(parking)
         self._watch(name, parking)
 
-    def watch_consumer(self, name: str, consumer: "Settle | Bulk") -> None:
-        """Show how far a plain consumer is."""
-        self._watch(name, consumer)
+    def watch_bulk(self, name: str, bulk: Bulk) -> None:
+        """Show how far bulk is, what waits there, and what is under way."""
+        self._bulk.append(bulk)
+        self._watch(name, bulk)
+
+    def watch_settle(self, name: str, settle: Settle) -> None:
+        """Show how far settle is."""
+        self._watch(name, settle)
 
     def note_breaker(self, change: BreakerChange) -> None:
         """Count a change of a breaker."""

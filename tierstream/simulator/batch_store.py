@@ -9,9 +9,9 @@ from tierstream.simulator.batch import Batch, BatchCall, CallResult, End
 
 _MOST_ENDED: Final = 1000
 _MOST_MADE: Final = 100_000
-_VALIDATED_AT: Final = 0.1
+_VALIDATED_AT: Final = 0.05
 """Share of a batch's time after which its calls begin."""
-_ANSWERED_AT: Final = 0.9
+_ANSWERED_AT: Final = 0.95
 """Share of a batch's time after which all of them are done."""
 
 
@@ -59,6 +59,11 @@ class BatchStore:
     def forget(self, batch_id: str) -> None:
         """Have a batch no longer be found."""
         self._found.pop(batch_id, None)
+
+    def hurry(self) -> None:
+        """Have all batches end at once."""
+        for batch in self._found.values():
+            batch.hurry()
 
     async def ended_reach(self, total: int) -> None:
         """Wait until that many batches have ended."""

@@ -57,6 +57,7 @@ class ControlRoutes:
         app.router.add_post("/script", self._extend_script)
         app.router.add_get("/calls", self._calls)
         app.router.add_get("/batches", self._made_batches)
+        app.router.add_post("/batches/finish", self._finish_batches)
 
     async def _health(self, request: web.Request) -> web.Response:
         del request
@@ -97,6 +98,10 @@ class ControlRoutes:
     async def _made_batches(self, request: web.Request) -> web.Response:
         del request
         return web.json_response({"batches": [batch.to_dict() for batch in self._batches.made]})
+
+    async def _finish_batches(self, request: web.Request) -> web.Response:
+        self._batches.hurry()
+        return await self._made_batches(request)
 
 
 def _problem(status: int, message: str) -> web.Response:

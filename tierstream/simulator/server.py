@@ -101,6 +101,10 @@ class RunningSimulator:
         """Every batch that was made, the oldest first, with its status in OpenAI's words."""
         return [batch.to_dict() for batch in self._batches.made]
 
+    def finish_batches(self) -> None:
+        """Have the batches that are under way end at once, as `POST /batches/finish` does."""
+        self._batches.hurry()
+
     async def ended_batches(self, total: int) -> list[dict[str, object]]:
         """Wait until that many batches have ended, and return all."""
         await self._batches.ended_reach(total)

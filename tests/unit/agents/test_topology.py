@@ -10,6 +10,7 @@ import topics.registry
 from agents import STAGES
 from agents.alerts import STAGE as ALERTS
 from agents.batch import STAGE as BATCH
+from agents.bulk import STAGE as BULK
 from agents.learn import STAGE as LEARN
 from agents.parked import STAGE as PARKED
 from agents.settle import STAGE as SETTLE
@@ -34,15 +35,15 @@ def test_every_file_is_a_stage_that_a_worker_runs():
         declared = [one for one in own.values() if isinstance(one, Stage)]
         forgotten = [stage.name for stage in declared if id(stage) not in listed]
         assert not forgotten, f"agents/__init__.py: STAGES lacks {forgotten}, which no worker runs"
-        is_consumer = own.get("STAGE") in {PARKED, SETTLE, BATCH, LEARN, ALERTS}
+        is_consumer = own.get("STAGE") in {PARKED, SETTLE, BATCH, BULK, LEARN, ALERTS}
         assert declared or is_consumer, f"agents/{module.name}.py declares no stage"
     names = [instance.name for stage in STAGES for instance in stage.instances(load())]
     assert len(set(names)) == len(names)
-    assert stage_names(load()) == [*names, PARKED, SETTLE, BATCH]
+    assert stage_names(load()) == [*names, PARKED, SETTLE, BATCH, BULK]
     sampling = load(overrides={"validation": {"sample_rate": 0.1}})
-    assert stage_names(sampling) == [*names, PARKED, SETTLE, BATCH, LEARN]
+    assert stage_names(sampling) == [*names, PARKED, SETTLE, BATCH, BULK, LEARN]
     telling = load(overrides={"alerts": {"webhook_url": "http://127.0.0.1:1/"}})
-    assert stage_names(telling) == [*names, PARKED, SETTLE, BATCH, ALERTS]
+    assert stage_names(telling) == [*names, PARKED, SETTLE, BATCH, BULK, ALERTS]
 
 
 def test_every_topic_is_created_and_described():

@@ -44,6 +44,20 @@ def problem(text: str | None = None, **arguments: object) -> str:
     return message
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", 256),
+        ("[batches]\nin_flight = 20\n", 20),
+        (f"{TWO_TIERS}batching = {{ provider = true }}\n", 10_000),
+        (f"{TWO_TIERS}batching = {{ provider = true }}\n[batches]\nin_flight = 20\n", 20),
+    ],
+)
+def test_more_lines_are_under_way_where_they_wait_for_batches_of_providers(text, lines):
+    write(text)
+    assert load().lines_in_flight == lines
+
+
 def test_the_defaults_load():
     settings = load()
     assert settings.top_tier == 3
