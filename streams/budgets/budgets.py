@@ -160,7 +160,8 @@ class Budgets:
         """Have room held for a call in every hard budget that it is charged to; None where there is no such budget.
 
         Args:
-            call_id: Of the call; its spending lets the room go, and so does `let_go`.
+            call_id: Of the call; its spending lets the room go, and so does `let_go`. Where room is held for it already
+                nothing more is: who goes on with a call of a process that died asks once more.
             attempt_id: The attempt that it is; what is still held for an earlier call of that is let go.
             request: That it is made for.
             purpose: What for.
@@ -177,12 +178,15 @@ class Budgets:
         names = self._binding(payer, purpose, tier)
         if not names:
             return None
-        refusal = self.state.refusal(payer, names, self._now_ms())
-        if refusal is not None:
-            raise BudgetRefusedError(refusal)
         now = self._clock()
         waits_until = now + timedelta(seconds=patience_s)
         leaves_by = waits_until + timedelta(seconds=patience_s + _TRAVEL_S)
+        held = Held(call_id, request.request_id, leaves_by)
+        if (claim := self.state.claims.get(call_id)) is not None and claim.granted:
+            return held
+        refusal = self.state.refusal(payer, names, self._now_ms())
+        if refusal is not None:
+            raise BudgetRefusedError(refusal)
         asked = Reservation(
             call_id=call_id,
             attempt_id=attempt_id,
@@ -193,7 +197,6 @@ class Budgets:
             waits_until=waits_until,
             expires_at=leaves_by + timedelta(seconds=call_s + _TRAVEL_S),
         )
-        held = Held(call_id, request.request_id, leaves_by)
         try:
             refusal = await self._verdict(asked, patience_s)
         except BaseException:

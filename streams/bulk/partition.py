@@ -50,6 +50,7 @@ class BulkPartition:
         stage: The name of the stage.
         confirm: Makes sure that it is still ours; raises `PartitionLostError`.
         monotonic: Seconds of a clock that only goes forward.
+        reader: Of committed records; None: one of the cluster that the settings name.
     """
 
     def __init__(
@@ -59,13 +60,14 @@ class BulkPartition:
         stage: str,
         confirm: Confirm,
         monotonic: Callable[[], float] = time.monotonic,
+        reader: TopicReader | None = None,
     ) -> None:
         self._engine = engine
         self._tp = tp
         self._stage = stage
         self._confirm = confirm
         self._monotonic = monotonic
-        self._reader = TopicReader(engine.settings.kafka)
+        self._reader = reader or TopicReader(engine.settings.kafka)
         self._returns = Returns(engine, stage)
         self._log = SubmissionLog()
         self._log_end = 0
@@ -99,7 +101,8 @@ class BulkPartition:
             aiokafka.errors.KafkaError: The broker can't be reached, or refuses.
         """
         for state in await self._read_log():
-            self._begin(state, is_new=False)
+            if state.ended is None:
+                self._begin(state, is_new=False)
 
     async def take(self, records: Sequence[Received]) -> None:
         """Have tasks wait that came behind all others; copies of what is here are dropped.
@@ -119,11 +122,13 @@ class BulkPartition:
             DeliveryError: A submission could not be seen through.
             aiokafka.errors.KafkaError: The same.
         """
-        for one in list(self._runs.values()):
-            if one.task.done():
-                self._end(one)
-        for waiters in self._waiting.due(self._monotonic(), _MAX_BYTES):
-            await self._plan(waiters)
+        # Whoever has lost the partition, or may have while the group comes together anew, is told so by the group.
+        with contextlib.suppress(PartitionLostError):
+            for one in list(self._runs.values()):
+                if one.task.done():
+                    self._end(one)
+            for waiters in self._waiting.due(self._monotonic(), _MAX_BYTES):
+                await self._plan(waiters)
 
     async def leave(self) -> None:
         """Stop; what is under way stays as it is, for the next owner."""
@@ -176,7 +181,8 @@ class BulkPartition:
         found = await self._read_log(place.offset + 1)
         self._waiting.remove([one for one in self._waiting if any(state.has(one.member.offset) for state in found)])
         for state in found:
-            self._begin(state, is_new=state.submission.submission_id == submission.submission_id)
+            if state.ended is None:
+                self._begin(state, is_new=state.submission.submission_id == submission.submission_id)
 
     def _submission(self, waiters: Sequence[Waiter]) -> Submission:
         first, settings, now = waiters[0], self._engine.settings, self._engine.clock()
@@ -193,7 +199,7 @@ class BulkPartition:
     def _begin(self, state: SubmissionState, *, is_new: bool) -> None:
         submission = state.submission
         self._under_way |= {call_of(member, submission.stage): member.asked_ms for member in submission.members}
-        run = SubmissionRun(self._engine, state, self._tp, self._returns, self._confirm, is_new=is_new)
+        run = SubmissionRun(self._engine, state, self._tp, self._reader, self._returns, self._confirm, is_new=is_new)
         self._runs[submission.submission_id] = _Run(state, run, asyncio.create_task(run.run()))
 
     def _end(self, one: _Run) -> None:
@@ -201,18 +207,16 @@ class BulkPartition:
         del self._runs[submission.submission_id]
         for member in one.run.members:
             self._under_way.pop(call_of(member, submission.stage), None)
-        # Whoever has lost the partition is told so by the group.
-        with contextlib.suppress(PartitionLostError):
-            one.task.result()
+        one.task.result()
 
     async def _read_log(self, until_offset: int | None = None) -> list[SubmissionState]:
-        """Read on; return the submissions that count and have not ended, of those that were not known."""
+        """Read on; return the submissions that count, of those that were not known."""
         tp = TopicPartition(SUBMISSIONS.full_name(self._engine.settings.kafka.prefix), self._tp.partition)
         known = {state.submission.submission_id for state in self._log.states()}
         async for record in self._reader.read(tp, since_offset=self._log_end, until_offset=until_offset):
             self._log.note(record)
             self._log_end = record.offset + 1
-        return [state for state in self._log.open() if state.submission.submission_id not in known]
+        return [state for state in self._log.states() if state.submission.submission_id not in known]
 
 
 def _id_in(partition: int, partitions: int) -> str:

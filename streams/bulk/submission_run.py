@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 
 from streams.budgets.budgets import BudgetRefusedError
 from streams.bulk.member_calls import MemberCalls
-from streams.bulk.member_tasks import MemberTask, custom_id, member_tasks
+from streams.bulk.member_tasks import MemberTask, member_tasks
 from streams.bulk.returns import Returns
 from streams.bulk.submission_log import SubmissionState
 from streams.kafka.publisher import Output
@@ -30,6 +30,8 @@ from topics.registry import SUBMISSIONS
 log = logging.getLogger(__name__)
 
 _NOT_FOUND: Final = 404
+_LOOKS_AT_THE_END: Final = 10
+"""How often a provider is asked at least between the calling off of a batch and its first deadline."""
 _NOBODY: Final = "nobody waits for it any more"
 
 Confirm = Callable[[], Awaitable[None]]
@@ -43,6 +45,7 @@ class SubmissionRun:
         engine: Of the process.
         state: Of the submission, kept up to date.
         tp: Where its tasks are.
+        reader: Of committed records.
         returns: Sends tasks back.
         confirm: Makes sure that the partition is still ours; raises `PartitionLostError`.
         is_new: Whether this process has written it just now, so that nobody can have submitted it.
@@ -56,6 +59,7 @@ class SubmissionRun:
         engine: Engine,
         state: SubmissionState,
         tp: TopicPartition,
+        reader: TopicReader,
         returns: Returns,
         confirm: Confirm,
         *,
@@ -67,10 +71,12 @@ class SubmissionRun:
         self.members: Sequence[Member] = state.submission.members
         self._settings = engine.settings.bulk
         self._tp = tp
-        self._reader = TopicReader(engine.settings.kafka)
+        self._reader = reader
         self._returns = returns
         self._confirm = confirm
         self._is_new = is_new
+        self._waiting: Sequence[Member] = self.members
+        """Those whose task waits for the batch; who submits it knows which of them have a line in it."""
         self._calls = MemberCalls(engine, self._submission)
         self._submitting: asyncio.Task[str] | None = None
         self._seen_cancellations = -1
@@ -87,7 +93,6 @@ class SubmissionRun:
         """
         oldest_ms = min(member.asked_ms for member in self.members)
         await self._engine.settled.cover(self._tp.partition, oldest_ms)
-        has_begun = await self._calls.know(self._tp.partition)
         provider = self._submission.provider
         if self._engine.caller.batches_of(provider) is None:
             await self._give_up(f"{provider} has no batches any more, by the settings")
@@ -96,7 +101,7 @@ class SubmissionRun:
         if submitted is not None:
             batch_id: str | None = submitted.batch_id
         else:
-            batch_id = await self._submit(may_have_left=has_begun and not self._is_new)
+            batch_id = await self._submit()
         if batch_id is None:
             return
         progress = await self._until_ended(batch_id)
@@ -125,13 +130,9 @@ class SubmissionRun:
             await asyncio.wait([self._submitting], timeout=self._engine.settings.delivery.drain_timeout_s)
             self._submitting.cancel()
 
-    async def _submit(self, *, may_have_left: bool) -> str | None:
-        """Have the provider take the batch; return its id, None where it took none and the tasks have gone back.
-
-        Args:
-            may_have_left: Whether somebody else may have submitted it: what is not in the journal has not left.
-        """
-        if may_have_left and (found := await self._look_up()) is not None:
+    async def _submit(self) -> str | None:
+        """Have the provider take the batch; return its id, None where it took none and the tasks have gone back."""
+        if not self._is_new and (left := await self._open_calls()) and (found := await self._look_up(left)) is not None:
             return found
         lines = await self._lines()
         if not lines:
@@ -139,12 +140,12 @@ class SubmissionRun:
             return None
         while True:
             await self._confirm()
-            self._submitting = asyncio.create_task(self._send(lines))
+            self._submitting = asyncio.create_task(self._send(list(lines.values())))
             try:
                 return await asyncio.shield(self._submitting)
             except ProviderError as error:
                 log.warning("%s was not submitted: %s", self._submission.submission_id, error)
-                if may_have_arrived(error) and (found := await self._look_up()) is not None:
+                if may_have_arrived(error) and (found := await self._look_up(list(lines))) is not None:
                     return found
                 if self._is_overdue or not _may_pass(error):
                     await self._give_back(str(error))
@@ -164,13 +165,19 @@ class SubmissionRun:
         log.info("%s was %s as %s", record.submission_id, "found" if found else "submitted", batch_id)
         self._state.submitted = record
 
-    async def _look_up(self) -> str | None:
-        """Look whether the batch has arrived; None where it has not, and will not any more.
+    async def _open_calls(self) -> list[str]:
+        """Name the calls that have a line in the batch, if another process has submitted it."""
+        await self._calls.catch_up(self._tp.partition)
+        async with self._tasks(self._waiting) as tasks:
+            open_ones = [one async for some in tasks for one in some if self._calls.is_open(one)]
+        return [self._calls.custom_id(one.member) for one in open_ones]
+
+    async def _look_up(self, custom_ids: Sequence[str]) -> str | None:
+        """Look whether the batch of these calls has arrived; None where it has not, and will not any more.
 
         What is on the wire of a process that died arrives within a moment or never.
         """
         certain_from = self._engine.clock() + timedelta(seconds=self._settings.doubt_s)
-        custom_ids = list(map(self._name_of, self.members))
         while True:
             looked_at, pause_s = self._engine.clock(), self._settings.poll_s
             try:
@@ -187,23 +194,39 @@ class SubmissionRun:
             await self._release()
             await self._engine.sleep(pause_s)
 
-    async def _lines(self) -> list[bytes]:
-        """Write the lines of all calls that are to be made, and journal that they are about to leave.
+    async def _lines(self) -> dict[str, bytes]:
+        """Write the lines of all calls that are to be made, by their names, and journal that they are about to leave.
 
         Tasks whose call is not to be made go back before anything is submitted.
         """
-        lines: list[bytes] = []
-        async with self._tasks(self.members) as tasks:
+        lines: dict[str, bytes] = {}
+        await self._calls.catch_up(self._tp.partition)
+        async with self._tasks(self._waiting) as tasks:
             async for some in tasks:
                 leaving: list[MemberTask] = []
                 for one in some:
                     if (why := await self._why_not(one)) is None:
                         leaving.append(one)
                     else:
-                        await self._returns.send([one], why)
+                        await self._leave_out(one, why)
                 await self._calls.begin(leaving)
-                lines += [line for one in leaving if (line := await self._line(one)) is not None]
+                for one in leaving:
+                    if (line := await self._line(one)) is not None:
+                        lines[self._calls.custom_id(one.member)] = line
+        self._waiting = [member for member in self._waiting if self._calls.custom_id(member) in lines]
         return lines
+
+    async def _leave_out(self, one: MemberTask, why: str) -> None:
+        """Send a task back whose call is not to be made; what another process has begun of it did not leave."""
+        if not self._is_new and self._calls.is_open(one):
+            await self._end_unsent(one, ProviderError(ErrorKind.BATCH_ENDED, why))
+        await self._returns.send([one], why)
+
+    async def _end_unsent(self, one: MemberTask, error: ProviderError) -> None:
+        """Journal the end of a call that was begun and is not in the batch, or it would be looked for there."""
+        await self._calls.end(
+            [(one, LineEnd(self._calls.custom_id(one.member), None, error))], self._batches.read, None
+        )
 
     async def _why_not(self, one: MemberTask) -> str | None:
         """Say why a call is not to be made; None where it is. Room is held for it in its budgets then."""
@@ -222,9 +245,9 @@ class SubmissionRun:
     async def _line(self, one: MemberTask) -> bytes | None:
         """Write the line of a call; one that can't be expressed has ended with that."""
         try:
-            return await self._batches.write_line(self._name_of(one.member), self._calls.chat_call(one))
+            return await self._batches.write_line(self._calls.custom_id(one.member), self._calls.chat_call(one))
         except ProviderError as error:
-            await self._calls.end([(one, LineEnd(self._name_of(one.member), None, error))], self._batches.read, None)
+            await self._end_unsent(one, error)
             await self._returns.send([one], str(error))
             return None
 
@@ -239,7 +262,7 @@ class SubmissionRun:
                 progress = await self._batches.progress(batch_id)
                 if progress.has_ended:
                     return progress
-                if self._is_overdue or len(self._released) == len(self.members):
+                if self._is_overdue or all(member.offset in self._released for member in self._waiting):
                     await self._batches.cancel(batch_id)
             except ProviderError as error:
                 if error.status == _NOT_FOUND:
@@ -249,7 +272,7 @@ class SubmissionRun:
 
     def _pause_s(self) -> float:
         left_s = (self._submission.gives_up_at - self._engine.clock()).total_seconds()
-        return min(self._settings.poll_s, left_s) if left_s > 0 else self._settings.poll_s
+        return min(self._settings.poll_s, left_s if left_s > 0 else self._settings.reserve_s / _LOOKS_AT_THE_END)
 
     @property
     def _is_overdue(self) -> bool:
@@ -262,7 +285,7 @@ class SubmissionRun:
         seen, self._seen_cancellations = self._seen_cancellations, settled.cancellations
         if seen == settled.cancellations and not are_late:
             return
-        waiting = [member for member in self.members if member.offset not in self._released]
+        waiting = [member for member in self._waiting if member.offset not in self._released]
         if not are_late:
             waiting = [m for m in waiting if settled.is_cancelled(m.request_id, m.revision, m.asked_ms)]
         async with self._tasks(waiting) as tasks:
@@ -277,7 +300,8 @@ class SubmissionRun:
         gone = ProviderError(ErrorKind.BATCH_ENDED, f"{self._submission.provider} says nothing of it")
 
         def end_of(one: MemberTask) -> LineEnd:
-            return ends.get(self._name_of(one.member)) or LineEnd(self._name_of(one.member), None, gone)
+            custom_id = self._calls.custom_id(one.member)
+            return ends.get(custom_id) or LineEnd(custom_id, None, gone)
 
         await self._go_on(end_of, batch_id)
         answered = sum(end.body is not None for end in ends.values())
@@ -297,21 +321,21 @@ class SubmissionRun:
     async def _give_back(self, why: str, batch_id: str | None = None) -> None:
         """Send all tasks back, for the provider took none of them."""
         error = ProviderError(ErrorKind.BATCH_ENDED, why)
-        await self._go_on(lambda one: LineEnd(self._name_of(one.member), None, error), batch_id)
+        await self._go_on(lambda one: LineEnd(self._calls.custom_id(one.member), None, error), batch_id)
         await self._end("refused", 0, why)
 
     async def _give_up(self, why: str) -> None:
         """Send all tasks back, though their calls may be billed: the journal has no end of them."""
-        async with self._tasks(self.members) as tasks:
+        async with self._tasks(self._waiting) as tasks:
             async for some in tasks:
                 await self._returns.send(some, why)
         await self._end("lost", 0, why)
 
     async def _go_on(self, end_of: Callable[[MemberTask], LineEnd], batch_id: str | None) -> None:
         """Journal how the calls came out that have no end yet, and send their tasks on."""
-        await self._engine.attempts.catch_up([self._tp.partition])
+        await self._calls.catch_up(self._tp.partition)
         why = f"back from a batch of {self._submission.provider}/{self._submission.model}"
-        async with self._tasks(self.members) as tasks:
+        async with self._tasks(self._waiting) as tasks:
             async for some in tasks:
                 # What was not begun went back before anything was submitted.
                 begun = [one for one in some if self._calls.has_begun(one)]
@@ -330,9 +354,6 @@ class SubmissionRun:
         await self._engine.publisher.publish([Output(SUBMISSIONS, record)])
         self._state.ended = record
         log.info("%s has ended: %s, %d answers", record.submission_id, status, answered)
-
-    def _name_of(self, member: Member) -> str:
-        return custom_id(self._submission.submission_id, member)
 
     def _tasks(self, members: Sequence[Member]) -> _Tasks:
         return aclosing(member_tasks(self._reader, self._tp, members))

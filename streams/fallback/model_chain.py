@@ -99,6 +99,7 @@ async def ask_chain(task: TierTask, ctx: Context) -> ChainResult:
         result.add(earlier)
     if result.is_over:
         return result
+    # A candidate is asked now: it is none of the tier's models, whose settings are all that a waiting call has.
     if not result.ended and waits_at(task, ctx) and next(_candidate(result, ctx), None) is None:
         result.batch_model = batch_model(task, next(iter(chain_of(task, ctx)), None), ctx)
         if result.batch_model is not None:
