@@ -55,7 +55,7 @@ class BatchStage(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
         self._log = BatchLog(settings)
         self._contents = Contents(settings.kafka)
         self._watch = ResultWatch(settings, clock)
-        self._slots = Slots(settings.lines_in_flight)
+        self._slots = Slots(settings.lines_in_flight, settings.batches.per_second)
         self._owned: set[int] = set()
         self._new: set[int] = set()
         """Owned, but not yet known up to where the owner before may have come."""

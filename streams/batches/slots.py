@@ -1,6 +1,9 @@
-"""How many lines may be under way, shared by all batches of a process."""
+"""How many lines may be under way, and how fast they are sent; shared by all batches of a process."""
 
 import asyncio
+import math
+import time
+from collections.abc import Callable
 
 
 class Slots:
@@ -8,13 +11,20 @@ class Slots:
 
     Args:
         size: How many.
+        per_second: How many are taken in a second at most: other requests are behind them in the topic.
+        monotonic: Seconds of a clock that only goes forward.
 
     Attributes:
-        size: The same.
+        size: As given.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(
+        self, size: int, per_second: float = math.inf, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self.size = size
+        self._per_second = per_second
+        self._monotonic = monotonic
+        self._next_at = -math.inf
         self._free = size
         self._any = asyncio.Event()
         self._any.set()
@@ -23,9 +33,12 @@ class Slots:
     async def take(self, most: int) -> int:
         """Take as many as there are, up to `most`; waits for the first one."""
         async with self._turn:
+            if (wait_s := self._next_at - self._monotonic()) > 0:
+                await asyncio.sleep(wait_s)
             await self._any.wait()
             granted = min(self._free, most)
             self._change(-granted)
+            self._next_at = max(self._next_at, self._monotonic()) + granted / self._per_second
             return granted
 
     def overdraw(self, count: int) -> None:

@@ -43,17 +43,21 @@ class MemberCalls:
         self._engine = engine
         self._submission = submission
 
-    async def know(self, partition: int) -> bool:
-        """Have all known that the journal says of the calls; return whether any of them was about to leave.
+    async def catch_up(self, partition: int) -> None:
+        """Return when all is known that the journal holds of the calls at this moment, however old their requests are.
 
         Args:
-            partition: Of the journal.
+            partition: Of their tasks, which is also the journal's.
         """
-        attempts, stage = self._engine.attempts, self._submission.stage
-        refs = [member_ref(member, stage, partition) for member in self._submission.members]
-        await attempts.cover(min(refs, key=lambda ref: ref.asked_ms))
+        submission, attempts = self._submission, self._engine.attempts
+        oldest = min(submission.members, key=lambda member: member.asked_ms)
+        attempt = attempt_id(oldest.request_id, oldest.revision, submission.stage, oldest.n)
+        await attempts.cover(AttemptRef(partition, attempt, oldest.asked_ms))
         await attempts.catch_up([partition])
-        return any(attempts.first_start(ref) is not None for ref in refs)
+
+    def custom_id(self, member: Member) -> str:
+        """Name a call in the batch as no call of another batch is named: a provider may know a batch by that alone."""
+        return f"{self._submission.submission_id}-{member.offset}"
 
     def has_begun(self, one: MemberTask) -> bool:
         """Whether the journal says that the call was about to leave."""
@@ -62,6 +66,10 @@ class MemberCalls:
     def has_ended(self, one: MemberTask) -> bool:
         """Whether the journal says how the call came out."""
         return self._engine.attempts.has_ended(ref_of(one))
+
+    def is_open(self, one: MemberTask) -> bool:
+        """Whether the journal says that the call was about to leave, and not how it came out."""
+        return self.has_begun(one) and not self.has_ended(one)
 
     async def hold(self, one: MemberTask) -> None:
         """Have room for a call in its budgets until it has ended.

@@ -41,11 +41,6 @@ class MemberTask:
         return trace_of(self.received.headers)
 
 
-def custom_id(submission_id: str, member: Member) -> str:
-    """Name a call in a batch so that no other batch has one of that name: offsets repeat over partitions."""
-    return f"{submission_id}-{member.offset}"
-
-
 async def member_tasks(
     reader: TopicReader, tp: TopicPartition, members: Sequence[Member]
 ) -> AsyncGenerator[list[MemberTask], None]:

@@ -122,11 +122,13 @@ class BulkPartition:
             DeliveryError: A submission could not be seen through.
             aiokafka.errors.KafkaError: The same.
         """
-        for one in list(self._runs.values()):
-            if one.task.done():
-                self._end(one)
-        for waiters in self._waiting.due(self._monotonic(), _MAX_BYTES):
-            await self._plan(waiters)
+        # Whoever has lost the partition, or may have while the group comes together anew, is told so by the group.
+        with contextlib.suppress(PartitionLostError):
+            for one in list(self._runs.values()):
+                if one.task.done():
+                    self._end(one)
+            for waiters in self._waiting.due(self._monotonic(), _MAX_BYTES):
+                await self._plan(waiters)
 
     async def leave(self) -> None:
         """Stop; what is under way stays as it is, for the next owner."""
@@ -205,9 +207,7 @@ class BulkPartition:
         del self._runs[submission.submission_id]
         for member in one.run.members:
             self._under_way.pop(call_of(member, submission.stage), None)
-        # Whoever has lost the partition is told so by the group.
-        with contextlib.suppress(PartitionLostError):
-            one.task.result()
+        one.task.result()
 
     async def _read_log(self, until_offset: int | None = None) -> list[SubmissionState]:
         """Read on; return the submissions that count, of those that were not known."""

@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 
 from streams.budgets.budgets import BudgetRefusedError
 from streams.bulk.member_calls import MemberCalls
-from streams.bulk.member_tasks import MemberTask, custom_id, member_tasks
+from streams.bulk.member_tasks import MemberTask, member_tasks
 from streams.bulk.returns import Returns
 from streams.bulk.submission_log import SubmissionState
 from streams.kafka.publisher import Output
@@ -93,7 +93,6 @@ class SubmissionRun:
         """
         oldest_ms = min(member.asked_ms for member in self.members)
         await self._engine.settled.cover(self._tp.partition, oldest_ms)
-        has_begun = await self._calls.know(self._tp.partition)
         provider = self._submission.provider
         if self._engine.caller.batches_of(provider) is None:
             await self._give_up(f"{provider} has no batches any more, by the settings")
@@ -102,7 +101,7 @@ class SubmissionRun:
         if submitted is not None:
             batch_id: str | None = submitted.batch_id
         else:
-            batch_id = await self._submit(may_have_left=has_begun and not self._is_new)
+            batch_id = await self._submit()
         if batch_id is None:
             return
         progress = await self._until_ended(batch_id)
@@ -131,13 +130,9 @@ class SubmissionRun:
             await asyncio.wait([self._submitting], timeout=self._engine.settings.delivery.drain_timeout_s)
             self._submitting.cancel()
 
-    async def _submit(self, *, may_have_left: bool) -> str | None:
-        """Have the provider take the batch; return its id, None where it took none and the tasks have gone back.
-
-        Args:
-            may_have_left: Whether somebody else may have submitted it: what is not in the journal has not left.
-        """
-        if may_have_left and (found := await self._look_up()) is not None:
+    async def _submit(self) -> str | None:
+        """Have the provider take the batch; return its id, None where it took none and the tasks have gone back."""
+        if not self._is_new and (left := await self._open_calls()) and (found := await self._look_up(left)) is not None:
             return found
         lines = await self._lines()
         if not lines:
@@ -150,7 +145,7 @@ class SubmissionRun:
                 return await asyncio.shield(self._submitting)
             except ProviderError as error:
                 log.warning("%s was not submitted: %s", self._submission.submission_id, error)
-                if may_have_arrived(error) and (found := await self._look_up()) is not None:
+                if may_have_arrived(error) and (found := await self._look_up(list(lines))) is not None:
                     return found
                 if self._is_overdue or not _may_pass(error):
                     await self._give_back(str(error))
@@ -170,13 +165,19 @@ class SubmissionRun:
         log.info("%s was %s as %s", record.submission_id, "found" if found else "submitted", batch_id)
         self._state.submitted = record
 
-    async def _look_up(self) -> str | None:
-        """Look whether the batch has arrived; None where it has not, and will not any more.
+    async def _open_calls(self) -> list[str]:
+        """Name the calls that have a line in the batch, if another process has submitted it."""
+        await self._calls.catch_up(self._tp.partition)
+        async with self._tasks(self._waiting) as tasks:
+            open_ones = [one async for some in tasks for one in some if self._calls.is_open(one)]
+        return [self._calls.custom_id(one.member) for one in open_ones]
+
+    async def _look_up(self, custom_ids: Sequence[str]) -> str | None:
+        """Look whether the batch of these calls has arrived; None where it has not, and will not any more.
 
         What is on the wire of a process that died arrives within a moment or never.
         """
         certain_from = self._engine.clock() + timedelta(seconds=self._settings.doubt_s)
-        custom_ids = list(map(self._name_of, self.members))
         while True:
             looked_at, pause_s = self._engine.clock(), self._settings.poll_s
             try:
@@ -193,12 +194,13 @@ class SubmissionRun:
             await self._release()
             await self._engine.sleep(pause_s)
 
-    async def _lines(self) -> dict[int, bytes]:
-        """Write the lines of all calls that are to be made, by offset, and journal that they are about to leave.
+    async def _lines(self) -> dict[str, bytes]:
+        """Write the lines of all calls that are to be made, by their names, and journal that they are about to leave.
 
         Tasks whose call is not to be made go back before anything is submitted.
         """
-        lines: dict[int, bytes] = {}
+        lines: dict[str, bytes] = {}
+        await self._calls.catch_up(self._tp.partition)
         async with self._tasks(self._waiting) as tasks:
             async for some in tasks:
                 leaving: list[MemberTask] = []
@@ -210,19 +212,21 @@ class SubmissionRun:
                 await self._calls.begin(leaving)
                 for one in leaving:
                     if (line := await self._line(one)) is not None:
-                        lines[one.member.offset] = line
-        self._waiting = [member for member in self._waiting if member.offset in lines]
+                        lines[self._calls.custom_id(one.member)] = line
+        self._waiting = [member for member in self._waiting if self._calls.custom_id(member) in lines]
         return lines
 
     async def _leave_out(self, one: MemberTask, why: str) -> None:
-        """Send a task back whose call is not to be made; one that another process has begun never left."""
-        if not self._is_new and self._calls.has_begun(one) and not self._calls.has_ended(one):
+        """Send a task back whose call is not to be made; what another process has begun of it did not leave."""
+        if not self._is_new and self._calls.is_open(one):
             await self._end_unsent(one, ProviderError(ErrorKind.BATCH_ENDED, why))
         await self._returns.send([one], why)
 
     async def _end_unsent(self, one: MemberTask, error: ProviderError) -> None:
-        """Journal the end of a call that was begun and is in no batch."""
-        await self._calls.end([(one, LineEnd(self._name_of(one.member), None, error))], self._batches.read, None)
+        """Journal the end of a call that was begun and is not in the batch, or it would be looked for there."""
+        await self._calls.end(
+            [(one, LineEnd(self._calls.custom_id(one.member), None, error))], self._batches.read, None
+        )
 
     async def _why_not(self, one: MemberTask) -> str | None:
         """Say why a call is not to be made; None where it is. Room is held for it in its budgets then."""
@@ -241,7 +245,7 @@ class SubmissionRun:
     async def _line(self, one: MemberTask) -> bytes | None:
         """Write the line of a call; one that can't be expressed has ended with that."""
         try:
-            return await self._batches.write_line(self._name_of(one.member), self._calls.chat_call(one))
+            return await self._batches.write_line(self._calls.custom_id(one.member), self._calls.chat_call(one))
         except ProviderError as error:
             await self._end_unsent(one, error)
             await self._returns.send([one], str(error))
@@ -296,7 +300,8 @@ class SubmissionRun:
         gone = ProviderError(ErrorKind.BATCH_ENDED, f"{self._submission.provider} says nothing of it")
 
         def end_of(one: MemberTask) -> LineEnd:
-            return ends.get(self._name_of(one.member)) or LineEnd(self._name_of(one.member), None, gone)
+            custom_id = self._calls.custom_id(one.member)
+            return ends.get(custom_id) or LineEnd(custom_id, None, gone)
 
         await self._go_on(end_of, batch_id)
         answered = sum(end.body is not None for end in ends.values())
@@ -316,7 +321,7 @@ class SubmissionRun:
     async def _give_back(self, why: str, batch_id: str | None = None) -> None:
         """Send all tasks back, for the provider took none of them."""
         error = ProviderError(ErrorKind.BATCH_ENDED, why)
-        await self._go_on(lambda one: LineEnd(self._name_of(one.member), None, error), batch_id)
+        await self._go_on(lambda one: LineEnd(self._calls.custom_id(one.member), None, error), batch_id)
         await self._end("refused", 0, why)
 
     async def _give_up(self, why: str) -> None:
@@ -328,7 +333,7 @@ class SubmissionRun:
 
     async def _go_on(self, end_of: Callable[[MemberTask], LineEnd], batch_id: str | None) -> None:
         """Journal how the calls came out that have no end yet, and send their tasks on."""
-        await self._engine.attempts.catch_up([self._tp.partition])
+        await self._calls.catch_up(self._tp.partition)
         why = f"back from a batch of {self._submission.provider}/{self._submission.model}"
         async with self._tasks(self._waiting) as tasks:
             async for some in tasks:
@@ -349,9 +354,6 @@ class SubmissionRun:
         await self._engine.publisher.publish([Output(SUBMISSIONS, record)])
         self._state.ended = record
         log.info("%s has ended: %s, %d answers", record.submission_id, status, answered)
-
-    def _name_of(self, member: Member) -> str:
-        return custom_id(self._submission.submission_id, member)
 
     def _tasks(self, members: Sequence[Member]) -> _Tasks:
         return aclosing(member_tasks(self._reader, self._tp, members))

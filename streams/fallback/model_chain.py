@@ -118,7 +118,7 @@ async def ask_chain(task: TierTask, ctx: Context) -> ChainResult:
 
 
 async def _ask_each(result: ChainResult, asked: Counter[str], ctx: Context) -> None:
-    for model in _models(result, ctx):
+    for model in (*_candidate(result, ctx), *chain_of(result.task, ctx)):
         while asked[model.ref] < _tries_of(model, result):
             if await _try(model, result, asked, ctx):
                 return
@@ -126,12 +126,6 @@ async def _ask_each(result: ChainResult, asked: Counter[str], ctx: Context) -> N
     if retry is not None:
         await _pause(retry.pause_s, ctx)
         await _try(retry.model, result, asked, ctx)
-
-
-def _models(result: ChainResult, ctx: Context) -> Iterator[ModelSettings]:
-    """Yield whom to ask, in order."""
-    yield from _candidate(result, ctx)
-    yield from chain_of(result.task, ctx)
 
 
 def _candidate(result: ChainResult, ctx: Context) -> Iterator[ModelSettings]:
