@@ -15,7 +15,7 @@ from typing import Final, Literal
 from aiokafka import TopicPartition
 
 from streams.budgets.budgets import BudgetRefusedError
-from streams.bulk.member_calls import MemberCalls
+from streams.bulk.member_calls import MemberCalls, why_not
 from streams.bulk.member_tasks import MemberTask, member_tasks
 from streams.bulk.returns import Returns
 from streams.bulk.submission_log import SubmissionState
@@ -236,6 +236,8 @@ class SubmissionRun:
             return "its call is under way elsewhere"
         if self._returns.is_over(one.task) or await self._returns.has_result(one):
             return _NOBODY
+        if (why := why_not(one.bulk, self._engine.settings)) is not None:
+            return why
         try:
             await self._calls.hold(one)
         except BudgetRefusedError as refused:
