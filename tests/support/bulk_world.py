@@ -49,7 +49,7 @@ BULK_SETTINGS: dict[str, Any] = {
     "delivery": {"dedup_window_s": 24 * HOUR},
 }
 UNREADABLE, MALFORMED = b"unreadable", b"malformed"
-_ROUNDS = 400
+_ROUNDS = 150
 
 
 def request_ids(count: int, partition: int = HOME) -> list[str]:
@@ -185,8 +185,10 @@ class FakeBatches:
         """When it was asked whether it has a batch."""
         self.told: list[Exception | Arrives] = []
         """What the next ones are told that hand a batch over; None left: it is taken."""
+        self.doubts: list[Exception] = []
+        """What the next ones are told that ask whether it has a batch."""
         self.troubles: list[Exception] = []
-        """What the next ones are told that ask for anything else."""
+        """What the next ones are told that ask for anything."""
         self.calls: dict[str, ChatCall] = {}
         self.cancelled: list[str] = []
         self.refusal: str | None = None
@@ -227,6 +229,8 @@ class FakeBatches:
 
     async def find(self, name: str, custom_ids: Sequence[str], since: datetime) -> str | None:
         self.looks.append(self._clock())
+        if self.doubts:
+            raise self.doubts.pop(0)
         self._trouble()
         for batch in self.taken:
             is_it = set(batch.custom_ids) <= set(custom_ids) if self.knows_ids_only else batch.name == name
