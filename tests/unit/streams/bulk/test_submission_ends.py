@@ -447,7 +447,7 @@ async def test_a_task_that_is_too_large_to_go_back_ends_its_request():
     assert world.returned == []
     assert [letter.stage for letter in world.of(DeadLetter)] == ["bulk"]
     [outcome] = world.of(Outcome)
-    assert (outcome.request_id, outcome.error.code) == (R1, "too_large")
+    assert (outcome.request_id, outcome.error.code, outcome.cost_usd) == (R1, "too_large", HALF)
 
 
 async def test_how_large_a_submission_is_makes_no_difference():
