@@ -88,7 +88,8 @@ class MemberCalls:
             purpose=Purpose.INFER,
             tier=task.tier,
             most_usd=self._engine.caller.most_cost(call.model, call.prompt, now, batch=True),
-            patience_s=self._engine.settings.attempts.patience_s,
+            # Thousands stand behind it, and where room is held for other calls each would wait.
+            patience_s=0.0,
             call_s=max((task.deadline - now).total_seconds(), 0.0),
         )
 

@@ -112,9 +112,10 @@ class BulkPartition:
             DeliveryError: The broker did not take a record.
         """
         for received in records:
-            self._next = received.offset + 1
             if not self._log.has(self._tp.partition, received.offset):
                 await self._take(received)
+            # Not before: a submission that makes sure of its partition meanwhile commits up to here.
+            self._next = received.offset + 1
 
     async def look(self) -> None:
         """Submit what has waited long enough, and see how the submissions do.

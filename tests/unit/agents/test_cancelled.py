@@ -76,3 +76,26 @@ async def test_it_is_about_what_came_in_within_a_window_of_it(bench):
     assert bench.settled.is_cancelled("r1", 0, BASE_MS + WINDOW_MS)
     assert not bench.settled.is_cancelled("r1", 0, BASE_MS + WINDOW_MS + 1)
     assert not bench.settled.knows("r1", 0, BASE_MS)
+
+
+@pytest.mark.parametrize("later_s", [0, 1, 20 * 3600])
+async def test_who_cancels_an_old_request_means_the_one_that_waits(bench, later_s):
+    """A bulk request may wait for many times the window in which an id is that of one request."""
+    bench.clock.advance(later_s)
+    await cancel(bench)
+    assert bench.settled.is_cancelled("r1", 0, BASE_MS)
+    assert not bench.settled.is_cancelled("r1", 1, BASE_MS)
+    assert not bench.settled.is_cancelled("r2", 0, BASE_MS)
+
+
+async def test_a_cancellation_is_about_nothing_that_comes_a_window_later(bench):
+    await cancel(bench)
+    assert bench.settled.is_cancelled("r1", 0, BASE_MS + WINDOW_MS)
+    assert not bench.settled.is_cancelled("r1", 0, BASE_MS + WINDOW_MS + 1)
+
+
+async def test_cancellations_are_counted_for_who_looks_at_many_requests(bench):
+    assert bench.settled.cancellations == 0
+    await cancel(bench)
+    await cancel(bench, revision=1)
+    assert bench.settled.cancellations == 2

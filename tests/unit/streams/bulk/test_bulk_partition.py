@@ -15,7 +15,7 @@ from topics.events import DROPPED, Hops
 from topics.journal import CallStarted, attempt_id
 from topics.registry import SUBMISSIONS
 from topics.results import Settled
-from topics.tasks import Attempt, Waited
+from topics.tasks import Attempt, TierTask, Waited
 
 R1, R2, R3 = request_ids(3)
 
@@ -158,6 +158,21 @@ async def test_a_record_that_is_none_becomes_a_dead_letter(world):
     await world.look()
     [letter] = world.of(DeadLetter)
     assert (letter.stage, world.submissions, world.committed) == ("bulk", [], 1)
+
+
+async def test_no_task_is_passed_over_that_has_not_gone_on_yet(world):
+    """Whoever makes sure of the partition commits its position, at any moment."""
+    positions = []
+
+    def append(output, append=world.log.append):
+        if isinstance(output.record, TierTask):
+            positions.append(world.process.partition.position)
+        return append(output)
+
+    world.log.append = append
+    world.put(bulk_task(R1, hours=0.2), bulk_task(R2, hours=0.2))
+    await world.look()
+    assert (positions, world.committed) == ([0, 1], 2)
 
 
 async def test_a_task_that_is_read_again_is_not_submitted_again(world):

@@ -417,10 +417,9 @@ class TestBudgets:
         assert [(spent.call_id, spent.cost_usd) for spent in world.of(Spending)] == [(held.call_id, HALF)]
         assert not world.bench.engine.budgets.state.claims
 
-    async def test_what_there_is_no_room_for_goes_back(self):
+    async def test_what_there_is_no_room_for_goes_back_at_once(self):
         most_usd = Decimal("0.006")  # room for one call of at most 1024 tokens
-        impatient = {"attempts": {"patience_s": 0}}
-        world = await new(bulk_task(R1), bulk_task(R2), settings=self.settings(str(most_usd)) | impatient)
+        world = await new(bulk_task(R1), bulk_task(R2), settings=self.settings(str(most_usd)))
         await come_to_rest()
         await world.look()
         assert [task.request.request_id for task in world.returned] == [R2]

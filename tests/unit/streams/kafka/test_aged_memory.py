@@ -53,3 +53,13 @@ def test_it_counts_ids_in_each_stretch_of_time():
     assert len(known) == 10
     known.forget(5 * WINDOW_MS)
     assert len(known) == 5
+
+
+@given(st.sets(MOMENTS, max_size=20), MOMENTS, st.integers(-4 * WINDOW_MS, 6 * WINDOW_MS))
+def test_it_finds_what_lies_behind_the_window_where_it_is_told_up_to_when(moments, asked, until):
+    known = memory()
+    for moment in moments:
+        known.put(b"a", moment, moment)
+    latest = max(until, asked + WINDOW_MS)
+    expected = {moment for moment in moments if asked - WINDOW_MS <= moment <= latest}
+    assert {value for (value,) in known.find(b"a", asked, until)} == expected
