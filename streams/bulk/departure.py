@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 from streams.budgets.budgets import BudgetRefusedError
+from streams.bulk.member_calls import why_not
 from streams.bulk.member_tasks import MemberTask
 from streams.bulk.returns import Returns
 from streams.bulk.submission_log import SubmissionState
@@ -172,6 +173,8 @@ class Departure:
             return "its call is under way elsewhere"
         if self._returns.is_over(one.task) or await self._returns.has_result(one):
             return NOBODY
+        if (why := why_not(one.bulk, self._engine.settings)) is not None:
+            return why
         try:
             await self._calls.hold(one)
         except BudgetRefusedError as refused:

@@ -191,8 +191,9 @@ class MemberCalls:
         )
 
     def chat_call(self, one: MemberTask) -> ChatCall:
-        """Say what the model is asked."""
-        model = model_of(one.bulk, self._engine.settings)
+        """Say what the model is asked; of one that has left its tier meanwhile, by no settings of its own."""
+        bulk = one.bulk
+        model = model_of(bulk, self._engine.settings) or ModelSettings(provider=bulk.provider, model=bulk.model)
         prompt = prompt_of(one.task, model, self._engine)
         return ChatCall(self._call_id(one), model, prompt, model.timeout_s)
 
@@ -216,8 +217,12 @@ def member_ref(member: Member, stage: str, partition: int) -> AttemptRef:
     return AttemptRef(partition, attempt_id(member.request_id, member.revision, stage, member.n), member.asked_ms)
 
 
-def model_of(bulk: BulkTask, settings: Settings) -> ModelSettings:
-    """Return the model that a task waits for; one that is no more in its tier has no settings of its own."""
+def model_of(bulk: BulkTask, settings: Settings) -> ModelSettings | None:
+    """Return the model that a task waits for; None where it is in its tier no more."""
     tier = settings.tiers[bulk.task.tier - 1].models if bulk.task.tier <= settings.top_tier else ()
-    wanted = ModelSettings(provider=bulk.provider, model=bulk.model)
-    return next((model for model in tier if model.ref == wanted.ref), wanted)
+    return next((model for model in tier if (model.provider, model.model) == (bulk.provider, bulk.model)), None)
+
+
+def why_not(bulk: BulkTask, settings: Settings) -> str | None:
+    """Say why the call of a task is not to be made, by settings that are newer than the task; None where it is."""
+    return None if model_of(bulk, settings) else f"{bulk.provider}/{bulk.model} is not in its tier any more"

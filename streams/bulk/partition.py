@@ -13,6 +13,7 @@ from uuid import uuid4
 from aiokafka import TopicPartition
 
 from streams.bulk.departure import Confirm
+from streams.bulk.member_calls import why_not
 from streams.bulk.member_tasks import MemberTask
 from streams.bulk.returns import Returns
 from streams.bulk.submission_log import SubmissionLog, SubmissionState
@@ -172,8 +173,9 @@ class BulkPartition:
             return "nobody waits for it any more"
         if not self._engine.settings.bulk.has_time(bulk.task.deadline, self._engine.clock()):
             return "it has no time to wait"
-        provider = self._engine.caller.batches_of(bulk.provider)
-        return None if provider is not None else f"{bulk.provider} has no batches"
+        if self._engine.caller.batches_of(bulk.provider) is None:
+            return f"{bulk.provider} has no batches"
+        return why_not(bulk, self._engine.settings)
 
     async def _plan(self, waiters: Sequence[Waiter]) -> None:
         """Write a submission down, and see through whatever the log says then: somebody else may have been first."""

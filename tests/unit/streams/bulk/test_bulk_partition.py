@@ -5,9 +5,12 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from support.bulk_world import HOME, HOUR, TP, BulkWorld, bulk_task, request_ids
-from support.in_memory import BASE, BASE_MS, CALL_COST, USAGE, home_of
+from support.bulk_world import BULK_SETTINGS, HOME, HOUR, TP, BulkWorld, bulk_task, request_ids
+from support.in_memory import BASE, BASE_MS, CALL_COST, SETTINGS, USAGE, home_of
 
+from streams.calls.model_caller import ModelCaller
+from streams.calls.pricing import PriceBook
+from streams.config.settings import Settings
 from streams.kafka.publisher import Output
 from topics.bulk import Member, Submission, SubmissionEnded, Submitted
 from topics.dead_letters import DeadLetter
@@ -243,3 +246,55 @@ def submission_of(name: str, *offsets: int) -> Submission:
     members = tuple(Member(offset=offset, request_id=ids[offset], n=0, asked_ms=BASE_MS) for offset in offsets)
     times = {"at": BASE, "gives_up_at": BASE + timedelta(hours=23)}
     return Submission(submission_id=name, stage="infer:1", provider="fast", model="a", members=members, **times)
+
+
+class TestSettingsChange:
+    """Between the coming of a task and its batch the deployment may be set up anew."""
+
+    def without_the_model(self, world: BulkWorld) -> None:
+        """Have the processes that come know its model no more, nor what that costs."""
+        tier, *others = BULK_SETTINGS["tiers"]
+        left = {
+            **BULK_SETTINGS,
+            "tiers": [{**tier, "models": tier["models"][1:]}, *others],
+            "prices": {ref: price for ref, price in SETTINGS["prices"].items() if ref != "fast/a"},
+            "bulk": {"wait_s": 0, "poll_s": 600},
+        }
+        engine = dataclasses.replace(
+            world.bench.engine,
+            settings=Settings(**left),
+            caller=ModelCaller(
+                world.bench.providers, PriceBook(Settings(**left).prices, {}), world.bench.engine.gate, world.clock
+            ),
+        )
+        world.bench = dataclasses.replace(world.bench, engine=engine)
+
+    async def test_what_waits_for_a_model_that_is_gone_is_asked_now(self):
+        world = BulkWorld(wait_s=30)
+        await world.start()
+        world.put(bulk_task(R1))
+        await world.look()
+        self.without_the_model(world)
+        await world.restart()
+        await world.serve(HOUR)
+        assert [task.hops[-1].detail for task in world.returned] == ["fast/a is not in its tier any more"]
+        assert (world.submissions, world.batches.submissions) == ([], [])
+
+    async def test_what_was_gathered_for_it_and_not_submitted_is_asked_now(self, world):
+        world.process.writer.left = 1  # the submission
+        world.put(bulk_task(R1))
+        await world.look()
+        self.without_the_model(world)
+        await world.restart()
+        await world.serve(HOUR)
+        assert [task.hops[-1].detail for task in world.returned] == ["fast/a is not in its tier any more"]
+        assert ([end.status for end in world.ends], world.batches.submissions) == (["refused"], [])
+
+    async def test_what_was_submitted_is_collected(self, world):
+        world.put(bulk_task(R1))
+        await world.look()
+        self.without_the_model(world)
+        await world.restart()
+        await world.serve(2 * HOUR)
+        assert [end.status for end in world.ends] == ["collected"]
+        assert [task.request.request_id for task in world.returned] == [R1]
