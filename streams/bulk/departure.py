@@ -148,7 +148,9 @@ class Departure:
         lines: dict[str, bytes] = {}
         async with self._tasks.read(self._tasks.waiting) as tasks:
             async for some in tasks:
-                leaving = [one for one in some if await self._is_to_leave(one)]
+                # Together, for each may wait for the word of its budgets.
+                leave = await asyncio.gather(*map(self._is_to_leave, some))
+                leaving = [one for one, leaves in zip(some, leave, strict=True) if leaves]
                 await self._calls.begin(leaving)
                 for one in leaving:
                     if (line := await self._line(one)) is not None:
