@@ -7,7 +7,6 @@ their own, so the next owner knows of each batch that is under way.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
@@ -16,7 +15,6 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 
 from streams.bulk.partition import BulkPartition
 from streams.kafka.group_consumer import commit_progress, confirm_owner, group_consumer, places_of
-from streams.kafka.lease import PartitionLostError
 from streams.runtime.engine import Engine
 from streams.runtime.stage import Received
 from streams.telemetry.progress import PartitionName, Place
@@ -108,9 +106,7 @@ class Bulk(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
             if tp in self._partitions:
                 await self._partitions[tp].take([Received.of(record, tp) for record in records])
         for partition in self._partitions.values():
-            # The group tells who has lost a partition, and until then nothing is done.
-            with contextlib.suppress(PartitionLostError):
-                await partition.look()
+            await partition.look()
         await commit_progress(self._consumer, self._partitions, "some tasks are read once more")
 
     async def _confirm(self, tp: TopicPartition) -> None:

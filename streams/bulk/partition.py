@@ -12,11 +12,12 @@ from uuid import uuid4
 
 from aiokafka import TopicPartition
 
+from streams.bulk.departure import Confirm
 from streams.bulk.member_calls import why_not
 from streams.bulk.member_tasks import MemberTask
 from streams.bulk.returns import Returns
 from streams.bulk.submission_log import SubmissionLog, SubmissionState
-from streams.bulk.submission_run import Confirm, SubmissionRun
+from streams.bulk.submission_run import SubmissionRun
 from streams.bulk.waiting import CallKey, Waiter, WaitingTasks, call_of
 from streams.kafka.lease import PartitionLostError
 from streams.kafka.publisher import Output

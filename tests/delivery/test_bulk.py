@@ -1,6 +1,8 @@
 """Bulk requests are answered by batches of their providers: at half the price, once each, whatever is killed."""
 
 import asyncio
+import os
+import signal
 
 import pytest
 from support.bulk_requests import (
@@ -14,9 +16,11 @@ from support.bulk_requests import (
 
 from streams.calls.pricing import PriceBook
 from streams.kafka.publisher import Output, Publisher
+from tierstream.client.record_reader import RecordReader
 from tierstream.simulator.server import running_simulator
+from topics.events import StatusKind
 from topics.feedback import Cancellation
-from topics.registry import FEEDBACK
+from topics.registry import FEEDBACK, STATUS
 
 
 @pytest.fixture
@@ -28,7 +32,7 @@ async def simulator():
 
 @pytest.fixture
 def deployment_options():
-    return {"kafka": {"session_timeout_s": 4}, "config": config()}
+    return {"kafka": {"session_timeout_s": 4}, "config": config(wait_s=1)}
 
 
 async def test_each_provider_answers_its_batches_at_half_the_price(deployment, simulator):
@@ -140,3 +144,35 @@ async def test_copies_of_a_request_that_waits_are_answered_with_it(deployment, s
     assert {result.status for result in results.values()} == {"ok"}
     assert len(simulator.calls) == len(asked)
     await assert_submitted_once(deployment, simulator)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_submitted", [False, True], ids=["waiting", "submitted"])
+async def test_a_worker_that_was_stopped_submits_nothing_of_what_another_one_serves(
+    deployment, simulator, is_submitted
+):
+    simulator.set_behaviour(batch_s=12)
+    stalled = await deployment.start_worker()
+    asked = bulk_requests(30)
+    await deployment.send(asked)
+    if is_submitted:
+        await made_at_provider(simulator, 3)
+    else:
+        await batched(deployment, len(asked))
+    os.kill(deployment.unwatch(stalled).pid, signal.SIGSTOP)
+    await deployment.start_worker()
+    await made_at_provider(simulator, 3)
+    os.kill(stalled.pid, signal.SIGCONT)
+    results = await deployment.settled([one.request_id for one in asked])
+
+    assert {result.status for result in results.values()} == {"ok"}
+    assert (await batch_calls(deployment)).keys() == results.keys()
+    await assert_submitted_once(deployment, simulator)
+
+
+async def batched(deployment, total):
+    """Wait until so many requests wait for a batch."""
+    seen = 0
+    async with RecordReader(STATUS, deployment.kafka, start="beginning") as reader:
+        while seen < total:
+            seen += sum(event.kind == StatusKind.BATCHED for one in await reader.poll() for event in one.events)
