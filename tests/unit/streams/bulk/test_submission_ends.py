@@ -371,6 +371,40 @@ class TestNobodyWaits:
         assert [task.request.request_id for task in world.returned] == [R1, R2]
         assert world.ends == []
 
+    async def test_what_is_late_goes_though_nobody_can_read_what_came_of_the_batch(self):
+        world = await new(bulk_task(R1, hours=3))
+        saved = world.batches.line_ends
+
+        async def line_ends(_):
+            raise provider_error(ErrorKind.SERVER_ERROR)
+            yield
+
+        world.batches.line_ends = line_ends
+        await world.serve(3 * HOUR - 1)
+        assert world.returned == []
+        await world.serve(600)
+        assert [(task.request.request_id, task.waited) for task in world.returned] == [(R1, Waited(tier=1))]
+        world.batches.line_ends = saved
+        await world.serve(600)
+        assert [(call.request_id, call.cost_usd) for call in world.ended] == [(R1, HALF)]
+
+    async def test_a_cancelled_task_goes_though_the_provider_does_not_take_the_batch(self):
+        world = await new(bulk_task(R1), bulk_task(R2))
+        world.batches.told = [provider_error(ErrorKind.OVERLOADED, status=429)] * 3
+        await world.look()
+        await world.cancel(R1)
+        await world.serve(600)
+        assert [task.request.request_id for task in world.returned] == [R1]
+        assert (world.batches.taken, world.ends) == ([], [])
+
+    async def test_a_batch_that_nobody_waits_for_is_not_handed_over_again(self):
+        world = await new(bulk_task(R1))
+        world.batches.told = [provider_error(ErrorKind.OVERLOADED, status=429)] * 2
+        await world.look()
+        await world.cancel(R1)
+        await world.serve(2 * HOUR)
+        assert (len(world.batches.submissions), [end.status for end in world.ends]) == (2, ["refused"])
+
 
 class TestOtherCalls:
     """The same call, made elsewhere."""
