@@ -1,5 +1,6 @@
 -- How long models of the same tier took for requests of the same feature and query type in the same hour or day: `took_ms`
--- is the time of all calls of the one, `other_ms` what they would have taken at the pace of the other.
+-- is the time of all calls of the one, `other_ms` what they would have taken at the pace of the other. Those that a batch of
+-- a provider answered have no pace.
 WITH pace AS
 (
     SELECT
@@ -8,13 +9,14 @@ WITH pace AS
         concat(provider, '/', model) AS model,
         feature,
         query_type,
-        sum(spend.rows) AS calls,
+        sum(spend.rows) - sum(spend.provider_batch_rows) AS calls,
         sum(spend.provider_ms_sum) AS ms,
         sum(spend.input_tokens) AS input_tokens,
         sum(spend.output_tokens) AS output_tokens
     FROM {database:Identifier}.{spend:Identifier} AS spend
     WHERE bucket >= {since:DateTime('UTC')} AND bucket < {until:DateTime('UTC')} AND purpose = 'infer' AND outcome = 'ok'
     GROUP BY bucket, tier, model, feature, query_type
+    HAVING calls > 0
 )
 SELECT
     tier,

@@ -29,7 +29,9 @@ SELECT
     countIf(is_first AND call.batch_size > 1) AS batched_calls,
     sumIf(call.batch_size, is_first) AS batch_size_sum,
     sumIf(call.batch_wait_ms, is_first) AS batch_wait_ms_sum,
-    sum(call.provider_ms) AS provider_ms_sum
+    sumIf(call.provider_ms, NOT is_of_provider_batch) AS provider_ms_sum,
+    countIf(is_of_provider_batch) AS provider_batch_rows,
+    sumIf(cost, is_of_provider_batch) AS provider_batch_cost_usd
 FROM
 (
     SELECT

@@ -152,13 +152,18 @@ def test_request_that_was_not_written_in_full_was_not_served():
 
 def test_every_kind_has_a_remedy():
     special = {kind: remedy_of(kind) for kind in ErrorKind if remedy_of(kind) is not Remedy.NEXT_PROVIDER}
-    assert special == {ErrorKind.CONNECTION: Remedy.RETRY, ErrorKind.CONTEXT_TOO_LONG: Remedy.NEXT_TIER}
+    assert special == {
+        ErrorKind.CONNECTION: Remedy.RETRY,
+        ErrorKind.BATCH_ENDED: Remedy.RETRY,
+        ErrorKind.CONTEXT_TOO_LONG: Remedy.NEXT_TIER,
+    }
 
 
-def test_what_is_the_requests_fault_is_no_failure_of_the_provider():
+def test_what_is_the_requests_fault_or_the_end_of_a_batch_is_no_failure_of_the_provider():
     assert {kind for kind in ErrorKind if not is_provider_failure(kind)} == {
         ErrorKind.BAD_REQUEST,
         ErrorKind.TOO_LARGE,
         ErrorKind.CONTEXT_TOO_LONG,
         ErrorKind.CONTENT_POLICY,
+        ErrorKind.BATCH_ENDED,
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from support.ledger_records import BASE, RATES, call_pair, result, shared_call
+from support.ledger_records import BASE, RATES, batch_pair, call_pair, result, shared_call
 from support.verify_judge import CUT, LATER, judge, ms, served_calls
 
 from tierstream.client.request_file import InputError
@@ -33,6 +33,15 @@ def test_a_call_without_an_end_is_in_flight_and_then_unknown():
     subject = [str(started.call_id)]
     assert judge([started], now=started.started_at + timedelta(seconds=59)) == {Check.IN_FLIGHT: subject}
     assert judge([started], now=started.started_at + timedelta(seconds=61)) == {Check.UNKNOWN: subject}
+
+
+def test_a_call_that_may_wait_for_a_batch_is_in_flight_as_long_as_its_request_has_time():
+    started = batch_pair(1)[0]
+    subject = [str(started.call_id)]
+    assert judge([started]) == {Check.UNKNOWN: subject}
+    assert judge([started], wait_for_batches=True) == {Check.IN_FLIGHT: subject}
+    late = started.deadline + timedelta(seconds=1)
+    assert judge([started], wait_for_batches=True, now=late) == {Check.UNKNOWN: subject}
 
 
 def test_an_attempt_that_travels_again():
