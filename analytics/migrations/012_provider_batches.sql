@@ -5,17 +5,19 @@ ALTER TABLE {database}.calls_log
     ADD COLUMN IF NOT EXISTS provider_batch LowCardinality(String) DEFAULT ''
         COMMENT 'the id of the batch that answered it, at its provider; empty: it was made by itself' AFTER batch_wait_ms;
 
+-- A dimension of what was spent: it tells prices apart, and times. All hours are built once more for it: see the number in
+-- `rollup_queries/due_hours.sql`.
 ALTER TABLE {database}.spend_by_hour
-    ADD COLUMN IF NOT EXISTS provider_batch_rows UInt64 CODEC(T64, ZSTD)
-        COMMENT 'of rows, those that a batch of the provider answered',
-    ADD COLUMN IF NOT EXISTS provider_batch_cost_usd Decimal(38, 12) CODEC(ZSTD) COMMENT 'of cost_usd, what these cost',
-    MODIFY COLUMN provider_ms_sum Float64 CODEC(ZSTD) COMMENT 'of rows that no batch of the provider answered';
+    ADD COLUMN IF NOT EXISTS in_batch Bool
+        COMMENT 'whether a batch of the provider answered, at its price and in its time' AFTER outcome,
+    MODIFY ORDER BY
+        (bucket, purpose, tier, provider, model, feature, query_type, service_class, escalated, outcome, in_batch);
 
 ALTER TABLE {database}.spend_by_day
-    ADD COLUMN IF NOT EXISTS provider_batch_rows UInt64 CODEC(T64, ZSTD)
-        COMMENT 'of rows, those that a batch of the provider answered',
-    ADD COLUMN IF NOT EXISTS provider_batch_cost_usd Decimal(38, 12) CODEC(ZSTD) COMMENT 'of cost_usd, what these cost',
-    MODIFY COLUMN provider_ms_sum Float64 CODEC(ZSTD) COMMENT 'of rows that no batch of the provider answered';
+    ADD COLUMN IF NOT EXISTS in_batch Bool
+        COMMENT 'whether a batch of the provider answered, at its price and in its time' AFTER outcome,
+    MODIFY ORDER BY
+        (bucket, purpose, tier, provider, model, feature, query_type, service_class, escalated, outcome, in_batch);
 
 -- A view keeps the columns that its tables had when it was made.
 CREATE OR REPLACE VIEW {database}.calls AS

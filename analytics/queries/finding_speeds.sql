@@ -9,14 +9,14 @@ WITH pace AS
         concat(provider, '/', model) AS model,
         feature,
         query_type,
-        sum(spend.rows) - sum(spend.provider_batch_rows) AS calls,
+        sum(spend.rows) AS calls,
         sum(spend.provider_ms_sum) AS ms,
         sum(spend.input_tokens) AS input_tokens,
         sum(spend.output_tokens) AS output_tokens
     FROM {database:Identifier}.{spend:Identifier} AS spend
     WHERE bucket >= {since:DateTime('UTC')} AND bucket < {until:DateTime('UTC')} AND purpose = 'infer' AND outcome = 'ok'
+        AND NOT in_batch
     GROUP BY bucket, tier, model, feature, query_type
-    HAVING calls > 0
 )
 SELECT
     tier,

@@ -123,7 +123,7 @@ SELECT
     end.15 AS first_token_ms,
     if(has_end, end.16, 1) AS batch_size,
     end.17 AS batch_wait_ms,
-    end.18 != '' AS is_of_provider_batch,
+    end.18 != '' AS in_batch,
     user_id,
     feature,
     query_type,

@@ -31,7 +31,7 @@ SELECT
     provider_ms,
     own_ms,
     (request_id, revision) IN (
-        SELECT request_id, revision FROM {database:Identifier}.{calls:Identifier} WHERE is_of_provider_batch
+        SELECT request_id, revision FROM {database:Identifier}.{calls:Identifier} WHERE in_batch
     ) AS waited_for_batch,
     signature,
     prefix,

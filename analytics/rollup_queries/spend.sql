@@ -9,6 +9,7 @@ SELECT
     service_class,
     escalated,
     outcome,
+    in_batch,
     count() AS rows,
     countIf(is_first) AS calls,
     countIf(is_first AND shares > 1) AS shared_calls,
@@ -29,9 +30,7 @@ SELECT
     countIf(is_first AND call.batch_size > 1) AS batched_calls,
     sumIf(call.batch_size, is_first) AS batch_size_sum,
     sumIf(call.batch_wait_ms, is_first) AS batch_wait_ms_sum,
-    sumIf(call.provider_ms, NOT is_of_provider_batch) AS provider_ms_sum,
-    countIf(is_of_provider_batch) AS provider_batch_rows,
-    sumIf(cost, is_of_provider_batch) AS provider_batch_cost_usd
+    sum(call.provider_ms) AS provider_ms_sum
 FROM
 (
     SELECT
@@ -44,4 +43,4 @@ FROM
     FROM {database:Identifier}.{calls:Identifier}
     WHERE at >= {since:DateTime('UTC')} AND at < {until:DateTime('UTC')}
 ) AS call
-GROUP BY bucket, purpose, tier, provider, model, feature, query_type, service_class, escalated, outcome
+GROUP BY bucket, purpose, tier, provider, model, feature, query_type, service_class, escalated, outcome, in_batch

@@ -23,7 +23,7 @@ FROM
     FROM {database:Identifier}.{results:Identifier}
     WHERE NOT waited_for_batch
     UNION ALL
-    SELECT at, if(is_of_provider_batch, 'call_in_batch', 'call'), purpose, tier, provider, model, provider_ms
+    SELECT at, if(in_batch, 'call_in_batch', 'call'), purpose, tier, provider, model, provider_ms
     FROM {database:Identifier}.{calls:Identifier}
     WHERE at >= {since:DateTime('UTC')} AND at < {until:DateTime('UTC')}
         AND outcome != 'unknown' AND is_first

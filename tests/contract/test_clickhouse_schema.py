@@ -14,6 +14,7 @@ import analytics.migrate
 from analytics.clickhouse import ClickHouseUnavailable, open_client
 from analytics.ledger import Entry, Ledger, SinkStats
 from analytics.migrate import migrate, split_statements
+from analytics.rollups import RollupBuilder
 from analytics.rows import Position, Table, rows_of
 from streams.config.settings_sections import ClickHouseSettings
 from tierstream.stack.ports import free_port
@@ -197,6 +198,28 @@ async def test_the_batch_of_a_call_is_shown_wherever_calls_are(clickhouse_url, v
         ("r1", "", call_pair(1)[1].cost_usd),
         ("r2", PROVIDER_BATCH, call_pair(2)[1].cost_usd / 2),
     ]
+
+
+async def test_rollups_that_an_older_version_built_are_built_once_more(clickhouse_url, monkeypatch):
+    """They had no dimension for batches of providers, and their rows stay readable until then."""
+    every = analytics.migrate._migrations()
+    records = [*call_pair(1), *batch_pair(2), result(1), result(2)]
+    async with open_client(clickhouse_url) as client:
+        with monkeypatch.context() as older:
+            older.setattr(analytics.migrate, "_migrations", lambda: [one for one in every if one[0] < "012"])
+            await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)
+        hour = BASE.replace(minute=0, second=0)
+        await client.insert("spend_by_hour", [[hour, 1, 5]], ["bucket", "tier", "rows"], database="ledger")
+        await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)
+        spent = "SELECT in_batch, sum(rows) FROM ledger.spend_by_hour GROUP BY in_batch ORDER BY in_batch"
+        assert (await client.query(spent)).result_rows == [(False, 5)]
+        ledger = Ledger(clickhouse_url, "ledger", SinkStats())
+        await ledger.insert([entry(record, offset) for offset, record in enumerate(records)])
+        await ledger.close()
+        await RollupBuilder(client, "ledger", lifetime_s=3600).build()
+        assert (await client.query(spent)).result_rows == [(False, 1), (True, 1)]
+        by_day = await client.query(spent.replace("by_hour", "by_day"))
+        assert by_day.result_rows == [(False, 1), (True, 1)]
 
 
 async def test_a_value_that_fits_no_column_costs_only_its_own_record(clickhouse_url):
