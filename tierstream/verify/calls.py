@@ -108,6 +108,9 @@ class CallBook:
             judged: False before the time that is looked at.
         """
         attempt = call.attempt_id.bytes
+        if (call.call_id.bytes, attempt) in self._open:
+            # Who takes over a batch of a provider says once more what is in it: they are the same calls.
+            return
         moment_ms = call.request_ms(at_ms)
         ref, times = f"{call.provider}/{call.model}", (call.started_at, call.deadline, at_ms, moment_ms)
         opened = _Open(call.request_id, ref, *times, judged)

@@ -44,6 +44,15 @@ def test_a_call_that_may_wait_for_a_batch_is_in_flight_as_long_as_its_request_ha
     assert judge([started], wait_for_batches=True, now=late) == {Check.UNKNOWN: subject}
 
 
+def test_a_start_that_is_told_again_is_the_same_call():
+    started, ended = batch_pair(1)
+    again = started.model_copy(update={"started_at": started.started_at + timedelta(minutes=3)})
+    assert judge([started, again, ended], now=LATER + timedelta(hours=1), wire=(1, 1)) == {}
+    # Another call of the attempt is told apart all the same.
+    name = str((other := another(started)).call_id)
+    assert judge([started, again, other, ended], now=LATER + timedelta(days=2)) == {Check.UNKNOWN: [name]}
+
+
 def test_an_attempt_that_travels_again():
     started, ended = call_pair(1)
     again = another(started)
