@@ -1,8 +1,9 @@
 -- Calls that a batch of a provider answered, at its own price and in its own time. A batch has thousands of calls, so
--- that its id is a word of a dictionary.
+-- that its id is a word of a dictionary: 0.7 bytes a call, where three in four are of twenty batches an hour (without the
+-- codec 1.1, as a plain text 1.4).
 
 ALTER TABLE {database}.calls_log
-    ADD COLUMN IF NOT EXISTS provider_batch LowCardinality(String) DEFAULT ''
+    ADD COLUMN IF NOT EXISTS provider_batch LowCardinality(String) DEFAULT '' CODEC(ZSTD)
         COMMENT 'the id of the batch that answered it, at its provider; empty: it was made by itself' AFTER batch_wait_ms;
 
 -- A dimension of what was spent: it tells prices apart, and times. All hours are built once more for it: see the number in
