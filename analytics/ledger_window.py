@@ -1,7 +1,7 @@
 """What a report is asked: a window of time in a ledger."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -32,10 +32,12 @@ class PriceList:
     Attributes:
         frontier: The model that costs are compared with, as `provider/model`.
         rates: Of each model, the frontier model among them, by `provider/model`.
+        batch_shares: What a call of a batch costs at each provider, as a share of the usual price.
     """
 
     frontier: str
     rates: Mapping[str, Rates]
+    batch_shares: Mapping[str, Decimal] = field(default_factory=dict)
 
     def cost_on(self, model: str, tokens: Mapping[str, int]) -> Decimal:
         """Return what tokens would cost on a model: `input_tokens`, of them `cached_tokens`, and `output_tokens`."""

@@ -159,14 +159,14 @@ class RollupBuilder:
         built = f"{self._own}{table}"
         await self._client.command(f"DROP TABLE IF EXISTS {self._database}.{built}")
         found = await self._client.query(
-            "SELECT partition_key, sorting_key FROM system.tables "
+            "SELECT partition_key, sorting_key, primary_key FROM system.tables "
             "WHERE database = {database:String} AND name = {table:String}",
             parameters={"database": self._database, "table": table},
         )
-        partition_key, sorting_key = found.result_rows[0]
+        partition_key, sorting_key, primary_key = found.result_rows[0]
         await self._client.command(
             f"CREATE TABLE {self._database}.{built} AS {self._database}.{table} "
-            f"ENGINE = MergeTree PARTITION BY {partition_key} ORDER BY ({sorting_key})"
+            f"ENGINE = MergeTree PARTITION BY {partition_key} PRIMARY KEY ({primary_key}) ORDER BY ({sorting_key})"
         )
         return built
 

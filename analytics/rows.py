@@ -215,6 +215,7 @@ def _call_columns(call: CallStarted | CallEnded) -> Row:
         "first_token_ms": ended.first_token_ms if ended else None,
         "batch_size": ended.batch_size if ended else 1,
         "batch_wait_ms": ended.batch_wait_ms if ended else 0.0,
+        "provider_batch": (ended.provider_batch or "") if ended else "",
     }
 
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from statistics import mean, median
-from typing import Final
+from typing import Final, NamedTuple
 
 from analytics.findings.model import Candidate, Examples
 from analytics.findings.scene import Row, Scene, cost, money
@@ -32,19 +32,30 @@ Prices = Mapping[str, float]
 """US dollars a token, by part of _PARTS."""
 
 
+class _Priced(NamedTuple):
+    """What has a price of its own."""
+
+    tier: int
+    model: str
+    in_batch: bool
+    """Whether batches of the provider answer."""
+
+
 async def cost_changes(scene: Scene) -> Sequence[Candidate]:
     """Look for steps up in the prices of models, and in what features cost at the same prices."""
-    by_model: dict[tuple[int, str], list[Row]] = defaultdict(list)
+    by_model: dict[_Priced, list[Row]] = defaultdict(list)
     by_feature: dict[str, list[Row]] = defaultdict(list)
     for row in scene.spend:
-        by_model[row["tier"], row["model"]].append(row)
+        by_model[_Priced(row["tier"], row["model"], row["in_batch"])].append(row)
         by_feature[row["feature"]].append(row)
-    usual = {model: _usual(rows) for (_, model), rows in by_model.items()}
-    found = [one for (tier, model), rows in by_model.items() for one in _price(scene, tier, model, rows)]
+    # That requests leave batches is no change of their feature: only what is in batches alone has the price of these.
+    last_by_itself = sorted(by_model, key=lambda priced: not priced.in_batch)
+    usual = {priced.model: _usual(by_model[priced]) for priced in last_by_itself}
+    found = [one for priced, rows in by_model.items() for one in _price(scene, priced, rows)]
     return found + [one for feature, rows in by_feature.items() for one in _feature(scene, feature, rows, usual)]
 
 
-def _price(scene: Scene, tier: int, model: str, rows: Sequence[Row]) -> Iterator[Candidate]:
+def _price(scene: Scene, priced: _Priced, rows: Sequence[Row]) -> Iterator[Candidate]:
     days = _by_bucket(rows)
     if sum(map(cost, rows)) < scene.least_usd:
         return
@@ -63,11 +74,12 @@ def _price(scene: Scene, tier: int, model: str, rows: Sequence[Row]) -> Iterator
         return
     # The month to come is one after the change, all of it.
     of_period = saved * len(known) / len(after)
-    at = after[0]
+    at, (tier, model, in_batch) = after[0], priced
+    name = f"{model} in batches" if in_batch else model
     yield Candidate(
-        id=f"cost_change:price:{tier}:{model}:{at:%Y-%m-%dT%H}",
+        id=f"cost_change:price:{tier}:{name}:{at:%Y-%m-%dT%H}",
         kind="cost_change",
-        title=f"{model} costs {step.ratio:.2f} times as much since {at:%Y-%m-%d %H:%M}",
+        title=f"{name} costs {step.ratio:.2f} times as much since {at:%Y-%m-%d %H:%M}",
         advice=f"Compare the invoice with the price list, and put another model before {model} in tier {tier} if one "
         "is cheaper.",
         money=money(of_period, extra),
@@ -80,7 +92,7 @@ def _price(scene: Scene, tier: int, model: str, rows: Sequence[Row]) -> Iterator
             "output_usd_million": filled[-1].get("output", 0.0) * 1e6,
             "paid_more_usd": saved,
         },
-        examples=Examples(f"paid at the new price of {model}", at, tier=tier, model=model),
+        examples=Examples(f"paid at the new price of {name}", at, tier=tier, model=model),
     )
 
 

@@ -1,5 +1,6 @@
 -- How long models of the same tier took for requests of the same feature and query type in the same hour or day: `took_ms`
--- is the time of all calls of the one, `other_ms` what they would have taken at the pace of the other.
+-- is the time of all calls of the one, `other_ms` what they would have taken at the pace of the other. Those that a batch of
+-- a provider answered have no pace.
 WITH pace AS
 (
     SELECT
@@ -14,6 +15,7 @@ WITH pace AS
         sum(spend.output_tokens) AS output_tokens
     FROM {database:Identifier}.{spend:Identifier} AS spend
     WHERE bucket >= {since:DateTime('UTC')} AND bucket < {until:DateTime('UTC')} AND purpose = 'infer' AND outcome = 'ok'
+        AND NOT in_batch
     GROUP BY bucket, tier, model, feature, query_type
 )
 SELECT

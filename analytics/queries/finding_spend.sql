@@ -4,6 +4,7 @@ SELECT
     tier,
     concat(provider, '/', model) AS model,
     toString(feature) AS feature,
+    in_batch,
     sumIf(spend.rows, outcome = 'ok' AND NOT escalated) AS answers,
     sum(spend.input_tokens - spend.cached_tokens - spend.cache_written_tokens) AS fresh_tokens,
     sum(spend.cached_tokens) AS cached_tokens,
@@ -15,5 +16,5 @@ SELECT
     toFloat64(sum(spend.output_cost_usd)) AS output_usd
 FROM {database:Identifier}.{spend:Identifier} AS spend
 WHERE bucket >= {since:DateTime('UTC')} AND bucket < {until:DateTime('UTC')} AND purpose = 'infer' AND outcome != 'unknown'
-GROUP BY bucket, tier, model, feature
+GROUP BY bucket, tier, model, feature, in_batch
 ORDER BY bucket

@@ -17,7 +17,7 @@ SELECT
         if(output_rate IS NULL, '', toDecimalString(assumeNotNull(output_rate), 6)),
         if(cached_rate IS NULL, '', toDecimalString(assumeNotNull(cached_rate), 6)),
         if(cache_write_rate IS NULL, '', toDecimalString(assumeNotNull(cache_write_rate), 6)),
-        toString(shares), toDecimalString(cost_usd, 12)
+        toString(shares), toDecimalString(cost_usd, 12), toString(provider_batch)
     )), 1, 8)) AS checksum
 FROM {database:Identifier}.calls
 WHERE cluster = {cluster:String} AND topic = {topic:String} AND partition = {partition:UInt32}

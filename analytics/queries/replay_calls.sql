@@ -13,7 +13,8 @@ SELECT
     end.6 AS cache_written_tokens,
     end.7 AS reasoning_tokens,
     end.8 AS cost_usd,
-    end.9 AS provider_ms
+    end.9 AS provider_ms,
+    toBool(end.10) AS in_batch
 FROM
 (
     SELECT
@@ -27,7 +28,7 @@ FROM
             (
                 toUnixTimestamp64Milli(log.at), toString(log.error_kind), log.input_tokens, log.output_tokens,
                 log.cached_tokens, log.cache_written_tokens, log.reasoning_tokens, log.cost_usd,
-                ifNull(log.provider_ms, 0.0)
+                ifNull(log.provider_ms, 0.0), log.provider_batch != ''
             ),
             (log.at, log.offset)
         ) AS end

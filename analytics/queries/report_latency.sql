@@ -1,6 +1,6 @@
 -- How long things took, by hop (the stage), tier, provider or model; quantiles are within 1 % of their value. By hop: the
 -- wait for each stage and its work. Else: whole requests, of them the wait for providers and the rest, by what answered;
--- and paid calls to their last and to their first token.
+-- and paid calls to their last and to their first token. What waited for a batch of a provider stands apart.
 WITH CAST({by:String}, 'Enum8(\'hop\', \'tier\', \'provider\', \'model\')') AS by
 SELECT
     kind,
@@ -20,4 +20,9 @@ FROM {database:Identifier}.{times:Identifier} AS times
 WHERE bucket >= {since:DateTime('UTC')} AND bucket < {until:DateTime('UTC')}
     AND (kind IN ('queue', 'step')) = (by = 'hop')
 GROUP BY kind, key
-ORDER BY indexOf(['request', 'provider', 'own', 'call', 'first_token', 'queue', 'step'], kind), n DESC, key
+ORDER BY
+    indexOf(
+        ['request', 'provider', 'own', 'call', 'first_token', 'request_in_batch', 'call_in_batch', 'queue', 'step'], kind
+    ),
+    n DESC,
+    key

@@ -1,4 +1,5 @@
--- The requests of the period by the tier that answered, NULL where none did; medians and 95th percentiles within 1 %.
+-- The requests of the period by the tier that answered, NULL where none did; medians and 95th percentiles within 1 %, of
+-- requests that did not wait for a batch of a provider.
 SELECT
     nullIf(part.tier, 0) AS tier,
     sum(part.requests) AS requests,

@@ -1,7 +1,8 @@
 -- What the shadows of the window came to: a row for each candidate, and one for each of its query types.
 -- The steps of a comparison are published as often as its record was delivered; of several ends the one that compared
 -- counts, else the first. Costs and times are of comparisons whose request has its result: those of the candidate's
--- call, and those of the call that gave the answer, which may be a part of a shared one.
+-- call, and those of the call that gave the answer, which may be a part of a shared one; not of one that a batch of the
+-- provider answered, at its price and in its time.
 WITH ended AS
 (
     SELECT
@@ -27,6 +28,9 @@ settled AS
         query_type,
         tags,
         1 AS has_result,
+        assumeNotNull(attempt_id) IN (
+            SELECT attempt_id FROM {database:Identifier}.calls_log WHERE provider_batch != ''
+        ) AS in_batch,
         arrayElement(`route.cost_usd`, indexOf(`route.attempt_id`, assumeNotNull(attempt_id))) AS cost_usd,
         arrayElement(`route.provider_ms`, indexOf(`route.attempt_id`, assumeNotNull(attempt_id))) AS provider_ms
     FROM {database:Identifier}.requests
@@ -42,7 +46,7 @@ told AS
         ended.first_at AS first_at,
         ended.last.1 AS outcome,
         outcome IN ('win', 'tie', 'loss') AS is_compared,
-        is_compared AND settled.has_result = 1 AS is_paired,
+        is_compared AND settled.has_result = 1 AND NOT settled.in_batch AS is_paired,
         ended.last.4 AS candidate_cost,
         settled.cost_usd AS incumbent_cost,
         ended.last.5 AS candidate_ms,

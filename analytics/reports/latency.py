@@ -12,9 +12,12 @@ Dimension = Literal["hop", "tier", "provider", "model"]
 class LatencyRow(Report):
     """Spans of one kind; quantiles are within 1 % of their value."""
 
-    kind: Literal["request", "provider", "own", "call", "first_token", "queue", "step"]
+    kind: Literal[
+        "request", "provider", "own", "call", "first_token", "request_in_batch", "call_in_batch", "queue", "step"
+    ]
     """Of a request: all of it, of it the wait for providers, and the rest. Of a paid call: to its last token, and to
-    its first one, where it was streamed. Of a hop: the wait for it, and its work."""
+    its first one, where it was streamed. `…_in_batch` are those that waited for a batch of a provider, which are in no
+    other kind. Of a hop: the wait for it, and its work."""
     key: str
     """Empty where no tier answered."""
     n: int

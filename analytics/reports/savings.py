@@ -1,10 +1,15 @@
 """What the answers would have cost elsewhere."""
 
 import asyncio
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any, Final
 
 from analytics.ledger_window import LedgerWindow
 from analytics.reports.report import Report, RollupReport, rolled_up
+
+_STORED: Final = Decimal("0.000000000001")
+"""US dollars, as exact as the ledger has them."""
 
 
 class ModelAlone(Report):
@@ -20,6 +25,18 @@ class ModelAlone(Report):
     """Of what it would have cost; None where that is nothing."""
 
 
+class BatchSavings(Report):
+    """What batches of one provider saved."""
+
+    provider: str
+    calls: int
+    """That a batch answered."""
+    cost_usd: Decimal
+    saved_usd: Decimal | None
+    """What more they would have cost by themselves, at the share that the settings have for batches now; None where the
+    provider is not in the settings."""
+
+
 class SavingsReport(RollupReport):
     """What was paid against each model alone, dearest first."""
 
@@ -32,6 +49,8 @@ class SavingsReport(RollupReport):
     """Against the frontier model; None where nothing was answered."""
     rows: tuple[ModelAlone, ...]
     """The configured models, at the rates of today."""
+    batches: tuple[BatchSavings, ...]
+    """Of providers, where there were any; what they saved is in `saved_usd` too."""
 
 
 async def savings(window: LedgerWindow) -> SavingsReport:
@@ -45,9 +64,10 @@ async def savings(window: LedgerWindow) -> SavingsReport:
     """
     prices = window.prices()
     rates = list(prices.rates.values())
-    head, [total], rows = await asyncio.gather(
+    head, [total], batches, rows = await asyncio.gather(
         rolled_up(window),
         window.rollup_rows("report_total"),
+        window.rollup_rows("report_batches"),
         window.rollup_rows(
             "report_savings",
             models=list(prices.rates),
@@ -66,4 +86,10 @@ async def savings(window: LedgerWindow) -> SavingsReport:
         saved_usd=frontier.saved_usd,
         saved_share=frontier.saved_share,
         rows=alone,
+        batches=tuple(BatchSavings(saved_usd=_saved(row, prices.batch_shares), **row) for row in batches),
     )
+
+
+def _saved(row: Mapping[str, Any], shares: Mapping[str, Decimal]) -> Decimal | None:
+    share, cost = shares.get(row["provider"]), row["cost_usd"]
+    return None if share is None else (cost / share).quantize(_STORED) - cost

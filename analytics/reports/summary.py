@@ -53,10 +53,11 @@ class TierSummary(Report):
     share: float
     """Of all requests of the report."""
     cost_usd: Decimal
-    latency: Percentiles
-    provider: Percentiles
+    latency: Percentiles | None
+    """Of requests that did not wait for a batch of a provider; None where all of them did. So are the next two."""
+    provider: Percentiles | None
     """Waiting for providers."""
-    own: Percentiles
+    own: Percentiles | None
     """Everything else: queues, decisions, hops."""
 
 
@@ -196,7 +197,10 @@ async def summary(window: LedgerWindow, *, top: int = 10) -> Summary:
 
 
 def _tier(row: Mapping[str, Any], requests: int) -> TierSummary:
-    spans = {name: Percentiles(p50=row[name][0], p95=row[name][1]) for name in ("latency", "provider", "own")}
+    spans = {
+        name: Percentiles(p50=row[name][0], p95=row[name][1]) if row[name] else None
+        for name in ("latency", "provider", "own")
+    }
     return TierSummary(
         tier=row["tier"], requests=row["requests"], share=row["requests"] / requests, cost_usd=row["cost"], **spans
     )

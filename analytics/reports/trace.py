@@ -57,6 +57,8 @@ class TraceCall(Report):
     first_token_ms: float | None
     batch_size: int
     batch_wait_ms: float
+    provider_batch: str
+    """The id of the batch of the provider that answered it; empty where it was made by itself."""
 
 
 class TraceResult(Report):

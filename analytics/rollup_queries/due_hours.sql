@@ -32,7 +32,7 @@ due AS
         hour,
         groupBitXor(cityHash64(cluster, topic, partition, last)) AS offsets,
         -- The number counts changes of what is built: after each, all hours are built once more.
-        cityHash64(offsets, hour + 3600 + {lifetime_s:UInt32} < now(), 2) AS covered
+        cityHash64(offsets, hour + 3600 + {lifetime_s:UInt32} < now(), 3) AS covered
     FROM held
     WHERE hour >= {since:DateTime('UTC')}
     GROUP BY hour

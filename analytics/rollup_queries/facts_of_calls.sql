@@ -25,7 +25,8 @@ seen AS
             (
                 log.at, log.error_kind, log.provider_ms, log.usage_source, log.input_tokens, log.output_tokens,
                 log.cached_tokens, log.cache_written_tokens, log.reasoning_tokens, log.cost_usd, log.input_rate,
-                log.cached_rate, log.cache_write_rate, log.shares, log.first_token_ms, log.batch_size, log.batch_wait_ms
+                log.cached_rate, log.cache_write_rate, log.shares, log.first_token_ms, log.batch_size, log.batch_wait_ms,
+                log.provider_batch
             ),
             (log.at, log.offset),
             log.event = 'ended'
@@ -122,6 +123,7 @@ SELECT
     end.15 AS first_token_ms,
     if(has_end, end.16, 1) AS batch_size,
     end.17 AS batch_wait_ms,
+    end.18 != '' AS in_batch,
     user_id,
     feature,
     query_type,

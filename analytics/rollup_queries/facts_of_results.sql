@@ -1,4 +1,4 @@
--- The results that were settled from {since} on and before {until}.
+-- The results that were settled from {since} on and before {until}; what they waited for is told by their calls.
 SELECT
     at,
     toString(status) AS status,
@@ -30,6 +30,9 @@ SELECT
     latency_ms,
     provider_ms,
     own_ms,
+    (request_id, revision) IN (
+        SELECT request_id, revision FROM {database:Identifier}.{calls:Identifier} WHERE in_batch
+    ) AS waited_for_batch,
     signature,
     prefix,
     prefix_tokens

@@ -9,6 +9,7 @@ SELECT
     service_class,
     escalated,
     outcome,
+    in_batch,
     count() AS rows,
     countIf(is_first) AS calls,
     countIf(is_first AND shares > 1) AS shared_calls,
@@ -42,4 +43,4 @@ FROM
     FROM {database:Identifier}.{calls:Identifier}
     WHERE at >= {since:DateTime('UTC')} AND at < {until:DateTime('UTC')}
 ) AS call
-GROUP BY bucket, purpose, tier, provider, model, feature, query_type, service_class, escalated, outcome
+GROUP BY bucket, purpose, tier, provider, model, feature, query_type, service_class, escalated, outcome, in_batch

@@ -10,16 +10,20 @@ SELECT
     quantilesDDState(0.01, 0.5, 0.95, 0.99)(took) AS ms
 FROM
 (
-    SELECT at, 'request' AS kind, '' AS stage, ifNull(tier, 0) AS tier, provider, model, latency_ms AS took
+    -- What waited for a batch of a provider took as long as the batch, which says nothing of how fast a tier or model is.
+    SELECT at, if(waited_for_batch, 'request_in_batch', 'request') AS kind, '' AS stage, ifNull(tier, 0) AS tier, provider, model,
+        latency_ms AS took
     FROM {database:Identifier}.{results:Identifier}
     UNION ALL
     SELECT at, 'provider', '', ifNull(tier, 0), provider, model, provider_ms
     FROM {database:Identifier}.{results:Identifier}
+    WHERE NOT waited_for_batch
     UNION ALL
     SELECT at, 'own', '', ifNull(tier, 0), provider, model, own_ms
     FROM {database:Identifier}.{results:Identifier}
+    WHERE NOT waited_for_batch
     UNION ALL
-    SELECT at, 'call', purpose, tier, provider, model, provider_ms
+    SELECT at, if(in_batch, 'call_in_batch', 'call'), purpose, tier, provider, model, provider_ms
     FROM {database:Identifier}.{calls:Identifier}
     WHERE at >= {since:DateTime('UTC')} AND at < {until:DateTime('UTC')}
         AND outcome != 'unknown' AND is_first

@@ -18,7 +18,6 @@ from streams.kafka.publisher import Output
 from streams.providers.base import ChatCall, ChatReply, ErrorKind, ProviderError
 from streams.providers.batches import LineEnd
 from streams.runtime.engine import Engine
-from topics.base import from_millis
 from topics.bulk import BulkTask, Member, Submission
 from topics.journal import CallEnded, CallStarted, Purpose, attempt_id
 from topics.registry import CALLS
@@ -56,8 +55,8 @@ class MemberCalls:
         await attempts.catch_up([partition])
 
     def custom_id(self, member: Member) -> str:
-        """Name a call in the batch as no call of another batch is named: a provider may know a batch by that alone."""
-        return f"{self._submission.submission_id}-{member.offset}"
+        """Name a call in its batch: by the id that the journal has of it, which no call of another batch has."""
+        return str(self._call_id(member))
 
     def has_begun(self, one: MemberTask) -> bool:
         """Whether the journal says that the call was about to leave."""
@@ -156,7 +155,6 @@ class MemberCalls:
         rates, [(usage, cost)] = self._engine.caller.priced(
             result, submission.provider, submission.model, 1, batch=True
         )
-        waited = submission.at - from_millis(one.received.timestamp)
         return self._start_of(one).end(
             started_at=result.sent_at,
             ended_at=result.ended_at,
@@ -165,8 +163,6 @@ class MemberCalls:
             usage=usage,
             rates=rates,
             cost_usd=cost,
-            batch_size=len(submission.members),
-            batch_wait_ms=round(max(waited.total_seconds() * 1000, 0.0), 3),
             provider_batch=batch_id,
         )
 
@@ -175,7 +171,7 @@ class MemberCalls:
         submission, task = self._submission, one.task
         attempt = ref_of(one)
         return CallStarted(
-            call_id=self._call_id(one),
+            call_id=self._call_id(one.member),
             attempt_id=attempt.attempt,
             request_id=task.request.request_id,
             revision=task.revision,
@@ -195,10 +191,10 @@ class MemberCalls:
         bulk = one.bulk
         model = model_of(bulk, self._engine.settings) or ModelSettings(provider=bulk.provider, model=bulk.model)
         prompt = prompt_of(one.task, model, self._engine)
-        return ChatCall(self._call_id(one), model, prompt, model.timeout_s)
+        return ChatCall(self._call_id(one.member), model, prompt, model.timeout_s)
 
-    def _call_id(self, one: MemberTask) -> UUID:
-        return uuid5(_CALLS, f"{self._submission.submission_id}\x1f{one.member.offset}")
+    def _call_id(self, member: Member) -> UUID:
+        return uuid5(_CALLS, f"{self._submission.submission_id}\x1f{member.offset}")
 
 
 def ref_of(one: MemberTask) -> AttemptRef:

@@ -15,6 +15,8 @@ from streams.config.settings_sections import PriceSettings, ProviderSettings, To
 from topics.journal import Rates, Usage
 
 _RATE_STEP: Final = Decimal("0.000001")
+_OWN: Final = "config"
+_IN_BATCHES: Final = ", batch"
 
 
 class UnknownPriceError(Exception):
@@ -100,6 +102,11 @@ class PriceBook:
             raise _unknown(provider, model) from None
 
 
+def follows_settings(source: str) -> bool:
+    """Whether the settings may change rates of a source; else they are those of one version of the list, for ever."""
+    return source == _OWN or source.endswith(_IN_BATCHES)
+
+
 def split(usage: Usage, rates: Rates, n: int) -> list[tuple[Usage, Decimal]]:
     """Split the tokens and the cost of a call, in US dollars, into `n` parts that add up exactly.
 
@@ -162,7 +169,7 @@ def _own_rates(price: TokenPrices) -> Rates:
         output=price.output,
         cached=price.input if price.cached is None else price.cached,
         cache_write=price.cache_write,
-        source="config",
+        source=_OWN,
     )
 
 
@@ -175,7 +182,7 @@ def _batch_rates(usual: Rates, share: Decimal) -> Rates:
         output=reduced(usual.output),
         cached=reduced(usual.cached),
         cache_write=None if usual.cache_write is None else reduced(usual.cache_write),
-        source=f"{usual.source}, batch",
+        source=f"{usual.source}{_IN_BATCHES}",
     )
 
 

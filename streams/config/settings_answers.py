@@ -42,6 +42,8 @@ class ValidationSettings(Section):
             )
         if self.batching.shared_features:
             raise ValueError("batching.shared_features: judges' calls are not shared")
+        if self.batching.provider:
+            raise ValueError("batching.provider: judges' calls wait for no batch of a provider")
         return self
 
     @property

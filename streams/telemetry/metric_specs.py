@@ -44,7 +44,8 @@ CALL_DURATION: Final = MetricSpec(
     "gen_ai_client_operation_duration_seconds",
     "histogram",
     (*_CALL, "error_type"),
-    "Time of a paid call on the wire and at the provider; error_type is empty for an answer",
+    "Time of a paid call on the wire and at the provider, without those of a provider's batch; error_type is empty for "
+    "an answer",
     buckets=_CALL_SECONDS,
 )
 FIRST_CHUNK: Final = MetricSpec(

@@ -61,7 +61,8 @@ class WorkerMetrics:
         """
         one = ends[0]
         labels = (CHAT, one.provider, one.model, one.stage)
-        if has_left:
+        # A batch of the provider takes hours, which says nothing of how fast the model is.
+        if has_left and one.provider_batch is None:
             error = _NO_ERROR if one.error is None else one.error.kind
             self._call_seconds[(*labels, error)].observe(one.provider_ms / 1000)
         if one.first_token_ms is not None:

@@ -7,13 +7,14 @@ from decimal import Decimal
 
 import pytest
 from pydantic import ValidationError
-from support.ledger_records import BASE, breaker, call_pair, hops, result, shared_call
+from support.ledger_records import BASE, PROVIDER_BATCH, batch_pair, breaker, call_pair, hops, result, shared_call
 from support.tool_loop import call
 
 import analytics.migrate
 from analytics.clickhouse import ClickHouseUnavailable, open_client
 from analytics.ledger import Entry, Ledger, SinkStats
 from analytics.migrate import migrate, split_statements
+from analytics.rollups import RollupBuilder
 from analytics.rows import Position, Table, rows_of
 from streams.config.settings_sections import ClickHouseSettings
 from tierstream.stack.ports import free_port
@@ -98,7 +99,7 @@ async def test_ids_that_stand_in_several_rows_are_compressed(clickhouse_url):
 
 async def test_every_row_comes_back_as_it_was_and_counts_once(clickhouse_url):
     batched = Hops(request_id="r3", hops=(left_in_a_batch(hops(3).hops[1]),))
-    records = [result(3), result(4), *call_pair(3), *call_pair(2, failed=True), hops(3), batched]
+    records = [result(3), result(4), *call_pair(3), *call_pair(2, failed=True), hops(3), batched, *batch_pair(8)]
     records += [call.model_copy(update={"rates": WRITING}) for call in shared_call(5, 6)[1]]
     records += [PartitionCount(partitions=3), ORDER, breaker(1), breaker(2, state=BreakerState.CLOSED)]
     entries = [entry(record, offset) for offset, record in enumerate(records)]
@@ -145,10 +146,14 @@ async def test_rows_of_before_a_migration_keep_their_meaning(clickhouse_url, mon
         await ledger.insert([entry(call, offset) for offset, call in enumerate(shared_call(2, 3)[1], start=2)])
         await ledger.close()
         found = await client.query(
-            "SELECT request_id, shares, batch_size, batch_wait_ms, first_token_ms, cache_written_tokens "
-            "FROM ledger.call_ledger ORDER BY request_id"
+            "SELECT request_id, shares, batch_size, batch_wait_ms, first_token_ms, cache_written_tokens, "
+            "provider_batch FROM ledger.call_ledger ORDER BY request_id"
         )
-        assert found.result_rows == [("r1", 1, 1, 0, None, 0), ("r2", 2, 3, 12, 80, 0), ("r3", 2, 3, 12, 80, 0)]
+        assert found.result_rows == [
+            ("r1", 1, 1, 0, None, 0, ""),
+            ("r2", 2, 3, 12, 80, 0, ""),
+            ("r3", 2, 3, 12, 80, 0, ""),
+        ]
         raw = await client.query("SELECT shares, cache_write_rate FROM ledger.calls WHERE request_id = 'r1'")
         assert raw.result_rows == [(1, None)] * 2
 
@@ -176,6 +181,45 @@ async def test_the_ledger_of_calls_has_a_row_a_call(clickhouse_url):
             "SELECT calls, ok_calls, unknown_calls, total_cost_usd FROM ledger.attempt_ledger WHERE request_id = 'r1'"
         )
         assert attempts.result_rows == [(2, 1, 1, ended.cost_usd)]
+
+
+@pytest.mark.parametrize("view", ["calls", "call_ledger", "spending"])
+async def test_the_batch_of_a_call_is_shown_wherever_calls_are(clickhouse_url, view):
+    records = [*call_pair(1), *batch_pair(2), result(1), result(2)]
+    async with open_client(clickhouse_url) as client:
+        await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)
+        ledger = Ledger(clickhouse_url, "ledger", SinkStats())
+        await ledger.insert([entry(record, offset) for offset, record in enumerate(records)])
+        await ledger.close()
+        shown = await client.query(
+            f"SELECT request_id, max(provider_batch), sum(cost_usd) FROM ledger.{view} GROUP BY request_id ORDER BY ALL"
+        )
+    assert shown.result_rows == [
+        ("r1", "", call_pair(1)[1].cost_usd),
+        ("r2", PROVIDER_BATCH, call_pair(2)[1].cost_usd / 2),
+    ]
+
+
+async def test_rollups_that_an_older_version_built_are_built_once_more(clickhouse_url, monkeypatch):
+    """They had no dimension for batches of providers, and their rows stay readable until then."""
+    every = analytics.migrate._migrations()
+    records = [*call_pair(1), *batch_pair(2), result(1), result(2)]
+    async with open_client(clickhouse_url) as client:
+        with monkeypatch.context() as older:
+            older.setattr(analytics.migrate, "_migrations", lambda: [one for one in every if one[0] < "012"])
+            await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)
+        hour = BASE.replace(minute=0, second=0)
+        await client.insert("spend_by_hour", [[hour, 1, 5]], ["bucket", "tier", "rows"], database="ledger")
+        await migrate(client, "ledger", retention_days=4000, body_retention_days=4000)
+        spent = "SELECT in_batch, sum(rows) FROM ledger.spend_by_hour GROUP BY in_batch ORDER BY in_batch"
+        assert (await client.query(spent)).result_rows == [(False, 5)]
+        ledger = Ledger(clickhouse_url, "ledger", SinkStats())
+        await ledger.insert([entry(record, offset) for offset, record in enumerate(records)])
+        await ledger.close()
+        await RollupBuilder(client, "ledger", lifetime_s=3600).build()
+        assert (await client.query(spent)).result_rows == [(False, 1), (True, 1)]
+        by_day = await client.query(spent.replace("by_hour", "by_day"))
+        assert by_day.result_rows == [(False, 1), (True, 1)]
 
 
 async def test_a_value_that_fits_no_column_costs_only_its_own_record(clickhouse_url):

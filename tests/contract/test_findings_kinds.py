@@ -229,6 +229,34 @@ async def test_a_price_that_rises_is_found_once_and_not_again_of_each_feature(ro
     assert float(finding.usd_month) == pytest.approx(30 * 300 * 0.0015 / 2, rel=0.05)
 
 
+def in_batches(row):
+    """The same answers, given by batches of the provider."""
+    money = {name: value / 2 for name, value in row.items() if name.endswith("_usd")}
+    return {**row, **money, "in_batch": True}
+
+
+async def test_that_requests_no_longer_wait_for_batches_is_no_price_that_rises(rollups):
+    """Of 200 answers a day half come from batches, and from the tenth day on a fifth."""
+    rows = []
+    for place, day in enumerate(days()):
+        alone = 100 if place < 10 else 160
+        answers = {False: spent(day, 2, alone, wobble=17 * place % 29), True: spent(day, 2, 200 - alone)}
+        rows += [{**answers[False], "in_batch": False}, in_batches(answers[True])]
+    await rollups.fill("spend_by_day", rows)
+    assert (await rollups.found()).findings == ()
+
+
+async def test_a_price_of_batches_that_rises_is_found(rollups):
+    rows = []
+    for place, day in enumerate(days()):
+        rows += [{**spent(day, 2, 100, wobble=17 * place % 29), "in_batch": False}]
+        rows += [in_batches(spent(day, 2, 100, price=Decimal("1.5") if place >= 10 else 1))]
+    await rollups.fill("spend_by_day", rows)
+    [finding] = (await rollups.found()).findings
+    assert finding.id == f"cost_change:price:2:openai/middle in batches:{START + timedelta(days=10):%Y-%m-%d}T00"
+    assert finding.title.startswith("openai/middle in batches costs 1.50 times as much")
+
+
 async def test_a_price_that_falls_is_no_finding(rollups):
     rows = [spent(day, 2, 100, price=Decimal("0.5") if place >= 10 else 1) for place, day in enumerate(days())]
     await rollups.fill("spend_by_day", rows)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import find
-from support.ledger_records import BASE, ClickHouseProcess, call_pair, fill_ledger, result
+from support.ledger_records import BASE, ClickHouseProcess, batch_pair, call_pair, fill_ledger, result
 from support.record_strategies import ending
 
 from analytics.clickhouse import AsyncClient, open_client
@@ -68,3 +68,14 @@ async def test_what_a_result_says_is_what_rows_views_and_verify_say(server, clie
     assert [row["checksum"]] == list(expected.rows.checksums), (
         "analytics/queries/ledger_rows_requests.sql: its last columns are not the fields of Dimensions, in their order"
     )
+
+
+async def test_what_a_call_says_is_what_its_row_and_verify_say(server, client):
+    records = [*call_pair(1), *call_pair(2, failed=True), *batch_pair(3)]
+    await fill_ledger(server.url, "calls", records, first_ms=BASE_MS)
+    expected = Expected()
+    for offset, record in enumerate(records):
+        expected.add(offset, BASE_MS + offset, record)
+    where = {"cluster": "cluster", "topic": "t", "partition": 0, "start": 0}
+    rows = await named_query(client, "calls", "ledger_rows_calls", where)
+    assert [row["checksum"] for row in rows] == list(expected.rows.checksums)

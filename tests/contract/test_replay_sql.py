@@ -157,6 +157,14 @@ async def test_a_call_counts_once_and_comparisons_do_not(clickhouse_url):
     assert good["cost_usd"] == RATES.cost(Usage(input=10, output=3, cached=4, cache_written=2))
     assert good["attempt_id"] == attempt_id("r", 0, "infer:1", 0)
     assert good["at_ms"] == FIRST_MS + 1
+    assert good["in_batch"] is False
+
+
+async def test_a_call_of_a_batch_is_told_from_others(clickhouse_url):
+    started, ended = called("r", "a")
+    records = [started, ended.model_copy(update={"provider_batch": "b1"})]
+    [found] = await rows(clickhouse_url, "replay_calls", records)
+    assert found["in_batch"] is True
 
 
 async def test_what_users_said_is_a_mean_by_tier(clickhouse_url):

@@ -14,6 +14,8 @@ from support.door_batches import REFUSED, content, door, ended, made
 
 from streams.calls.pricing import PriceBook
 from tierstream.simulator.server import running_simulator
+from tierstream.verify.findings import Check
+from tierstream.verify.verification import VerifyOptions, verify
 from topics.registry import RESULTS
 
 LINES = int(os.environ.get("TIERSTREAM_BATCH_LINES", "300"))
@@ -73,5 +75,6 @@ async def test_each_line_is_submitted_once_and_costs_half_though_worker_and_door
         assert call.cost_usd == usual / 2
     # Lines of a tier above come there by an answer that was not good enough, and wait there too.
     assert calls.keys() == asked
-    journal = await deployment.journal()
-    journal.assert_paid_once({call["call_id"] for call in simulator.calls})
+    verification = await verify(deployment.settings, VerifyOptions(served_url=simulator.url), lambda *_: None)
+    assert verification.findings.ok, verification.findings.as_json()
+    assert not verification.findings.counts[Check.PENDING]

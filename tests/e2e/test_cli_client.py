@@ -193,7 +193,7 @@ async def test_topics_create_and_check(config):
     assert "run `tierstream topics create`" in missing.stderr
     created = await cli(config, "topics", "create", "--json")
     assert created.exit_code == 0
-    assert len(json.loads(created.stdout)["created"]) == 23
+    assert len(json.loads(created.stdout)["created"]) == 25
     assert (await cli(config, "topics", "check")).exit_code == 0
     assert (await cli(config, "topics", "create")).stdout == "all topics exist\n"
     config.write_text(config.read_text().replace(f"partitions = {PARTITIONS}", "partitions = 4"))

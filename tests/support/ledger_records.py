@@ -13,7 +13,8 @@ from analytics.clickhouse import open_client
 from analytics.ledger import Entry, Ledger, SinkStats
 from analytics.migrate import migrate
 from analytics.rows import LogBodies, Position, rows_of
-from streams.calls.pricing import split
+from streams.calls.pricing import PriceBook, split
+from streams.config.settings_sections import PriceSettings, ProviderSettings
 from topics.base import Record
 from topics.control import BreakerState, BreakerStatus
 from topics.events import Hop, Hops
@@ -99,6 +100,27 @@ def call_pair(n: int, *, purpose: Purpose = Purpose.INFER, failed: bool = False)
         cost_usd=Decimal(0) if failed else RATES.cost(usage),
     )
     return started, ended
+
+
+PROVIDER_BATCH = "batch_0f3a"
+BATCH_PRICE = Decimal("0.5")
+IN_BATCH = timedelta(minutes=50)
+"""How long a call of a batch takes."""
+
+
+def batch_pair(n: int) -> tuple[CallStarted, CallEnded]:
+    """The two records of the call of request n, as one that a batch of the provider answered at half the price."""
+    started, ended = call_pair(n)
+    price = PriceBook(
+        {"groq/small": PriceSettings(input=RATES.input, output=RATES.output, cached=RATES.cached)},
+        {"groq": ProviderSettings(protocol="groq", api_key_env="KEY", batch_price=BATCH_PRICE)},
+    )
+    rates = price.rates("groq", "small", started.started_at, ended.usage, batch=True)
+    changed = {"rates": rates, "cost_usd": rates.cost(ended.usage), "provider_batch": PROVIDER_BATCH}
+    late = {"deadline": started.deadline + timedelta(days=1)}
+    return started.model_copy(update=late), ended.model_copy(
+        update={"ended_at": started.started_at + IN_BATCH, **changed}
+    )
 
 
 def result(n: int, *, tags: tuple[str, ...] = ()) -> Result:

@@ -24,6 +24,7 @@ from topics.batches import (
     Stretch,
 )
 from topics.budgets import AccountSum, BudgetSnapshot, BudgetSums, Claim, Payer, Release, Reservation, Spending
+from topics.bulk import BulkTask, Member, Submission, SubmissionEnded, Submitted
 from topics.control import (
     ActiveModel,
     BreakerOrder,
@@ -270,6 +271,7 @@ call_ended = every_field(
     first_token_ms=maybe(millis),
     batch_size=positive,
     batch_wait_ms=millis,
+    provider_batch=maybe(names),
 )
 sources = every_field(Source, topic=names, partition=st.integers(0, 999), offset=counts, timestamp_ms=counts)
 decisions = every_field(
@@ -345,12 +347,14 @@ tasks = every_field(
     tier=tiers,
     promoted_from=maybe(tiers),
     why=texts,
+    waited_at=maybe(tiers),
     attempts=some(attempts),
     best=maybe(completions),
     hops=some(hop),
 )
 answers = every_field(Answer, task=tasks, completion=completions, why=texts, withheld=st.booleans())
 escalations = every_field(Escalation, task=tasks, reason=texts, said=maybe(texts))
+bulk_tasks = every_field(BulkTask, task=tasks, stage=names, provider=names, model=names)
 parked = every_field(Parked, task=tasks, reason=texts, since_ms=maybe(counts), completion=maybe(completions))
 shadow_tasks = every_field(ShadowTask, task=tasks, completion=completions, shadow=names)
 ending = {
@@ -679,6 +683,26 @@ batches_ended = every_field(
     failed_bytes=counts,
     at=moments,
 )
+members = every_field(Member, offset=counts, request_id=ids, revision=revisions, n=counts, asked_ms=counts)
+submissions = every_field(
+    Submission,
+    submission_id=ids,
+    stage=names,
+    provider=names,
+    model=names,
+    members=some(members, least=1),
+    at=moments,
+    gives_up_at=moments,
+)
+submitted = every_field(Submitted, submission_id=ids, batch_id=names, at=moments, found=st.booleans())
+submissions_ended = every_field(
+    SubmissionEnded,
+    submission_id=ids,
+    status=st.sampled_from(("collected", "refused", "lost")),
+    answered=counts,
+    detail=maybe(texts),
+    at=moments,
+)
 
 by_record = {
     Request: requests,
@@ -724,5 +748,9 @@ by_record = {
     BatchProgress: batch_progress,
     BatchCancelled: batches_cancelled,
     BatchEnded: batches_ended,
+    BulkTask: bulk_tasks,
+    Submission: submissions,
+    Submitted: submitted,
+    SubmissionEnded: submissions_ended,
 }
 """Every record but the dead letter, which is made from bytes and not from values."""

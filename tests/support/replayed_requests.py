@@ -13,7 +13,7 @@ MODELS = {1: "groq/openai/gpt-oss-20b", 2: "openai/gpt-6-luna", 3: "anthropic/cl
 ASKED_MS = 1_790_000_000_000
 
 
-def call(name, tier, *, purpose="infer", ref=None, error="", usd="0.001", tokens=(100, 50)):
+def call(name, tier, *, purpose="infer", ref=None, error="", usd="0.001", tokens=(100, 50), in_batch=False):
     """A paid call of an attempt by name."""
     return RecordedCall(
         attempt=uuid5(NAMES, name),
@@ -27,7 +27,8 @@ def call(name, tier, *, purpose="infer", ref=None, error="", usd="0.001", tokens
         cache_written=0,
         reasoning=0,
         cost_usd=Decimal(usd),
-        provider_ms=100.0,
+        provider_ms=3_000_000.0 if in_batch else 100.0,
+        in_batch=in_batch,
     )
 
 

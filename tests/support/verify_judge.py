@@ -2,10 +2,10 @@
 
 from datetime import datetime, timedelta
 
-from support.ledger_records import BASE, RATES, call_pair
+from support.ledger_records import BASE, BATCH_PRICE, RATES, call_pair
 
 from streams.calls.pricing import PriceBook
-from streams.config.settings_sections import PriceSettings
+from streams.config.settings_sections import PriceSettings, ProviderSettings
 from tierstream.verify.answers import AnswerBook
 from tierstream.verify.calls import CallBook, CallCounts, CallRules
 from tierstream.verify.findings import Check, Findings
@@ -20,7 +20,10 @@ from topics.partitioning import partition_for
 LATER = BASE + timedelta(hours=1)
 WINDOW = timedelta(hours=1)
 CUT = CallError(kind="cut", message="the stream broke")
-PRICES = PriceBook({"groq/small": PriceSettings(input=RATES.input, output=RATES.output, cached=RATES.cached)}, {})
+PRICES = PriceBook(
+    {"groq/small": PriceSettings(input=RATES.input, output=RATES.output, cached=RATES.cached)},
+    {"groq": ProviderSettings(protocol="groq", api_key_env="KEY", batch_price=BATCH_PRICE)},
+)
 
 
 def ms(moment: datetime) -> int:
@@ -28,7 +31,17 @@ def ms(moment: datetime) -> int:
 
 
 def judge(
-    calls, results=(), *, served=None, now=LATER, unjudged=(), wire=None, hops=(), raised=(), settled_at=LATER
+    calls,
+    results=(),
+    *,
+    served=None,
+    now=LATER,
+    unjudged=(),
+    wire=None,
+    hops=(),
+    raised=(),
+    settled_at=LATER,
+    wait_for_batches=False,
 ) -> dict[Check, list[str]]:
     """Follow these records over two partitions; return the findings by check.
 
@@ -38,7 +51,7 @@ def judge(
     findings = Findings()
     counts, shared, window = CallCounts(), SharedCalls(findings, served), Window.of(WINDOW)
     rates, unrouted = RatesAudit(findings, PRICES), UnroutedCalls(findings, window)
-    rules = CallRules(window, timedelta(seconds=60), timedelta(seconds=5), now)
+    rules = CallRules(window, timedelta(seconds=60), timedelta(seconds=5), now, wait_for_batches)
     books = [CallBook(findings, counts, rules, shared=shared, served=served, rates=rates) for _ in range(2)]
     answers = [AnswerBook(findings, book.ended, unrouted=unrouted, raised=raised) for book in books]
     for call in [*unjudged, *calls]:

@@ -108,7 +108,8 @@ def _call(call: TraceCall, total: float) -> Row:
     facts = [f"{call.input_tokens:,} tokens in ({call.cached_tokens:,} cached), {call.output_tokens:,} out"]
     facts += [f"first token after {span(call.first_token_ms)}" if call.first_token_ms is not None else ""]
     facts += [f"shared by {call.shares}" if call.shares > 1 else ""]
-    facts += [f"left with {call.batch_size - 1} others" if call.batch_size > 1 else "", call.error_kind]
+    facts += [f"left with {call.batch_size - 1} others" if call.batch_size > 1 else ""]
+    facts += [f"batch {call.provider_batch} of {call.provider}" if call.provider_batch else "", call.error_kind]
     return Row(
         kind="call",
         name=call.purpose,

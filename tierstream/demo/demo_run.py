@@ -34,10 +34,10 @@ class TierFigures(BaseModel):
     requests: int
     share: float
     cost_usd: float
-    latency_ms: Percentiles
-    provider_ms: Percentiles
+    latency_ms: Percentiles | None
+    provider_ms: Percentiles | None
     """Waiting for the simulated provider."""
-    own_ms: Percentiles
+    own_ms: Percentiles | None
     """Everything that is ours: queues, decisions, hops."""
 
 
@@ -209,5 +209,5 @@ def _count(asked: dict[str, _Asked], results: dict[str, Result], misses: Callabl
     return sum(misses(result.route[0].tier, asked[i].entry.label) for i, result in results.items() if result.route)
 
 
-def _rounded(span: Percentiles) -> Percentiles:
-    return Percentiles(p50=round(span.p50, 1), p95=round(span.p95, 1))
+def _rounded(span: Percentiles | None) -> Percentiles | None:
+    return span and Percentiles(p50=round(span.p50, 1), p95=round(span.p95, 1))

@@ -9,6 +9,8 @@ from streams.kafka.clock import utc_now
 def configured_prices(settings: Settings) -> PriceList:
     """Look up the rates of the models of the tiers, and of the frontier model; one without a known price is left out.
 
+    What batches cost at each provider is there too.
+
     Raises:
         UnknownPriceError: It is the frontier model.
     """
@@ -24,4 +26,5 @@ def configured_prices(settings: Settings) -> PriceList:
                 raise
         else:
             found[ref] = (rates.input, rates.output, rates.cached)
-    return PriceList(settings.frontier_ref, found)
+    shares = {name: provider.batch_price for name, provider in settings.providers.items()}
+    return PriceList(settings.frontier_ref, found, shares)

@@ -158,6 +158,6 @@ def _facts(visit: Visit, answer: RecordedCall, users: dict[int, float]) -> tuple
         float(answer.text),
         float(answer.cached),
         float(answer.cache_written),
-        answer.provider_ms,
+        np.nan if answer.in_batch else answer.provider_ms,
         float(answer.cost_usd),
     )

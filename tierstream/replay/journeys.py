@@ -291,7 +291,7 @@ class Journeys:
     def _note_usd(self, answer: RecordedCall, visits: Sequence[Visit], asked_ms: int) -> float:
         """Return what an escalated prompt cost for the note in it: a request that starts there has none."""
         first = next(visit.answer for visit in visits if visit.answer is not None)
-        rates = self._plan.prices.rates(answer.ref, asked_ms, answer.input)
+        rates = self._plan.prices.rates(answer.ref, asked_ms, answer.input, batch=answer.in_batch)
         longer = answer.input - first.input if first.attempt != answer.attempt else 0
         return max(longer, 0) * float(rates.input) / 1e6 if rates is not None else 0.0
 
@@ -330,8 +330,9 @@ class Journeys:
 
     def _speed(self, model: int, output: Floats, rng: np.random.Generator) -> Floats:
         """Draw how long a model takes for answers of some length."""
-        rows = self._evidence.answers.model == model
-        ms, tokens = self._evidence.answers.ms[rows], self._evidence.answers.output[rows]
+        answers = self._evidence.answers
+        rows = (answers.model == model) & ~np.isnan(answers.ms)
+        ms, tokens = answers.ms[rows], answers.output[rows]
         if not len(ms):
             return np.zeros(len(output))
         slope = float(np.cov(tokens, ms)[0, 1] / max(tokens.var(), 1e-9)) if len(ms) > _ENOUGH else 0.0

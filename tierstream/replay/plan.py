@@ -81,8 +81,8 @@ class Plan:
 
     def cost(self, call: RecordedCall, asked_ms: int) -> float:
         """Return what a recorded call costs at the prices of the other policy, in US dollars."""
-        before = self.was_priced.rates(call.ref, asked_ms, call.input)
-        after = self.prices.rates(call.ref, asked_ms, call.input)
+        before = self.was_priced.rates(call.ref, asked_ms, call.input, batch=call.in_batch)
+        after = self.prices.rates(call.ref, asked_ms, call.input, batch=call.in_batch)
         if after is None or before == after:
             return float(call.cost_usd)
         usage = Usage(input=call.input, output=call.output, cached=call.cached, cache_written=call.cache_written)
@@ -150,19 +150,19 @@ class Prices:
 
     def __init__(self, settings: Settings) -> None:
         self._book = PriceBook(settings.prices, settings.providers)
-        self._known: dict[tuple[str, int, int], Rates | None] = {}
+        self._known: dict[tuple[str, int, int, bool], Rates | None] = {}
 
-    def rates(self, ref: str, asked_ms: int, tokens: int) -> Rates | None:
-        """Return the rates of `provider/model` for an input of some length."""
+    def rates(self, ref: str, asked_ms: int, tokens: int, *, batch: bool = False) -> Rates | None:
+        """Return the rates of `provider/model` for an input of some length, by itself or in a batch of the provider."""
         length = sum(tokens > limit for limit in _LENGTHS)
-        key = (ref, asked_ms // _HOUR_MS, length)
+        key = (ref, asked_ms // _HOUR_MS, length, batch)
         if key not in self._known:
-            self._known[key] = self._found(ref, from_millis(asked_ms), tokens)
+            self._known[key] = self._found(ref, from_millis(asked_ms), tokens, batch=batch)
         return self._known[key]
 
-    def _found(self, ref: str, at: datetime, tokens: int) -> Rates | None:
+    def _found(self, ref: str, at: datetime, tokens: int, *, batch: bool) -> Rates | None:
         provider, model = ref.split("/", 1)
         try:
-            return self._book.rates(provider, model, at, Usage(input=tokens, output=0))
+            return self._book.rates(provider, model, at, Usage(input=tokens, output=0), batch=batch)
         except UnknownPriceError:
             return None

@@ -40,7 +40,7 @@ class RecordedDecision:
 
 @dataclass(frozen=True, slots=True)
 class RecordedCall:
-    """A paid call; `ref` is `provider/model`."""
+    """A paid call; `ref` is `provider/model`, `in_batch` whether a batch of the provider answered it."""
 
     attempt: UUID
     purpose: str
@@ -54,6 +54,7 @@ class RecordedCall:
     reasoning: int
     cost_usd: Decimal
     provider_ms: float
+    in_batch: bool
 
     @property
     def text(self) -> int:

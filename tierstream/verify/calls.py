@@ -36,12 +36,18 @@ class CallRules:
         takeover: Before that nobody takes over the work of a process whose call is on the wire: it has heard from its
             group within half the session timeout.
         now: When the journal is read.
+        wait_for_batches: Whether calls may wait for a batch of their provider, as long as the request has time.
     """
 
     window: Window
     longest_call: timedelta
     takeover: timedelta
     now: datetime
+    wait_for_batches: bool = False
+
+    def may_run(self, started_at: datetime, deadline: datetime) -> bool:
+        """Whether a call may not have ended yet."""
+        return started_at >= self.now - self.longest_call or (self.wait_for_batches and deadline > self.now)
 
 
 @dataclass(slots=True)
@@ -51,6 +57,7 @@ class _Open:
     request_id: str
     ref: str
     started_at: datetime
+    deadline: datetime
     started_ms: int
     moment_ms: int
     judged: bool
@@ -101,8 +108,12 @@ class CallBook:
             judged: False before the time that is looked at.
         """
         attempt = call.attempt_id.bytes
+        if (call.call_id.bytes, attempt) in self._open:
+            # Who takes over a batch of a provider says once more what is in it: they are the same calls.
+            return
         moment_ms = call.request_ms(at_ms)
-        opened = _Open(call.request_id, f"{call.provider}/{call.model}", call.started_at, at_ms, moment_ms, judged)
+        ref, times = f"{call.provider}/{call.model}", (call.started_at, call.deadline, at_ms, moment_ms)
+        opened = _Open(call.request_id, ref, *times, judged)
         self._open[call.call_id.bytes, attempt] = opened
         if self._served is not None:
             self._served.record(call.call_id)
@@ -192,7 +203,7 @@ class CallBook:
 
     def _judge_open(self, call_id: UUID, call: _Open) -> None:
         name, about = str(call_id), f"request {call.request_id}, {call.ref}, started {call.started_at.isoformat()}"
-        if call.started_at >= self._rules.now - self._rules.longest_call:
+        if self._rules.may_run(call.started_at, call.deadline):
             self._findings.add(Check.IN_FLIGHT, name, about)
         elif self._served is not None and call_id not in self._served:
             self._findings.add(Check.UNMADE, name, about)

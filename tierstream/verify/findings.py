@@ -60,7 +60,7 @@ _ABOUT: Final[Mapping[Check, str]] = {
     Check.UNSERVED: "successful calls of the journal that the providers' log does not hold",
     Check.UNMADE: "calls that started and never ended, nor left: the providers' log does not hold them",
     Check.UNKNOWN: "calls that started and never ended: on the wire when a process died or was stopped",
-    Check.IN_FLIGHT: "calls that started within the longest timeout and have not ended",
+    Check.IN_FLIGHT: "calls that may still run: within the longest timeout, or in a batch of the provider",
     Check.REPEATED: "calls that left though their attempt had ended",
     Check.DUPLICATE: "calls that left while another call of their attempt had not ended",
     Check.SURPLUS: "calls beyond the first of an attempt that ended too, and that no process took over",

@@ -177,6 +177,7 @@ def _call_facts(call: CallStarted | CallEnded) -> list[object]:
         *_rate_facts(ended.rates if ended else None),
         ended.shares if ended else 1,
         _fixed(ended.cost_usd if ended else Decimal(0), 12),
+        ended.provider_batch if ended else None,
     ]
 
 

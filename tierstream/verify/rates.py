@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from streams.calls.pricing import PriceBook, UnknownPriceError
+from streams.calls.pricing import PriceBook, UnknownPriceError, follows_settings
 from tierstream.verify.findings import Check, Findings
 from topics.journal import CallEnded, Rates, Usage
 
@@ -16,7 +16,7 @@ _ROLLOUT: Final = timedelta(minutes=15)
 
 @dataclass(slots=True)
 class _Others:
-    """Calls of one model at rates that don't hold today."""
+    """Calls of one model, by itself or in batches, at rates that don't hold today."""
 
     rates: Rates
     today: Rates
@@ -30,7 +30,8 @@ class RatesAudit:
     """Compares the rates of all calls of a deployment with its price book.
 
     Prices change with the settings and with the library's version, and calls from before were billed rightly. Such
-    calls come before those at today's rates; and one version of the list never changes.
+    calls come before those at today's rates; and one version of the list never changes. What batches of a provider
+    answered has rates of its own, which follow from the settings too.
 
     Args:
         findings: Where problems go.
@@ -53,7 +54,7 @@ class RatesAudit:
         except UnknownPriceError:
             # A model that was dropped from the settings: nobody can tell any more.
             return
-        ref = f"{call.provider}/{call.model}"
+        ref = f"{call.provider}/{call.model}{' in batches' if call.provider_batch else ''}"
         if any(_money(rates) == _money(call.rates) for rates in known):
             self._right_since_ms[ref] = min(at_ms, self._right_since_ms.get(ref, at_ms))
             return
@@ -78,11 +79,12 @@ class RatesAudit:
         """Yield today's rates for the length of the call; parts of a shared one differ by a token."""
         for more in (0, 1, -1) if call.shares > 1 else (0,):
             whole = usage.model_copy(update={"input": (usage.input + more) * call.shares})
-            yield self._prices.rates(call.provider, call.model, call.started_at, whole)
+            batch = call.provider_batch is not None
+            yield self._prices.rates(call.provider, call.model, call.started_at, whole, batch=batch)
 
     def _held_before(self, ref: str, found: _Others) -> bool:
         is_of_today = found.rates.source == found.today.source
-        if is_of_today and found.rates.source != "config":
+        if is_of_today and not follows_settings(found.rates.source):
             return False
         right_since_ms = self._right_since_ms.get(ref)
         if right_since_ms is None:

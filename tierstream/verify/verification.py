@@ -316,6 +316,7 @@ class _Run:
             longest_call=timedelta(seconds=max(model.timeout_s for _, model in self._settings.models())),
             takeover=timedelta(seconds=self._settings.kafka.session_timeout_s / 2),
             now=utc_now(),
+            wait_for_batches=self._settings.waits_for_batches,
         )
 
     async def _read_calls(self, span: Span, book: CallBook, ledger: Ledger) -> None:

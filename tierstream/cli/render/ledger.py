@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from analytics.reports.summary import Percentiles, Summary
     from analytics.reports.trace import Trace
 
-TierRow = tuple[str, int, float, Decimal | float, "Percentiles", "Percentiles", "Percentiles"]
+TierRow = tuple[str, int, float, Decimal | float, "Percentiles | None", "Percentiles | None", "Percentiles | None"]
 """Tier, requests, share, cost in US dollars, and the spans: whole latency, waiting for providers, our own time."""
 
 
 def tier_table(rows: Iterable[TierRow]) -> Table:
-    """Lay the tiers out, narrow enough for 80 columns; spans are p50 / p95 in milliseconds."""
+    """Lay the tiers out, narrow enough for 80 columns; spans are p50 / p95 in milliseconds, where there are any."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("tier", "requests", "share", "cost", "latency, ms", "provider, ms", "own, ms"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, requests, share, cost, *spans in rows:
-        cells = [f"{span.p50:.0f} / {span.p95:.0f}" for span in spans]
+        cells = ["-" if span is None else f"{span.p50:.0f} / {span.p95:.0f}" for span in spans]
         table.add_row(name, str(requests), f"{share:.1%}", f"${cost:.5f}", *cells)
     return table
 

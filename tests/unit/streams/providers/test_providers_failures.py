@@ -188,7 +188,7 @@ def test_every_kind_has_a_remedy():
     }
 
 
-def test_what_is_the_requests_fault_is_no_failure_of_the_provider():
+def test_what_is_the_requests_fault_or_the_end_of_a_batch_is_no_failure_of_the_provider():
     assert {kind for kind in ErrorKind if not is_provider_failure(kind)} == {
         ErrorKind.BAD_REQUEST,
         ErrorKind.TOO_LARGE,

@@ -52,6 +52,14 @@ def ended(**fields):
     return CallEnded(**defaults | fields)
 
 
+def test_a_call_of_a_batch_of_the_provider_costs_and_takes_no_time(metrics, registry):
+    metrics.call_ended([ended(provider_batch="batch_1")], has_left=True)
+    value = registry.get_sample_value
+    assert value("gen_ai_client_operation_duration_seconds_count", {**CALL, "error_type": ""}) is None
+    cost = {"provider": "fast", "model": "a", "stage": "infer:1"}
+    assert value("tierstream_cost_usd_total", cost) == 0.25
+
+
 def test_a_shared_call_is_one_call_with_the_tokens_and_the_cost_of_all(metrics, registry):
     metrics.call_ended([ended(), ended(usage=Usage(input=50, output=5))], has_left=True)
     value = registry.get_sample_value

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.in_memory import SETTINGS
-from support.ledger_records import BASE, call_pair, result
+from support.ledger_records import BASE, batch_pair, call_pair, result
 
 from analytics.clickhouse import AsyncClient, open_client
 from analytics.ledger import Entry, Ledger, SinkStats
@@ -115,6 +115,17 @@ async def test_costs_and_times_are_of_the_pairs(written):
     assert found.incumbent_cost_usd == sum(call.cost_usd for call in given) / 3
     assert found.candidate_cost_usd == PRICE
     assert (found.candidate_p50_ms, found.incumbent_p50_ms) == (42.0, sorted(call.provider_ms for call in given)[1])
+
+
+async def test_what_a_batch_of_the_provider_answered_is_judged_and_its_cost_and_time_are_left_out(written):
+    for n in (1, 2):
+        await written.settle(n)
+        await written.write("h", ended(n, "win"))
+    await written.write("c", *call_pair(1), *batch_pair(2))
+    [found] = (await written.report()).shadows
+    assert found.wins == 2
+    assert found.incumbent_cost_usd == call_pair(1)[1].cost_usd
+    assert (found.candidate_p50_ms, found.incumbent_p50_ms) == (41.0, call_pair(1)[1].provider_ms)
 
 
 async def test_a_type_on_which_the_candidate_is_worse_is_named_and_the_margin_is_that_of_the_settings(written):

@@ -26,9 +26,9 @@ def planned(base, **overrides):
     return Plan(base, then, ContextWindows(then))
 
 
-def on_tier(number, tier, *, usd="0.001", tokens=(100, 50), scores=(0.9, 0.08, 0.02), outcome="ok"):
+def on_tier(number, tier, *, usd="0.001", tokens=(100, 50), scores=(0.9, 0.08, 0.02), outcome="ok", in_batch=False):
     name = f"r{number}"
-    made = call(name, tier, usd=usd, tokens=tokens)
+    made = call(name, tier, usd=usd, tokens=tokens, in_batch=in_batch)
     return recorded(name, [line(name, tier, outcome)], [made], tier=tier, scores=scores)
 
 
@@ -59,6 +59,35 @@ def test_another_price_bills_the_recorded_tokens_anew(base, lengths):
     traffic = [replayed(on_tier(n, 2, tokens=tokens)) for n, tokens in enumerate(lengths)]
     told = estimate(traffic, planned(base, prices={MODELS[2]: {"input": 7, "output": 11}}), {})
     assert told.usd.value == pytest.approx(sum(7 * i + 11 * o for i, o in lengths) / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "factor"),
+    [
+        ({"prices": {MODELS[2]: {"input": 7, "output": 11}}}, 0.5),
+        ({"prices": {MODELS[2]: {"input": 7, "output": 11}}, "providers": {"openai": {"batch_price": "0.25"}}}, 0.25),
+    ],
+)
+def test_what_a_batch_answered_is_billed_as_a_batch(base, overrides, factor):
+    traffic = [replayed(on_tier(n, 2, in_batch=True)) for n in range(10)]
+    told = estimate(traffic, planned(base, **overrides), {})
+    assert told.leaves.all()
+    assert told.usd.value == pytest.approx(10 * (7 * 100 + 11 * 50) / 1e6 * factor)
+
+
+def test_at_the_same_prices_a_batch_costs_what_it_cost(base):
+    traffic = [replayed(on_tier(n, 2, usd="0.0001", in_batch=True)) for n in range(10)]
+    assert estimate(traffic, planned(base), {}).usd.value == pytest.approx(0.001)
+
+
+def test_no_model_is_slow_because_batches_of_it_were_waited_for(base):
+    traffic = [
+        replayed(on_tier(n, tier, in_batch=n % 2 == 0)) for tier in (1, 3) for n in range(tier * 100, tier * 140)
+    ]
+    moved = [replayed(on_tier(1000 + n, 1), then=decision(3)) for n in range(20)]
+    told = estimate(traffic + moved, planned(base), {})
+    own_ms, provider_ms = 50.0, 100.0
+    assert told.latency_ms[-20:] == pytest.approx([own_ms + provider_ms] * 20)
 
 
 @settings(max_examples=examples(15))

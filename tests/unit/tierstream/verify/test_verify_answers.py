@@ -5,11 +5,14 @@ from decimal import Decimal
 from uuid import uuid4
 
 import pytest
-from support.ledger_records import BASE, RATES, call_pair, result
+from support.ledger_records import BASE, PROVIDER_BATCH, RATES, batch_pair, call_pair, result
 from support.tool_loop import call
 from support.verify_judge import CUT, LATER, judge, served_calls
 
-from tierstream.verify.findings import Check
+from streams.calls.pricing import PriceBook
+from streams.config.settings_sections import ProviderSettings
+from tierstream.verify.findings import Check, Findings
+from tierstream.verify.rates import RatesAudit
 from topics.events import DROPPED, Hop, Hops
 from topics.journal import Purpose, Rates, attempt_id
 from topics.messages import ToolCall
@@ -319,6 +322,54 @@ def test_rates_that_held_before_are_not_called_wrong(calls, check):
         record for n, (rates, minutes) in enumerate(calls, start=1) for record in priced(rates, n=n, minutes=minutes)
     ]
     assert list(judge(records, now=LATER + timedelta(hours=1))) == ([] if check is None else [check])
+
+
+HALF = batch_pair(1)[1].rates
+THIRD = HALF.model_copy(update={"input": Decimal("0.025")})
+LISTED = {"source": "genai-prices 0.0.1, batch"}
+
+
+def in_batch(rates: Rates, *, n: int, minutes: float):
+    started, ended = priced(rates, n=n, minutes=minutes)
+    return [started, ended.model_copy(update={"provider_batch": PROVIDER_BATCH})]
+
+
+@pytest.mark.parametrize(
+    ("calls", "check"),
+    [
+        ([(HALF, 0), (HALF, 60)], None),
+        ([(RATES, 0)], Check.REPRICED),
+        ([(HALF, 0), (RATES, 60)], Check.MISPRICED),
+        ([(THIRD, 0), (HALF, 60)], Check.REPRICED),
+        ([(HALF, 0), (THIRD, 60)], Check.MISPRICED),
+        ([(HALF.model_copy(update=LISTED), 0)], None),
+    ],
+)
+def test_calls_of_batches_have_rates_of_their_own(calls, check):
+    alone = [record for n in (7, 8) for record in priced(RATES, n=n, minutes=30)]
+    records = [
+        record for n, (rates, minutes) in enumerate(calls, start=1) for record in in_batch(rates, n=n, minutes=minutes)
+    ]
+    assert list(judge([*records, *alone], now=LATER + timedelta(hours=1))) == ([] if check is None else [check])
+
+
+def test_the_share_that_batches_cost_may_change_although_the_list_does_not():
+    book = PriceBook({}, {"groq": ProviderSettings(protocol="groq", api_key_env="KEY")})
+    started, ended = call_pair(1)
+    model, at = "openai/gpt-oss-20b", started.started_at
+    other = PriceBook({}, {"groq": ProviderSettings(protocol="groq", api_key_env="KEY", batch_price=Decimal("0.7"))})
+    found = {}
+    for batch in (True, False):
+        findings = Findings()
+        audit = RatesAudit(findings, book)
+        rates = other.rates("groq", model, at, batch=batch)
+        if not batch:
+            rates = rates.model_copy(update={"input": rates.input * 2})
+        call = {"model": model, "rates": rates, "provider_batch": PROVIDER_BATCH if batch else None}
+        audit.add(ended.model_copy(update=call), 0)
+        audit.finish()
+        found[batch] = [check for check in Check if findings.counts[check]]
+    assert found == {True: [Check.REPRICED], False: [Check.MISPRICED]}
 
 
 def test_a_model_that_nobody_prices_any_more_is_not_judged():

@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from support.ledger_records import BASE, RATES, call_pair, result, shared_call
+from support.ledger_records import BASE, RATES, batch_pair, call_pair, result, shared_call
 from support.verify_judge import CUT, LATER, judge, ms, served_calls
 
 from tierstream.client.request_file import InputError
@@ -33,6 +33,24 @@ def test_a_call_without_an_end_is_in_flight_and_then_unknown():
     subject = [str(started.call_id)]
     assert judge([started], now=started.started_at + timedelta(seconds=59)) == {Check.IN_FLIGHT: subject}
     assert judge([started], now=started.started_at + timedelta(seconds=61)) == {Check.UNKNOWN: subject}
+
+
+def test_a_call_that_may_wait_for_a_batch_is_in_flight_as_long_as_its_request_has_time():
+    started = batch_pair(1)[0]
+    subject = [str(started.call_id)]
+    assert judge([started]) == {Check.UNKNOWN: subject}
+    assert judge([started], wait_for_batches=True) == {Check.IN_FLIGHT: subject}
+    late = started.deadline + timedelta(seconds=1)
+    assert judge([started], wait_for_batches=True, now=late) == {Check.UNKNOWN: subject}
+
+
+def test_a_start_that_is_told_again_is_the_same_call():
+    started, ended = batch_pair(1)
+    again = started.model_copy(update={"started_at": started.started_at + timedelta(minutes=3)})
+    assert judge([started, again, ended], now=LATER + timedelta(hours=1), wire=(1, 1)) == {}
+    # Another call of the attempt is told apart all the same.
+    name = str((other := another(started)).call_id)
+    assert judge([started, again, other, ended], now=LATER + timedelta(days=2)) == {Check.UNKNOWN: [name]}
 
 
 def test_an_attempt_that_travels_again():

@@ -45,11 +45,12 @@ def test_checksums_tell_money_apart_and_costs_are_added_up():
     dearer = ended.model_copy(update={"cost_usd": ended.cost_usd + Decimal("0.000000000001")})
     shared = ended.model_copy(update={"shares": 2})
     expected = Expected()
-    for offset, record in enumerate((started, ended, ended, dearer, result(7), hops(7), shared)):
+    batched = ended.model_copy(update={"provider_batch": "b1"})
+    for offset, record in enumerate((started, ended, ended, dearer, result(7), hops(7), shared, batched)):
         expected.add(offset, 17, record)
     identities = [identity for identity, _ in expected.rows]
     checksums = [checksum for _, checksum in expected.rows]
-    assert identities == [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (5, 1), (6, 0)]
+    assert identities == [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (5, 1), (6, 0), (7, 0)]
     assert checksums[1] == checksums[2] != checksums[3]
-    assert len(set(checksums)) == 7
-    assert expected.cost_pico == int(6 * ended.cost_usd * 10**12) + 1
+    assert len(set(checksums)) == 8
+    assert expected.cost_pico == int(7 * ended.cost_usd * 10**12) + 1
