@@ -88,7 +88,7 @@ async def live_through(
     return world
 
 
-@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.integers(0, 3), min_size=1, max_size=len(NAMES)),
     st.lists(STEPS, max_size=8),
