@@ -5,7 +5,8 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from support.bulk_world import BULK_SETTINGS, HOME, HOUR, TP, BulkWorld, bulk_task, request_ids
+from support.bulk_world import BULK_SETTINGS, HOME, TP, BulkWorld, bulk_task, request_ids
+from support.fake_batches import HOUR
 from support.in_memory import BASE, BASE_MS, CALL_COST, SETTINGS, USAGE, home_of
 
 from streams.calls.model_caller import ModelCaller

@@ -6,8 +6,9 @@ from collections import Counter
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.bulk_world import HOUR, Arrives, BulkWorld, bulk_task, come_to_rest, request_ids
+from support.bulk_world import BulkWorld, bulk_task, come_to_rest, request_ids
 from support.examples import examples
+from support.fake_batches import HOUR, Arrives
 from support.in_memory import provider_error
 
 from streams.kafka.publisher import DeliveryError

@@ -4,7 +4,8 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from support.bulk_world import HOUR, Arrives, BulkWorld, bulk_task, come_to_rest, request_ids
+from support.bulk_world import BulkWorld, bulk_task, come_to_rest, request_ids
+from support.fake_batches import HOUR, Arrives
 from support.in_memory import BASE, provider_error
 
 from streams.kafka.publisher import DeliveryError
