@@ -88,7 +88,8 @@ class Departure:
                 log.warning("%s was not submitted: %s", self._submission.submission_id, error)
                 if may_have_arrived(error) and (found := await self._look_up(list(lines))) is not None:
                     return found
-                if self._tasks.are_overdue or not _may_pass(error):
+                await self._tasks.release()
+                if self._tasks.are_overdue or self._tasks.are_released or not _may_pass(error):
                     raise NotTakenError(str(error)) from error
             await self._tasks.rest()
 

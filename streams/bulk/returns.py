@@ -70,7 +70,8 @@ class Returns:
             self._engine.publisher.check_sizes([back])
         except RecordTooLargeError as error:
             kept_bytes = self._engine.settings.kafka.kept_bytes
-            return FailedRecord(self._stage, one.received, now, kept_bytes=kept_bytes).raised(one.bulk, error)
+            failed = FailedRecord(self._stage, one.received, now, kept_bytes=kept_bytes)
+            return failed.raised(one.bulk, RecordTooLargeError(str(error), await self._with_call(one)))
         return [back]
 
     async def _with_call(self, one: MemberTask) -> TierTask:

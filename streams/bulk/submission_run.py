@@ -134,6 +134,7 @@ class SubmissionRun:
                 log.warning("what came of %s can't be read: %s", batch_id, error)
                 if error.status == _NOT_FOUND:
                     return {}
+            await self._tasks.release()
             await self._tasks.rest()
 
     async def _give_back(self, why: str, batch_id: str | None) -> None:

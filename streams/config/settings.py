@@ -211,11 +211,16 @@ class Settings(BaseSettings):
         return self.validation.batching if name == "validate" else BatchingSettings()
 
     @property
+    def waits_for_batches(self) -> bool:
+        """Whether any tier has bulk requests wait for a batch of their provider."""
+        return any(tier.batching.provider for tier in self.tiers)
+
+    @property
     def lines_in_flight(self) -> int:
         """How many lines of the door's batches are under way at a time, in a process."""
         if self.batches.in_flight is not None:
             return self.batches.in_flight
-        return _LINES_THAT_WAIT if any(tier.batching.provider for tier in self.tiers) else _LINES_IN_FLIGHT
+        return _LINES_THAT_WAIT if self.waits_for_batches else _LINES_IN_FLIGHT
 
     def gated_models(self) -> list[tuple[str, ModelSettings]]:
         """List every model that may be called with the breaker that its calls pass; the same one may do so often.

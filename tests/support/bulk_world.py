@@ -1,20 +1,19 @@
-"""A provider that takes batches, and processes that hand bulk tasks over to it, over a log in memory."""
+"""Processes that hand bulk tasks over to a provider that takes batches, over a log in memory."""
 
 import asyncio
 import contextlib
 import dataclasses
-import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from aiokafka import TopicPartition
+from support.fake_batches import HOUR, FakeBatches
 from support.in_memory import (
     BASE,
     BASE_MS,
     SETTINGS,
-    USAGE,
     Bench,
     Clock,
     Log,
@@ -28,8 +27,8 @@ from streams.bulk.partition import BulkPartition
 from streams.config.settings import Settings
 from streams.kafka.lease import PartitionLostError
 from streams.kafka.publisher import Delivered, DeliveryError, Output, RecordTooLargeError
-from streams.providers.base import ChatCall, ChatReply, ErrorKind, ProviderError
-from streams.providers.batches import BatchProgress, LineEnd
+from streams.providers.base import ProviderError
+from streams.providers.batches import LineEnd
 from streams.runtime.stage import Received
 from topics.base import Record
 from topics.bulk import BulkTask, Submission, SubmissionEnded
@@ -39,7 +38,6 @@ from topics.registry import BULK, CALLS, SETTLED
 from topics.results import Cancelled
 from topics.tasks import TierTask
 
-HOUR = 3600.0
 HOME = home_of("r1")
 TP = TopicPartition(BULK.full_name("llm."), HOME)
 BULK_SETTINGS: dict[str, Any] = {
@@ -48,8 +46,7 @@ BULK_SETTINGS: dict[str, Any] = {
     "deadlines": {"bulk": 24 * HOUR},
     "delivery": {"dedup_window_s": 24 * HOUR},
 }
-UNREADABLE, MALFORMED = b"unreadable", b"malformed"
-_ROUNDS = 400
+_ROUNDS = 150
 
 
 def request_ids(count: int, partition: int = HOME) -> list[str]:
@@ -150,124 +147,6 @@ class Writer:
         return delivered
 
 
-@dataclass(frozen=True, slots=True)
-class Arrives:
-    """What the client is told of a batch that the provider has taken all the same."""
-
-    error: Exception
-    visible_after_s: float = 0.0
-    """How long it takes until the provider lists it."""
-
-
-@dataclass
-class TakenBatch:
-    """A batch that a provider has."""
-
-    batch_id: str
-    name: str
-    custom_ids: tuple[str, ...]
-    listed_at: datetime
-    ends_at: datetime
-
-
-class FakeBatches:
-    """The batches of a provider: each ends an hour after it was taken, with an answer to each call."""
-
-    max_lines = 50_000
-    max_bytes = 10_000_000
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self.taken: list[TakenBatch] = []
-        self.submissions: list[str] = []
-        """The name of each batch that was handed over, taken or not."""
-        self.looks: list[datetime] = []
-        """When it was asked whether it has a batch."""
-        self.told: list[Exception | Arrives] = []
-        """What the next ones are told that hand a batch over; None left: it is taken."""
-        self.troubles: list[Exception] = []
-        """What the next ones are told that ask for anything else."""
-        self.calls: dict[str, ChatCall] = {}
-        self.cancelled: list[str] = []
-        self.refusal: str | None = None
-        self.lasts_s = HOUR
-        self.knows_ids_only = False
-        """Whether a batch is found by its calls and not by its name."""
-        self.end_of: Callable[[str], LineEnd | None] = lambda custom_id: LineEnd(custom_id, custom_id.encode())
-        self.cant_express: Callable[[ChatCall], bool] = lambda call: False
-        self.gate: asyncio.Event | None = None
-        """What a batch waits for before it is taken."""
-        self.on_progress: Callable[[], Awaitable[None]] | None = None
-
-    async def write_line(self, custom_id: str, call: ChatCall) -> bytes:
-        if self.cant_express(call):
-            raise ProviderError(ErrorKind.BAD_REQUEST, "it can't be expressed")
-        self.calls[custom_id] = call
-        return json.dumps({"custom_id": custom_id}).encode()
-
-    async def submit(self, name: str, lines: Sequence[bytes]) -> str:
-        self.submissions.append(name)
-        if self.gate is not None:
-            await self.gate.wait()
-        told = self.told.pop(0) if self.told else None
-        if isinstance(told, Exception):
-            raise told
-        now, hidden_s = self._clock(), told.visible_after_s if told is not None else 0.0
-        batch = TakenBatch(
-            f"batch_{len(self.taken)}",
-            name,
-            tuple(json.loads(line)["custom_id"] for line in lines),
-            now + timedelta(seconds=hidden_s),
-            now + timedelta(seconds=self.lasts_s),
-        )
-        self.taken.append(batch)
-        if told is not None:
-            raise told.error
-        return batch.batch_id
-
-    async def find(self, name: str, custom_ids: Sequence[str], since: datetime) -> str | None:
-        self.looks.append(self._clock())
-        self._trouble()
-        for batch in self.taken:
-            is_it = set(batch.custom_ids) <= set(custom_ids) if self.knows_ids_only else batch.name == name
-            if is_it and batch.listed_at <= self._clock():
-                return batch.batch_id
-        return None
-
-    async def progress(self, batch_id: str) -> BatchProgress:
-        if self.on_progress is not None:
-            await self.on_progress()
-        self._trouble()
-        has_ended = self._clock() >= self._batch(batch_id).ends_at or batch_id in self.cancelled
-        return BatchProgress(has_ended or self.refusal is not None, refusal=self.refusal)
-
-    async def cancel(self, batch_id: str) -> None:
-        self.cancelled.append(batch_id)
-
-    async def line_ends(self, batch_id: str) -> AsyncGenerator[LineEnd, None]:
-        self._trouble()
-        for custom_id in self._batch(batch_id).custom_ids:
-            if (end := self.end_of(custom_id)) is not None:
-                yield end
-
-    def read(self, call: ChatCall, body: bytes) -> ChatReply:
-        if body == UNREADABLE:
-            raise ValueError("SECRETANSWER")
-        if body == MALFORMED:
-            raise ProviderError(ErrorKind.MALFORMED, "not in the protocol's form", usage=USAGE)
-        return ChatReply(body.decode(), "stop", USAGE)
-
-    def _batch(self, batch_id: str) -> TakenBatch:
-        found = next((batch for batch in self.taken if batch.batch_id == batch_id), None)
-        if found is None:
-            raise ProviderError(ErrorKind.BAD_REQUEST, "no such batch", status=404)
-        return found
-
-    def _trouble(self) -> None:
-        if self.troubles:
-            raise self.troubles.pop(0)
-
-
 @dataclass
 class Process:
     """Who owns the partition, until it is replaced."""
@@ -301,6 +180,14 @@ class BulkWorld:
         self.max_bytes = max_bytes or {}
         self.committed = 0
         self.process: Process
+
+    @classmethod
+    async def with_tasks(cls, *tasks: BulkTask, **more: Any) -> Self:
+        """Make a world with a process, to which these tasks have come."""
+        world = cls(**more)
+        await world.start()
+        world.put(*tasks)
+        return world
 
     async def start(self, *, dies_after: int | None = None) -> Process:
         """Have a new process own the partition, which knows what is on the log and nothing else.
@@ -362,6 +249,32 @@ class BulkWorld:
         for name in names:
             self.log.append(Output(SETTLED, Cancelled(request_id=name, revision=0)))
         await self.bench.settled.catch_up(HOME)
+
+    def say(self, **ends: bytes | ProviderError | None) -> None:
+        """Have the provider say this of some calls, by their requests; the others are answered."""
+
+        def end_of(custom_id: str) -> LineEnd | None:
+            match ends.get(self.request_of(custom_id), b"an answer"):
+                case None:
+                    return None
+                case bytes(body):
+                    return LineEnd(custom_id, body)
+                case error:
+                    return LineEnd(custom_id, None, error)
+
+        self.batches.end_of = end_of
+
+    def request_of(self, custom_id: str) -> str:
+        """Say whose call it is: the journal has it under the same id."""
+        [name] = {call.request_id for call in self.started if str(call.call_id) == custom_id}
+        return name
+
+    def end_of(self, name: str) -> CallEnded:
+        """Return the end that the one task of a request that went back was told of."""
+        [task] = [task for task in self.returned if task.request.request_id == name]
+        ended = self.end_at(task.waited.ended_at)
+        assert ended.request_id == name
+        return ended
 
     def of(self, *kinds: type[Record]) -> list[Any]:
         """List the records of some kinds, in order."""

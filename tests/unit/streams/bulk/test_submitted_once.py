@@ -4,7 +4,8 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from support.bulk_world import HOUR, Arrives, BulkWorld, bulk_task, come_to_rest, request_ids
+from support.bulk_world import BulkWorld, bulk_task, come_to_rest, request_ids
+from support.fake_batches import HOUR, Arrives
 from support.in_memory import BASE, provider_error
 
 from streams.kafka.publisher import DeliveryError
@@ -117,7 +118,7 @@ async def test_what_has_not_arrived_in_time_is_submitted_anew(world):
 
 async def test_an_undecided_provider_is_waited_for(world):
     world.batches.told = [Arrives(LOST)]
-    world.batches.troubles = [UndecidedError("two are open")] * 10 + [provider_error(ErrorKind.SERVER_ERROR)]
+    world.batches.doubts = [UndecidedError("two are open")] * 10 + [provider_error(ErrorKind.SERVER_ERROR)]
     world.put(bulk_task(R1))
     await world.serve(11 * 30)
     assert (len(world.batches.submissions), len(world.of(Submitted))) == (1, 1)

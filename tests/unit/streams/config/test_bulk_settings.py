@@ -82,7 +82,7 @@ def test_a_tier_waits_where_one_of_its_models_is_at_a_provider_with_batches():
             "bulk.least_s 1801 is above deadlines.bulk, 1800",
         ),
         ({"bulk": {"poll_s": 0}}, "bulk.poll_s: must be above 0"),
-        ({"bulk": {"max_size": 50_001}}, "bulk.max_size: must be at most 50000"),
+        ({"bulk": {"max_size": 10_001}}, "bulk.max_size: must be at most 10000"),
         ({"bulk": {"wait_s": -1}}, "bulk.wait_s: must be at least 0"),
         (
             {"validation": {"batching": {"provider": True}}},
