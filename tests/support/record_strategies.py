@@ -70,7 +70,7 @@ from topics.messages import (
 from topics.requests import DataClass, Impact, Params, Request, RequestContext, ServiceClass, Tolerance
 from topics.results import Cancelled, Outcome, Result, ResultError, ResultStatus, Settled
 from topics.shadow import ShadowTask
-from topics.tasks import Answer, Attempt, Completion, Decision, Escalation, Parked, Source, TierTask
+from topics.tasks import Answer, Attempt, Completion, Decision, Escalation, Parked, Source, TierTask, Waited
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 ids = st.text(min_size=1, max_size=60).filter(lambda t: t.isprintable() and t == t.strip())
@@ -347,7 +347,7 @@ tasks = every_field(
     tier=tiers,
     promoted_from=maybe(tiers),
     why=texts,
-    waited_at=maybe(tiers),
+    waited=maybe(every_field(Waited, tier=tiers, ended_at=maybe(counts))),
     attempts=some(attempts),
     best=maybe(completions),
     hops=some(hop),
