@@ -336,7 +336,6 @@ hop = every_field(
     scores=some(shares),
     detail=maybe(texts),
 )
-waited = every_field(Waited, tier=tiers, ended_at=maybe(counts))
 tasks = every_field(
     TierTask,
     request=requests,
@@ -348,7 +347,7 @@ tasks = every_field(
     tier=tiers,
     promoted_from=maybe(tiers),
     why=texts,
-    waited=maybe(waited),
+    waited=maybe(every_field(Waited, tier=tiers, ended_at=maybe(counts))),
     attempts=some(attempts),
     best=maybe(completions),
     hops=some(hop),
