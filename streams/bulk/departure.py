@@ -80,7 +80,6 @@ class Departure:
         if not lines:
             raise NotTakenError("none of its calls was to be made any more")
         while True:
-            await self._confirm()
             self._submitting = asyncio.create_task(self._send(list(lines.values())))
             try:
                 return await asyncio.shield(self._submitting)
@@ -100,7 +99,7 @@ class Departure:
             self._submitting.cancel()
 
     async def _send(self, lines: Sequence[bytes]) -> str:
-        batch_id = await self._tasks.batches.submit(self._submission.submission_id, lines)
+        batch_id = await self._tasks.batches.submit(self._submission.submission_id, lines, self._confirm)
         await self._note_submitted(batch_id, found=False)
         return batch_id
 

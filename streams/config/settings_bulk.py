@@ -21,9 +21,9 @@ class BulkSettings(Section):
     """A request waits for a batch only if it has at least so long until its deadline."""
     reserve_s: Annotated[float, Field(gt=0)] = 300.0
     """So long before the first deadline of a batch what is not answered is called off, and asked as any other call."""
-    doubt_s: Annotated[float, Field(ge=0)] = 60.0
+    doubt_s: Annotated[float, Field(ge=0)] = 150.0
     """Whether a batch was submitted by a process that died meanwhile is looked up at once, and again after so long,
-    before it is submitted anew."""
+    before it is submitted anew. A request that makes one has 120 s."""
 
     def has_time(self, deadline: datetime, now: datetime) -> bool:
         """Whether a request with that deadline can wait for a batch."""

@@ -4,7 +4,7 @@ Sources: https://platform.claude.com/docs/en/build-with-claude/batch-processing 
 https://platform.claude.com/docs/en/api/messages/batches/create.
 """
 
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any, ClassVar, Final
@@ -52,8 +52,14 @@ class AnthropicBatches(SdkBatches):
         """Form one of the requests."""
         return {"custom_id": custom_id, "params": body}
 
-    async def submit(self, name: str, lines: Sequence[bytes]) -> str:  # noqa: ARG002 - there is no room for it
+    async def submit(
+        self,
+        name: str,  # noqa: ARG002 - there is no room for it
+        lines: Sequence[bytes],
+        may_leave: Callable[[], Awaitable[None]],
+    ) -> str:
         """Make the batch; see `ProviderBatches.submit`."""
+        await may_leave()
         return (await self._post(self.path, Made, content=b'{"requests":[%b]}' % b",".join(lines))).id
 
     async def find(self, name: str, custom_ids: Sequence[str], since: datetime) -> str | None:  # noqa: ARG002 - as above

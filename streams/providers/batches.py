@@ -4,7 +4,7 @@ A batch must be submitted once: it is billed each time. So whoever submits gives
 knows whether it arrived, it is looked for by that name. Nothing here is repeated by itself but reading.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, Self
@@ -81,12 +81,13 @@ class ProviderBatches(Protocol):
             ProviderError: The wire format can't express the call.
         """
 
-    async def submit(self, name: str, lines: Sequence[bytes]) -> str:
+    async def submit(self, name: str, lines: Sequence[bytes], may_leave: Callable[[], Awaitable[None]]) -> str:
         """Hand a batch over; return the provider's id of it.
 
         Args:
             name: That it can be found by: 1 to 64 of `A-Za-z0-9_-`.
             lines: Of `write_line`; all of one model.
+            may_leave: Awaited right before the batch is made; what it raises keeps it from being made.
 
         Raises:
             ProviderError: It was not taken; or, where `may_have_arrived` says so, nobody knows.

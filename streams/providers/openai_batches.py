@@ -4,7 +4,7 @@ Sources: https://platform.openai.com/docs/guides/batch, https://platform.openai.
 https://console.groq.com/docs/batch.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any, ClassVar, Final
@@ -58,7 +58,7 @@ class OpenAIBatches(SdkBatches):
         """Form a request of the input file."""
         return {"custom_id": custom_id, "method": "POST", "url": _ENDPOINT, "body": body}
 
-    async def submit(self, name: str, lines: Sequence[bytes]) -> str:
+    async def submit(self, name: str, lines: Sequence[bytes], may_leave: Callable[[], Awaitable[None]]) -> str:
         """Upload the lines, and make the batch; see `ProviderBatches.submit`."""
         upload = {"file": (_file_name(name), b"\n".join(lines))}
         try:
@@ -67,6 +67,7 @@ class OpenAIBatches(SdkBatches):
             )
         except ProviderError as error:
             raise NotSubmittedError.because_of(error) from None
+        await may_leave()
         asked = {
             "input_file_id": file.id,
             "endpoint": _ENDPOINT,

@@ -1,13 +1,13 @@
 """The vendors' batches against the provider simulator: handed over once, found again, and read as calls are."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from support.provider_calls import PROMPT, built, call_of, settings_with_all
+from support.provider_calls import PROMPT, at_once, built, call_of, settings_with_all
 from support.shipped_providers import NAMES, SHIPPED
 
 from streams.config.protocols import PROTOCOLS
@@ -46,8 +46,11 @@ class Simulated:
             for place in range(count)
         }
 
-    async def submit(self, calls: dict[str, ChatCall], name: str = NAME) -> str:
-        return await self.batches.submit(name, [await self.batches.write_line(*one) for one in calls.items()])
+    async def submit(
+        self, calls: dict[str, ChatCall], name: str = NAME, may_leave: Callable[[], Awaitable[None]] = at_once
+    ) -> str:
+        lines = [await self.batches.write_line(*one) for one in calls.items()]
+        return await self.batches.submit(name, lines, may_leave)
 
     async def fail_to_submit(self, calls: dict[str, ChatCall]) -> ProviderError:
         with pytest.raises(ProviderError) as caught:
@@ -267,3 +270,14 @@ async def test_nothing_of_a_batch_reaches_a_log(simulating, name, caplog):
         reply = simulated.batches.read(calls[end.custom_id], end.body)
     assert "SECRETPROMPT" not in caplog.text
     assert reply.content not in caplog.text
+
+
+@each
+async def test_who_may_not_submit_any_more_makes_no_batch(simulating, name):
+    async def refuse() -> None:
+        raise PermissionError
+
+    async with simulating(name) as simulated:
+        with pytest.raises(PermissionError):
+            await simulated.submit(simulated.calls(), may_leave=refuse)
+        assert simulated.simulator.batches == []

@@ -73,7 +73,8 @@ class FakeBatches:
         self.calls[custom_id] = call
         return json.dumps({"custom_id": custom_id}).encode()
 
-    async def submit(self, name: str, lines: Sequence[bytes]) -> str:
+    async def submit(self, name: str, lines: Sequence[bytes], may_leave: Callable[[], Awaitable[None]]) -> str:
+        await may_leave()
         self.submissions.append(name)
         if self.gate is not None:
             await self.gate.wait()

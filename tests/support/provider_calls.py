@@ -96,3 +96,7 @@ async def answering(settings: Settings, handler: Handler) -> AsyncIterator[dict[
     """Providers whose every call gets what the handler makes of it."""
     async with served(handler) as url, built(settings, url) as providers:
         yield providers
+
+
+async def at_once() -> None:
+    """Let a batch leave without a further look."""

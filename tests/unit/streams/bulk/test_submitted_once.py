@@ -99,17 +99,17 @@ async def test_a_lost_answer_is_looked_for_and_found(world):
 
 
 async def test_it_is_looked_for_until_it_would_have_arrived(world):
-    world.batches.told = [Arrives(LOST, visible_after_s=59)]
+    world.batches.told = [Arrives(LOST, visible_after_s=149)]
     world.put(bulk_task(R1))
-    await world.serve(60)
-    assert [(at - BASE).total_seconds() for at in world.batches.looks] == [0, 30, 60]
+    await world.serve(150)
+    assert [(at - BASE).total_seconds() for at in world.batches.looks] == [0, 30, 60, 90, 120, 150]
     assert (len(world.batches.taken), len(world.of(Submitted))) == (1, 1)
 
 
 async def test_what_has_not_arrived_in_time_is_submitted_anew(world):
     world.batches.told = [LOST]
     world.put(bulk_task(R1))
-    await world.serve(60)
+    await world.serve(150)
     assert (len(world.batches.submissions), world.batches.taken) == (1, [])
     await world.serve(30)
     assert (len(world.batches.submissions), len(world.batches.taken)) == (2, 1)

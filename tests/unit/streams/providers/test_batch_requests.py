@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from support.provider_calls import Listener, call_of, served
+from support.provider_calls import Listener, at_once, call_of, served
 from support.tool_loop import LOOP, image, said, text, tool
 
 from streams.config.protocols import PROTOCOLS
@@ -167,7 +167,7 @@ async def test_a_batch_is_a_service_tier_of_its_own(speaker, batches, asked):
 @each_in_files
 async def test_lines_are_uploaded_and_named(protocol, vendor, batches):
     vendor.will_answer({"id": "file_1"}, MADE)
-    assert await batches.submit("name-1", LINES) == "batch_1"
+    assert await batches.submit("name-1", LINES, at_once) == "batch_1"
     upload, creation = vendor.sent
     assert upload.what == f"POST {IN_FILES[protocol]}/files"
     form = message_from_bytes(b"Content-Type: " + upload.content_type.encode() + b"\r\n\r\n" + upload.body)
@@ -187,7 +187,7 @@ async def test_lines_are_uploaded_and_named(protocol, vendor, batches):
 @in_anthropics
 async def test_all_is_in_one_request(vendor, batches):
     vendor.will_answer(MADE)
-    assert await batches.submit("name-1", LINES) == "batch_1"
+    assert await batches.submit("name-1", LINES, at_once) == "batch_1"
     [sent] = vendor.sent
     assert (sent.what, sent.content_type) == ("POST /v1/messages/batches", "application/json")
     assert json.loads(sent.body) == {"requests": [{"custom_id": "1"}, {"custom_id": "2"}]}
@@ -197,7 +197,7 @@ async def test_all_is_in_one_request(vendor, batches):
 @pytest.mark.parametrize("answer", [(500, {}), (429, {}), CUT, {"SECRET": "no id"}])
 async def test_without_its_lines_there_is_no_batch(vendor, batches, answer):
     vendor.will_answer(answer)
-    error = await failure(batches.submit("name-1", LINES))
+    error = await failure(batches.submit("name-1", LINES, at_once))
     assert not may_have_arrived(error)
     assert len(vendor.sent) == 1
     if error.status is not None:
@@ -218,7 +218,7 @@ async def test_without_its_lines_there_is_no_batch(vendor, batches, answer):
 async def test_a_submission_is_never_repeated(protocol, vendor, batches, answer, kind, may_be_there):
     uploads = [{"id": "file_1"}] if protocol in IN_FILES else []
     vendor.will_answer(*uploads, answer)
-    error = await failure(batches.submit("name-1", LINES))
+    error = await failure(batches.submit("name-1", LINES, at_once))
     assert (error.kind, may_have_arrived(error)) == (kind, may_be_there)
     assert len(vendor.sent) == len(uploads) + 1
 
@@ -226,7 +226,7 @@ async def test_a_submission_is_never_repeated(protocol, vendor, batches, answer,
 @each
 async def test_nobody_listens(protocol):
     speaker = speaker_of(protocol)(Connection("p", "sk-key", "http://127.0.0.1:1", use_proxy=False))
-    error = await failure(speaker.batches.submit("name-1", LINES))
+    error = await failure(speaker.batches.submit("name-1", LINES, at_once))
     await speaker.close()
     assert (error.kind, may_have_arrived(error)) == (ErrorKind.CONNECTION, False)
 
@@ -240,7 +240,7 @@ async def test_a_request_has_its_time(protocol, monkeypatch):
     monkeypatch.setattr(sdk_batches, "_TIME_S", 0.05)
     async with served(hang) as url:
         speaker = speaker_of(protocol)(Connection("p", "sk-key", url, use_proxy=False))
-        error = await failure(speaker.batches.submit("name-1", LINES))
+        error = await failure(speaker.batches.submit("name-1", LINES, at_once))
         assert (error.kind, may_have_arrived(error)) == (ErrorKind.TIMEOUT, protocol not in IN_FILES)
         assert (await failure(speaker.batches.progress("batch_1"))).kind is ErrorKind.TIMEOUT
         await speaker.close()
