@@ -1,6 +1,9 @@
 """Tasks that go on: back to their tier, which finds in the journal what came of waiting, or nowhere."""
 
+import logging
 from collections.abc import Sequence
+
+from aiokafka import TopicPartition
 
 from streams.bulk.member_calls import ref_of
 from streams.bulk.member_tasks import MemberTask
@@ -8,10 +11,15 @@ from streams.calls.paid_calls import attempt_of
 from streams.kafka.publisher import Output, RecordTooLargeError
 from streams.runtime.engine import Engine
 from streams.runtime.failed_records import FailedRecord
+from streams.runtime.outcomes import unserved
 from topics.base import from_millis
+from topics.bulk import Member
 from topics.events import Hop
 from topics.registry import tier_tasks
-from topics.tasks import TierTask, Waited
+from topics.results import ResultStatus
+from topics.tasks import Source, TierTask, Waited
+
+log = logging.getLogger(__name__)
 
 
 class Returns:
@@ -47,6 +55,32 @@ class Returns:
         """
         outputs = [output for one in ones for output in await self._outputs(one, why)]
         await self._engine.publisher.publish(outputs)
+
+    async def fail(self, members: Sequence[Member], tp: TopicPartition) -> None:
+        """End requests whose task is not there any more.
+
+        Args:
+            members: What is known of them.
+            tp: Where their tasks were.
+
+        Raises:
+            DeliveryError: The broker did not take a record.
+        """
+        log.error("%d tasks of %s can't be read any more; their requests have failed", len(members), tp.topic)
+        ends = [
+            unserved(
+                self._stage,
+                member.request_id,
+                Source(topic=tp.topic, partition=tp.partition, offset=member.offset, timestamp_ms=member.asked_ms),
+                revision=member.revision,
+                digest="",
+                status=ResultStatus.FAILED,
+                code="internal",
+                message="it was lost while it waited for a batch of the provider",
+            )
+            for member in members
+        ]
+        await self._engine.publisher.publish(ends)
 
     async def _outputs(self, one: MemberTask, why: str) -> list[Output]:
         task = one.task

@@ -124,6 +124,7 @@ class SubmissionTasks:
             DeliveryError: The broker did not take a record.
         """
         await self.calls.catch_up(self._tp.partition)
+        read: set[int] = set()
         why = f"back from a batch of {self._submission.provider}/{self._submission.model}"
         async with self.read(self.waiting) as tasks:
             async for some in tasks:
@@ -132,6 +133,8 @@ class SubmissionTasks:
                 fresh = [(one, end_of(one)) for one in begun if not self.calls.has_ended(one)]
                 await self.calls.end(fresh, self.batches.read, batch_id)
                 await self._returns.send(begun, why)
+                read.update(one.member.offset for one in some)
+        await self._fail_but(read)
 
     async def go_back(self, why: str, batch_id: str | None = None) -> None:
         """Send all tasks back, for the provider took none of them."""
@@ -140,9 +143,18 @@ class SubmissionTasks:
 
     async def go_unanswered(self, why: str) -> None:
         """Send all tasks back though their calls may be billed: of these the journal has no end."""
+        read: set[int] = set()
         async with self.read(self.waiting) as tasks:
             async for some in tasks:
                 await self._returns.send(some, why)
+                read.update(one.member.offset for one in some)
+        await self._fail_but(read)
+
+    async def _fail_but(self, read: set[int]) -> None:
+        """End the requests of tasks that can't be read any more: nothing else would."""
+        lost = [member for member in self.waiting if member.offset not in read]
+        if lost:
+            await self._returns.fail(lost, self._tp)
 
     async def leave_out(self, one: MemberTask, error: ProviderError, *, ends: bool) -> None:
         """Send a task back that has no line in the batch.

@@ -1,13 +1,14 @@
 """What becomes of a submission's tasks, however the provider ends its batch and whatever it says of the calls."""
 
 import asyncio
+import dataclasses
 import logging
 from collections import Counter
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from support.bulk_world import BulkWorld, bulk_task, call_started, come_to_rest, request_ids
+from support.bulk_world import TP, BulkWorld, bulk_task, call_started, come_to_rest, request_ids
 from support.fake_batches import HOUR, MALFORMED, UNREADABLE
 from support.in_memory import BASE, BASE_MS, CALL_COST, USAGE, provider_error
 
@@ -283,3 +284,16 @@ async def test_how_large_a_submission_is_makes_no_difference():
     assert [batch.name for batch in world.batches.taken] == [world.submissions[0].submission_id]
     assert [task.request.request_id for task in world.of(TierTask)] == names
     assert len({call.call_id for call in world.ended}) == 230
+
+
+async def test_a_request_whose_task_is_damaged_meanwhile_fails(caplog):
+    world = await BulkWorld.with_tasks(bulk_task(R1), bulk_task(R2))
+    await world.look()
+    stored = world.log.stored[TP.topic, TP.partition]
+    stored[0] = dataclasses.replace(stored[0], value=b"{")
+    await world.serve(2 * HOUR)
+    assert [task.request.request_id for task in world.returned] == [R2]
+    [failed] = world.of(Outcome)
+    assert (failed.request_id, failed.status, failed.source.timestamp_ms) == (R1, "failed", BASE_MS)
+    assert [end.status for end in world.ends] == ["collected"]
+    assert "can't be read any more" in caplog.text
