@@ -77,6 +77,7 @@ async def test_nothing_is_submitted_twice_though_workers_die_as_soon_as_a_provid
     assert verification.findings.ok, verification.findings.as_json()
 
 
+@pytest.mark.slow
 async def test_a_submission_whose_answer_was_lost_is_looked_up(deployment, simulator):
     simulator.set_behaviour(submit_cut=1, batch_s=2)
     await deployment.start_worker()
@@ -91,6 +92,7 @@ async def test_a_submission_whose_answer_was_lost_is_looked_up(deployment, simul
     assert all(one.found for one in submitted)
 
 
+@pytest.mark.slow
 async def test_what_a_batch_does_not_answer_in_time_is_asked_at_the_usual_price(deployment, simulator):
     simulator.set_behaviour(batch_s=600)
     await deployment.start_worker()
@@ -134,6 +136,7 @@ async def test_cancelled_requests_do_not_wait_for_their_batch(deployment, simula
     assert {batch["status"] for batch in await simulator.ended_batches(len(simulator.batches))} == {"cancelled"}
 
 
+@pytest.mark.slow
 async def test_copies_of_a_request_that_waits_are_answered_with_it(deployment, simulator):
     simulator.set_behaviour(batch_s=3)
     await deployment.start_worker()
