@@ -28,12 +28,8 @@ class _Counts(BaseModel):
     expired: int
 
     @property
-    def ended(self) -> int:
-        return self.succeeded + self.errored + self.canceled + self.expired
-
-    @property
     def all(self) -> int:
-        return self.processing + self.ended
+        return self.processing + self.succeeded + self.errored + self.canceled + self.expired
 
 
 class _Batch(ListedBatch):
@@ -44,7 +40,6 @@ class _Batch(ListedBatch):
 class AnthropicBatches(SdkBatches):
     """Anthropic's batches. A batch has no name, and is found by the ids of its calls, which are in its results."""
 
-    max_lines = 100_000
     path: ClassVar = "/v1/messages/batches"
     cursor: ClassVar = "after_id"
 
@@ -81,7 +76,7 @@ class AnthropicBatches(SdkBatches):
     async def progress(self, batch_id: str) -> BatchProgress:
         """See `ProviderBatches.progress`; calls are checked one by one, so that none is refused as a whole."""
         batch = await self._get(self._path_of(batch_id), _Batch)
-        return BatchProgress(batch.processing_status == _ENDED, batch.request_counts.ended)
+        return BatchProgress(batch.processing_status == _ENDED)
 
     def line_ends(self, batch_id: str) -> AsyncGenerator[LineEnd, None]:
         """See `ProviderBatches.line_ends`."""

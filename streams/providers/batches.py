@@ -33,12 +33,10 @@ class BatchProgress:
 
     Attributes:
         has_ended: Whether nothing more will come of it.
-        done: Calls that have ended; an estimate while it runs.
         refusal: Why the provider took none of it, in a few words without content; None: it did.
     """
 
     has_ended: bool
-    done: int = 0
     refusal: str | None = None
 
 
@@ -61,14 +59,7 @@ class ProviderBatches(Protocol):
     """The batches of one provider.
 
     Every method that sends something raises `ProviderError`; the message holds no key, prompt or answer.
-
-    Attributes:
-        max_lines: Calls that a batch may have.
-        max_bytes: Bytes of all its lines together.
     """
-
-    max_lines: int
-    max_bytes: int
 
     async def write_line(self, custom_id: str, call: ChatCall) -> bytes:
         """Write a call as a line of a batch, without the line break.

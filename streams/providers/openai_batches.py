@@ -23,11 +23,6 @@ _ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 _OK: Final = 200
 
 
-class _Counts(BaseModel):
-    completed: int = 0
-    failed: int = 0
-
-
 class _Errors(BaseModel):
     data: list[dict[str, Any]] | None = None
 
@@ -37,7 +32,6 @@ class _Batch(ListedBatch):
     input_file_id: str
     output_file_id: str | None = None
     error_file_id: str | None = None
-    request_counts: _Counts | None = None
     errors: _Errors | None = None
     metadata: dict[str, Any] | None = None
 
@@ -49,7 +43,6 @@ class _File(Made):
 class OpenAIBatches(SdkBatches):
     """OpenAI's batches. A batch is found by its metadata."""
 
-    max_lines = 50_000
     path: ClassVar = "/batches"
     files_path: ClassVar = "/files"
     cursor: ClassVar = "after"
@@ -87,11 +80,10 @@ class OpenAIBatches(SdkBatches):
     async def progress(self, batch_id: str) -> BatchProgress:
         """See `ProviderBatches.progress`."""
         batch = await self._get(self._path_of(batch_id), _Batch)
-        counts = batch.request_counts or _Counts()
         refusal = None
         if batch.status == "failed":
             refusal = named((batch.errors and batch.errors.data) or ()) or "no reason given"
-        return BatchProgress(batch.status in _ENDED, counts.completed + counts.failed, refusal)
+        return BatchProgress(batch.status in _ENDED, refusal)
 
     async def line_ends(self, batch_id: str) -> AsyncGenerator[LineEnd, None]:
         """See `ProviderBatches.line_ends`."""

@@ -60,9 +60,6 @@ class Page(BaseModel, Generic[_Listed]):
 class SdkBatches(ProviderBatches, ABC):
     """The batches of a provider, as `ProviderBatches` has them; a subclass knows the wire format."""
 
-    max_lines: int
-    # Below what every vendor takes: the lines are in memory, and have to be there in time.
-    max_bytes: int = 99_000_000
     path: ClassVar[str]
     """Of the batches, below the base URL."""
     cursor: ClassVar[str]

@@ -3,7 +3,6 @@
 `TIERSTREAM_BATCH_LINES` makes it as large as one likes.
 """
 
-import asyncio
 import os
 from collections import Counter
 
@@ -35,11 +34,8 @@ def deployment_options():
 
 @pytest.fixture
 async def http(deployment):
-    client, serving = await door(deployment)
-    async with client:
+    async with door(deployment) as client:
         yield client
-    serving.cancel()
-    await asyncio.gather(serving, return_exceptions=True)
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
 from support.deployment import Deployment
@@ -32,12 +34,16 @@ def lines(count: int) -> bytes:
     return b"".join(json.dumps(line).encode() + b"\n" for line in written)
 
 
-async def door(deployment: Deployment) -> tuple[httpx.AsyncClient, "asyncio.Task[None]"]:
-    """Serve HTTP in this process."""
+@asynccontextmanager
+async def door(deployment: Deployment) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve HTTP in this process; yields a client of it."""
     port, ready = free_port(), asyncio.Event()
     serving = asyncio.create_task(serve(deployment.settings, SURFACES, port, ready.set))
     await ready.wait()
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/v1", timeout=60), serving
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/v1", timeout=60) as client:
+        yield client
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
 
 
 async def made(http: httpx.AsyncClient, count: int) -> str:

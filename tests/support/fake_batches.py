@@ -39,9 +39,6 @@ class TakenBatch:
 class FakeBatches:
     """The batches of a provider: each ends an hour after it was taken, with an answer to each call."""
 
-    max_lines = 50_000
-    max_bytes = 10_000_000
-
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.taken: list[TakenBatch] = []

@@ -347,11 +347,11 @@ async def test_an_open_batch_may_be_the_one(vendor, batches):
     ("fields", "progress"),
     [
         ({"status": "validating", "request_counts": None}, BatchProgress(has_ended=False)),
-        ({"status": "in_progress", "counts": {"completed": 2, "failed": 1}}, BatchProgress(has_ended=False, done=3)),
+        ({"status": "in_progress", "counts": {"completed": 2, "failed": 1}}, BatchProgress(has_ended=False)),
         ({"status": "finalizing"}, BatchProgress(has_ended=False)),
         ({"status": "cancelling"}, BatchProgress(has_ended=False)),
         ({"status": "unheard of"}, BatchProgress(has_ended=False)),
-        ({"status": "cancelled", "counts": {"completed": 2}}, BatchProgress(has_ended=True, done=2)),
+        ({"status": "cancelled", "counts": {"completed": 2}}, BatchProgress(has_ended=True)),
         ({"status": "expired"}, BatchProgress(has_ended=True)),
         ({"status": "failed", "errors": None}, BatchProgress(has_ended=True, refusal="no reason given")),
         (
@@ -375,7 +375,7 @@ async def test_how_far_a_batch_of_lines_in_a_file_is(protocol, vendor, batches, 
     [
         ({"processing_status": "in_progress", "counts": {"processing": 3}}, BatchProgress(has_ended=False)),
         ({"processing_status": "canceling", "counts": {"processing": 3}}, BatchProgress(has_ended=False)),
-        ({"counts": {"succeeded": 1, "errored": 2, "canceled": 3, "expired": 4}}, BatchProgress(True, 10)),
+        ({"counts": {"succeeded": 1, "errored": 2, "canceled": 3, "expired": 4}}, BatchProgress(has_ended=True)),
     ],
 )
 async def test_how_far_a_batch_of_messages_is(vendor, batches, fields, progress):
