@@ -8,14 +8,15 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from streams.budgets.plan import payer_of
 from streams.bulk.member_tasks import MemberTask
 from streams.calls.attempt_log import AttemptRef
-from streams.calls.model_caller import CallResult, call_error, crash_of
+from streams.calls.journal import Journal
+from streams.calls.model_caller import CallResult, call_error, crash_of, unread
 from streams.calls.model_words import encodable_reply
 from streams.calls.paid_calls import answer_of
 from streams.config.settings import Settings
 from streams.config.settings_sections import ModelSettings
 from streams.fallback.escalated_prompt import prompt_of
 from streams.kafka.publisher import Output
-from streams.providers.base import ChatCall, ChatReply, ErrorKind, ProviderError
+from streams.providers.base import ChatCall, ChatReply
 from streams.providers.batches import LineEnd
 from streams.runtime.engine import Engine
 from topics.bulk import BulkTask, Member, Submission
@@ -41,6 +42,7 @@ class MemberCalls:
     def __init__(self, engine: Engine, submission: Submission) -> None:
         self._engine = engine
         self._submission = submission
+        self._journal = Journal(engine.publisher, engine.attempts, engine.settings.kafka.partitions)
 
     async def catch_up(self, partition: int) -> None:
         """Return when all is known that the journal holds of the calls at this moment, however old their requests are.
@@ -48,11 +50,9 @@ class MemberCalls:
         Args:
             partition: Of their tasks, which is also the journal's.
         """
-        submission, attempts = self._submission, self._engine.attempts
-        oldest = min(submission.members, key=lambda member: member.asked_ms)
-        attempt = attempt_id(oldest.request_id, oldest.revision, submission.stage, oldest.n)
-        await attempts.cover(AttemptRef(partition, attempt, oldest.asked_ms))
-        await attempts.catch_up([partition])
+        oldest = min(self._submission.members, key=lambda member: member.asked_ms)
+        await self._engine.attempts.cover(member_ref(oldest, self._submission.stage, partition))
+        await self._engine.attempts.catch_up([partition])
 
     def custom_id(self, member: Member) -> str:
         """Name a call in its batch: by the id that the journal has of it, which no call of another batch has."""
@@ -98,7 +98,7 @@ class MemberCalls:
         Raises:
             DeliveryError: None of them must leave.
         """
-        await self._engine.publisher.publish([Output(CALLS, self._start_of(one), one.trace) for one in members])
+        await self._journal.started([self._start_of(one) for one in members])
 
     async def end(self, ends: Sequence[tuple[MemberTask, LineEnd]], read: Read, batch_id: str | None) -> None:
         """Journal how calls came out, and charge them to their budgets; return when the broker has it.
@@ -112,20 +112,18 @@ class MemberCalls:
             DeliveryError: Nothing derived from the calls may be published.
         """
         recorded = [self._recorded(one, self._result(one, end, read), batch_id) for one, end in ends]
-        outputs = [Output(CALLS, call, one.trace) for call, (one, _) in zip(recorded, ends, strict=True)]
-        delivered = await self._engine.publisher.publish(outputs)
-        for call, place in zip(recorded, delivered, strict=True):
-            self._engine.attempts.note_end(call, place)
+        await self._journal.ended(recorded)
         if (budgets := self._engine.budgets) is not None:
             payers = [payer_of(one.task.request) for one, _ in ends]
             await budgets.spend(list(zip(recorded, payers, strict=True)))
-        self._engine.caller.note_ended(recorded, has_left=batch_id is not None)
+        for call in recorded:
+            self._engine.caller.note_ended([call], has_left=batch_id is not None)
 
     def _recorded(self, one: MemberTask, result: CallResult, batch_id: str | None) -> CallEnded:
         """Make the end of a call in any case: it was paid for, and one without an end would hide that."""
         try:
             ended = self._end_of(one, result, batch_id)
-            self._engine.publisher.check_sizes([Output(CALLS, ended, one.trace)])
+            self._engine.publisher.check_sizes([Output(CALLS, ended)])
         except Exception as failure:
             unrecorded = result.without(failure)
             if unrecorded is None:
@@ -141,12 +139,10 @@ class MemberCalls:
         if end.body is not None:
             try:
                 reply = encodable_reply(read(self.chat_call(one), end.body))
-            except ProviderError as failure:
-                error = failure
             except Exception as failure:  # noqa: BLE001 - it is paid for, whatever it is that we can't read
-                log.error("an answer of %s could not be read: %s", self._submission.model, crash_of(failure))  # noqa: TRY400
-                error = ProviderError(ErrorKind.MALFORMED, f"the answer could not be read: {type(failure).__name__}")
-        usage = reply.usage if reply is not None else error.usage if error is not None else None
+                error = unread(failure, f"{self._submission.provider}/{self._submission.model}")
+        told = reply or error
+        usage = None if told is None else told.usage
         now = max(self._engine.clock(), self._submission.at)
         return CallResult(self._submission.at, now, has_left=True, reply=reply, error=error, usage=usage)
 

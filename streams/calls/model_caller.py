@@ -199,7 +199,7 @@ class ModelCaller:
         except Exception as failure:
             if isinstance(failure, DeliveryError) or not (has_left or isinstance(failure, ProviderError)):
                 raise
-            error, ended_at = _unread(failure, call.model), self._clock()
+            error, ended_at = unread(failure, call.model.ref), self._clock()
             if has_left:
                 admission.failed(error, (ended_at - sent_at).total_seconds())
             return CallResult(sent_at, ended_at, has_left, None, error, error.usage)
@@ -288,15 +288,15 @@ def call_error(error: ProviderError) -> CallError:
     )
 
 
-def _unread(failure: Exception, model: ModelSettings) -> ProviderError:
-    """Say why there is no answer to a call that has left.
+def unread(failure: Exception, ref: str) -> ProviderError:
+    """Say why there is no answer to a call of `provider/model` that has left.
 
     A crash of our own counts as an answer that can't be read: the call may be billed, and one of unknown end would hide
     that.
     """
     if isinstance(failure, ProviderError):
         return failure
-    log.error("an answer of %s could not be read: %s", model.ref, crash_of(failure))
+    log.error("an answer of %s could not be read: %s", ref, crash_of(failure))
     return ProviderError(ErrorKind.MALFORMED, f"the answer could not be read: {type(failure).__name__}")
 
 

@@ -297,3 +297,17 @@ async def test_a_request_whose_task_is_damaged_meanwhile_fails(caplog):
     assert (failed.request_id, failed.status, failed.source.timestamp_ms) == (R1, "failed", BASE_MS)
     assert [end.status for end in world.ends] == ["collected"]
     assert "can't be read any more" in caplog.text
+
+
+async def test_each_call_is_counted_by_itself_and_once(monkeypatch):
+    world, counted = await BulkWorld.with_tasks(bulk_task(R1), bulk_task(R2)), []
+    monkeypatch.setattr(world.bench.engine.caller, "note_ended", lambda ends, **_: counted.append(list(ends)))
+    await world.look()
+    # The next owner finds both ends in the journal, and nothing is left to be counted.
+    await world.restart(dies_after=2)
+    with pytest.raises(DeliveryError):
+        await world.serve(2 * HOUR)
+    await world.restart()
+    await world.serve(2 * HOUR)
+    assert [[end.request_id for end in ends] for ends in counted] == [[R1], [R2]]
+    assert [end.status for end in world.ends] == ["collected"]
