@@ -33,6 +33,8 @@ class Bulk(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         engine: Of the process.
     """
 
+    is_resting: Final = False
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._topic = BULK.full_name(engine.settings.kafka.prefix)
@@ -43,8 +45,6 @@ class Bulk(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyp
         self._assigned = asyncio.Event()
         self._changing = asyncio.Lock()
         """Held by who works on partitions: a rebalance comes at any time."""
-
-    is_resting: Final = True
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
         """Serve tasks until `stop` is set; what is under way then, the next owner goes on with.

@@ -139,6 +139,11 @@ class TierTask(Record):
         return self.decision.stays_with if self.tier == self.decision.tier else None
 
     @property
+    def waited_here(self) -> Waited | None:
+        """What came of waiting for a batch at the tier where the task is now; None: it has not waited there."""
+        return self.waited if self.waited is not None and self.waited.tier == self.tier else None
+
+    @property
     def cost_usd(self) -> Decimal:
         """What all attempts have cost so far, in US dollars."""
         return sum((attempt.cost_usd for attempt in self.attempts), start=Decimal(0))

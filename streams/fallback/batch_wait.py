@@ -14,8 +14,7 @@ def waits_at(task: TierTask, ctx: Context) -> bool:
     """
     if not ctx.engine.settings.tiers[task.tier - 1].batching.provider or task.request.stream:
         return False
-    has_waited = task.waited is not None and task.waited.tier == task.tier
-    return task.request.service_class is ServiceClass.BULK and not has_waited
+    return task.request.service_class is ServiceClass.BULK and task.waited_here is None
 
 
 def batch_model(task: TierTask, first: ModelSettings | None, ctx: Context) -> ModelSettings | None:

@@ -93,7 +93,7 @@ async def ask_chain(task: TierTask, ctx: Context) -> ChainResult:
     """
     result = ChainResult(task, canary_for(task, ctx.engine.settings))
     asked: Counter[str] = Counter()
-    behind = task.waited.ended_at if task.waited is not None and task.waited.tier == task.tier else None
+    behind = None if task.waited_here is None else task.waited_here.ended_at
     while not result.is_over and (earlier := await ctx.recall(result.task, behind=behind)) is not None:
         asked[_ref(earlier)] += 1
         result.add(earlier)

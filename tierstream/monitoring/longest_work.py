@@ -25,6 +25,8 @@ def longest_work_s(settings: Settings, stage: str) -> float:
         candidates = [canary.model for canary in settings.canary if canary.tier == int(tier)]
         waits_s += 2 * settings.attempts.retry_pause_s
         return _TRIES * _one_by_one([*candidates, *settings.tiers[int(tier) - 1].models], waits_s)
+    if name == "bulk":
+        return settings.bulk.wait_s
     if name == "validate":
         return _TRIES * _one_by_one(_judges(settings), waits_s)
     if name == "shadow":

@@ -36,6 +36,10 @@ def test_who_calls_nobody_has_nothing_to_wait_for(stage):
     assert longest_work_s(settings(), stage) == 0
 
 
+def test_who_waits_for_others_to_leave_with_stands_still_for_as_long():
+    assert longest_work_s(settings(bulk={"wait_s": 45}), "bulk") == 45
+
+
 def test_every_stage_has_a_bound_and_none_is_beyond_reason():
     shipped = load()
     longest = {stage: longest_work_s(shipped, stage) for stage in stage_names(shipped)}
