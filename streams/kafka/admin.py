@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
@@ -30,6 +30,8 @@ _COMPACTION_LAG_MS = 3600 * 1000
 
 
 _ANSWER_S = 10.0
+_LEADER_S = 10.0
+_LOOK_AGAIN_S = 0.1
 
 
 class TopicError(Exception):
@@ -197,6 +199,29 @@ async def require_topics(kafka: KafkaSettings, *more: TopicSpec[Record]) -> None
                     f"{topic['topic']} has {partitions} partitions, the settings say {kafka.partitions}: "
                     f"set kafka.partitions = {partitions}"
                 )
+
+
+async def delete_records(kafka: KafkaSettings, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    """Delete what lies before an offset in each of the partitions; -1 stands for the end.
+
+    Returns:
+        The offset of the first record that is left, for each partition.
+
+    Raises:
+        BrokerAwayError: If no broker answers.
+        KafkaError: The broker refuses, or a partition is without its leader for ten seconds.
+    """
+    before = {tp: RecordsToDelete(end) for tp, end in ends.items()}
+    async with admin_client(kafka) as admin:
+        give_up_at = asyncio.get_running_loop().time() + _LEADER_S
+        while True:
+            try:
+                return {tp: int(low) for tp, low in (await admin.delete_records(before)).items()}
+            except KafkaError as error:
+                # A broker that is about to lead a partition says that it does not, and this client does not ask again.
+                if not error.retriable or asyncio.get_running_loop().time() > give_up_at:
+                    raise
+            await asyncio.sleep(_LOOK_AGAIN_S)
 
 
 async def partition_count(kafka: KafkaSettings) -> int | None:

@@ -7,12 +7,11 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import RecordsToDelete
 from support.deployment import Deployment
 from support.in_memory import new_request, new_task
 from typer.testing import CliRunner
 
-from streams.kafka.admin import admin_client
+from streams.kafka.admin import delete_records
 from streams.kafka.clock import utc_now
 from tierstream.cli import app
 from tierstream.client.record_reader import RecordReader
@@ -270,8 +269,7 @@ async def test_purged_letters_are_deleted_when_nothing_open_lies_before_them(idl
 async def test_all_are_sent_but_those_whose_bytes_are_gone(idle, tmp_path):
     huge, small = await put_letters(idle, "r", [b"x" * HUGE, b"{}"])
     gone = TopicPartition(REQUESTS.full_name(idle.kafka.prefix), 0)
-    async with admin_client(idle.kafka) as admin:
-        await admin.delete_records({gone: RecordsToDelete(1)})
+    await delete_records(idle.kafka, {gone: 1})
     assert_failed(await run(idle, "retry", huge), huge, "no longer there")
     raw = tmp_path / "raw"
     assert_failed(await run(idle, "show", huge, "--raw", raw), "incomplete")

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from support.ledger_records import ClickHouseProcess, breaker, call_pair, hops, result
 
 from analytics.clickhouse import open_client
 from analytics.migrate import migrate
 from analytics.sink import LedgerAheadError, Sink
+from streams.config.settings_sections import KafkaSettings
+from streams.kafka.admin import delete_records
 from topics.base import Record
 from topics.codec import encode
 from topics.control import BreakerOrder, BreakerState, ModelFile, PartitionCount
@@ -277,9 +279,9 @@ async def test_it_stops_when_clickhouse_is_ahead_of_kafka(deployment):
 
 async def test_records_that_left_kafka_unseen_are_reported_as_a_gap(deployment, caplog):
     await deployment.produce("hops", [hops(1) for _ in range(10)])
-    async with deployment.admin() as admin:
-        topic = f"{deployment.prefix}hops"
-        await admin.delete_records({TopicPartition(topic, p): RecordsToDelete(before_offset=-1) for p in (0, 1)})
+    topic = f"{deployment.prefix}hops"
+    kafka = KafkaSettings(bootstrap_servers=deployment.bootstrap_servers)
+    await delete_records(kafka, {TopicPartition(topic, p): -1 for p in (0, 1)})
     await deployment.produce("hops", [hops(1)])
     async with deployment.running(deployment.sink()):
         await deployment.until(0, 0, 2)

@@ -9,7 +9,6 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import RecordsToDelete
 from support.ledger_records import RATES, call_pair, result, shared_call
 from support.topics import created_topics
 from support.verify_world import (
@@ -30,7 +29,7 @@ from analytics.clickhouse import open_client
 from analytics.migrate import migrate
 from analytics.rows import Row, Table
 from streams.config.settings import load
-from streams.kafka.admin import admin_client
+from streams.kafka.admin import delete_records
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import Output, Publisher
 from tierstream.cli import app
@@ -209,8 +208,7 @@ async def test_nothing_is_judged_before_since(world):
 async def test_what_retention_deleted_is_not_called_lost(world):
     await world.write()
     topic = CALLS.full_name(world.settings.kafka.prefix)
-    async with admin_client(world.settings.kafka) as admin:
-        await admin.delete_records({TopicPartition(topic, p): RecordsToDelete(before_offset=1) for p in (0, 1)})
+    await delete_records(world.settings.kafka, {TopicPartition(topic, p): 1 for p in (0, 1)})
     code, report = await world.verify()
     assert code == 0, report
     assert report["since"] > utc_now().isoformat()

@@ -8,11 +8,10 @@ from datetime import datetime
 from typing import Literal
 
 from aiokafka import TopicPartition
-from aiokafka.admin import RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from streams.config.settings import Settings
-from streams.kafka.admin import admin_client
+from streams.kafka.admin import delete_records
 from streams.kafka.clock import utc_now
 from streams.kafka.publisher import DeliveryError, Output, Publisher
 from streams.kafka.topic_reader import TopicReader
@@ -211,16 +210,14 @@ class DeadLetters:
             for entry in entries:
                 await publisher.publish([_note(entry, "purged", by)])
                 partitions.add(entry.id.partition)
-        ends: dict[TopicPartition, RecordsToDelete] = {}
+        ends: dict[TopicPartition, int] = {}
         for partition in partitions:
             scan = await self._scan(partition, None)
             if (end := scan.end_of_purged()) is not None:
-                ends[TopicPartition(self._topic, partition)] = RecordsToDelete(end)
+                ends[TopicPartition(self._topic, partition)] = end
         if not ends:
             return {}
-        async with admin_client(self._kafka) as admin:
-            deleted = await admin.delete_records(ends)
-        return {tp.partition: int(low) for tp, low in deleted.items()}
+        return {tp.partition: low for tp, low in (await delete_records(self._kafka, ends)).items()}
 
     async def _scan(self, partition: int, since_ms: int | None) -> PartitionScan:
         scan = PartitionScan()
